@@ -1,0 +1,44 @@
+"""mongoose_nb: train and serve very wide layers on CPUs by locality-sensitive hashing (LSH).
+
+::
+
+    input row -> hidden activation h -> hash h -> look up buckets -> candidate outputs -> sparse softmax -> gradient
+                                            ^                                                     |
+                                            |        rows that moved                              v
+                                       hash tables  <- scheduler (is it time?)        <-  updated weight rows
+
+This module is the door: public names are loaded when first used, and importing it loads NumPy and nothing heavier.
+"""
+
+import importlib
+import logging
+
+import numpy as np  # noqa: F401  (the one import every part needs)
+
+from mongoose_nb._version import __version__
+
+# Public name -> module that defines it.
+_LAZY = {
+    "SimHash": "mongoose_nb.hashing",
+    "DWTA": "mongoose_nb.hashing",
+    "LSHTables": "mongoose_nb.tables",
+    "Network": "mongoose_nb.nn",
+    "MongooseClassifier": "mongoose_nb.estimators",
+}
+_MODULES = ("data", "hashing", "metrics", "nn", "schedule", "tables")
+
+__all__ = ["__version__", *_LAZY, *_MODULES]
+
+logging.getLogger("mongoose_nb").addHandler(logging.NullHandler())
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"mongoose_nb.{name}")
+    raise AttributeError(f"module 'mongoose_nb' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)
