@@ -1,0 +1,42 @@
+"""Who may use how many threads: Numba's threads do the work, and BLAS inside a kernel keeps to the thread that calls it.
+
+A matrix product inside a kernel is cut into blocks by `prange`; each block is one BLAS call on one thread. Two pools that
+spin beside each other cost a third of the machine on two cores (measured), and blocks of a fixed shape on one thread give
+the same bits whatever the number of threads.
+"""
+
+import contextlib
+import functools
+import threading
+
+_lock = threading.RLock()
+_depth = 0
+_limiter = None
+
+
+@functools.lru_cache(maxsize=1)
+def _controller():
+    # Numba binds matrix products to SciPy's BLAS: it has to be loaded before the controller looks for libraries.
+    import scipy.linalg.cython_blas  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def one_blas_thread():
+    """Hold BLAS at one thread while any caller is inside; the former limit returns when the last one leaves."""
+    global _depth, _limiter
+    with _lock:
+        if _depth == 0:
+            _limiter = _controller().limit(limits=1, user_api="blas")
+            _limiter.__enter__()
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                _limiter.__exit__(None, None, None)
+                _limiter = None
