@@ -1,0 +1,36 @@
+"""Checks of single arguments: what was given, what is allowed, what to do, in one sentence."""
+
+import math
+import numbers
+
+
+def check_number(name, value, *, low=None, high=None, open_low=False, open_high=False):
+    """A finite real number within bounds, as float."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    value = float(value)
+    too_low = low is not None and (value <= low if open_low else value < low)
+    too_high = high is not None and (value >= high if open_high else value > high)
+    if not math.isfinite(value) or too_low or too_high:
+        left = "-inf" if low is None else f"{'(' if open_low else '['}{low:g}"
+        right = "inf" if high is None else f"{high:g}{')' if open_high else ']'}"
+        raise ValueError(f"{name} must be a finite number in {left}, {right}; got {value!r}")
+    return value
+
+
+def check_int(name, value, *, low=None, high=None):
+    """An integer within bounds, as int."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer; got {value!r}")
+    value = int(value)
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ValueError(f"{name} must be an integer from {low if low is not None else '-inf'} to "
+                         f"{high if high is not None else 'inf'}; got {value}")
+    return value
+
+
+def check_choice(name, value, choices):
+    """One of a few words."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+    return value

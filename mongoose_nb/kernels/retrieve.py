@@ -1,0 +1,207 @@
+"""Active sets: true labels, then candidates that the hash tables return, then uniform filler. No duplicates.
+
+A. *Votes in a byte per output and thread* (`mark`), reset through the list of touched ids: no clearing of all outputs, and the
+   array stays in the second-level cache (670 kB at 670,000 outputs). Sorting the gathered ids cost ten times that.
+B. *Top-k by votes* is a histogram over the vote counts and one pass; ties are taken from a random place of the list on, since
+   the first tables would win them otherwise.
+C. Worker t serves samples t, t + T, ...: a sample's set depends on (seed, step, sample) alone, not on T.
+"""
+
+import numpy as np
+from numba import prange
+
+from mongoose_nb.kernels._jit import inline, parallel, serial
+from mongoose_nb.kernels.random import below, key2, mix64
+
+TOPK, VANILLA, THRESHOLD = 0, 1, 2
+# values of a mark: 0 unseen, 1..MAX_VOTES votes, then what is in the set already
+MAX_VOTES, TAKEN, LABEL, LABEL_HIT = 250, 251, 252, 253
+
+
+@inline
+def _vote(pool, spans, codes, sample, mark, touched):
+    """Count, for every id in the sample's L buckets, in how many it stands; returns the number of distinct ids."""
+    n = 0
+    for t in range(codes.shape[0]):
+        code = codes[t, sample]
+        first = spans[t, code, 0]
+        for q in range(first, first + spans[t, code, 1]):
+            row = pool[t, q]
+            v = mark[row]
+            if v < MAX_VOTES:
+                if v == 0:
+                    touched[n] = row
+                    n += 1
+                mark[row] = v + 1
+            elif v == LABEL:
+                mark[row] = LABEL_HIT
+    return n
+
+
+@inline
+def _take_by_votes(mark, touched, n_touched, min_votes, room, start, out):
+    """The `room` ids with the most votes, at least `min_votes`; ties from place `start` of the list on."""
+    histogram = np.zeros(MAX_VOTES + 1, np.int64)
+    for q in range(n_touched):
+        histogram[mark[touched[q]]] += 1
+    level = MAX_VOTES
+    above = 0
+    while level >= min_votes and above + histogram[level] <= room:
+        above += histogram[level]
+        level -= 1
+    # everything above `level` fits; of `level` itself, as many as there is room for
+    at_level = room - above if level >= min_votes else 0
+    n = 0
+    for q in range(n_touched):
+        p = q + start
+        if p >= n_touched:
+            p -= n_touched
+        row = touched[p]
+        v = mark[row]
+        if v > level and v >= min_votes:
+            out[n] = row
+            n += 1
+        elif v == level and at_level > 0:
+            out[n] = row
+            n += 1
+            at_level -= 1
+    for q in range(n_touched):
+        mark[touched[q]] = 0
+    for q in range(n):
+        mark[out[q]] = TAKEN
+    return n
+
+
+@inline
+def _take_whole_buckets(pool, spans, codes, sample, mark, key, room, out):
+    """SLIDE's vanilla sampling: tables in random order, whole buckets, until `room` ids are found."""
+    L = codes.shape[0]
+    order = np.arange(L)
+    n = 0
+    for k in range(L):
+        key = mix64(key)
+        other = k + below(key, L - k)
+        t = order[other]
+        order[other] = order[k]
+        code = codes[t, sample]
+        first = spans[t, code, 0]
+        for q in range(first, first + spans[t, code, 1]):
+            row = pool[t, q]
+            v = mark[row]
+            if v == 0 and n < room:
+                mark[row] = TAKEN
+                out[n] = row
+                n += 1
+            elif v == LABEL:
+                mark[row] = LABEL_HIT
+        if n >= room:
+            break
+    return n
+
+
+@inline
+def _fill_uniform(mark, n_rows, want, key, out):
+    """`want` distinct ids drawn uniformly from those not marked; the rest in order where all of them are wanted."""
+    n = 0
+    free_needed = want
+    if free_needed <= 0:
+        return 0
+    taken = 0
+    while n < want:
+        key = mix64(key)
+        row = below(key, n_rows)
+        taken += 1
+        if mark[row] == 0:
+            mark[row] = TAKEN
+            out[n] = row
+            n += 1
+        elif taken > 64 * want + 1024:
+            # nearly everything is marked: walk on from here to the next free id
+            while mark[row] != 0:
+                row += 1
+                if row == n_rows:
+                    row = 0
+            mark[row] = TAKEN
+            out[n] = row
+            n += 1
+    return n
+
+
+@parallel
+def active_sets(use_tables, pool, spans, codes, strategy, min_votes, head, fill, label_start, label_count, labels, n_rows, sizes,
+                start, seed, step, mark, touched, ids, n_label, n_exact, n_active, n_hit):
+    """Per-sample active sets of a batch.
+
+    codes (L, B) table codes of the activations over the store's views `pool` and `spans` (unread without `use_tables`).
+    Sample i gets ``sizes[i]`` ids from ``ids[start[i]]`` on: its labels, at most `head` retrieved ids, and (with `fill`)
+    uniform ones. Out, (B,) each: n_label, n_exact (labels + retrieved), n_active, n_hit (labels seen in the buckets).
+    Scratch: mark (T, n_rows) uint8 zeros, touched (T, n_rows) int32.
+    """
+    T = mark.shape[0]
+    B = start.shape[0]
+    for worker in prange(T):
+        marks = mark[worker]
+        for i in range(worker, B, T):
+            out = ids[start[i]:start[i] + sizes[i]]
+            n = 0
+            for q in range(label_start[i], label_start[i] + label_count[i]):
+                marks[labels[q]] = LABEL
+                out[n] = labels[q]
+                n += 1
+            n_label[i] = n
+            key = key2(key2(seed, step), i)
+            hits = 0
+            if use_tables:
+                room = min(head, sizes[i] - n)
+                if strategy == VANILLA:
+                    n += _take_whole_buckets(pool, spans, codes, i, marks, key, room, out[n:])
+                else:
+                    seen = _vote(pool, spans, codes, i, marks, touched[worker])
+                    n += _take_by_votes(marks, touched[worker], seen, min_votes, room, below(key, max(seen, 1)), out[n:])
+                for q in range(n_label[i]):
+                    if marks[out[q]] == LABEL_HIT:
+                        hits += 1
+            n_exact[i] = n
+            n_hit[i] = hits
+            if fill:
+                n += _fill_uniform(marks, n_rows, sizes[i] - n, mix64(key), out[n:])
+            n_active[i] = n
+            for q in range(n):
+                marks[out[q]] = 0
+
+
+@serial
+def shared_set(label_start, label_count, labels, head_start, head_count, heads, n_fill, n_rows, seed, step, column, mark, ids,
+               pair_column, sizes):
+    """One list of outputs for the whole batch: all its labels, then the retrieved ids of all its samples, then `n_fill` uniform.
+
+    Out: ids; pair_column, the place in the list of every label of every sample, in order; sizes = (labels, exact, all).
+    Scratch, restored: column (n_rows,) int32 of -1, mark (n_rows,) uint8 zeros.
+    """
+    n = 0
+    p = 0
+    for i in range(label_start.shape[0]):
+        for q in range(label_start[i], label_start[i] + label_count[i]):
+            row = labels[q]
+            if column[row] < 0:
+                column[row] = n
+                mark[row] = TAKEN
+                ids[n] = row
+                n += 1
+            pair_column[p] = column[row]
+            p += 1
+    sizes[0] = n
+    for q in range(n):
+        column[ids[q]] = -1
+    for i in range(head_start.shape[0]):
+        for q in range(head_start[i], head_start[i] + head_count[i]):
+            row = heads[q]
+            if mark[row] == 0:
+                mark[row] = TAKEN
+                ids[n] = row
+                n += 1
+    sizes[1] = n
+    n += _fill_uniform(mark, n_rows, min(n_fill, n_rows - n), key2(seed, step), ids[n:])
+    sizes[2] = n
+    for q in range(n):
+        mark[ids[q]] = 0

@@ -1,0 +1,90 @@
+"""Arrays of the network: parameters with their optimiser state, batches as views of CSR rows, buffers that grow and stay."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+def aligned_zeros(shape, dtype=np.float32):
+    """Zeros that start on a cache line: a row of 128 floats is then 8 lines, not 9. Untouched pages cost no memory."""
+    dtype = np.dtype(dtype)
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    offset = -raw.ctypes.data % 64
+    return raw[offset:offset + size].view(dtype).reshape(shape)
+
+
+class Rows(NamedTuple):
+    """Sparse rows: row i holds ``ids[start[i] : start[i] + count[i]]`` with `values`; a view into CSR arrays, not a copy."""
+
+    start: np.ndarray  # (n,) int64
+    count: np.ndarray  # (n,) int64
+    ids: np.ndarray  # int32
+    values: np.ndarray  # float32
+
+    @classmethod
+    def of(cls, matrix, rows=None):
+        """The listed rows (all without a list) of a canonical CSR matrix."""
+        start = matrix.indptr[:-1] if rows is None else matrix.indptr[rows]
+        end = matrix.indptr[1:] if rows is None else matrix.indptr[np.asarray(rows) + 1]
+        start = start.astype(np.int64)
+        return cls(start, end.astype(np.int64) - start, matrix.indices, matrix.data)
+
+    def __len__(self):
+        return len(self.start)
+
+    def flat(self):
+        """(sample, id) of every entry, in order."""
+        sample = np.repeat(np.arange(len(self)), self.count)
+        place = np.arange(len(sample)) - np.repeat(np.cumsum(self.count) - self.count, self.count)
+        return sample, self.ids[np.repeat(self.start, self.count) + place]
+
+
+class Parameter:
+    """An array that is trained, with the optimiser's moments beside it (aliases of the array where a moment is not kept)."""
+
+    def __init__(self, value):
+        self.value = value
+        self.m = value
+        self.v = value
+
+    def attach(self, optimizer):
+        """Allocate the moments that `optimizer` keeps; moments that are there stay."""
+        if optimizer.keeps_m and self.m is self.value:
+            self.m = aligned_zeros(self.value.shape)
+        if optimizer.keeps_v and self.v is self.value:
+            self.v = aligned_zeros(self.value.shape)
+
+    def arrays(self, name):
+        """Everything to be saved, by name."""
+        out = {name: self.value}
+        if self.m is not self.value:
+            out[f"{name}.m"] = self.m
+        if self.v is not self.value:
+            out[f"{name}.v"] = self.v
+        return out
+
+    def restore(self, name, arrays):
+        """Take back what `arrays` gave, in place."""
+        self.value[...] = arrays[name]
+        for moment in "mv":
+            if f"{name}.{moment}" in arrays:
+                if getattr(self, moment) is self.value:
+                    setattr(self, moment, aligned_zeros(self.value.shape))
+                getattr(self, moment)[...] = arrays[f"{name}.{moment}"]
+
+
+class Buffers:
+    """Scratch arrays by name, grown when a larger one is asked for and never given back: no allocation in a steady step."""
+
+    def __init__(self):
+        self._arrays = {}
+
+    def get(self, name, shape, dtype=np.float32):
+        """An array of this shape, whose contents are whatever was last there (zeros at first)."""
+        shape = shape if isinstance(shape, tuple) else (shape,)
+        size = int(np.prod(shape))
+        have = self._arrays.get(name)
+        if have is None or have.size < size:
+            have = self._arrays[name] = aligned_zeros(max(size, 1 if have is None else size + size // 4), dtype)
+        return have[:size].reshape(shape)

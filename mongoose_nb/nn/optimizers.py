@@ -1,0 +1,122 @@
+"""Optimisers. They hold constants only: the moments lie beside each parameter, and kernels do the steps.
+
+All are *lazy* in the sparse layers: a step touches the rows with a gradient and no others, so moments of untouched rows do not
+decay and weight decay waits until the row is touched again (as in PyTorch's SparseAdam). Weight decay is decoupled: the weights
+shrink by ``1 - lr * weight_decay``, the gradient stays as it is (Loshchilov and Hutter, 2019).
+"""
+
+import math
+
+import numpy as np
+
+from mongoose_nb.errors import check_number
+
+
+class Optimizer:
+    """What the optimisers share.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, multiplied by the network's learning-rate schedule.
+    weight_decay : float
+        Decoupled weight decay per unit of learning rate; biases are not decayed.
+    """
+
+    kind = None
+    keeps_m = False
+    keeps_v = False
+
+    def __init__(self, lr, weight_decay=0.0):
+        self.lr = check_number("lr", lr, low=0.0, open_low=True)
+        self.weight_decay = check_number("weight_decay", weight_decay, low=0.0)
+
+    def constants(self, step, rate=1.0, scale=1.0, decay=True):
+        """Constants of one step for the kernels, float32 (see `kernels.rows`): `step` counts from 1, `rate` is the schedule's
+        factor and `scale` multiplies the gradient."""
+        lr = self.lr * rate
+        out = np.zeros(8, np.float32)
+        out[0] = lr
+        out[4] = 1.0 - lr * self.weight_decay if decay else 1.0
+        out[7] = scale
+        self._fill(out, step)
+        return out
+
+    def _fill(self, out, step):
+        """Constants of the one method."""
+
+    def settings(self):
+        """Constructor arguments, for saving."""
+        return {"name": type(self).__name__.lower(), **vars(self)}
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if asked for."""
+
+    kind = 0
+
+    def __init__(self, lr=0.1, *, momentum=0.0, weight_decay=0.0):
+        super().__init__(lr, weight_decay)
+        self.momentum = check_number("momentum", momentum, low=0.0, high=1.0, open_high=True)
+
+    @property
+    def keeps_m(self):
+        """Whether a first moment is kept."""
+        return self.momentum > 0
+
+    def _fill(self, out, step):
+        out[1] = self.momentum
+
+
+class AdaGrad(Optimizer):
+    """AdaGrad (Duchi, Hazan and Singer, 2011)."""
+
+    kind = 1
+    keeps_v = True
+
+    def __init__(self, lr=0.05, *, eps=1e-8, weight_decay=0.0):
+        super().__init__(lr, weight_decay)
+        self.eps = check_number("eps", eps, low=0.0, open_low=True)
+
+    def _fill(self, out, step):
+        out[3] = self.eps
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015), lazy in the sparse layers, with one step counter for bias correction."""
+
+    kind = 2
+    keeps_m = True
+    keeps_v = True
+
+    def __init__(self, lr=2e-3, *, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+        super().__init__(lr, weight_decay)
+        self.beta1 = check_number("beta1", beta1, low=0.0, high=1.0, open_high=True)
+        self.beta2 = check_number("beta2", beta2, low=0.0, high=1.0, open_high=True)
+        self.eps = check_number("eps", eps, low=0.0, open_low=True)
+
+    def _fill(self, out, step):
+        out[1], out[2], out[3] = self.beta1, self.beta2, self.eps
+        out[5] = 1.0 / (1.0 - self.beta1**step)
+        out[6] = 1.0 / math.sqrt(1.0 - self.beta2**step)
+
+
+OPTIMIZERS = {"sgd": SGD, "adagrad": AdaGrad, "adam": Adam}
+
+
+def make_optimizer(optimizer, lr=None):
+    """An optimiser from its name (``"adam"``, ``"adagrad"``, ``"sgd"``), its saved settings, or itself."""
+    if isinstance(optimizer, Optimizer):
+        if lr is not None:
+            raise ValueError("lr was given beside an optimizer object, which has its own; set lr there")
+        return optimizer
+    settings = dict(optimizer) if isinstance(optimizer, dict) else {"name": optimizer}
+    name = settings.pop("name", None)
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer={optimizer!r} is unknown; give one of {sorted(OPTIMIZERS)} or an Optimizer object")
+    if lr is not None:
+        settings["lr"] = lr
+    return OPTIMIZERS[name](**settings)

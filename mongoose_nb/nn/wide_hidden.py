@@ -1,0 +1,71 @@
+"""A wide hidden layer of which each sample activates few units (SLIDE uses LSH in any layer, not the last alone)."""
+
+import numpy as np
+
+from mongoose_nb.nn.activations import get_activation
+from mongoose_nb.nn.arrays import Buffers, Parameter, Rows, aligned_zeros
+from mongoose_nb.nn.row_update import RowUpdate
+from mongoose_nb.nn.sparse_input import fill_normal
+
+
+class WideHidden:
+    """``activation(h @ W.T + b)`` on the units that the sampler picks for each sample; the other units count as zero.
+
+    W is unit-major, (n_units, n_inputs). The output is a set of sparse rows, so a `SparseInput` layer has to follow.
+
+    Parameters
+    ----------
+    n_inputs, n_units : int
+    sampler : samplers.Sampler
+        Chooses the active units from h; bound to this layer's weights.
+    activation : str
+    rng : numpy.random.Generator
+    init_std : float
+    """
+
+    def __init__(self, n_inputs, n_units, sampler, activation="relu", *, rng, init_std):
+        self.n_inputs, self.n_units = n_inputs, n_units
+        self.activation = get_activation(activation)
+        weights = aligned_zeros((n_units, n_inputs))
+        fill_normal(weights, rng, init_std)
+        self.weights = Parameter(weights)
+        self.bias = Parameter(aligned_zeros(n_units))
+        self.sampler = sampler
+        self._rows = RowUpdate(self.weights, self.bias)
+        self._buffers = Buffers()
+
+    def parameters(self):
+        """Trained arrays by name."""
+        return {"weights": self.weights, "bias": self.bias}
+
+    def forward(self, x, train=True, step=0, timer=None):
+        """Sparse activations (`Rows`) of the units chosen for each row of `x` (n, n_inputs)."""
+        from mongoose_nb.kernels.active import logits_active
+
+        none = np.zeros(len(x), np.int64)
+        sets = self.sampler.per_sample(x, Rows(none, none, np.zeros(0, np.int32), None), step, timer, train)
+        z = self._buffers.get("z", len(sets.ids)) if train else np.empty(len(sets.ids), np.float32)
+        logits_active(x, self.weights.value, self.bias.value, sets.start, sets.count, sets.ids, z)
+        a = self.activation.forward(z)
+        if train:
+            self._x, self._sets, self._z, self._a = x, sets, z, a
+        return Rows(sets.start, sets.count, sets.ids, a)
+
+    def backward(self, g, need_input=True):
+        """Take d loss / d values of the active units, return d loss / d input."""
+        from mongoose_nb.kernels.active import sum_rows
+
+        sets = self._sets
+        delta = np.ascontiguousarray(self.activation.backward(g, self._z, self._a), np.float32)
+        self._rows.load(sets.start, sets.count, sets.ids, delta, self._x)
+        out = self._buffers.get("dx", self._x.shape)
+        sum_rows(sets.start, sets.count, sets.ids, delta, self.weights.value, np.zeros(self.n_inputs, np.float32), out)
+        return out
+
+    def square_norm(self):
+        """Squared norm of the layer's gradient."""
+        return self._rows.square_norm()
+
+    def update(self, kind, constants, bias_constants):
+        """Optimiser step on the touched units."""
+        self._rows.apply(kind, constants, bias_constants)

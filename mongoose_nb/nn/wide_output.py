@@ -1,0 +1,168 @@
+"""The wide output layer and its loss: over all outputs, over a list shared by the batch, or over a list for each sample."""
+
+import math
+
+import numpy as np
+
+from mongoose_nb.errors import check_choice
+from mongoose_nb.nn.arrays import Buffers, Parameter, aligned_zeros
+from mongoose_nb.nn.row_update import RowUpdate
+from mongoose_nb.nn.sparse_input import fill_normal
+
+LOSSES = ("softmax", "logistic")
+
+
+class WideOutput:
+    """Logits ``h @ W.T + b`` of the active outputs, and the loss on them.
+
+    ``softmax`` is cross-entropy against the uniform distribution over a sample's true labels; ``logistic`` is one-vs-all. Both
+    are means over the batch. Forward and backward are one fused step (`loss`), since the gradient to the layer below falls out
+    of the pass that reads the weights.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+    sampler : samplers.Sampler
+        Chooses the active outputs; bound to this layer's weights.
+    loss : {"softmax", "logistic"}
+    rng : numpy.random.Generator
+    init_std : float
+    """
+
+    def __init__(self, n_inputs, n_outputs, sampler, loss="softmax", *, rng, init_std):
+        self.n_inputs, self.n_outputs = n_inputs, n_outputs
+        self.logistic = check_choice("loss", loss, LOSSES) == "logistic"
+        self.loss_name = loss
+        weights = aligned_zeros((n_outputs, n_inputs))
+        fill_normal(weights, rng, init_std)
+        self.weights = Parameter(weights)
+        self.bias = Parameter(aligned_zeros(n_outputs))
+        self.sampler = sampler
+        self._rows = None
+        self._buffers = Buffers()
+
+    def parameters(self):
+        """Trained arrays by name."""
+        return {"weights": self.weights, "bias": self.bias}
+
+    def loss(self, h, labels, step, timer, clip=False):
+        """Loss of every sample and d (mean loss) / d h.
+
+        Parameters
+        ----------
+        h : (n, n_inputs) float32
+        labels : Rows
+        step : int
+            Keys the random choices.
+        timer : PhaseTimer
+        clip : bool
+            Whether `square_norm` will be asked for.
+
+        Returns
+        -------
+        (n,) float32, (n, n_inputs) float32
+        """
+        if self.sampler.shape == "sample":
+            return self._per_sample(h, labels, step, timer)
+        return self._shared(h, labels, step, timer, clip)
+
+    def _per_sample(self, h, labels, step, timer):
+        from mongoose_nb.kernels.active import loss_active
+
+        get = self._buffers.get
+        sets = self.sampler.per_sample(h, labels, step, timer)
+        with timer("forward"):
+            delta = get("delta", len(sets.ids))
+            grad = get("grad", h.shape)
+            loss = get("loss", len(h))
+            loss_active(h, self.weights.value, self.bias.value, sets.start, sets.count, sets.ids, sets.n_label, sets.n_exact,
+                        sets.shift, self.logistic, np.float32(1.0 / len(h)), delta, grad, loss)
+        with timer("backward"):
+            if self._rows is None:
+                self._rows = RowUpdate(self.weights, self.bias)
+            self._rows.load(sets.start, sets.count, sets.ids, delta, h)
+        return loss, grad
+
+    def _shared(self, h, labels, step, timer, clip):
+        from mongoose_nb.kernels import wide
+
+        get = self._buffers.get
+        n = len(h)
+        shared = self.sampler.shared(h, labels, step, timer)
+        with timer("forward"):
+            everything = shared.ids is None
+            m = self.n_outputs if everything else len(shared.ids)
+            ids = np.zeros(0, np.int32) if everything else shared.ids
+            blocks = -(-m // wide.BLOCK)
+            Z, top, total = get("Z", (m, n)), get("top", (blocks, n)), get("total", (blocks, n))
+            wide.logits_shared(h, self.weights.value, self.bias.value, ids, everything, m, shared.n_exact, shared.shift,
+                               self.logistic, Z, top, total)
+            sample, column, value, active = self._targets(labels, shared)
+            label_part = np.bincount(sample, weights=Z[column, sample] * value, minlength=n)
+            if self.logistic:
+                log_z = np.zeros(n, np.float32)
+                loss = total.sum(axis=0, dtype=np.float64) - label_part
+            else:
+                peak = top.max(axis=0)
+                log_z = peak + np.log((total * np.exp(top - peak)).sum(axis=0))
+                loss = active * (log_z - label_part)
+        with timer("backward"):
+            order = np.argsort(column, kind="stable")
+            column, sample, value = column[order], sample[order], value[order]
+            pair_ptr = np.searchsorted(column, np.arange(blocks + 1) * wide.BLOCK)
+            partial = get("partial", (wide.GROUPS, n, self.n_inputs))
+            G = get("G", (m, self.n_inputs)) if clip else np.zeros((0, self.n_inputs), np.float32)
+            squares = np.zeros(blocks if clip else 0)
+            wide.backward_shared(h, self.weights.value, ids, everything, m, shared.n_exact, shared.shift, self.logistic, Z,
+                                 log_z, np.float32(1.0 / n), active, column, sample, value, pair_ptr, partial, G, squares)
+            grad = partial.sum(axis=0)
+        self._step = (h, ids, everything, m, Z)
+        self._squares = squares
+        return loss.astype(np.float32), grad
+
+    def _targets(self, labels, shared):
+        """(sample, place in the list, weight) of every label, and which samples count: under the softmax those with a label."""
+        sample, ids = labels.flat()
+        column = ids.astype(np.int64) if shared.ids is None else shared.pair_column.astype(np.int64)
+        if self.logistic:
+            return sample, column, np.ones(len(sample), np.float32), np.ones(len(labels), np.float32)
+        share = (1.0 / np.maximum(labels.count, 1)).astype(np.float32)
+        return sample, column, share[sample], (labels.count > 0).astype(np.float32)
+
+    def square_norm(self):
+        """Squared norm of the layer's gradient; asked for after ``loss(..., clip=True)``."""
+        return self._rows.square_norm() if self.sampler.shape == "sample" else float(self._squares.sum())
+
+    def update(self, kind, constants, bias_constants):
+        """Optimiser step on the active rows."""
+        if self.sampler.shape == "sample":
+            self._rows.apply(kind, constants, bias_constants)
+            return
+        from mongoose_nb.kernels import wide
+
+        w, b = self.weights, self.bias
+        h, ids, everything, m, Z = self._step
+        wide.apply_shared(h, w.value, w.m, w.v, b.value, b.m, b.v, ids, everything, m, Z, kind, constants, bias_constants)
+
+    def topk(self, h, k):
+        """Exact best k outputs of every row of `h`: (ids (n, k) int32, logits (n, k) float32), best first, lower id first."""
+        from mongoose_nb.kernels import wide
+
+        n = len(h)
+        sample_block = min(256, max(1, n))
+        # few samples: cut the outputs, so that all threads have work; fixed numbers keep the result independent of threads
+        ranges = 16 if n <= 2048 else 1
+        scores = np.empty((ranges, n, k), np.float32)
+        ids = np.empty((ranges, n, k), np.int32)
+        wide.topk_exact(h, self.weights.value, self.bias.value, sample_block, ranges, scores, ids)
+        if ranges == 1:
+            return ids[0], scores[0]
+        scores, ids = scores.transpose(1, 0, 2).reshape(n, -1), ids.transpose(1, 0, 2).reshape(n, -1)
+        # ranges hold ascending ids, so a stable sort keeps the lower id first
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def default_init_std(n_inputs):
+    """Standard deviation of initial output weights: logits of a unit-norm activation start near 1 / sqrt(n_inputs)."""
+    return 1.0 / math.sqrt(n_inputs)
