@@ -1,0 +1,417 @@
+"""What every hash family shares: checks, code widths, versions, the centre, and state."""
+
+import abc
+import operator
+
+import numpy as np
+
+_FAMILIES = {}  # class name -> class, for from_state
+_FORMAT = 1
+
+
+class HashFamily(abc.ABC):
+    """Base of the hash families: K hashes are concatenated to the code of one table, and there are L tables.
+
+    A family draws its functions from ``(seed, number of rebuilds)`` and counts every change of them in `version`, so that
+    whoever stores codes can tell whether they still fit. A subclass draws in `_draw`, hashes in `_hash_dense` and
+    `_hash_csr`, and adds what it needs to `state` through `_parameters` and `_arrays`.
+
+    Parameters
+    ----------
+    dim : int
+        Number of coordinates of a row.
+    K : int
+        Hashes per table.
+    L : int
+        Number of tables.
+    seed : int, default 0
+        Key of the random functions, 0 <= seed < 2^64.
+    center : array_like of shape (dim,), optional
+        Vector subtracted from every row before it is hashed.
+    """
+
+    #: bits of one hash; set by the subclass before it calls ``super().__init__``
+    bits_per_hash = 1
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _FAMILIES[cls.__name__] = cls
+
+    def __init__(self, dim, K, L, *, seed=0, center=None):
+        self._dim = as_count(dim, "dim")
+        self._K = as_count(K, "K")
+        self._L = as_count(L, "L")
+        self._seed = as_seed(seed)
+        self._generation = 0
+        self._version = 0
+        if self.code_bits > 32:
+            raise ValueError(
+                f"a table code may have at most 32 bits, but K={self.K} hashes of {self.bits_per_hash} bits make "
+                f"{self.code_bits}; use K <= {32 // self.bits_per_hash}")
+        self._center = None if center is None else self._check_center(center)
+        self._draw()
+        self._center_changed()
+
+    # --- what a family is -----------------------------------------------------------------------------------------------
+
+    dim = property(operator.attrgetter("_dim"), doc="Number of coordinates of a row.")
+    K = property(operator.attrgetter("_K"), doc="Hashes per table.")
+    L = property(operator.attrgetter("_L"), doc="Number of tables.")
+    seed = property(operator.attrgetter("_seed"), doc="Key of the random functions.")
+    version = property(operator.attrgetter("_version"), doc="How often the functions or the centre have changed.")
+
+    @property
+    def code_bits(self):
+        """Bits of one table code, ``K * bits_per_hash``."""
+        return self.K * self.bits_per_hash
+
+    @property
+    def n_buckets(self):
+        """Number of different codes of one table, ``2 ** code_bits``."""
+        return 1 << self.code_bits
+
+    @property
+    def code_dtype(self):
+        """Smallest of uint8, uint16 and uint32 that holds a table code."""
+        return np.dtype(np.uint8 if self.code_bits <= 8 else np.uint16 if self.code_bits <= 16 else np.uint32)
+
+    @property
+    def center(self):
+        """The vector subtracted from every row, (dim,) float32 and read-only, or None. Assigning is `set_center`."""
+        return self._center
+
+    @center.setter
+    def center(self, mu):
+        self.set_center(mu)
+
+    def set_center(self, mu):
+        """Subtract `mu` from every row from now on.
+
+        Rows that lie in one orthant, such as ReLU activations, look alike to a hash of angles; subtracting their mean spreads
+        them over the buckets. Counts as a change of `version` unless the centre stays the same.
+
+        Parameters
+        ----------
+        mu : array_like of shape (dim,) or None
+            The new centre; None for none.
+
+        Returns
+        -------
+        self
+        """
+        mu = None if mu is None else self._check_center(mu)
+        if mu is self._center or (mu is not None and self._center is not None and np.array_equal(mu, self._center)):
+            return self
+        self._center = mu
+        self._center_changed()
+        self._version += 1
+        return self
+
+    def rebuild(self, seed=None):
+        """Draw new functions and increase `version`.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Start over from this seed. Without it the seed stays and the next functions of its sequence are drawn, so
+            repeated rebuilds give different functions, the same in every run.
+
+        Returns
+        -------
+        self
+        """
+        if seed is None:
+            self._generation += 1
+        else:
+            self._seed, self._generation = as_seed(seed), 0
+        self._draw()
+        self._center_changed()
+        self._version += 1
+        return self
+
+    # --- hashing --------------------------------------------------------------------------------------------------------
+
+    def hash(self, X):
+        """Hash rows.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, dim) or (dim,), or SciPy CSR matrix or array of shape (n, dim)
+            Rows; computed in float32. Read-only and memory-mapped arrays are taken as they are.
+
+        Returns
+        -------
+        codes : ndarray of shape (n, L), unsigned
+            One code per row and table, of dtype `code_dtype`. A 1-D input counts as one row. The array is the transposed view
+            of a C-contiguous one: the codes of a table lie together.
+
+        Raises
+        ------
+        TypeError
+            If `X` is not numeric, or sparse in another format than CSR.
+        ValueError
+            If `X` has the wrong shape or holds NaN or infinity.
+        """
+        return self.hash_tables(X).T
+
+    def hash_tables(self, X, out=None):
+        """Hash rows, table by table: the transpose of `hash`.
+
+        Parameters
+        ----------
+        X : as in `hash`
+        out : C-contiguous ndarray of shape (L, n) and dtype `code_dtype`, optional
+            Where to write.
+
+        Returns
+        -------
+        codes : ndarray of shape (L, n)
+            `out` if it was given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `hash`; ValueError also if `out` does not fit.
+        """
+        sparse = getattr(X, "format", None)
+        if sparse is not None and hasattr(X, "tocsr"):
+            parts = self._check_csr(X, sparse)
+            n = parts[0].size - 1
+        else:
+            X = self._check_dense(X)
+            n = X.shape[0]
+        if out is None:
+            out = np.empty((self.L, n), self.code_dtype)
+        else:
+            self._check_out(out, n)
+        if n:
+            if sparse is None:
+                self._hash_dense(X, out)
+            else:
+                self._hash_csr(*parts, out)
+        return out
+
+    # --- probabilities --------------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def collision_probability(self, similarity):
+        """Probability that one hash function gives two rows of this similarity the same value."""
+
+    @abc.abstractmethod
+    def collision_probability_of(self, x, y):
+        """Probability, over the draw of the functions, that one hash function gives `x` and `y` the same value."""
+
+    def retrieval_probability(self, similarity):
+        """Probability that two rows of this similarity share a bucket in at least one table: ``1 - (1 - p^K)^L``.
+
+        Parameters
+        ----------
+        similarity : float or array_like
+            As `collision_probability` takes it.
+
+        Returns
+        -------
+        float or ndarray
+        """
+        miss = np.log1p(-np.minimum(np.power(self.collision_probability(similarity), self.K), 1 - 1e-16))
+        return -np.expm1(self.L * miss)
+
+    # --- state ----------------------------------------------------------------------------------------------------------
+
+    def state(self):
+        """Everything that makes this family, as a dict of plain scalars, strings and arrays.
+
+        Returns
+        -------
+        dict
+            To be given to `from_state`, here or in another process. The key ``"center"`` is absent where there is no centre.
+        """
+        state = {
+            "family": type(self).__name__, "format": _FORMAT, "dim": self.dim, "K": self.K, "L": self.L, "seed": self.seed,
+            "generation": self._generation, "version": self.version, **self._parameters(),
+            **{name: array.copy() for name, array in self._arrays().items()},
+        }
+        if self._center is not None:
+            state["center"] = self._center.copy()
+        return state
+
+    @classmethod
+    def from_state(cls, state):
+        """Build a family from the dict that `state` gave.
+
+        ``HashFamily.from_state`` takes the state of any family; a subclass only its own. The functions themselves are part
+        of the state, so codes stored elsewhere stay valid.
+
+        Parameters
+        ----------
+        state : mapping
+            Values may be zero-dimensional arrays, as ``numpy.load`` returns them.
+
+        Raises
+        ------
+        ValueError
+            If the state is of another family or format, or incomplete.
+        """
+        state = {key: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value
+                 for key, value in dict(state).items()}
+        family = _FAMILIES.get(state.get("family"))
+        if family is None or not issubclass(family, cls):
+            allowed = sorted(name for name, known in _FAMILIES.items() if issubclass(known, cls))
+            raise ValueError(f"the state is of hash family {state.get('family')!r}; {cls.__name__}.from_state reads {allowed}")
+        if state.get("format") != _FORMAT:
+            raise ValueError(f"the state has format {state.get('format')!r}; this version reads {_FORMAT}")
+        self = family.__new__(family)
+        try:
+            self.__setstate__(state)
+        except KeyError as missing:
+            raise ValueError(f"the state of {family.__name__} lacks {missing}") from None
+        return self
+
+    def __getstate__(self):
+        return self.state()
+
+    def __setstate__(self, state):
+        self._restore_parameters(state)
+        self._dim, self._K, self._L = (as_count(state[name], name) for name in ("dim", "K", "L"))
+        self._seed = as_seed(state["seed"])
+        self._generation, self._version = int(state["generation"]), int(state["version"])
+        self._center = self._check_center(state["center"]) if state.get("center") is not None else None
+        self._restore_arrays(state)
+        self._center_changed()
+
+    def __repr__(self):
+        parts = {"dim": self.dim, "K": self.K, "L": self.L, "seed": self.seed, **self._parameters()}
+        text = ", ".join(f"{name}={value!r}" for name, value in parts.items())
+        return f"{type(self).__name__}({text}{'' if self._center is None else ', center=...'}) version {self.version}"
+
+    # --- what a subclass fills in ---------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def _draw(self):
+        """Draw the functions from `_key`."""
+
+    @abc.abstractmethod
+    def _hash_dense(self, X, out):
+        """Hash the C-contiguous float32 rows `X`, at least one, into `out` (L, n)."""
+
+    @abc.abstractmethod
+    def _hash_csr(self, indptr, indices, values, out):
+        """Hash CSR rows (int64, int32, float32; sorted, without duplicates), at least one, into `out` (L, n)."""
+
+    @abc.abstractmethod
+    def _parameters(self):
+        """Dict of the constructor's arguments beyond the common ones: plain scalars and strings."""
+
+    @abc.abstractmethod
+    def _restore_parameters(self, state):
+        """Set what `_parameters` and `bits_per_hash` stand on, from a state."""
+
+    @abc.abstractmethod
+    def _arrays(self):
+        """Dict of the arrays that are the functions."""
+
+    @abc.abstractmethod
+    def _restore_arrays(self, state):
+        """Set the functions from a state."""
+
+    def _center_changed(self):  # noqa: B027  (a hook that may stay empty)
+        """Prepare what depends on the functions and on the centre; called after either changes."""
+
+    def _key(self):
+        """The 64-bit key of the functions to draw now."""
+        # key2 runs compiled and needs Numba; this small mixture of two integers need not.
+        words = np.random.SeedSequence([self._seed, self._generation]).generate_state(1, np.uint64)
+        return words[0]
+
+    # --- checks ---------------------------------------------------------------------------------------------------------
+
+    def _check_center(self, mu):
+        mu = np.array(as_float32(mu, "center"))
+        if mu.shape != (self.dim,):
+            raise ValueError(f"center has shape {mu.shape}; this family needs ({self.dim},)")
+        self._check_finite(mu, "center")
+        mu.setflags(write=False)
+        return mu
+
+    def _check_dense(self, X):
+        X = as_float32(X, "X")
+        if X.ndim == 1:
+            X = X[None, :]
+        if X.ndim != 2:
+            raise ValueError(f"X has {X.ndim} dimensions; give rows as (n, {self.dim}) or one row as ({self.dim},)")
+        if X.shape[1] != self.dim:
+            raise ValueError(f"X has {X.shape[1]} columns, but this family hashes rows of dim={self.dim}")
+        self._check_finite(X, "X")
+        return read_only(np.require(X, np.float32, ["C", "A"]))
+
+    def _check_csr(self, X, sparse):
+        if sparse != "csr":
+            raise TypeError(f"X is sparse in format {sparse!r}; rows are read from CSR: pass X.tocsr()")
+        if len(X.shape) != 2 or X.shape[1] != self.dim:
+            raise ValueError(f"X has shape {X.shape}, but this family hashes rows of dim={self.dim}")
+        if X.indices.size and not (0 <= X.indices.min() and X.indices.max() < self.dim and (np.diff(X.indptr) >= 0).all()):
+            # The kernels index without checks.
+            raise ValueError(f"X is a broken CSR matrix: indices must lie in [0, {self.dim}) and indptr must not decrease")
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        values = as_float32(X.data, "X")[: X.indptr[-1]]
+        self._check_finite(values, "X")
+        return (read_only(np.require(X.indptr, np.int64, ["C", "A"])), read_only(np.require(X.indices, np.int32, ["C", "A"])),
+                read_only(np.require(values, np.float32, ["C", "A"])))
+
+    @staticmethod
+    def _check_finite(values, name):
+        # A sum is cheaper than a look at each entry; it may overflow by itself, so only then look.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(values.sum()) or np.isfinite(values).all():
+                return
+        raise ValueError(f"{name} holds NaN or infinity (in float32), which cannot be hashed; replace them first, for "
+                         "instance with numpy.nan_to_num")
+
+    def _check_out(self, out, n):
+        if not isinstance(out, np.ndarray) or out.shape != (self.L, n) or out.dtype != self.code_dtype:
+            given = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+            raise ValueError(f"out is {given}; this call needs an array of {self.code_dtype} ({self.L}, {n})")
+        if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
+            raise ValueError("out must be C-contiguous, aligned and writable")
+
+
+def as_count(value, name):
+    """`value` as a positive int, or an error that names it."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; it must be an integer") from None
+    if number < 1:
+        raise ValueError(f"{name} is {number}; it must be at least 1")
+    return number
+
+
+def as_seed(seed):
+    """`seed` as an int in [0, 2^64), or an error that names it."""
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"seed is {seed!r}; it must be an integer, so that the functions can be drawn again") from None
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"seed is {number}; it must lie in [0, 2^64)")
+    return number
+
+
+def as_float32(values, name):
+    """`values` as a float32 array, without a copy where they are one; what overflows becomes infinite."""
+    values = np.asarray(values)
+    if values.dtype == np.float32:
+        return values
+    if values.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {values.dtype}; it must be real numbers")
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def read_only(array):
+    """A read-only view: Numba compiles a kernel once for it, whether the caller's array could be written or not."""
+    view = array.view(np.ndarray)
+    view.setflags(write=False)
+    return view
