@@ -166,3 +166,29 @@ def dot_rows(G, W, start, count, ids, out):
     for i in prange(G.shape[0]):
         for j in range(start[i], start[i] + count[i]):
             out[j] = _dot(G[i], W[ids[j]])
+
+
+@inline
+def insert_best(scores, ids, score, row):
+    """Put (score, row) into a list sorted by falling score, of fixed length; equal scores keep the lower id first."""
+    j = scores.shape[0] - 1
+    while j > 0 and (scores[j - 1] < score or (scores[j - 1] == score and ids[j - 1] > row)):
+        scores[j] = scores[j - 1]
+        ids[j] = ids[j - 1]
+        j -= 1
+    scores[j] = score
+    ids[j] = row
+
+
+@parallel
+def topk_active(H, W, bias, start, count, ids, scores, best):
+    """Best outputs of each sample among those on its list: scores, best (n, k); -inf and -1 where it lists fewer."""
+    for i in prange(H.shape[0]):
+        scores[i] = np.float32(-np.inf)
+        best[i] = -1
+        for j in range(start[i], start[i] + count[i]):
+            row = ids[j]
+            z = _dot(H[i], W[row]) + bias[row]
+            last = scores.shape[1] - 1
+            if z > scores[i, last] or (z == scores[i, last] and row < best[i, last]):
+                insert_best(scores[i], best[i], z, row)

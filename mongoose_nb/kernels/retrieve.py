@@ -205,3 +205,34 @@ def shared_set(label_start, label_count, labels, head_start, head_count, heads, 
     sizes[2] = n
     for q in range(n):
         mark[ids[q]] = 0
+
+
+@parallel
+def unions(pool, spans, codes, seen, sizes, indptr, ids):
+    """Distinct ids in the L buckets of every sample: counted into `sizes` where it has a place for them, else written, sorted,
+    to ``ids[indptr[i] : indptr[i + 1]]``. seen (T, n_rows) uint8 zeros is scratch, restored."""
+    T = seen.shape[0]
+    for worker in prange(T):
+        marks = seen[worker]
+        for i in range(worker, codes.shape[1], T):
+            n = 0
+            at = indptr[i]
+            for t in range(codes.shape[0]):
+                code = codes[t, i]
+                first = spans[t, code, 0]
+                for q in range(first, first + spans[t, code, 1]):
+                    row = pool[t, q]
+                    if marks[row] == 0:
+                        marks[row] = 1
+                        if sizes.shape[0] == 0:
+                            ids[at + n] = row
+                        n += 1
+            for t in range(codes.shape[0]):
+                code = codes[t, i]
+                first = spans[t, code, 0]
+                for q in range(first, first + spans[t, code, 1]):
+                    marks[pool[t, q]] = 0
+            if sizes.shape[0] > 0:
+                sizes[i] = n
+            else:
+                ids[at:at + n].sort()

@@ -15,6 +15,7 @@ import numpy as np
 from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel
+from mongoose_nb.kernels.active import insert_best
 from mongoose_nb.kernels.fastmath import exp32, sigmoid32, softplus32
 from mongoose_nb.kernels.rows import _step
 
@@ -143,18 +144,6 @@ def apply_shared(H, W, M, S, b, bm, bs, ids, contiguous, n_rows, Z, kind, hyper,
             _step(kind, bias_hyper, b[row:row + 1], bm[row:row + 1], bs[row:row + 1], db)
 
 
-@inline
-def _insert(scores, ids, score, row):
-    """Put (score, row) into a list sorted by falling score, of fixed length; equal scores keep the lower id first."""
-    j = scores.shape[0] - 1
-    while j > 0 and (scores[j - 1] < score or (scores[j - 1] == score and ids[j - 1] > row)):
-        scores[j] = scores[j - 1]
-        ids[j] = ids[j - 1]
-        j -= 1
-    scores[j] = score
-    ids[j] = row
-
-
 @parallel
 def topk_exact(H, W, bias, sample_block, n_ranges, scores, ids):
     """Best k outputs of each sample: scores, ids (n_ranges, n, k), by range of outputs; -inf and -1 where a range has fewer."""
@@ -192,4 +181,4 @@ def topk_exact(H, W, bias, sample_block, n_ranges, scores, ids):
                         for j in range(c, c_hi):
                             v = z[i, j] + bias[lo + j]
                             if v > best[k - 1]:
-                                _insert(best, best_ids, v, lo + j)
+                                insert_best(best, best_ids, v, lo + j)

@@ -60,7 +60,8 @@ def make_schedule(schedule):
     settings = dict(schedule) if isinstance(schedule, dict) else {"name": schedule}
     name = settings.pop("name", None)
     if name not in SCHEDULES:
-        raise ValueError(f"lr_schedule={schedule!r} is unknown; give one of {sorted(SCHEDULES)} or a callable (step, total) -> factor")
+        raise ValueError(f"lr_schedule={schedule!r} is unknown; give one of {sorted(SCHEDULES)} or "
+                         "a callable (step, total) -> factor")
     return SCHEDULES[name](**settings)
 
 

@@ -162,6 +162,15 @@ class WideOutput:
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
 
+    def topk_of(self, h, k, sets):
+        """Best k of the outputs listed for each row (`ActiveSets`): as `topk`, -1 and -inf where fewer than k are listed."""
+        from mongoose_nb.kernels.active import topk_active
+
+        ids = np.empty((len(h), k), np.int32)
+        scores = np.empty((len(h), k), np.float32)
+        topk_active(h, self.weights.value, self.bias.value, sets.start, sets.count, sets.ids, scores, ids)
+        return ids, scores
+
 
 def default_init_std(n_inputs):
     """Standard deviation of initial output weights: logits of a unit-norm activation start near 1 / sqrt(n_inputs)."""

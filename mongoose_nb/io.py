@@ -1,0 +1,146 @@
+"""One file of named arrays and settings: versioned, checked, never unpickled, replaced as a whole.
+
+The layout is that of safetensors, so other tools can read it: 8 bytes with the length of the header (little endian), a JSON
+header ``{name: {dtype, shape, data_offsets}, "__metadata__": {...}}`` padded to 64 bytes, then the raw arrays, each at a multiple of 64
+bytes (they can be memory-mapped). The metadata hold the format's name and version, what kind of thing it is, its settings as JSON and a
+CRC-32 of every array.
+"""
+
+import json
+import math
+import os
+import tempfile
+import zlib
+
+import numpy as np
+
+from mongoose_nb._version import __version__
+
+FORMAT_VERSION = 1
+_ALIGN = 64
+_MAX_HEADER = 64 << 20
+_TO_NAME = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64", "uint8": "U8", "uint16": "U16", "uint32": "U32",
+            "uint64": "U64", "bool": "BOOL"}
+_TO_DTYPE = {v: k for k, v in _TO_NAME.items()}
+
+
+class FormatError(ValueError):
+    """A file is not what it should be; the message says where."""
+
+
+def save(path, kind, settings, arrays):
+    """Write arrays and settings to `path`, replacing it only when all is on disk.
+
+    Parameters
+    ----------
+    path : path-like
+    kind : str
+        What is stored, for example ``"network"``; `load` asks for it again.
+    settings : dict
+        Anything JSON can hold.
+    arrays : dict of str to array
+    """
+    header, blocks, offset = {}, [], 0
+    checksums = {}
+    for name, array in arrays.items():
+        array = np.asarray(array, order="C")
+        if array.dtype.name not in _TO_NAME:
+            raise TypeError(f"array {name!r} has dtype {array.dtype}, which the format does not know")
+        offset = -(-offset // _ALIGN) * _ALIGN
+        header[name] = {"dtype": _TO_NAME[array.dtype.name], "shape": list(array.shape),
+                        "data_offsets": [offset, offset + array.nbytes]}
+        raw = array.reshape(-1).view(np.uint8)
+        checksums[name] = zlib.crc32(raw)
+        blocks.append((offset, raw))
+        offset += array.nbytes
+    header["__metadata__"] = {"format": "mongoose_nb", "format_version": str(FORMAT_VERSION), "kind": kind,
+                              "written_by": __version__, "settings": json.dumps(settings), "crc32": json.dumps(checksums)}
+    text = json.dumps(header).encode()
+    text += b" " * (-(len(text) + 8) % _ALIGN)
+    path = os.fspath(path)
+    directory = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(f"cannot save to {path!r}: the directory {directory!r} does not exist")
+    handle, temporary = tempfile.mkstemp(prefix=os.path.basename(path) + ".", suffix=".part", dir=directory)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(len(text).to_bytes(8, "little"))
+            file.write(text)
+            for offset, raw in blocks:
+                file.write(b"\0" * (8 + len(text) + offset - file.tell()))
+                file.write(memoryview(raw))
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _check_entry(name, entry, room, path):
+    """dtype, shape, first and last byte of one array, or FormatError."""
+    try:
+        dtype = np.dtype(_TO_DTYPE[entry["dtype"]])
+        shape = entry["shape"]
+        first, last = entry["data_offsets"]
+        fits = (all(type(n) is int and n >= 0 for n in (*shape, first, last))
+                and first <= last <= room and last - first == math.prod(shape) * dtype.itemsize)
+    except (KeyError, TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise FormatError(f"{path!r} is damaged: the description of array {name!r} does not fit the file")
+    return dtype, tuple(shape), first, last
+
+
+def load(path, kind):
+    """Read what `save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+    kind : str
+        Must be what the file says it is.
+
+    Returns
+    -------
+    settings : dict
+    arrays : dict of str to array
+
+    Raises
+    ------
+    FormatError
+        Not such a file, another kind or version, damaged, or truncated. Nothing is allocated on the word of a damaged header.
+    """
+    path = os.fspath(path)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, _MAX_HEADER):
+            raise FormatError(f"{path!r} is not a mongoose_nb file, or it is truncated")
+        try:
+            header = json.loads(file.read(length))
+            meta = header.pop("__metadata__")
+            named, version, found = meta["format"], int(meta["format_version"]), meta["kind"]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise FormatError(f"{path!r} is not a mongoose_nb file, or its header is damaged") from None
+        if named != "mongoose_nb" or found != kind:
+            raise FormatError(f"{path!r} holds a {found!r} of {named!r}; a {kind!r} of 'mongoose_nb' was asked for")
+        if version > FORMAT_VERSION:
+            raise FormatError(f"{path!r} has format version {version}; this program reads up to {FORMAT_VERSION}: upgrade it")
+        try:
+            settings, checksums = json.loads(meta["settings"]), json.loads(meta["crc32"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise FormatError(f"{path!r} is damaged: its settings cannot be read") from None
+        arrays = {}
+        room = size - 8 - length
+        for name, entry in header.items():
+            dtype, shape, first, last = _check_entry(name, entry, room, path)
+            file.seek(8 + length + first)
+            raw = np.fromfile(file, np.uint8, last - first)
+            if len(raw) != last - first or zlib.crc32(raw) != checksums.get(name):
+                raise FormatError(f"{path!r} is damaged: array {name!r} does not match its checksum")
+            arrays[name] = raw.view(dtype).reshape(shape)
+    return settings, arrays

@@ -1,0 +1,384 @@
+"""A feed-forward network with sparse input and a wide output layer: build, train, predict, save."""
+
+import dataclasses
+import time
+
+import numpy as np
+
+from mongoose_nb.errors import check_int, check_number
+from mongoose_nb.kernels._threads import one_blas_thread
+from mongoose_nb.nn import io
+from mongoose_nb.nn.arrays import Rows
+from mongoose_nb.nn.callbacks import EarlyStopping, History, ProgressBar, as_callback, notify
+from mongoose_nb.nn.dense import Dense
+from mongoose_nb.nn.lr import make_schedule
+from mongoose_nb.nn.optimizers import make_optimizer
+from mongoose_nb.nn.samplers import Sampler, make_sampler
+from mongoose_nb.nn.sparse_input import SparseInput
+from mongoose_nb.nn.timing import PhaseTimer
+from mongoose_nb.nn.wide_hidden import WideHidden
+from mongoose_nb.nn.wide_output import WideOutput, default_init_std
+
+# Samples whose hidden activations are held at once when predicting.
+PREDICT_BLOCK = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class Wide:
+    """A hidden layer of many units, of which `sampler` picks a few for each sample."""
+
+    units: int
+    sampler: object = "lsh"
+
+
+class Network:
+    """Sparse input, hidden layers, and a wide output layer whose training step computes only the outputs that matter.
+
+    Parameters
+    ----------
+    n_features, n_outputs : int
+        Width of the input and of the output.
+    hidden : sequence of int or Wide
+        Hidden layers. The first is a width; a `Wide` layer has to be followed by a width.
+    activation : str
+        ``relu``, ``leaky_relu``, ``elu``, ``gelu``, ``tanh``, ``sigmoid`` or ``identity``.
+    sampler : str or Sampler
+        ``"lsh"``, ``"uniform"``, ``"full"``, or an object such as ``nn.LSH(candidates=400)``.
+    loss : {"softmax", "logistic"}
+        Cross-entropy against the uniform distribution over a sample's labels, or one-vs-all.
+    optimizer : str or Optimizer
+        ``"adam"``, ``"adagrad"``, ``"sgd"``, or an object such as ``nn.Adam(2e-3)``.
+    lr : float, optional
+        Learning rate, where the optimiser is given by name.
+    lr_schedule : str or callable
+        ``"constant"``, ``"linear"``, ``"cosine"``, ``"step"``, an object of `nn.lr`, or ``f(step, total) -> factor``.
+    clip_norm : float, optional
+        Scale the gradient of all layers together to at most this norm.
+    init_std : float
+        Standard deviation of the input layer's initial weights.
+    output_init_std : float, optional
+        Of the output layer's; 1 / sqrt(width) by default.
+    seed : int
+        Everything random derives from it: same seed, same result, for any number of threads.
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps taken.
+    epoch : int
+        Passes over training data taken.
+    """
+
+    def __init__(self, n_features, n_outputs, *, hidden=(128,), activation="relu", sampler="lsh", loss="softmax",
+                 optimizer="adam", lr=None, lr_schedule="constant", clip_norm=None, init_std=0.1, output_init_std=None, seed=0):
+        self.n_features = check_int("n_features", n_features, low=1)
+        self.n_outputs = check_int("n_outputs", n_outputs, low=1, high=2**31 - 2)
+        self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
+        self.hidden = tuple(hidden)
+        self.activation = activation
+        self.loss = loss
+        self.sampler = make_sampler(sampler)
+        self.optimizer = make_optimizer(optimizer, lr)
+        self.lr_schedule = make_schedule(lr_schedule)
+        self.clip_norm = None if clip_norm is None else check_number("clip_norm", clip_norm, low=0.0, open_low=True)
+        self.init_std = check_number("init_std", init_std, low=0.0, open_low=True)
+        self.output_init_std = (None if output_init_std is None
+                                else check_number("output_init_std", output_init_std, low=0.0, open_low=True))
+        self.step = 0
+        self.epoch = 0
+        self._build()
+
+    # ------------------------------------------------------------------ construction
+
+    def _build(self):
+        if not self.hidden or isinstance(self.hidden[0], Wide):
+            raise ValueError(f"hidden={self.hidden!r}: the first hidden layer must be a width such as 128")
+        if isinstance(self.hidden[-1], Wide):
+            raise ValueError(f"hidden={self.hidden!r}: the last hidden layer must be a width, not Wide; add one after it")
+        streams = iter(np.random.SeedSequence(self.seed).spawn(2 * len(self.hidden) + 2))
+
+        def rng():
+            return np.random.Generator(np.random.Philox(next(streams)))
+
+        def seed():
+            return int(next(streams).generate_state(1, np.uint32)[0])
+
+        self.layers = []
+        width, sparse = self.n_features, True
+        for i, spec in enumerate(self.hidden):
+            if isinstance(spec, Wide):
+                if sparse:
+                    raise ValueError(f"hidden={self.hidden!r}: a Wide layer takes dense input; put a width before it")
+                units = check_int("Wide.units", spec.units, low=1, high=2**31 - 2)
+                layer = WideHidden(width, units, make_sampler(spec.sampler), self.activation, rng=rng(),
+                                   init_std=default_init_std(width))
+                if layer.sampler.shape != "sample":
+                    raise ValueError(f"hidden[{i}]: a Wide layer needs a sampler with shape='sample'; got {layer.sampler!r}")
+                layer.sampler = layer.sampler.bind(layer.weights, layer.bias, seed())
+                width, sparse = units, True
+            else:
+                units = check_int(f"hidden[{i}]", spec, low=1)
+                if sparse:
+                    std = self.init_std if i == 0 else default_init_std(width)
+                    layer = SparseInput(width, units, self.activation, rng=rng(), init_std=std)
+                else:
+                    layer = Dense(width, units, self.activation, rng=rng())
+                width, sparse = units, False
+            self.layers.append(layer)
+        self.output = WideOutput(width, self.n_outputs, self.sampler, self.loss, rng=rng(),
+                                 init_std=self.output_init_std or default_init_std(width))
+        self.output.sampler = self.sampler.bind(self.output.weights, self.output.bias, seed())
+        for parameter in self.parameters().values():
+            parameter.attach(self.optimizer)
+
+    def parameters(self):
+        """All trained arrays (`nn.arrays.Parameter`) by name."""
+        out = {f"hidden{i}.{name}": p for i, layer in enumerate(self.layers) for name, p in layer.parameters().items()}
+        out.update({f"output.{name}": p for name, p in self.output.parameters().items()})
+        return out
+
+    def _samplers(self):
+        out = {f"hidden{i}": layer.sampler for i, layer in enumerate(self.layers) if isinstance(layer, WideHidden)}
+        return {**out, "output": self.output.sampler}
+
+    # ------------------------------------------------------------------ one step
+
+    def _forward(self, x, train, timer):
+        for layer in self.layers:
+            if isinstance(layer, WideHidden):
+                x = layer.forward(x, train, self.step, timer)
+            else:
+                with timer("forward"):
+                    x = layer.forward(x, train)
+        return x
+
+    def _train_batch(self, x, labels, timer, total_steps):
+        """One optimiser step; returns the mean loss."""
+        h = self._forward(x, True, timer)
+        losses, grad = self.output.loss(h, labels, self.step, timer, self.clip_norm is not None)
+        loss = float(losses.mean(dtype=np.float64))
+        if not np.isfinite(loss):
+            bad = np.flatnonzero(~np.isfinite(losses))
+            raise FloatingPointError(
+                f"the loss is not finite at step {self.step} ({len(bad)} of {len(losses)} samples of the batch, first at "
+                f"place {bad[0]}): the weights are as before this step; lower the learning rate (now {self.optimizer.lr:g}) or set clip_norm")
+        with timer("backward"):
+            for i in range(len(self.layers) - 1, -1, -1):
+                grad = self.layers[i].backward(grad, need_input=i > 0)
+        with timer("update"):
+            stack = [*self.layers, self.output]
+            scale = 1.0
+            if self.clip_norm is not None:
+                norm = float(np.sqrt(sum(layer.square_norm() for layer in stack)))
+                scale = min(1.0, self.clip_norm / max(norm, 1e-30))
+            rate = self.lr_schedule(self.step, total_steps)
+            constants = self.optimizer.constants(self.step + 1, rate, scale)
+            bias_constants = self.optimizer.constants(self.step + 1, rate, scale, decay=False)
+            for layer in stack:
+                layer.update(self.optimizer.kind, constants, bias_constants)
+        for sampler in self._samplers().values():
+            sampler.after_update(self.step, timer)
+        self.step += 1
+        return loss
+
+    def _epoch(self, X, Y, batch_size, total_steps, callbacks):
+        n = X.shape[0]
+        order = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 1, self.epoch]))).permutation(n)
+        timer = PhaseTimer()
+        start = time.perf_counter()
+        total, active, counts, stop = 0.0, 0.0, {}, False
+        for batch, lo in enumerate(range(0, n, batch_size)):
+            rows = order[lo:lo + batch_size]
+            loss = self._train_batch(Rows.of(X, rows), Rows.of(Y, rows), timer, total_steps)
+            total += loss * len(rows)
+            seen = self.output.sampler.counts()
+            share = seen.get("active", self.n_outputs) / self.n_outputs
+            active += share * len(rows)
+            for name, value in seen.items():
+                counts[name] = counts.get(name, 0.0) + value * len(rows)
+            if callbacks and notify(callbacks, "on_batch_end", self, {"epoch": self.epoch, "batch": batch, "loss": loss,
+                                                                      "samples": len(rows), "active_share": share}):
+                n, stop = lo + len(rows), True
+                break
+        seconds = time.perf_counter() - start
+        self.epoch += 1
+        return {"epoch": self.epoch, "step": self.step, "loss": total / n, "seconds": seconds, "samples_per_s": n / seconds,
+                "active_share": active / n, **{k: v / n for k, v in counts.items()}, "time_split": timer.shares()}, stop
+
+    # ------------------------------------------------------------------ training
+
+    def _check(self, X, Y):
+        from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
+
+        X = check_X(X, n_features=self.n_features)
+        Y = check_Y(Y, n_outputs=self.n_outputs, n_rows=X.shape[0])
+        check_same_rows(X, Y)
+        return X, Y
+
+    def fit(self, X, Y, *, epochs=10, batch_size=256, validation=None, early_stopping=None, callbacks=(), verbose=0):
+        """Train for a number of passes over the data, in an order drawn anew for each.
+
+        Parameters
+        ----------
+        X : (n, n_features) CSR or dense
+        Y : (n, n_outputs) CSR indicator, list of lists of ids, or (n,) class ids
+            Rows without a label are allowed; under the softmax they have no loss.
+        epochs, batch_size : int
+        validation : (X, Y), optional
+            Scored exactly after every epoch: P@1, P@3, P@5.
+        early_stopping : int or EarlyStopping, optional
+            Epochs without a better validation P@1 to wait before stopping; the best weights are restored.
+        callbacks : sequence
+            See `nn.callbacks`.
+        verbose : int
+            1 shows a progress bar (needs tqdm).
+
+        Returns
+        -------
+        History
+        """
+        epochs = check_int("epochs", epochs, low=1)
+        batch_size = check_int("batch_size", batch_size, low=1)
+        X, Y = self._check(X, Y)
+        if validation is not None:
+            validation = self._check(*validation)
+        callbacks = [as_callback(c) for c in callbacks]
+        if early_stopping is not None:
+            if validation is None:
+                raise ValueError("early_stopping needs validation=(X, Y)")
+            given = isinstance(early_stopping, EarlyStopping)
+            callbacks.append(early_stopping if given else EarlyStopping(patience=early_stopping))
+        if verbose:
+            callbacks.append(ProgressBar())
+        batches = -(-X.shape[0] // batch_size)
+        total_steps = self.step + epochs * batches
+        history = History()
+        with one_blas_thread():
+            notify(callbacks, "on_fit_begin", self, {"epochs": epochs, "batches": batches, "batch_size": batch_size,
+                                                     "samples": X.shape[0]})
+            for _ in range(epochs):
+                entry, stop = self._epoch(X, Y, batch_size, total_steps, callbacks)
+                if validation is not None:
+                    entry.update(self.evaluate(*validation))
+                history.append(entry)
+                if notify(callbacks, "on_epoch_end", self, entry) or stop:
+                    break
+            notify(callbacks, "on_fit_end", self, history)
+        return history
+
+    def partial_fit(self, X, Y, *, batch_size=256):
+        """One pass over the given rows, going on from where training stands. Returns self."""
+        batch_size = check_int("batch_size", batch_size, low=1)
+        X, Y = self._check(X, Y)
+        with one_blas_thread():
+            self._epoch(X, Y, batch_size, self.step + -(-X.shape[0] // batch_size), [])
+        return self
+
+    # ------------------------------------------------------------------ prediction
+
+    def hidden_activations(self, X):
+        """Input of the output layer, (n, width) float32, for rows `X`."""
+        from mongoose_nb.data.validate import check_X
+
+        X = check_X(X, n_features=self.n_features)
+        with one_blas_thread():
+            return np.array(self._forward(Rows.of(X), False, PhaseTimer()))
+
+    def predict_topk(self, X, k=5, *, exact=True, candidates=None):
+        """Best `k` outputs of every row.
+
+        Parameters
+        ----------
+        X : (n, n_features) CSR or dense
+        k : int
+        exact : bool
+            True scores every output. False scores those that the hash tables retrieve (needs the LSH sampler).
+        candidates : int, optional
+            With ``exact=False``, most outputs to score for a row; the sampler's number by default.
+
+        Returns
+        -------
+        ids : (n, k) int32
+            Best first, the lower id first among equals; -1 where fewer than k were scored.
+        scores : (n, k) float32
+            Logits; -inf where the id is -1.
+        """
+        from mongoose_nb.data.validate import check_X
+
+        k = check_int("k", k, low=1, high=self.n_outputs)
+        X = check_X(X, n_features=self.n_features)
+        sampler = self.output.sampler
+        if not exact and not hasattr(sampler, "candidates_for"):
+            raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {sampler!r}")
+        if not exact:
+            candidates = check_int("candidates", sampler.candidates if candidates is None else candidates, low=1)
+        ids = np.empty((X.shape[0], k), np.int32)
+        scores = np.empty((X.shape[0], k), np.float32)
+        timer = PhaseTimer()
+        with one_blas_thread():
+            for lo in range(0, X.shape[0], PREDICT_BLOCK):
+                block = slice(lo, min(lo + PREDICT_BLOCK, X.shape[0]))
+                h = self._forward(Rows.of(X[block]), False, timer)
+                if exact:
+                    ids[block], scores[block] = self.output.topk(h, k)
+                else:
+                    ids[block], scores[block] = self.output.topk_of(h, k, sampler.candidates_for(h, candidates, timer))
+        return ids, scores
+
+    def predict(self, X):
+        """The best output of every row, (n,) int32."""
+        return self.predict_topk(X, 1)[0][:, 0]
+
+    def evaluate(self, X, Y, *, k=5, exact=True, propensity=None):
+        """Scores on labelled rows.
+
+        Parameters
+        ----------
+        X, Y
+            As for `fit`.
+        k : int
+            Scores at 1, 3, 5, ... up to `k`.
+        exact : bool
+            See `predict_topk`.
+        propensity : (n_outputs,) array, optional
+            Inverse propensities (`metrics.inverse_propensity` of the training labels); adds PSP@k.
+
+        Returns
+        -------
+        dict
+            P@1, nDCG@1, ... and PSP@1, ...
+        """
+        from mongoose_nb import metrics
+
+        X, Y = self._check(X, Y)
+        k = min(check_int("k", k, low=1), self.n_outputs)
+        predicted, _ = self.predict_topk(X, k, exact=exact)
+        table = {"P": metrics.precision_at_k(Y, predicted, k), "nDCG": metrics.ndcg_at_k(Y, predicted, k)}
+        if propensity is not None:
+            table["PSP"] = metrics.psp_at_k(Y, predicted, propensity, k)
+        return {f"{name}@{j}": float(values[j - 1]) for name, values in table.items() for j in range(1, k + 1, 2)}
+
+    # ------------------------------------------------------------------ saving
+
+    def save(self, path, *, optimizer=True):
+        """Write the network to one file, replacing it as a whole.
+
+        Parameters
+        ----------
+        path : path-like
+        optimizer : bool
+            With the optimiser's moments and the hash tables, so that training goes on exactly; without, a third of the size.
+        """
+        io.save_network(self, path, optimizer)
+
+    @classmethod
+    def load(cls, path):
+        """Read a network that `save` wrote."""
+        return io.load_network(cls, path)
+
+    def __repr__(self):
+        return (f"Network({self.n_features} -> {' -> '.join(str(h) for h in self.hidden)} -> {self.n_outputs}, "
+                f"sampler={self.sampler!r}, optimizer={self.optimizer!r}, step={self.step})")
+
+
+__all__ = ["Network", "Sampler", "Wide"]

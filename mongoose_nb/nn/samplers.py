@@ -1,0 +1,316 @@
+"""Samplers: which outputs of a wide layer a training step computes.
+
+    Full      all of them; the exact twin of the others
+    Uniform   labels and uniform ones
+    LSH       labels, the head that hash tables retrieve, and a uniform tail that stands for the rest
+
+A sampler is a description (settings only) until `bind` ties it to the weights of one layer.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mongoose_nb.errors import check_choice, check_int, check_number
+from mongoose_nb.tables.active import STRATEGIES, ActiveSetBuilder, SharedSet, Views
+
+SHAPES = ("sample", "batch")
+
+
+class Sampler:
+    """What samplers share: settings, binding, and the counts of the last step."""
+
+    shape = "all"
+
+    def bind(self, weights, bias, seed):
+        """A working copy for one layer: `weights` and `bias` are its `Parameter`s, `seed` an int."""
+        bound = type(self)(**{k: v for k, v in self.settings().items() if k != "name"})
+        bound._bind(weights, bias, seed)
+        return bound
+
+    def settings(self):
+        """Constructor arguments, for saving."""
+        return {"name": type(self).__name__.lower(), **{k: v for k, v in vars(self).items() if not k.startswith("_")}}
+
+    def after_update(self, step, timer):
+        """Called after every optimiser step: the place for table maintenance."""
+
+    def counts(self):
+        """Mean numbers of the last step: labels, retrieved, filler, and share of labels the buckets returned."""
+        return dict(self._counts)
+
+    def state(self):
+        """(settings, arrays) that `load_state` takes back."""
+        return {}, {}
+
+    def load_state(self, settings, arrays):
+        """Put back what `state` gave."""
+
+    def __repr__(self):
+        inner = ", ".join(f"{k}={v!r}" for k, v in self.settings().items() if k != "name")
+        return f"{type(self).__name__}({inner})"
+
+
+class Full(Sampler):
+    """Every output of every sample: the exact layer."""
+
+    def _bind(self, weights, bias, seed):
+        self._n_rows = len(bias.value)
+        self._counts = {"labels": 0.0, "retrieved": float(self._n_rows), "filler": 0.0}
+
+    def shared(self, h, labels, step, timer):
+        """All outputs."""
+        return SharedSet(None, 0, self._n_rows, np.float32(0.0), None)
+
+
+class Uniform(Sampler):
+    """Labels and outputs drawn uniformly without replacement.
+
+    Parameters
+    ----------
+    candidates : int
+        Outputs beside the labels.
+    shape : {"sample", "batch"}
+        A list for each sample, or one for the batch, on which the other samples' labels are candidates too.
+    correction : {"tail", "none"}
+        See `tables.active.ActiveSetBuilder`.
+    """
+
+    def __init__(self, candidates=1000, *, shape="batch", correction="tail"):
+        self.candidates = check_int("candidates", candidates, low=1)
+        self.shape = check_choice("shape", shape, SHAPES)
+        self.correction = check_choice("correction", correction, ("tail", "none"))
+
+    def _bind(self, weights, bias, seed):
+        self._builder = ActiveSetBuilder(len(bias.value), seed=seed, correction=self.correction)
+        self._counts = {}
+
+    def per_sample(self, h, labels, step, timer, train=True):
+        """`ActiveSets` of every sample."""
+        with timer("retrieve"):
+            sets = self._builder.per_sample(labels, self.candidates, step=step)
+        if train:
+            self._counts = count_sets(sets)
+        return sets
+
+    def shared(self, h, labels, step, timer):
+        """`SharedSet` of the batch."""
+        with timer("retrieve"):
+            shared = self._builder.shared(labels, self.candidates, step=step)
+        self._counts = count_shared(shared)
+        return shared
+
+
+class LSH(Sampler):
+    """Labels, a head of outputs that hash tables retrieve for the activation, and a uniform tail.
+
+    The head is exact; the tail is sampled from the rest and re-weighted, so the partition function is unbiased whatever the
+    tables return. Good tables lower its variance.
+
+    Parameters
+    ----------
+    candidates : int
+        Outputs beside the labels, for each sample or for the batch.
+    head : float
+        Share of `candidates` that may come from the tables; the filler makes up the rest.
+    shape : {"sample", "batch"}
+        A list for each sample (SLIDE), or one for the batch.
+    correction : {"tail", "none"}
+        See `tables.active.ActiveSetBuilder`.
+    fill : bool
+        Without filler only labels and retrieved outputs are computed.
+    family : {"simhash", "dwta"}
+    K, L : int
+        Hashes per table and tables; None chooses K so that a bucket holds about 32 outputs (SimHash) and L = 20.
+    strategy : {"topk", "vanilla", "threshold"}
+    min_votes : int
+        For ``"threshold"``.
+    capacity : int or None
+        Most outputs in a bucket; None for no bound.
+    policy : {"reservoir", "fifo"}
+        Which outputs a full bucket keeps.
+    center : bool
+        Subtract the running mean of the activations, and the mean row of the weights, before hashing. ReLU activations share one
+        orthant: hashed as they are, most bits say nothing.
+    rehash : int or schedule.Schedule
+        Steps between rehashes (same functions, new rows), or a schedule.
+    rebuild : int or None
+        Rehashes between rebuilds (new functions); None keeps the functions.
+    """
+
+    def __init__(self, candidates=1000, *, head=0.5, shape="sample", correction="tail", fill=True, family="simhash", K=None, L=20,
+                 strategy="topk", min_votes=2, capacity=None, policy="reservoir", center=True, rehash=50, rebuild=None):
+        from mongoose_nb.schedule import make_schedule
+
+        self.candidates = check_int("candidates", candidates, low=1)
+        self.head = check_number("head", head, low=0.0, high=1.0)
+        self.shape = check_choice("shape", shape, SHAPES)
+        self.correction = check_choice("correction", correction, ("tail", "none"))
+        self.fill = bool(fill)
+        self.family = check_choice("family", family, ("simhash", "dwta"))
+        self.K = K if K is None else check_int("K", K, low=1)
+        self.L = check_int("L", L, low=1)
+        self.strategy = check_choice("strategy", strategy, STRATEGIES)
+        self.min_votes = check_int("min_votes", min_votes, low=1)
+        self.capacity = capacity if capacity is None else check_int("capacity", capacity, low=1)
+        self.policy = check_choice("policy", policy, ("reservoir", "fifo"))
+        self.center = bool(center)
+        make_schedule(rehash)  # refuses what it cannot use
+        self.rehash = rehash
+        self.rebuild = rebuild if rebuild is None else check_int("rebuild", rebuild, low=1)
+
+    def settings(self):
+        """Constructor arguments, for saving."""
+        out = super().settings()
+        if hasattr(self.rehash, "settings"):
+            out["rehash"] = self.rehash.settings()
+        return out
+
+    def _bind(self, weights, bias, seed):
+        from mongoose_nb.hashing import DWTA, SimHash
+        from mongoose_nb.schedule import make_schedule
+        from mongoose_nb.tables import LSHTables
+
+        n_rows, dim = weights.value.shape
+        self._weights = weights
+        self._seed = seed
+        if self.family == "simhash":
+            family = SimHash(dim, self.K or max(1, round(np.log2(max(2, n_rows / 32)))), self.L, seed=seed)
+        else:
+            family = DWTA(dim, self.K or max(1, round(np.log2(max(2, n_rows / 32)) / 3)), self.L, seed=seed, zeros="value")
+        self._tables = LSHTables(family, capacity=self.capacity, policy=self.policy, seed=seed)
+        self._builder = ActiveSetBuilder(n_rows, seed=seed, strategy=self.strategy, min_votes=self.min_votes,
+                                         correction=self.correction)
+        self._schedule = make_schedule(self.rehash)
+        self._mean = np.zeros(dim, np.float32)  # running mean of the activations
+        self._mean_weight = 0.0
+        self._offset = np.zeros(dim, np.float32)  # added to activations before hashing: row mean - activation mean
+        self._rehashes = 0
+        self._counts = {}
+
+    @property
+    def tables(self):
+        """The hash tables (`tables.LSHTables`) of a bound sampler."""
+        return self._tables
+
+    def _observe(self, h):
+        """Follow the mean activation: the average of all at first, then an exponential one over about 100 batches."""
+        self._mean_weight = min(self._mean_weight + 1.0, 100.0)
+        self._mean += (h.mean(axis=0) - self._mean) / np.float32(self._mean_weight)
+
+    def _build(self, timer):
+        with timer("rehash"):
+            family = self._tables.family
+            if self.rebuild and self._rehashes and self._rehashes % self.rebuild == 0:
+                family.rebuild()
+            if self.center:
+                row_mean = self._weights.value.mean(axis=0)
+                family.set_center(row_mean)
+                self._offset = row_mean - self._mean
+            self._tables.build(self._weights.value)
+            self._rehashes += 1
+
+    def _views(self, h, timer):
+        with timer("hash"):
+            # the family subtracts the mean row from everything; an activation is to lose its own mean instead
+            codes = self._tables.codes(h + self._offset if self.center else h)
+        return Views(*self._tables.views(), codes)
+
+    def per_sample(self, h, labels, step, timer, train=True):
+        """`ActiveSets` of every sample."""
+        if train:
+            self._observe(h)
+        if not self._tables.built:
+            self._build(timer)
+        views = self._views(h, timer)
+        with timer("retrieve"):
+            sets = self._builder.per_sample(labels, self.candidates, step=step, views=views,
+                                            head=round(self.head * self.candidates), fill=self.fill)
+        if train:
+            self._counts = count_sets(sets)
+        return sets
+
+    def shared(self, h, labels, step, timer):
+        """`SharedSet` of the batch: an equal number of retrieved ids from every sample."""
+        self._observe(h)
+        if not self._tables.built:
+            self._build(timer)
+        views = self._views(h, timer)
+        with timer("retrieve"):
+            each = max(1, round(self.head * self.candidates / len(h)))
+            none = labels._replace(count=np.zeros_like(labels.count))
+            heads = self._builder.per_sample(none, each, step=step, views=views, head=each, fill=False)
+            shared = self._builder.shared(labels, self.candidates if self.fill else 0, step=step, heads=heads)
+        self._counts = count_shared(shared)
+        return shared
+
+    def after_update(self, step, timer):
+        """Rehash when the schedule says so."""
+        if self._schedule.due(step):
+            self._build(timer)
+
+    def candidates_for(self, h, n, timer):
+        """Retrieved outputs only, at most `n` for each row of `h`: what LSH inference scores."""
+        from mongoose_nb.nn.arrays import Rows
+
+        if not self._tables.built:
+            self._build(timer)
+        none = np.zeros(len(h), np.int64)
+        return self._builder.per_sample(Rows(none, none, np.zeros(0, np.int32), None), n, step=0, views=self._views(h, timer),
+                                        head=n, fill=False)
+
+    def state(self):
+        """(settings, arrays) from which the sampler continues exactly."""
+        settings, arrays = self._tables.state() if self._tables.built else (None, {})
+        out = {"tables": settings, "mean_weight": self._mean_weight, "rehashes": self._rehashes,
+               "schedule": self._schedule.state()}
+        return out, {"mean": self._mean, "offset": self._offset, **{f"tables.{k}": v for k, v in arrays.items()}}
+
+    def load_state(self, settings, arrays):
+        """Put back what `state` gave."""
+        from mongoose_nb.tables import LSHTables
+
+        self._mean = np.array(arrays["mean"])
+        self._offset = np.array(arrays["offset"])
+        self._mean_weight, self._rehashes = settings["mean_weight"], settings["rehashes"]
+        self._schedule.load_state(settings["schedule"])
+        if settings["tables"] is not None:
+            prefix = "tables."
+            self._tables = LSHTables.from_state(settings["tables"],
+                                                {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
+
+
+class Counts(NamedTuple):
+    """Names of what a step reports about its active sets."""
+
+    labels: float
+    retrieved: float
+    filler: float
+    active: float
+
+
+def count_sets(sets):
+    """Mean counts of per-sample sets, and the share of labels that the buckets returned."""
+    labels, exact, active = sets.n_label.mean(), sets.n_exact.mean(), sets.count.mean()
+    return {**Counts(labels, exact - labels, active - exact, active)._asdict(),
+            "label_recall": sets.n_hit.sum() / max(1, sets.n_label.sum())}
+
+
+def count_shared(shared):
+    """Counts of a shared set."""
+    n = len(shared.ids)
+    return Counts(shared.n_label, shared.n_exact - shared.n_label, n - shared.n_exact, n)._asdict()
+
+
+SAMPLERS = {"full": Full, "uniform": Uniform, "lsh": LSH}
+
+
+def make_sampler(sampler):
+    """A sampler from its name, its saved settings, or itself."""
+    if isinstance(sampler, Sampler):
+        return sampler
+    settings = dict(sampler) if isinstance(sampler, dict) else {"name": sampler}
+    name = settings.pop("name", None)
+    if name not in SAMPLERS:
+        raise ValueError(f"sampler={sampler!r} is unknown; give one of {sorted(SAMPLERS)} or a Sampler object such as nn.LSH(...)")
+    return SAMPLERS[name](**settings)

@@ -1,0 +1,155 @@
+"""Active sets: which outputs a sample, or a batch, computes. Labels first, then retrieved candidates, then uniform filler."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mongoose_nb.errors import check_choice, check_int
+
+STRATEGIES = ("topk", "vanilla", "threshold")
+
+
+class ActiveSets(NamedTuple):
+    """Per-sample sets: sample i has ``ids[start[i] : start[i] + count[i]]``, labels first, filler from ``n_exact[i]`` on."""
+
+    start: np.ndarray  # (n,) int64
+    count: np.ndarray  # (n,) int64
+    ids: np.ndarray  # int32
+    n_label: np.ndarray  # (n,) int64
+    n_exact: np.ndarray  # (n,) int64, labels + retrieved
+    n_hit: np.ndarray  # (n,) int64, labels that the buckets returned
+    shift: np.ndarray  # (n,) float32, added to the logits of the filler
+
+
+class SharedSet(NamedTuple):
+    """One set for a batch: `ids` (None: all outputs), the first `n_exact` of them exact, the others sampled."""
+
+    ids: np.ndarray | None
+    n_label: int
+    n_exact: int
+    shift: np.float32
+    pair_column: np.ndarray | None  # place in `ids` of every label of every sample
+
+
+class Views(NamedTuple):
+    """What the kernels read of hash tables: ids by table, (start, size) of every bucket, and the codes of the queries."""
+
+    pool: np.ndarray  # (L, P) int32
+    spans: np.ndarray  # (L, buckets, 2) int32
+    codes: np.ndarray  # (L, n) unsigned
+
+
+_NO_TABLES = Views(np.zeros((1, 1), np.int32), np.zeros((1, 1, 2), np.int32), np.zeros((1, 1), np.uint8))
+
+
+class ActiveSetBuilder:
+    """Draws active sets; owns the scratch memory that this takes (5 bytes per row and thread).
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of outputs.
+    seed : int
+        Keys the filler together with the step.
+    strategy : {"topk", "vanilla", "threshold"}
+        How candidates are taken from the buckets (Chen et al. 2020, section 3.1): the most frequent ones; whole buckets of
+        tables in random order; those that stand in at least `min_votes` buckets, most frequent first.
+    min_votes : int
+        Least number of buckets an id must stand in under ``"threshold"``.
+    correction : {"tail", "none"}
+        Whether the filler's logits are raised so that it stands for all outputs that were not retrieved: with u of R remaining
+        outputs drawn uniformly, adding log(R / u) makes the sum of exponentials an unbiased estimate of the full one.
+    """
+
+    def __init__(self, n_rows, *, seed=0, strategy="topk", min_votes=1, correction="tail"):
+        self.n_rows = check_int("n_rows", n_rows, low=1)
+        self.seed = seed
+        self.strategy = STRATEGIES.index(check_choice("strategy", strategy, STRATEGIES))
+        self.min_votes = check_int("min_votes", min_votes, low=1) if strategy == "threshold" else 1
+        self.correction = check_choice("correction", correction, ("tail", "none"))
+        self._mark = self._touched = self._column = None
+
+    def _scratch(self, use_tables):
+        import numba
+
+        threads = numba.get_num_threads()
+        if self._mark is None or len(self._mark) < threads:
+            self._mark = np.zeros((threads, self.n_rows), np.uint8)
+        if use_tables and (self._touched is None or len(self._touched) < threads):
+            self._touched = np.zeros((threads, self.n_rows), np.int32)
+        touched = self._touched if self._touched is not None else np.zeros((threads, 1), np.int32)
+        return self._mark[:threads], touched[:threads]
+
+    def per_sample(self, labels, candidates, *, step, views=None, head=0, fill=True):
+        """Sets of each sample's labels and `candidates` further ids, of which up to `head` come from the tables.
+
+        Parameters
+        ----------
+        labels : Rows
+            (n) true labels; no duplicates within a row.
+        candidates : int
+            Outputs beside the labels, as far as there are so many.
+        step : int
+            Keys the random choices together with the seed.
+        views : Views, optional
+            The tables and the codes of the samples.
+        head : int
+            Most ids to take from the tables.
+        fill : bool
+            Whether uniform filler makes up what retrieval leaves open.
+
+        Returns
+        -------
+        ActiveSets
+        """
+        from mongoose_nb.kernels.retrieve import active_sets
+
+        n = len(labels.start)
+        sizes = np.minimum(self.n_rows, labels.count + candidates)
+        start = np.cumsum(sizes) - sizes
+        ids = np.empty(int(sizes.sum()), np.int32)
+        n_label, n_exact, n_active, n_hit = np.empty((4, n), np.int64)
+        tables = _NO_TABLES if views is None else views
+        mark, touched = self._scratch(views is not None)
+        active_sets(views is not None, tables.pool, tables.spans, tables.codes, self.strategy, self.min_votes, head, fill,
+                    labels.start, labels.count, labels.ids, self.n_rows, sizes, start, np.uint64(self.seed), np.uint64(step), mark,
+                    touched, ids, n_label, n_exact, n_active, n_hit)
+        shift = np.zeros(n, np.float32)
+        if self.correction == "tail":
+            filler = n_active - n_exact
+            shift = np.log(np.where(filler > 0, (self.n_rows - n_exact) / np.maximum(filler, 1), 1.0)).astype(np.float32)
+        return ActiveSets(start, n_active, ids, n_label, n_exact, n_hit, shift)
+
+    def shared(self, labels, candidates, *, step, heads=None):
+        """One set of all labels of the batch and `candidates` further ids: the retrieved `heads` first, uniform ones after.
+
+        Parameters
+        ----------
+        labels : Rows
+        candidates : int
+        step : int
+        heads : ActiveSets, optional
+            Retrieved ids of every sample.
+
+        Returns
+        -------
+        SharedSet
+        """
+        from mongoose_nb.kernels.retrieve import shared_set
+
+        if self._column is None:
+            self._column = np.full(self.n_rows, -1, np.int32)
+        n_pairs = int(labels.count.sum())
+        none = np.zeros(0, np.int64)
+        head_start, head_count, head_ids = (none, none, np.zeros(0, np.int32)) if heads is None else heads[:3]
+        ids = np.empty(min(self.n_rows, n_pairs + candidates + int(head_count.sum())), np.int32)
+        pair_column = np.empty(n_pairs, np.int32)
+        sizes = np.empty(3, np.int64)
+        mark, _ = self._scratch(False)
+        fill = max(0, candidates - int(head_count.sum()))
+        shared_set(labels.start, labels.count, labels.ids, head_start, head_count, head_ids, fill, self.n_rows,
+                   np.uint64(self.seed), np.uint64(step), self._column, mark[0], ids, pair_column, sizes)
+        n_label, n_exact, n = sizes.tolist()
+        filler = n - n_exact
+        shift = np.log((self.n_rows - n_exact) / filler) if self.correction == "tail" and filler else 0.0
+        return SharedSet(ids[:n], n_label, n_exact, np.float32(shift), pair_column)

@@ -1,0 +1,260 @@
+"""LSH tables: a hash family and a bucket store under one version."""
+
+import numpy as np
+
+from mongoose_nb.errors import check_int
+
+# Buckets beyond this many per row held are empty for the most part; longer codes are folded onto fewer bits.
+_ODD = np.uint32(2654435769)
+
+
+class StaleTablesError(RuntimeError):
+    """Tables were asked with hash functions other than those they were built with."""
+
+
+class LSHTables:
+    """L hash tables over rows, built, looked up and changed with one and the same hash functions.
+
+    Parameters
+    ----------
+    family : hashing.HashFamily
+        Gives every row a code per table. When its functions change (rebuild, new centre) its version does, and the tables refuse
+        to answer until they are built again.
+    capacity : int, optional
+        Most ids in a bucket. None: no bound.
+    policy : {"reservoir", "fifo"}
+        What a full bucket keeps: a uniform sample of all arrivals, or the latest.
+    seed : int
+        Seed of the reservoir.
+
+    Notes
+    -----
+    Row ids are 0 to n - 1. The codes of the rows are kept, so that a row can be removed or moved in O(L) without its old vector.
+    Codes longer than the rows can use (2^bits above twice the rows) are folded to fewer bits by multiplicative hashing, which adds
+    one false collision in about 2n pairs.
+    """
+
+    def __init__(self, family, *, capacity=None, policy="reservoir", seed=0):
+        from mongoose_nb._ext import BucketStore
+
+        self.family = family
+        self.capacity, self.policy, self.seed = capacity, policy, seed
+        BucketStore(family.L, 1, capacity=capacity, policy=policy, seed=seed)  # refuses bad settings now, not at the first build
+        self._store = None
+        self._codes = None  # (L, n): where every row stands
+        self._present = None  # (n,) bool
+        self._version = None
+
+    # ------------------------------------------------------------------ state of the tables
+
+    @property
+    def built(self):
+        """Whether the tables hold rows hashed with the family's present functions."""
+        return self._store is not None and self._version == self.family.version
+
+    @property
+    def version(self):
+        """Version of the family that the tables were built with; None before the first build."""
+        return self._version
+
+    def __len__(self):
+        return 0 if self._present is None else int(np.count_nonzero(self._present))
+
+    def _check(self, version=None):
+        if self._store is None:
+            raise StaleTablesError("these tables are empty: call build(X) first")
+        given = self.family.version if version is None else version
+        if given != self._version:
+            raise StaleTablesError(f"codes of version {given} meet tables built with version {self._version}: the hash functions "
+                                   "changed since; call build(X) again")
+
+    # ------------------------------------------------------------------ building and changing
+
+    def _fold(self, codes):
+        """Codes as bucket numbers of the store."""
+        bits = self._bits
+        if bits == self.family.code_bits:
+            return codes
+        return (codes.astype(np.uint32) * _ODD) >> np.uint32(32 - bits)
+
+    def build(self, X):
+        """Hash all rows of `X` (n, dim), dense or CSR, and load them as ids 0 to n - 1, replacing what was there."""
+        from mongoose_nb._ext import BucketStore
+        from mongoose_nb.kernels.buckets import build_buckets
+
+        n = X.shape[0]
+        self._bits = min(self.family.code_bits, max(8, int(max(1, n - 1)).bit_length() + 1), 26)
+        reuse = (self._codes if self._codes is not None and self._codes.shape[1] == n and self._bits == self.family.code_bits
+                 else None)
+        codes = self._fold(self.family.hash_tables(X, out=reuse))
+        if self._store is None or self._store.n_buckets != 1 << self._bits:
+            self._store = BucketStore(self.family.L, 1 << self._bits, capacity=self.capacity, policy=self.policy, seed=self.seed)
+        build_buckets(*self._store.begin_build(codes))
+        self._codes = codes
+        self._present = np.ones(n, bool)
+        self._version = self.family.version
+        return self
+
+    def _ids(self, ids, present):
+        ids = np.atleast_1d(np.asarray(ids))
+        if ids.dtype.kind not in "iu" or ids.ndim != 1:
+            raise TypeError(f"ids must be integers, one axis; got dtype {ids.dtype} and shape {ids.shape}")
+        if len(np.unique(ids)) != len(ids):
+            raise ValueError("ids must not repeat")
+        n = len(self._present)
+        if present:
+            wrong = ids[(ids < 0) | (ids >= n)]
+            wrong = wrong if len(wrong) else ids[~self._present[ids]]
+            if len(wrong):
+                raise KeyError(f"id {wrong[0]} is not in the tables")
+        else:
+            low = ids[ids < 0]
+            if len(low):
+                raise ValueError(f"ids must be from 0 on; got {low[0]}")
+            known = ids[ids < n]
+            known = known[self._present[known]]
+            if len(known):
+                raise ValueError(f"id {known[0]} is in the tables already; use move to change it")
+        return ids.astype(np.int32)
+
+    def insert(self, ids, X):
+        """Add rows `X` (m, dim) under new `ids` (m,): O(L) a row."""
+        self._check()
+        ids = self._ids(ids, present=False)
+        codes = self._rows(ids, X)
+        need = int(ids.max(initial=-1)) + 1
+        if need > len(self._present):
+            room = max(need, len(self._present) * 5 // 4)
+            grown = np.zeros((self.family.L, room), self._codes.dtype)
+            grown[:, : len(self._present)] = self._codes
+            self._codes = grown
+            self._present = np.concatenate([self._present, np.zeros(room - len(self._present), bool)])
+        self._store.insert(ids, codes)
+        self._codes[:, ids] = codes
+        self._present[ids] = True
+
+    def remove(self, ids):
+        """Take rows out: O(L) a row. Returns the number of bucket entries removed (a full bucket may have dropped some before)."""
+        self._check()
+        ids = self._ids(ids, present=True)
+        removed = self._store.remove(ids, np.ascontiguousarray(self._codes[:, ids]))
+        self._present[ids] = False
+        return removed
+
+    def move(self, ids, X):
+        """Put rows where their new vectors `X` (m, dim) belong: O(L) a row, and only in tables where the code changed."""
+        self._check()
+        ids = self._ids(ids, present=True)
+        codes = self._rows(ids, X)
+        self._store.move(ids, np.ascontiguousarray(self._codes[:, ids]), codes)
+        self._codes[:, ids] = codes
+
+    def _rows(self, ids, X):
+        if X.shape[0] != len(ids):
+            raise ValueError(f"{len(ids)} ids came with {X.shape[0]} rows; give one row for each id")
+        return self._fold(self.family.hash_tables(X))
+
+    # ------------------------------------------------------------------ looking up
+
+    def codes(self, X):
+        """Bucket numbers (L, n) of queries `X` (n, dim) under the tables' own functions."""
+        self._check()
+        return self._fold(self.family.hash_tables(X))
+
+    def views(self):
+        """The store's arrays for kernels: pool (L, P) int32 and spans (L, buckets, 2) int32; nothing is copied."""
+        self._check()
+        return self._store.views()
+
+    def candidates(self, X):
+        """All rows that share a bucket with a query in some table.
+
+        Parameters
+        ----------
+        X : (n, dim)
+            Queries, dense or CSR.
+
+        Returns
+        -------
+        indptr : (n + 1,) int64
+        ids : (indptr[-1],) int32
+            Of query i in ``ids[indptr[i] : indptr[i + 1]]``, ascending.
+        """
+        return self._candidates(self.codes(X))
+
+    def candidates_from_codes(self, codes, version):
+        """As `candidates`, from the codes (n, L) that ``family.hash`` gave while its version was `version`.
+
+        Raises
+        ------
+        StaleTablesError
+            Where the tables were built with another version.
+        """
+        self._check(version)
+        codes = np.asarray(codes)
+        if codes.ndim != 2 or codes.shape[1] != self.family.L or codes.dtype.kind != "u":
+            raise ValueError(f"codes must be unsigned, of shape (n, L={self.family.L}); got {codes.dtype} {codes.shape}")
+        if codes.size and int(codes.max()) >> self.family.code_bits:
+            raise ValueError(f"code {codes.max()} is beyond {self.family.code_bits} bits")
+        return self._candidates(self._fold(np.ascontiguousarray(codes.T)))
+
+    def _candidates(self, codes):
+        import numba
+
+        from mongoose_nb.kernels.retrieve import unions
+
+        pool, spans = self._store.views()
+        n = codes.shape[1]
+        indptr = np.zeros(n + 1, np.int64)
+        seen = np.zeros((numba.get_num_threads(), len(self._present)), np.uint8)
+        none = np.zeros(0, np.int32)
+        unions(pool, spans, codes, seen, indptr[1:], indptr, none)
+        np.cumsum(indptr, out=indptr)
+        ids = np.empty(int(indptr[-1]), np.int32)
+        unions(pool, spans, codes, seen, np.zeros(0, np.int64), indptr, ids)
+        return indptr, ids
+
+    def stats(self):
+        """How full the buckets are; see `BucketStore.stats`."""
+        self._check()
+        return self._store.stats()
+
+    # ------------------------------------------------------------------ saving
+
+    def state(self):
+        """(settings, arrays) from which `from_state` makes equal tables."""
+        self._check()
+        family = self.family.state()
+        store = self._store.state()
+        settings = {"capacity": self.capacity, "policy": self.policy, "seed": self.seed, "bits": self._bits,
+                    "family": {k: v for k, v in family.items() if not isinstance(v, np.ndarray)},
+                    "store": {k: v for k, v in store.items() if not isinstance(v, np.ndarray)}}
+        arrays = {"codes": self._codes, "present": self._present,
+                  **{f"family.{k}": v for k, v in family.items() if isinstance(v, np.ndarray)},
+                  **{f"store.{k}": v for k, v in store.items() if isinstance(v, np.ndarray)}}
+        return settings, arrays
+
+    @classmethod
+    def from_state(cls, settings, arrays):
+        """Tables equal to those whose `state` this is."""
+        from mongoose_nb._ext import BucketStore
+        from mongoose_nb.hashing import family_from_state
+
+        def part(name):
+            return {**settings[name], **{k[len(name) + 1:]: v for k, v in arrays.items() if k.startswith(name + ".")}}
+
+        tables = cls(family_from_state(part("family")), capacity=settings["capacity"], policy=settings["policy"],
+                     seed=settings["seed"])
+        tables._bits = check_int("bits", settings["bits"], low=1, high=26)
+        tables._store = BucketStore.from_state(part("store"))
+        if tables._store.n_buckets != 1 << tables._bits or tables._store.n_tables != tables.family.L:
+            raise ValueError("the saved buckets do not fit the saved hash family")
+        codes, present = np.array(arrays["codes"]), np.array(arrays["present"], bool)
+        if codes.shape != (tables.family.L, len(present)) or (codes.size and int(codes.max()) >> tables._bits):
+            raise ValueError("the saved row codes do not fit the saved hash family")
+        tables._codes, tables._present = codes, present
+        tables._version = tables.family.version
+        return tables
+
+    def __repr__(self):
+        return f"LSHTables({self.family!r}, rows={len(self)}, capacity={self.capacity}, policy={self.policy!r})"
