@@ -1,0 +1,39 @@
+"""Data in: readers and writers of sparse data sets, token sequences, and the validation that the package shares.
+
+::
+
+    text  --read_xc, read_xc_pair, read_xc_four, read_svmlight-->  bytes -> chunks -> kernels.text -> (X, Y)
+    npz   --read_npz------------------------------------------>  (X, Y)
+    ids   --sessions_to_xc, next_word------------------------->  (X, Y)
+    user's arrays  --check_X, check_Y, check_same_rows-------->  the same form
+
+X is a float32 CSR matrix (n_rows, n_features), Y a float32 CSR indicator (n_rows, n_labels); both canonical, with int32 ids.
+`load_dataset` picks the reader, `load_demo` reads the sample of EURLEX57K that comes with the package.
+"""
+
+from mongoose_nb.data._demo import demo_paths, load_demo
+from mongoose_nb.data.arrays import load_dataset, read_npz
+from mongoose_nb.data.sequences import next_word, sessions_to_xc
+from mongoose_nb.data.svmlight import read_svmlight
+from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
+from mongoose_nb.data.vocabulary import Vocabulary, split_words
+from mongoose_nb.data.xc import read_xc, read_xc_four, read_xc_pair, write_xc
+
+__all__ = [
+    "Vocabulary",
+    "check_X",
+    "check_Y",
+    "check_same_rows",
+    "demo_paths",
+    "load_dataset",
+    "load_demo",
+    "next_word",
+    "read_npz",
+    "read_svmlight",
+    "read_xc",
+    "read_xc_four",
+    "read_xc_pair",
+    "sessions_to_xc",
+    "split_words",
+    "write_xc",
+]

@@ -1,0 +1,31 @@
+"""The sample of EURLEX57K that comes with the package."""
+
+import importlib.resources
+import pathlib
+
+from mongoose_nb.data.xc import read_xc
+
+
+def demo_paths():
+    """Paths of the demo's training and test file, in the format that `read_xc` reads.
+
+    Returns
+    -------
+    train, test : pathlib.Path
+        10,000 and 2,500 laws of EURLEX57K with 17,242 features and 4,271 labels; ``README.md`` beside them has origin and
+        licence.
+    """
+    folder = importlib.resources.files("mongoose_nb.data") / "demo"
+    return tuple(pathlib.Path(str(folder / name)) for name in ("eurlex_train.txt.gz", "eurlex_test.txt.gz"))
+
+
+def load_demo():
+    """Read the demo data.
+
+    Returns
+    -------
+    X_train, Y_train, X_test, Y_test : scipy.sparse.csr_matrix
+        As `read_xc` returns them: (10000, 17242), (10000, 4271), (2500, 17242) and (2500, 4271).
+    """
+    train, test = demo_paths()
+    return (*read_xc(train), *read_xc(test))

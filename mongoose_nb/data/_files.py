@@ -1,0 +1,36 @@
+"""Whole files in, whole files out: gzip told apart by its magic bytes, and writing that never leaves half a file."""
+
+import contextlib
+import gzip
+import os
+import secrets
+import zlib
+
+
+def read_bytes(path):
+    """The content of a plain or gzip file (told apart by its first two bytes) and its ``os.stat_result``."""
+    path = os.fspath(path)
+    with open(path, "rb") as file:
+        stat = os.fstat(file.fileno())
+        data = file.read()
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{path}: the gzip stream is broken or cut short ({error}); fetch the file again") from error
+    return data, stat
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not."""
+    path = os.fspath(path)
+    temporary = f"{path}.{secrets.token_hex(6)}.tmp"
+    try:
+        # not `tempfile`: its files are private to the user, and the umask should decide
+        with open(temporary, "xb") as file:
+            yield file
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
