@@ -27,6 +27,22 @@ cdef inline uint64_t mix64(uint64_t x) noexcept nogil:
     return x ^ (x >> 31)
 
 
+cdef inline int64_t find(const int32_t* ids, int64_t size, int32_t row) noexcept nogil:
+    """Position of the first entry equal to `row`, or `size`. Blocks of fixed length without an exit become vector code."""
+    cdef int64_t i = 0
+    cdef int j, hit
+    while i + 32 <= size:
+        hit = 0
+        for j in range(32):
+            hit |= ids[i + j] == row
+        if hit:
+            break
+        i += 32
+    while i < size and ids[i] != row:
+        i += 1
+    return i
+
+
 cdef class Core:
     """Arrays and hot loops of `BucketStore`."""
 
@@ -92,12 +108,17 @@ cdef class Core:
         self.counters[t, 0] = tail
 
     cdef int make_space(self, Py_ssize_t t) except -1 with gil:
-        """Free the tail of table t: pack it, and enlarge all pools where that frees less than an eighth."""
-        cdef int32_t[::1] old = self._ids[t].copy()
+        """Free the tail of table t: pack it, or enlarge all pools where that would leave less than an eighth."""
+        cdef int32_t[::1] old
         cdef int32_t[:, ::1] new
-        cdef Py_ssize_t u
-        self.pack(t, &old[0], &self.ids[t, 0])
-        if self.ids.shape[1] - self.counters[t, 0] >= self.counters[t, 1] // 8 + 8:
+        cdef Py_ssize_t u, b
+        cdef int64_t size, packed = 0
+        for b in range(self.spans.shape[1]):
+            size = self.spans[t, b, 1]
+            packed += min(self.limit, size + size // 4)
+        if self.ids.shape[1] - packed >= self.counters[t, 1] // 8 + 8:
+            old = self._ids[t].copy()
+            self.pack(t, &old[0], &self.ids[t, 0])
             return 0
         rows = self.rows
         array = np.zeros((self.n_tables, self._pool_size(rows)), np.int32)
@@ -158,13 +179,13 @@ cdef class Core:
         if size == 0:
             return 0
         start = &self.ids[t, self.spans[t, b, 0]]
-        for i in range(size):
-            if start[i] == row:
-                memmove(start + i, start + i + 1, (size - 1 - i) * sizeof(int32_t))
-                self.spans[t, b, 1] = <int32_t>(size - 1)
-                self.counters[t, 1] -= 1
-                return 1
-        return 0
+        i = find(start, size, row)
+        if i == size:
+            return 0
+        memmove(start + i, start + i + 1, (size - 1 - i) * sizeof(int32_t))
+        self.spans[t, b, 1] = <int32_t>(size - 1)
+        self.counters[t, 1] -= 1
+        return 1
 
     def insert(self, ids, codes):
         """Insert rows one after another.

@@ -57,8 +57,9 @@ class BucketStore(StoreBase):
         spans[:, 0], self._room[t], self._counters[t, TAIL] = starts, rooms, rooms.sum()
 
     def _make_space(self, t):
-        self._pack(t, self._ids[t], self._ids[t])  # gathers before it scatters
-        if self._ids.shape[1] - self._counters[t, TAIL] >= self._counters[t, ENTRIES] // 8 + 8:
+        packed = layout(self._spans[t, :, 1], self._limit)[1].sum()
+        if self._ids.shape[1] - packed >= self._counters[t, ENTRIES] // 8 + 8:
+            self._pack(t, self._ids[t], self._ids[t])  # gathers before it scatters
             return
         rows = self.rows
         new = np.zeros((self.n_tables, self._pool_size(rows)), np.int32)

@@ -8,9 +8,9 @@ Layout. Table t is a pool of row ids, ``ids[t]``, cut into one segment per bucke
 A. ``spans[t, b]`` holds start and size side by side, so that a look-up costs one cache line; ``room[t, b]``, what the segment
    could hold, is needed by writers only and lives apart.
 B. A bucket that outgrows its segment moves to the tail, a quarter larger. When the tail is used up the table is packed:
-   live segments are copied side by side, each with a quarter of room, and what they left behind is free again. If
-   packing frees less than an eighth, all pools are enlarged to 1.5 ids per row held. Both happen after a number of
-   insertions in proportion to the rows held, so an insertion costs O(1) per table on average.
+   live segments are copied side by side, each with a quarter of room, and what they left behind is free again. Where
+   that would leave less than an eighth free, all pools are enlarged to 1.5 ids per row held, and packed on the way.
+   Both happen after a number of insertions in proportion to the rows held, so an insertion costs O(1) per table on average.
 C. Rejected: an array of ``capacity`` ids per bucket (most of it empty, 2^K x capacity per table whatever the data) and a
    linked list or vector per bucket (one cache miss more per look-up, and an allocation per bucket).
 """
@@ -70,7 +70,7 @@ def as_ids(ids):
 
 
 def as_codes(codes, n_tables, m, n_buckets, keep=False):
-    """`codes` as a C array (L, m) uint32 (with `keep`, of the unsigned dtype given); values are looked at where the cast needs it."""
+    """`codes` as a C array (L, m) of uint32, or with `keep` of their own unsigned dtype; checks what a cast would hide."""
     array = _integer_array("codes", codes)
     if array.ndim != 2 or array.shape[0] != n_tables or (m is not None and array.shape[1] != m):
         raise ValueError(f"codes must have shape (tables, rows) = ({n_tables}, {'n' if m is None else m}), got {array.shape}")
@@ -129,7 +129,8 @@ class StoreBase:
     The pools take 4 bytes x 1.5 x rows held (at the last allocation) per table, see `memory_bound`. While they are enlarged
     the old and the new pools exist together.
 
-    One writer at a time: writers wait for each other, but readers of `views` must not run beside a writer.
+    `insert`, `remove` and `move` called from several Python threads wait for each other. A build, and whoever reads, must not
+    run beside a writer.
 
     Codes are table-major everywhere, shape (L, m): ``codes[t, i]`` is the bucket of row ``ids[i]`` in table t. All values are
     checked before anything is changed.
@@ -222,6 +223,11 @@ class StoreBase:
         Returns
         -------
         int
+
+        Raises
+        ------
+        ValueError
+            More rows than int32 offsets reach.
         """
         n = _integer("n", n, 0, 2**62)
         per_bucket = 16 if self._sampling else 12

@@ -4,7 +4,10 @@ A. Three passes per table: count, lay the segments out, scatter. ``spans[b, 1]``
    the size, so that each row touches one cache line of `spans` per pass. A FIFO bucket that overflows starts with a
    negative cursor: ids that arrive before it reaches zero would be dropped later and are not written.
 B. One thread owns one table, so the result does not depend on the number of threads. More threads than tables are idle.
-C. The result equals inserting the rows one by one, to the last random draw of a reservoir.
+C. Where a table has more buckets than the caches hold, rows are first sorted coarsely by the high bits of their codes, so that the
+   passes walk through the buckets instead of jumping (262,144 buckets, 670,091 rows, 50 tables, 2 threads: 0.19 s, not 0.31).
+   This takes 6-8 bytes per row and thread while it runs. At 65,536 buckets the sort costs what it saves.
+D. The result equals inserting the rows one by one, to the last random draw of a reservoir.
 """
 
 import numpy as np
@@ -13,10 +16,38 @@ from numba import prange
 from mongoose_nb.kernels._jit import inline, parallel
 from mongoose_nb.kernels.random import below, key2
 
+PARTS = 256  # streams of the coarse sort
+NEAR = 2**16  # the most buckets that are filled without a coarse sort
+
+
+@inline
+def _sort_coarsely(codes, rows, n_buckets):
+    """Copies of codes and rows in order of the codes' high bits, rows with equal bits in their old order."""
+    shift = 0
+    while n_buckets >> shift > PARTS:
+        shift += 1
+    shift = np.uint32(shift)
+    cursor = np.zeros(PARTS + 1, np.int32)
+    for i in range(codes.shape[0]):
+        cursor[(codes[i] >> shift) + 1] += 1
+    for p in range(PARTS):
+        cursor[p + 1] += cursor[p]
+    near_codes = np.empty_like(codes)
+    near_rows = np.empty_like(rows)
+    for i in range(codes.shape[0]):
+        p = codes[i] >> shift
+        place = cursor[p]
+        cursor[p] = place + 1
+        near_codes[place] = codes[i]
+        near_rows[place] = rows[i]
+    return near_codes, near_rows
+
 
 @inline
 def _build_table(codes, rows, pool, spans, room, seen, counters, limit, sampling, key):
     n_buckets = spans.shape[0]
+    if n_buckets > NEAR:
+        codes, rows = _sort_coarsely(codes, rows, n_buckets)
     for b in range(n_buckets):
         spans[b, 1] = 0
     for i in range(codes.shape[0]):
