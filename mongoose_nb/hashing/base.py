@@ -318,10 +318,8 @@ class HashFamily(abc.ABC):
         """Prepare what depends on the functions and on the centre; called after either changes."""
 
     def _key(self):
-        """The 64-bit key of the functions to draw now."""
-        # key2 runs compiled and needs Numba; this small mixture of two integers need not.
-        words = np.random.SeedSequence([self._seed, self._generation]).generate_state(1, np.uint64)
-        return words[0]
+        """The 64-bit key of the functions to draw now, a function of the seed and the number of rebuilds alone."""
+        return np.random.SeedSequence([self._seed, self._generation]).generate_state(1, np.uint64)[0]
 
     # --- checks ---------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """DWTA: densified winner-take-all hashing (Chen and Shrivastava 2018; Yagnik et al. 2011 for WTA)."""
 
+import fractions
 import math
 
 import numpy as np
@@ -82,7 +83,7 @@ class DWTA(HashFamily):
         beats it in either; with A[i] coordinates below it in both rows, and B[i] that equal it in one or both and so must
         stand behind it, this has probability ``sum_b C(A, m-1-b) C(B, b) / (b + 1) / C(dim, m)``.
 
-        With zeros="missing" it is the probability given that the bin has a candidate of either row; densified bins collide
+        With zeros="missing" it is the probability given that the bin has candidates of both rows; densified bins collide
         with nearly the same probability where they are empty in both rows, and by chance where in one.
 
         Parameters
@@ -101,19 +102,17 @@ class DWTA(HashFamily):
             value = row - (np.float32(0) if self._center is None else self._center)
             rows.append(np.where(row == 0, -np.inf, value) if self.zeros == "missing" else value)
         x, y = rows
-        total = 0.0
+        bins, total = math.comb(dim, m), fractions.Fraction(0)
         for i in np.flatnonzero((x > -np.inf) & (y > -np.inf)):
             allowed = (x <= x[i]) & (y <= y[i])
             below = int(((x < x[i]) & (y < y[i])).sum())
             equal = int(allowed.sum()) - below - 1
             for b in range(min(equal, m - 1) + 1):
-                total += math.comb(below, m - 1 - b) * math.comb(equal, b) / (b + 1) / math.comb(dim, m)
-        if self.zeros == "value":
-            return total
-        empty = [math.comb(int(none.sum()), m) / math.comb(dim, m)
-                 for none in (x == -np.inf, y == -np.inf, (x == -np.inf) & (y == -np.inf))]
-        seen = 1 - empty[0] - empty[1] + empty[2]
-        return total / seen if seen > 0 else math.nan
+                total += fractions.Fraction(math.comb(below, m - 1 - b) * math.comb(equal, b), b + 1)
+        no_x, no_y = x == -np.inf, y == -np.inf
+        empty_x, empty_y, both = (math.comb(int(none.sum()), m) for none in (no_x, no_y, no_x & no_y))
+        seen = bins - empty_x - empty_y + both  # bins with candidates of both rows
+        return float(total / seen) if seen else math.nan
 
     # --- the hooks of HashFamily ----------------------------------------------------------------------------------------
 
@@ -136,6 +135,7 @@ class DWTA(HashFamily):
         b = np.arange(bins)[:, None]
         slots[index, b // per_permutation] = (b << self.bits_per_hash) + np.arange(width)
         self._index, self._slots = read_only(np.ascontiguousarray(index, np.int32)), read_only(slots)
+        self._donor_key = ~self._key()  # another key than that of the permutations
 
     def _center_changed(self):
         self._mu = read_only(np.zeros(self.dim, np.float32)) if self._center is None else self._center
@@ -144,17 +144,16 @@ class DWTA(HashFamily):
     def _hash_dense(self, X, out):
         from mongoose_nb.kernels import hashing as kernels
 
-        kernels.dwta_dense(X, self._mu, self._index, self.zeros == "missing", self.bits_per_hash, self.K, self._donor_key(),
-                           out)
+        kernels.dwta_dense(X, self._mu, self._index, *self._kernel_options(), out.itemsize, out.view(np.uint8))
 
     def _hash_csr(self, indptr, indices, values, out):
         from mongoose_nb.kernels import hashing as kernels
 
-        kernels.dwta_csr(indptr, indices, values, self._mu, self._index, self._slots, self._base, self.zeros == "missing",
-                         self.bits_per_hash, self.K, self._donor_key(), out)
+        kernels.dwta_csr(indptr, indices, values, self._mu, self._index, self._slots, self._base, *self._kernel_options(),
+                         out.itemsize, out.view(np.uint8))
 
-    def _donor_key(self):
-        return ~self._key()
+    def _kernel_options(self):
+        return self.zeros == "missing", self.bits_per_hash, self.K, self._donor_key
 
     def _parameters(self):
         return {"bin_size": self.bin_size, "zeros": self.zeros}

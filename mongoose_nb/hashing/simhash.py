@@ -142,7 +142,7 @@ class SimHash(HashFamily):
             from mongoose_nb.kernels import hashing as kernels
 
             kernels.project_exact(self._center, self._functions, offset)
-        self._offset = read_only(offset)
+        self._offset, self._offset_max = read_only(offset), float(np.abs(offset).max())
 
     def _hash_dense(self, X, out):
         from mongoose_nb.kernels import hashing as kernels
@@ -154,12 +154,15 @@ class SimHash(HashFamily):
                            read_only(np.tile(np.arange(self.dim, dtype=np.int32), n)), X.reshape(-1), out)
             return
         with one_blas_thread():
-            kernels.simhash_dense(X, self._functions, self._offset, self._norm_max, self.K, out)
+            kernels.simhash_dense(X, *self._kernel_arguments(), out.itemsize, out.view(np.uint8))
 
     def _hash_csr(self, indptr, indices, values, out):
         from mongoose_nb.kernels import hashing as kernels
 
-        kernels.simhash_csr(indptr, indices, values, self._functions, self._offset, self._norm_max, self.K, out)
+        kernels.simhash_csr(indptr, indices, values, *self._kernel_arguments(), out.itemsize, out.view(np.uint8))
+
+    def _kernel_arguments(self):
+        return self._functions, self._offset, self._norm_max, self._offset_max, self.K
 
     def _parameters(self):
         return {"projection": self._projection, "density": self._density}

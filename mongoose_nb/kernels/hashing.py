@@ -1,7 +1,8 @@
 """SimHash and DWTA: rows in, table codes out.
 
 Every kernel writes `out`, (L, n): the codes of one table lie together, as the tables want them. Functions are numbered
-f = t * K + k (table t, k-th hash), and the first hash of a table takes the most significant digits of its code.
+f = t * K + k (table t, k-th hash), and the first hash of a table takes the most significant digits of its code. A code takes
+`width` = 1, 2 or 4 bytes; `out` comes as bytes, (L, n * width), so that one compiled kernel serves all three.
 
 A. *Signs are decided, not hoped for.* A projection near zero has a sign that depends on the order of summation, hence on the
    BLAS, on the number of rows in the call, and on dense or sparse input. So the fast sum only decides where it exceeds a
@@ -26,6 +27,7 @@ from mongoose_nb.kernels.random import below, key2, mix64
 
 BLOCK = 256  # rows of one matrix product; 450 functions x 256 rows fit the second-level cache
 LANES = 64  # rows of one transposed block
+TASKS = 128  # pieces of a call where each needs its own scratch; rows do not depend on each other
 ATTEMPTS = 128  # hashed looks for a donor before a linear scan
 _UNIT = 2.0**-24  # rounding unit of float32
 _TINY = 2.0**-149  # its smallest step
@@ -60,6 +62,43 @@ def draw_choices(key, n, out):  # (rows, take) int32
             j = i + below(key2(row_key, i), n - i)
             pool[i], pool[j] = pool[j], pool[i]
             out[row, i] = pool[i]
+
+
+# --- writing codes -------------------------------------------------------------------------------------------------------
+
+
+@inline
+def _copy_rows(codes, n, t, lo, out):
+    for r in range(n):
+        out[t, lo + r] = codes[r]
+
+
+@inline
+def _store_rows(codes, n, t, lo, width, out):
+    """Codes of table t for rows lo to lo + n."""
+    if width == 1:
+        _copy_rows(codes, n, t, lo, out)
+    elif width == 2:
+        _copy_rows(codes, n, t, lo, out.view(np.uint16))
+    else:
+        _copy_rows(codes, n, t, lo, out.view(np.uint32))
+
+
+@inline
+def _copy_tables(codes, row, out):
+    for t in range(out.shape[0]):
+        out[t, row] = codes[t]
+
+
+@inline
+def _store_tables(codes, row, width, out):
+    """Codes of one row for all tables."""
+    if width == 1:
+        _copy_tables(codes, row, out)
+    elif width == 2:
+        _copy_tables(codes, row, out.view(np.uint16))
+    else:
+        _copy_tables(codes, row, out.view(np.uint32))
 
 
 # --- SimHash -------------------------------------------------------------------------------------------------------------
@@ -109,85 +148,107 @@ def _doubt(square, terms, norm_max, offset_max):
     return np.float32(1.001 * (_UNIT * (growth * reach + 2.0 * offset_max) + _TINY * (terms + 2.0)))
 
 
+@inline
+def _pack_signs(S, X, P, offset, doubt, lo, K, width, out):
+    """Signs of S (K * L, b), which holds X[lo : lo + b] @ P transposed, to codes of rows lo to lo + b."""
+    b = S.shape[1]
+    code = np.empty(b, np.uint32)
+    nearest = np.empty(b, np.float32)
+    for t in range(out.shape[0]):
+        for r in range(b):
+            code[r] = 0
+            nearest[r] = np.inf
+        for f in range(t * K, t * K + K):
+            zero = np.float32(offset[f])
+            for r in range(b):
+                value = S[f, r] - zero
+                code[r] = (code[r] << np.uint32(1)) | np.uint32(value > 0)
+                nearest[r] = min(nearest[r], abs(value))
+        again = False
+        for r in range(b):
+            again |= not (nearest[r] >= doubt[r])
+        if again:
+            for r in range(b):
+                if nearest[r] >= doubt[r]:
+                    continue
+                exact = np.uint32(0)
+                for f in range(t * K, t * K + K):
+                    value = S[f, r] - np.float32(offset[f])
+                    if abs(value) >= doubt[r]:
+                        bit = value > 0
+                    else:
+                        bit = _dot_exact(X[lo + r], P, f) > offset[f]
+                    exact = (exact << np.uint32(1)) | np.uint32(bit)
+                code[r] = exact
+        _store_rows(code, b, t, lo, width, out)
+
+
+@inline
+def _doubt_rows(X, lo, norm_max, offset_max, doubt):
+    for r in range(doubt.shape[0]):
+        square = 0.0
+        for i in range(X.shape[1]):
+            square += np.float64(X[lo + r, i]) * np.float64(X[lo + r, i])
+        doubt[r] = _doubt(square, X.shape[1], norm_max, offset_max)
+
+
 @parallel
-def simhash_dense(X, P, offset, norm_max, K, out):  # (n, d), (d, K * L), (K * L,) float64 -> (L, n)
-    """Codes of dense rows: bit = x @ P[:, f] > offset[f]. `norm_max` is the largest norm of a column of P."""
-    n, d = X.shape
-    L = out.shape[0]
-    offset_max = np.max(np.abs(offset))
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        lo = block * BLOCK
-        b = min(BLOCK, n - lo)
-        S = np.empty((K * L, b), np.float32)
+def simhash_dense(X, P, offset, norm_max, offset_max, K, width, out):  # (n, d), (d, K * L), (K * L,) float64
+    """Codes of dense rows: bit = x @ P[:, f] > offset[f].
+
+    `norm_max` is the largest norm of a column of P, `offset_max` the largest absolute offset.
+    """
+    n = X.shape[0]
+    size = BLOCK if n >= 4 * BLOCK else BLOCK // 4
+    for block in prange((n + size - 1) // size):
+        lo = block * size
+        b = min(size, n - lo)
+        S = np.empty((P.shape[1], b), np.float32)
         np.dot(P.T, X[lo : lo + b].T, S)
         doubt = np.empty(b, np.float32)
-        for r in range(b):
-            square = 0.0
-            for i in range(d):
-                square += np.float64(X[lo + r, i]) * np.float64(X[lo + r, i])
-            doubt[r] = _doubt(square, d, norm_max, offset_max)
-        code = np.empty(b, np.uint32)
-        nearest = np.empty(b, np.float32)
-        for t in range(L):
-            code[:] = 0
-            nearest[:] = np.inf
+        _doubt_rows(X, lo, norm_max, offset_max, doubt)
+        _pack_signs(S, X, P, offset, doubt, lo, K, width, out)
+
+
+@inline
+def _simhash_csr(indptr, indices, values, P, offset, norm_max, offset_max, K, first, last, width, out):
+    F = P.shape[1]
+    total = np.empty(F, np.float32)
+    codes = np.empty(out.shape[0], np.uint32)
+    for row in range(first, last):
+        lo = indptr[row]
+        hi = indptr[row + 1]
+        for f in range(F):
+            total[f] = 0.0
+        square = 0.0
+        for e in range(lo, hi):
+            value = values[e]
+            square += np.float64(value) * np.float64(value)
+            i = indices[e]
+            for f in range(F):
+                total[f] += value * P[i, f]
+        doubt = _doubt(square, hi - lo, norm_max, offset_max)
+        for t in range(out.shape[0]):
+            code = np.uint32(0)
             for f in range(t * K, t * K + K):
-                zero = np.float32(offset[f])
-                for r in range(b):
-                    value = S[f, r] - zero
-                    code[r] = (code[r] << np.uint32(1)) | np.uint32(value > 0)
-                    nearest[r] = min(nearest[r], abs(value))
-            again = False
-            for r in range(b):
-                out[t, lo + r] = code[r]
-                again |= not (nearest[r] >= doubt[r])
-            if again:
-                for r in range(b):
-                    if nearest[r] >= doubt[r]:
-                        continue
-                    exact = np.uint32(0)
-                    for f in range(t * K, t * K + K):
-                        value = S[f, r] - np.float32(offset[f])
-                        if abs(value) >= doubt[r]:
-                            bit = value > 0
-                        else:
-                            bit = _dot_exact(X[lo + r], P, f) > offset[f]
-                        exact = (exact << np.uint32(1)) | np.uint32(bit)
-                    out[t, lo + r] = exact
+                difference = total[f] - np.float32(offset[f])
+                if abs(difference) >= doubt:
+                    bit = difference > 0
+                else:
+                    bit = _dot_exact_csr(indices, values, lo, hi, P, f) > offset[f]
+                code = (code << np.uint32(1)) | np.uint32(bit)
+            codes[t] = code
+        _store_tables(codes, row, width, out)
 
 
 @parallel
-def simhash_csr(indptr, indices, values, P, offset, norm_max, K, out):  # CSR (n, d), (d, K * L), (K * L,) -> (L, n)
-    """Codes of sparse rows: the rows of P of the stored entries, summed."""
+def simhash_csr(indptr, indices, values, P, offset, norm_max, offset_max, K, width, out):  # CSR (n, d)
+    """Codes of sparse rows: the rows of P of the stored entries, summed. Arguments as in `simhash_dense`."""
     n = indptr.shape[0] - 1
-    L = out.shape[0]
-    F = K * L
-    offset_max = np.max(np.abs(offset))
-    tasks = min(n, 128)
+    tasks = min(n, TASKS)
     for task in prange(tasks):
-        total = np.empty(F, np.float32)
-        for row in range(task * n // tasks, (task + 1) * n // tasks):
-            lo = indptr[row]
-            hi = indptr[row + 1]
-            total[:] = 0.0
-            square = 0.0
-            for e in range(lo, hi):
-                value = values[e]
-                square += np.float64(value) * np.float64(value)
-                i = indices[e]
-                for f in range(F):
-                    total[f] += value * P[i, f]
-            doubt = _doubt(square, hi - lo, norm_max, offset_max)
-            for t in range(L):
-                code = np.uint32(0)
-                for f in range(t * K, t * K + K):
-                    difference = total[f] - np.float32(offset[f])
-                    if abs(difference) >= doubt:
-                        bit = difference > 0
-                    else:
-                        bit = _dot_exact_csr(indices, values, lo, hi, P, f) > offset[f]
-                    code = (code << np.uint32(1)) | np.uint32(bit)
-                out[t, row] = code
+        _simhash_csr(indptr, indices, values, P, offset, norm_max, offset_max, K, task * n // tasks, (task + 1) * n // tasks,
+                     width, out)
 
 
 # --- DWTA ----------------------------------------------------------------------------------------------------------------
@@ -227,65 +288,131 @@ def _fill_empty(codes, r, key):
         codes[b, r] = -2 - codes[found, r]
 
 
-@parallel
-def dwta_dense(X, center, index, missing, bits, K, key, out):  # (n, d), (d,), (K * L, w) int32 -> (L, n)
-    """Codes of dense rows. Bin b reads the coordinates index[b]; its code is the position of the largest."""
+@inline
+def _dwta_dense(X, center, index, missing, bits, K, key, lanes, first, last, width, out):
     n, d = X.shape
-    L = out.shape[0]
-    bins, width = index.shape
-    lanes = LANES if d <= 512 else 16
-    blocks = (n + lanes - 1) // lanes
-    tasks = min(blocks, 128)
+    bins, size = index.shape
     shift = np.uint32(bits)
-    for task in prange(tasks):
-        T = np.empty((d, lanes), np.float32)
-        codes = np.empty((bins, lanes), np.int32)
-        best = np.empty(lanes, np.float32)
-        packed = np.empty(lanes, np.uint32)
-        for block in range(task * blocks // tasks, (task + 1) * blocks // tasks):
-            lo = block * lanes
-            rows = min(lanes, n - lo)
-            for r in range(rows):
-                if missing:
-                    for i in range(d):
-                        value = X[lo + r, i]
-                        T[i, r] = value - center[i] if value != 0 else np.float32(-np.inf)
-                else:
-                    for i in range(d):
-                        T[i, r] = X[lo + r, i] - center[i]
-            for r in range(rows, lanes):
-                T[:, r] = 0.0
-            for b in range(bins):
-                code = codes[b]
-                first = T[index[b, 0]]
-                for r in range(lanes):
-                    best[r] = first[r]
-                    code[r] = -1 if missing and first[r] == -np.inf else 0
-                for j in range(1, width):
-                    other = T[index[b, j]]
-                    for r in range(lanes):
-                        larger = other[r] > best[r]
-                        best[r] = other[r] if larger else best[r]
-                        code[r] = j if larger else code[r]
+    T = np.zeros((d, lanes), np.float32)
+    codes = np.empty((bins, lanes), np.int32)
+    best = np.empty(lanes, np.float32)
+    packed = np.empty(lanes, np.uint32)
+    for block in range(first, last):
+        lo = block * lanes
+        rows = min(lanes, n - lo)
+        for r in range(rows):
             if missing:
-                for r in range(rows):
-                    lowest = 0
-                    for b in range(bins):
-                        lowest = min(lowest, codes[b, r])
-                    if lowest < 0:
-                        _fill_empty(codes, r, key)
-            for t in range(L):
-                packed[:] = 0
-                for b in range(t * K, t * K + K):
-                    for r in range(lanes):
-                        digit = codes[b, r]
-                        packed[r] = (packed[r] << shift) | np.uint32(digit if digit >= 0 else -2 - digit)
-                for r in range(rows):
-                    out[t, lo + r] = packed[r]
+                for i in range(d):
+                    value = X[lo + r, i]
+                    T[i, r] = value - center[i] if value != 0 else np.float32(-np.inf)
+            else:
+                for i in range(d):
+                    T[i, r] = X[lo + r, i] - center[i]
+        for b in range(bins):
+            code = codes[b]
+            top = T[index[b, 0]]
+            for r in range(lanes):
+                best[r] = top[r]
+                code[r] = -1 if missing and top[r] == -np.inf else 0
+            for j in range(1, size):
+                other = T[index[b, j]]
+                for r in range(lanes):
+                    larger = other[r] > best[r]
+                    best[r] = other[r] if larger else best[r]
+                    code[r] = j if larger else code[r]
+        if missing:
+            for r in range(lanes):
+                packed[r] = 0
+            for b in range(bins):
+                for r in range(lanes):
+                    packed[r] |= np.uint32(codes[b, r] < 0)
+            for r in range(rows):
+                if packed[r]:
+                    _fill_empty(codes, r, key)
+        for t in range(out.shape[0]):
+            for r in range(lanes):
+                packed[r] = 0
+            for b in range(t * K, t * K + K):
+                for r in range(lanes):
+                    digit = codes[b, r]
+                    packed[r] = (packed[r] << shift) | np.uint32(digit if digit >= 0 else -2 - digit)
+            _store_rows(packed, rows, t, lo, width, out)
 
 
 @parallel
-def dwta_csr(indptr, indices, values, center, index, slots, base, missing, bits, K, key, out):  # -> (L, n)
+def dwta_dense(X, center, index, missing, bits, K, key, width, out):  # (n, d), (d,), (K * L, m) int32
+    """Codes of dense rows. Bin b reads the coordinates index[b]; its code is the position of the largest."""
+    lanes = LANES if X.shape[1] <= 512 else LANES // 4
+    blocks = (X.shape[0] + lanes - 1) // lanes
+    tasks = min(blocks, TASKS)
+    for task in prange(tasks):
+        _dwta_dense(X, center, index, missing, bits, K, key, lanes, task * blocks // tasks, (task + 1) * blocks // tasks,
+                    width, out)
+
+
+@inline
+def _dwta_csr(indptr, indices, values, center, index, slots, base, missing, bits, K, key, first, last, width, out):
+    d = center.shape[0]
+    bins, size = index.shape
+    shift = np.uint32(bits)
+    mask = (1 << bits) - 1
+    x = np.empty(d, np.float32)
+    for i in range(d):
+        x[i] = np.float32(0.0) - center[i]
+    codes = np.empty((bins, 1), np.int32)
+    best = np.empty(bins, np.float32)
+    packed = np.empty(out.shape[0], np.uint32)
+    for row in range(first, last):
+        for b in range(bins):
+            codes[b, 0] = -1
+            best[b] = -np.inf
+        for e in range(indptr[row], indptr[row + 1]):
+            if values[e] == 0:
+                continue
+            i = indices[e]
+            value = values[e] - center[i]
+            x[i] = value
+            for p in range(slots.shape[1]):
+                slot = slots[i, p]
+                if slot < 0:
+                    continue
+                b = slot >> bits
+                j = slot & mask
+                if value > best[b] or (value == best[b] and j < codes[b, 0]):
+                    best[b] = value
+                    codes[b, 0] = j
+        if missing:
+            _fill_empty(codes, 0, key)
+        else:
+            for b in range(bins):
+                i = index[b, base[b]]
+                absent = np.float32(0.0) - center[i]
+                if codes[b, 0] < 0:
+                    codes[b, 0] = base[b]
+                elif best[b] > absent:
+                    pass
+                elif best[b] < absent and x[i] == absent:
+                    codes[b, 0] = base[b]
+                else:
+                    top = 0
+                    for j in range(1, size):
+                        if x[index[b, j]] > x[index[b, top]]:
+                            top = j
+                    codes[b, 0] = top
+        for e in range(indptr[row], indptr[row + 1]):
+            i = indices[e]
+            x[i] = np.float32(0.0) - center[i]
+        for t in range(out.shape[0]):
+            code = np.uint32(0)
+            for b in range(t * K, t * K + K):
+                digit = codes[b, 0]
+                code = (code << shift) | np.uint32(digit if digit >= 0 else -2 - digit)
+            packed[t] = code
+        _store_tables(packed, row, width, out)
+
+
+@parallel
+def dwta_csr(indptr, indices, values, center, index, slots, base, missing, bits, K, key, width, out):
     """Codes of sparse rows, equal to those of the same rows made dense.
 
     slots[i], (n_permutations,): where coordinate i stands, bin * 2**bits + position, or -1. base[b]: the code of bin b for a
@@ -293,60 +420,7 @@ def dwta_csr(indptr, indices, values, center, index, slots, base, missing, bits,
     absent ones, or if the best absent one is indeed absent and beats the stored ones; otherwise the bin is read.
     """
     n = indptr.shape[0] - 1
-    d = center.shape[0]
-    L = out.shape[0]
-    bins, width = index.shape
-    tasks = min(n, 128)
-    shift = np.uint32(bits)
-    mask = (1 << bits) - 1
+    tasks = min(n, TASKS)
     for task in prange(tasks):
-        x = np.empty(d, np.float32)
-        for i in range(d):
-            x[i] = np.float32(0.0) - center[i]
-        codes = np.empty((bins, 1), np.int32)
-        best = np.empty(bins, np.float32)
-        for row in range(task * n // tasks, (task + 1) * n // tasks):
-            codes[:] = -1
-            best[:] = -np.inf
-            for e in range(indptr[row], indptr[row + 1]):
-                if values[e] == 0:
-                    continue
-                i = indices[e]
-                value = values[e] - center[i]
-                x[i] = value
-                for p in range(slots.shape[1]):
-                    slot = slots[i, p]
-                    if slot < 0:
-                        continue
-                    b = slot >> bits
-                    j = slot & mask
-                    if value > best[b] or (value == best[b] and j < codes[b, 0]):
-                        best[b] = value
-                        codes[b, 0] = j
-            if missing:
-                _fill_empty(codes, 0, key)
-            else:
-                for b in range(bins):
-                    i = index[b, base[b]]
-                    absent = np.float32(0.0) - center[i]
-                    if codes[b, 0] < 0:
-                        codes[b, 0] = base[b]
-                    elif best[b] > absent:
-                        pass
-                    elif best[b] < absent and x[i] == absent:
-                        codes[b, 0] = base[b]
-                    else:
-                        top = 0
-                        for j in range(1, width):
-                            if x[index[b, j]] > x[index[b, top]]:
-                                top = j
-                        codes[b, 0] = top
-            for e in range(indptr[row], indptr[row + 1]):
-                i = indices[e]
-                x[i] = np.float32(0.0) - center[i]
-            for t in range(L):
-                packed = np.uint32(0)
-                for b in range(t * K, t * K + K):
-                    digit = codes[b, 0]
-                    packed = (packed << shift) | np.uint32(digit if digit >= 0 else -2 - digit)
-                out[t, row] = packed
+        _dwta_csr(indptr, indices, values, center, index, slots, base, missing, bits, K, key, task * n // tasks,
+                  (task + 1) * n // tasks, width, out)

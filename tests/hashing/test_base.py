@@ -1,0 +1,291 @@
+"""The contract of a hash family, run on every family."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mongoose_nb.hashing import DWTA, HashFamily, SimHash
+
+DIM = 50
+CENTER = np.linspace(-1, 1, DIM)
+FAMILIES = {
+    "simhash": lambda seed=1: SimHash(DIM, K=9, L=12, seed=seed),
+    "simhash-sparse": lambda seed=1: SimHash(DIM, K=5, L=12, seed=seed, projection="sparse"),
+    "simhash-center": lambda seed=1: SimHash(DIM, K=17, L=12, seed=seed, center=CENTER),
+    "dwta": lambda seed=1: DWTA(DIM, K=3, L=12, seed=seed),
+    "dwta-value": lambda seed=1: DWTA(DIM, K=3, L=12, seed=seed, zeros="value"),
+    "dwta-center": lambda seed=1: DWTA(DIM, K=2, L=12, seed=seed, bin_size=16, center=CENTER),
+    "dwta-value-center": lambda seed=1: DWTA(DIM, K=3, L=12, seed=seed, zeros="value", center=CENTER),
+    "dwta-wide-bin": lambda seed=1: DWTA(DIM, K=3, L=12, seed=seed, bin_size=64, zeros="value"),
+}
+
+
+def rows(n, seed=0):
+    """Rows of every density, some with many ties, the first of them all zero, the second constant."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, DIM)) * (rng.random((n, DIM)) < rng.random((n, 1)))
+    X[n // 2 :] = np.round(X[n // 2 :])
+    X[:1] = 0
+    X[1:2] = 1
+    return X.astype(np.float32)
+
+
+@pytest.fixture(params=FAMILIES)
+def make(request):
+    return FAMILIES[request.param]
+
+
+@pytest.fixture
+def family(make):
+    return make()
+
+
+class TestContract:
+    def test_shape_dtype_and_layout(self, family):
+        codes = family.hash(rows(40))
+        bits = family.K * family.bits_per_hash
+        assert family.code_bits == bits and family.n_buckets == 2**bits
+        assert codes.shape == (40, 12)
+        assert codes.dtype == family.code_dtype == np.min_scalar_type(2**bits - 1)
+        assert codes.T.flags.c_contiguous
+        assert int(codes.max()) < family.n_buckets
+        np.testing.assert_array_equal(codes.T, family.hash_tables(rows(40)))
+
+    def test_out_is_filled_and_returned(self, family):
+        X = rows(9)
+        out = np.empty((12, 9), family.code_dtype)
+        assert family.hash_tables(X, out=out) is out
+        np.testing.assert_array_equal(out.T, family.hash(X))
+
+    def test_batch_equals_single_rows_and_any_split(self, family):
+        X = rows(1100)
+        codes = family.hash(X)
+        np.testing.assert_array_equal(codes[:60], np.concatenate([family.hash(x) for x in X[:60]]))
+        for cuts in ([1], [8, 9, 300], [17, 512, 1090]):
+            np.testing.assert_array_equal(codes, np.concatenate([family.hash(part) for part in np.split(X, cuts)]))
+
+    @settings(deadline=None, max_examples=15)
+    @given(n=st.integers(1, 90), seed=st.integers(0, 1000), where=st.integers(0, 89))
+    def test_a_code_depends_on_its_row_alone(self, n, seed, where):
+        X = rows(n, seed)
+        i = where % n
+        for make in FAMILIES.values():
+            np.testing.assert_array_equal(make().hash(X)[i], make().hash(X[i])[0])
+
+    @pytest.mark.parametrize("container", [sp.csr_array, sp.csr_matrix])
+    def test_sparse_rows_have_the_codes_of_dense_ones(self, family, container):
+        X = rows(300)
+        np.testing.assert_array_equal(family.hash(container(X)), family.hash(X))
+        np.testing.assert_array_equal(family.hash(container(X.astype(np.float64))), family.hash(X))
+
+    def test_untidy_sparse_rows(self, family):
+        # unsorted columns, a column given twice, stored zeros, and storage beyond the last row
+        data = np.array([1, 2, 0.5, 0, -3, 9, 9], np.float32)
+        columns = np.array([7, 3, 3, 5, 0, 1, 1])
+        messy = sp.csr_array((data, columns, np.array([0, 4, 5])), shape=(2, DIM))
+        before = messy.data.copy(), messy.indices.copy()
+        tidy = np.zeros((2, DIM))
+        tidy[0, [7, 3]] = 1, 2.5
+        tidy[1, 0] = -3
+        np.testing.assert_array_equal(family.hash(messy), family.hash(tidy))
+        np.testing.assert_array_equal(messy.data, before[0])
+        np.testing.assert_array_equal(messy.indices, before[1])
+
+    def test_kinds_of_dense_input(self, family, tmp_path):
+        X = rows(40)
+        codes = family.hash(X)
+        locked = X.copy()
+        locked.setflags(write=False)
+        mapped = np.memmap(tmp_path / "rows", np.float32, "w+", shape=X.shape)
+        mapped[:] = X
+        mapped = np.memmap(tmp_path / "rows", np.float32, "r", shape=X.shape)
+        odd = np.empty(X.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(X.shape)
+        odd[:] = X
+        for other in (locked, mapped, odd, X.astype(np.float64), np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2], X.tolist()):
+            np.testing.assert_array_equal(family.hash(other), codes)
+        np.testing.assert_array_equal(family.hash(np.round(X).astype(np.int64)), family.hash(np.round(X)))
+
+    def test_input_is_not_changed(self, family):
+        X = rows(40)
+        S = sp.csr_array(X)
+        family.hash(X)
+        family.hash(S)
+        np.testing.assert_array_equal(X, rows(40))
+        np.testing.assert_array_equal(S.toarray(), X)
+        assert X.flags.writeable
+
+    def test_no_rows(self, family):
+        for empty in (np.empty((0, DIM)), sp.csr_array((0, DIM))):
+            codes = family.hash(empty)
+            assert codes.shape == (0, 12) and codes.dtype == family.code_dtype
+
+    def test_same_seed_same_codes_other_seed_other_codes(self, make):
+        X = rows(100)
+        np.testing.assert_array_equal(make(5).hash(X), make(5).hash(X))
+        assert (make(5).hash(X)[2:] != make(6).hash(X)[2:]).mean() > 0.2
+
+    def test_version_counts_changes(self, family):
+        X = rows(100)
+        version, codes = family.version, family.hash(X)
+        family.rebuild()
+        assert family.version == version + 1
+        second = family.hash(X)
+        assert (second != codes).any()
+        family.rebuild()
+        assert (family.hash(X) != second).any()
+        family.rebuild(seed=1)
+        assert family.version == version + 3 and family.seed == 1
+        np.testing.assert_array_equal(family.hash(X), codes)
+        family.set_center(np.cos(np.arange(DIM)))
+        assert family.version == version + 4
+        assert (family.hash(X) != codes).any()
+        family.center = np.cos(np.arange(DIM))  # no change
+        assert family.version == version + 4
+        family.center = None
+        assert family.version == version + 5 and family.center is None
+
+    def test_rebuilds_repeat(self, make):
+        X = rows(100)
+        np.testing.assert_array_equal(make().rebuild().rebuild().hash(X), make().rebuild().rebuild().hash(X))
+
+    def test_center_cannot_be_changed_behind_the_version(self, family):
+        mu = np.full(DIM, 0.3, np.float32)
+        family.set_center(mu)
+        mu[:] = 0
+        assert family.center[0] == np.float32(0.3)
+        with pytest.raises(ValueError):
+            family.center[0] = 1
+
+    def test_state_and_pickle(self, family, tmp_path):
+        X = rows(100)
+        family.rebuild()
+        family.set_center(np.sin(np.arange(DIM)))
+        np.savez(tmp_path / "state.npz", **family.state())
+        with np.load(tmp_path / "state.npz") as loaded:
+            copies = [HashFamily.from_state(loaded), type(family).from_state(family.state()),
+                      pickle.loads(pickle.dumps(family))]
+        codes, rebuilt = family.hash(X), family.rebuild().hash(X)
+        for copy in copies:
+            assert repr(copy) == repr(family).replace(f"version {family.version}", f"version {copy.version}")
+            assert copy.version == family.version - 1
+            np.testing.assert_array_equal(copy.hash(X), codes)
+            np.testing.assert_array_equal(copy.hash(sp.csr_array(X)), codes)
+            np.testing.assert_array_equal(copy.rebuild().hash(X), rebuilt)
+
+    def test_state_of_another_kind_is_refused(self, family):
+        other = DWTA if isinstance(family, SimHash) else SimHash
+        with pytest.raises(ValueError, match=type(family).__name__):
+            other.from_state(family.state())
+        with pytest.raises(ValueError, match="format 99"):
+            HashFamily.from_state({**family.state(), "format": 99})
+        with pytest.raises(ValueError, match="lacks 'seed'"):
+            HashFamily.from_state({k: v for k, v in family.state().items() if k != "seed"})
+        with pytest.raises(ValueError, match="Unheard"):
+            HashFamily.from_state({**family.state(), "family": "Unheard"})
+
+    def test_any_number_of_threads(self, family):
+        numba = pytest.importorskip("numba")
+        if numba.config.NUMBA_NUM_THREADS < 2:
+            pytest.skip("one thread only")
+        X, threads = rows(1500), numba.get_num_threads()
+        try:
+            results = []
+            for number in (1, 2):
+                numba.set_num_threads(number)
+                results.append((family.hash(X), family.hash(sp.csr_array(X)), family.hash(X[5])))
+        finally:
+            numba.set_num_threads(threads)
+        for one, two in zip(*results):
+            np.testing.assert_array_equal(one, two)
+
+    def test_scaling_a_row_changes_nothing(self, family):
+        family.set_center(None)
+        X = rows(100)
+        for scale in (2.0**-20, 2.0**9):
+            np.testing.assert_array_equal(family.hash(X * np.float32(scale)), family.hash(X))
+
+    def test_wrong_input(self, family):
+        X = rows(4)
+        S = sp.csr_array(X)
+        for wrong, error, text in [
+            (X[:, :-1], ValueError, "49 columns.*dim=50"), (np.zeros(7), ValueError, "7 columns"),
+            (np.zeros((2, 2, DIM)), ValueError, "3 dimensions"), (np.float32(1), ValueError, "0 dimensions"),
+            (X.astype(complex), TypeError, "complex"), (np.full((1, DIM), "a"), TypeError, "dtype"),
+            (S.tocsc(), TypeError, "tocsr"), (S[:, :-1], ValueError, "dim=50"),
+        ]:
+            with pytest.raises(error, match=text):
+                family.hash(wrong)
+        for bad in (np.nan, np.inf, -np.inf, 1e300):
+            Y = X.astype(np.float64)
+            Y[2, 3] = bad
+            for form in (np.asarray, sp.csr_array):
+                with pytest.raises(ValueError, match="NaN or infinity"):
+                    family.hash(form(Y))
+        S.indices[-1] = DIM
+        with pytest.raises(ValueError, match="broken CSR"):
+            family.hash(S)
+
+    def test_large_finite_rows_are_accepted(self, family):
+        X = np.full((20, DIM), 3e38, np.float32)
+        X[:, ::2] *= -1
+        X[1:] *= np.random.default_rng(0).random((19, DIM), dtype=np.float32)
+        np.testing.assert_array_equal(family.hash(X), family.hash(sp.csr_array(X)))
+
+    def test_wrong_out(self, family):
+        X, dtype = rows(4), family.code_dtype
+        locked = np.empty((12, 4), dtype)
+        locked.setflags(write=False)
+        for out in (np.empty((4, 12), dtype), np.empty((12, 4), np.int64), np.empty((4, 12), dtype).T, locked, [1]):
+            with pytest.raises(ValueError, match="out"):
+                family.hash_tables(X, out=out)
+
+    def test_wrong_center(self, family):
+        for center, text in ((np.zeros(3), r"\(3,\)"), (np.full(DIM, np.nan), "NaN")):
+            with pytest.raises(ValueError, match=text):
+                family.set_center(center)
+
+    def test_probabilities(self, family):
+        similarity = np.linspace(-1, 1, 9)
+        p = family.collision_probability(similarity)
+        assert (np.diff(p) > -1e-12).all() and p[-1] == 1 and p[0] == 0
+        np.testing.assert_allclose(family.retrieval_probability(similarity), 1 - (1 - p**family.K) ** 12, atol=1e-12)
+        assert family.retrieval_probability(1.0) == 1
+        assert np.ndim(family.collision_probability(0.5)) == 0
+        with pytest.raises(ValueError, match="1.5"):
+            family.collision_probability(1.5)
+        x = np.random.default_rng(0).standard_normal(DIM)
+        assert family.collision_probability_of(x, x) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["dim", "K", "L"])
+@pytest.mark.parametrize("family", [SimHash, DWTA])
+def test_sizes_must_be_positive_integers(family, name):
+    sizes = {"dim": 8, "K": 2, "L": 2}
+    with pytest.raises(ValueError, match=f"{name} is 0"):
+        family(**{**sizes, name: 0})
+    with pytest.raises(TypeError, match=f"{name} is 1.5"):
+        family(**{**sizes, name: 1.5})
+    for seed, error in ((-1, ValueError), (None, TypeError), (2**64, ValueError)):
+        with pytest.raises(error, match="seed"):
+            family(**sizes, seed=seed)
+    assert family(**sizes, seed=2**64 - 1).hash(np.ones(8)).shape == (1, 2)
+
+
+def test_a_code_has_at_most_32_bits():
+    assert SimHash(8, K=32, L=2).hash(np.ones(8)).dtype == np.uint32
+    with pytest.raises(ValueError, match="K <= 32"):
+        SimHash(8, K=33, L=2)
+    assert DWTA(8, K=10, L=2).hash(np.ones(8)).dtype == np.uint32
+    with pytest.raises(ValueError, match="K <= 10"):
+        DWTA(8, K=11, L=2)
+
+
+def test_importing_the_room_loads_neither_numba_nor_scipy():
+    code = "import sys, mongoose_nb.hashing; sys.exit('numba' in sys.modules or 'scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
