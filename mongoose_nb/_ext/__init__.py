@@ -2,13 +2,15 @@
 
 ::
 
-    tables/ ──owns──> BucketStore ──views(), begin_build()──> NumPy arrays <──read or filled by── kernels/ (Numba)
-                       │
-                       ├─ _store_base.py   validation, statistics, state, pickling: shared by both
-                       ├─ _buckets.pyx     insert, remove, move in Cython
-                       └─ _buckets_py.py   the same in NumPy and Python: same interface, same results
+    tables/ ──owns──> BucketStore ──views(), begin_build()──> NumPy arrays <──read, filled── kernels/ (Numba)
+                      │
+                      ├─ _store_base.py   interface, memory, statistics, state, pickling: shared by both
+                      ├─ _checks.py       validation: shared by both
+                      ├─ _buckets.pyx     insert, remove, move in Cython
+                      └─ _buckets_py.py   the same in NumPy and Python: same results
 
-``COMPILED`` says which of the two `BucketStore` is. Set ``MONGOOSE_NB_PURE=1`` before the import to get the Python twin.
+``COMPILED`` says which of the two `BucketStore` is. Set ``MONGOOSE_NB_PURE=1`` before the import to get the Python
+twin.
 """
 
 import os

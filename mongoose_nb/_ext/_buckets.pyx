@@ -2,11 +2,12 @@
 # cython: embedsignature=True, freethreading_compatible=True
 """The compiled bucket store.
 
-A. Values are checked in one pass, then the loops run without bounds checks and without the interpreter lock. They take it
-   only to pack a table or enlarge the pools.
-B. The store keeps its memoryviews: to take seven of them from NumPy anew costs more than inserting a row into ten tables.
-C. Codes arrive as uint32 (`as_codes` casts the narrower ones). Rejected: one version of each loop per dtype, which saves a
-   microsecond per call and triples the code.
+A. Values are checked in one pass, then the loops run without bounds checks and without the interpreter lock. They take
+   it only to pack a table or enlarge the pools.
+B. The store keeps its memoryviews: to take seven of them from NumPy anew costs more than inserting a row into ten
+   tables.
+C. Codes arrive as uint32 (`_checks.as_codes` casts the narrower ones). Rejected: one version of each loop per dtype,
+   which saves a microsecond per call and triples the code.
 D. A mutex lets writers on several Python threads wait for each other; an ordinary lock held across a release of the
    interpreter lock could deadlock, Cython's does not.
 """
@@ -17,7 +18,8 @@ from libc.string cimport memcpy, memmove
 
 import numpy as np
 
-from mongoose_nb._ext._store_base import StoreBase, as_codes, as_ids, bad_code, bad_id
+from mongoose_nb._ext._checks import bad_code, bad_id
+from mongoose_nb._ext._store_base import StoreBase
 
 
 cdef inline uint64_t mix64(uint64_t x) noexcept nogil:
@@ -28,7 +30,7 @@ cdef inline uint64_t mix64(uint64_t x) noexcept nogil:
 
 
 cdef inline int64_t find(const int32_t* ids, int64_t size, int32_t row) noexcept nogil:
-    """Position of the first entry equal to `row`, or `size`. Blocks of fixed length without an exit become vector code."""
+    """Position of the first entry equal to `row`, or `size`. Blocks without an exit become vector code."""
     cdef int64_t i = 0
     cdef int j, hit
     while i + 32 <= size:
@@ -65,7 +67,8 @@ cdef class Core:
                      np.zeros((0, 0), np.uint32), np.zeros((0, 3), np.int64), 0)
 
     def _setup(self, n_tables, n_buckets, capacity, policy, seed):
-        self.n_tables, self.n_buckets, self.capacity, self.policy, self.seed = n_tables, n_buckets, capacity, policy, seed
+        self.n_tables, self.n_buckets, self.seed = n_tables, n_buckets, seed
+        self.capacity, self.policy = capacity, policy
         self.limit = 2**31 - 1 if capacity is None else capacity
         self.sampling = policy == "reservoir" and capacity is not None
         self.mixed_seed = mix64(<uint64_t>seed)
@@ -187,100 +190,41 @@ cdef class Core:
         self.counters[t, 1] -= 1
         return 1
 
-    def insert(self, ids, codes):
-        """Insert rows one after another.
-
-        Parameters
-        ----------
-        ids : array (m,) of integers
-            Row ids, >= 0.
-        codes : array (L, m) of integers
-            Bucket of each row in each table, < n_buckets.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Wrong shapes, types or values. The store is unchanged.
-        """
-        cdef const int32_t[::1] rows = as_ids(ids)
-        cdef const uint32_t[:, ::1] to = as_codes(codes, self.n_tables, rows.shape[0], self.n_buckets)
+    def _insert(self, const int32_t[::1] ids, const uint32_t[:, ::1] codes):
         cdef Py_ssize_t t, i
-        self.check(rows, to)
+        self.check(ids, codes)
         with self.mutex:
-            self._check_growth(rows.shape[0])
+            self._check_growth(ids.shape[0])
             with nogil:
-                for t in range(to.shape[0]):
-                    for i in range(rows.shape[0]):
-                        self.put(t, to[t, i], rows[i])
+                for t in range(codes.shape[0]):
+                    for i in range(ids.shape[0]):
+                        self.put(t, codes[t, i], ids[i])
 
-    def remove(self, ids, codes):
-        """Remove rows: of each, the oldest entry in its bucket of each table. Rows that are not there are passed over.
-
-        Parameters
-        ----------
-        ids : array (m,) of integers
-            Row ids, >= 0.
-        codes : array (L, m) of integers
-            The buckets they were inserted into.
-
-        Returns
-        -------
-        int
-            How many entries were removed, at most L * m: a row may have been dropped from full buckets before.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Wrong shapes, types or values. The store is unchanged.
-        """
-        cdef const int32_t[::1] rows = as_ids(ids)
-        cdef const uint32_t[:, ::1] at = as_codes(codes, self.n_tables, rows.shape[0], self.n_buckets)
+    def _remove(self, const int32_t[::1] ids, const uint32_t[:, ::1] codes):
         cdef Py_ssize_t t, i
         cdef int64_t removed = 0
-        self.check(rows, at)
+        self.check(ids, codes)
         with self.mutex:
             with nogil:
-                for t in range(at.shape[0]):
-                    for i in range(rows.shape[0]):
-                        removed += self.take(t, at[t, i], rows[i])
+                for t in range(codes.shape[0]):
+                    for i in range(ids.shape[0]):
+                        removed += self.take(t, codes[t, i], ids[i])
         return removed
 
-    def move(self, ids, old_codes, new_codes):
-        """Move rows whose hash codes changed: remove and insert, in those tables only where the two codes differ.
-
-        Parameters
-        ----------
-        ids : array (m,) of integers
-            Row ids, >= 0.
-        old_codes, new_codes : array (L, m) of integers
-            Where the rows are, and where they belong. A row that its old bucket dropped is inserted all the same.
-
-        Returns
-        -------
-        int
-            The number of (table, row) pairs whose codes differ.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Wrong shapes, types or values. The store is unchanged.
-        """
-        cdef const int32_t[::1] rows = as_ids(ids)
-        cdef const uint32_t[:, ::1] at = as_codes(old_codes, self.n_tables, rows.shape[0], self.n_buckets)
-        cdef const uint32_t[:, ::1] to = as_codes(new_codes, self.n_tables, rows.shape[0], self.n_buckets)
+    def _move(self, const int32_t[::1] ids, const uint32_t[:, ::1] old_codes, const uint32_t[:, ::1] new_codes):
         cdef Py_ssize_t t, i
         cdef int64_t moved = 0
-        self.check(rows, at)
-        self.check(rows, to)
+        self.check(ids, old_codes)
+        self.check(ids, new_codes)
         with self.mutex:
-            self._check_growth(rows.shape[0])
+            self._check_growth(ids.shape[0])
             with nogil:
-                for t in range(to.shape[0]):
-                    for i in range(rows.shape[0]):
-                        if at[t, i] != to[t, i]:
+                for t in range(old_codes.shape[0]):
+                    for i in range(ids.shape[0]):
+                        if old_codes[t, i] != new_codes[t, i]:
                             moved += 1
-                            self.take(t, at[t, i], rows[i])
-                            self.put(t, to[t, i], rows[i])
+                            self.take(t, old_codes[t, i], ids[i])
+                            self.put(t, new_codes[t, i], ids[i])
         return moved
 
 

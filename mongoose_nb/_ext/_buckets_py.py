@@ -1,24 +1,14 @@
-"""The bucket store in NumPy and Python, for installs without a C compiler: same interface, same arrays, and the reference that the
-compiled one is tested against. `_store_base` explains the layout.
+"""The bucket store in NumPy and Python, for installs without a C compiler.
+
+Same interface and same arrays as the compiled one, which is tested against it. `_store_base` explains the layout.
 """
 
 import threading
 
 import numpy as np
 
-from mongoose_nb._ext._store_base import (
-    DROPPED,
-    ENTRIES,
-    TAIL,
-    StoreBase,
-    _within,
-    as_codes,
-    as_ids,
-    bad_code,
-    bad_id,
-    layout,
-    places,
-)
+from mongoose_nb._ext._checks import bad_code, bad_id, within
+from mongoose_nb._ext._store_base import DROPPED, ENTRIES, TAIL, StoreBase, layout, places
 
 _MASK = 2**64 - 1
 _MAX_SEEN = 2**32 - 1
@@ -38,7 +28,8 @@ class BucketStore(StoreBase):
                  "_ids", "_spans", "_room", "_seen", "_counters", "_reserved")
 
     def _setup(self, n_tables, n_buckets, capacity, policy, seed):
-        self.n_tables, self.n_buckets, self.capacity, self.policy, self.seed = n_tables, n_buckets, capacity, policy, seed
+        self.n_tables, self.n_buckets, self.seed = n_tables, n_buckets, seed
+        self.capacity, self.policy = capacity, policy
         self._mutex = threading.Lock()
 
     def _attach(self, ids, spans, room, seen, counters, reserved):
@@ -47,8 +38,8 @@ class BucketStore(StoreBase):
             self._reserved = reserved
 
     def _check(self, ids, codes):
-        _within(ids, 0, 2**31 - 1, bad_id)
-        _within(codes, 0, self.n_buckets - 1, lambda code: bad_code(code, self.n_buckets))
+        within(ids, 0, 2**31 - 1, bad_id)
+        within(codes, 0, self.n_buckets - 1, lambda code: bad_code(code, self.n_buckets))
 
     def _pack(self, t, source, target):
         spans = self._spans[t]
@@ -113,23 +104,7 @@ class BucketStore(StoreBase):
         self._counters[t, ENTRIES] -= 1
         return 1
 
-    def insert(self, ids, codes):
-        """Insert rows one after another.
-
-        Parameters
-        ----------
-        ids : array (m,) of integers
-            Row ids, >= 0.
-        codes : array (L, m) of integers
-            Bucket of each row in each table, < n_buckets.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Wrong shapes, types or values. The store is unchanged.
-        """
-        ids = as_ids(ids)
-        codes = as_codes(codes, self.n_tables, ids.size, self.n_buckets)
+    def _insert(self, ids, codes):
         self._check(ids, codes)
         with self._mutex:
             self._check_growth(ids.size)
@@ -138,57 +113,14 @@ class BucketStore(StoreBase):
                 for row, code in zip(rows, codes[t].tolist()):
                     self._put(t, code, row)
 
-    def remove(self, ids, codes):
-        """Remove rows: of each, the oldest entry in its bucket of each table. Rows that are not there are passed over.
-
-        Parameters
-        ----------
-        ids : array (m,) of integers
-            Row ids, >= 0.
-        codes : array (L, m) of integers
-            The buckets they were inserted into.
-
-        Returns
-        -------
-        int
-            How many entries were removed, at most L * m: a row may have been dropped from full buckets before.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Wrong shapes, types or values. The store is unchanged.
-        """
-        ids = as_ids(ids)
-        codes = as_codes(codes, self.n_tables, ids.size, self.n_buckets)
+    def _remove(self, ids, codes):
         self._check(ids, codes)
         rows = ids.tolist()
         with self._mutex:
             return sum(self._take(t, code, row)
                        for t in range(self.n_tables) for row, code in zip(rows, codes[t].tolist()))
 
-    def move(self, ids, old_codes, new_codes):
-        """Move rows whose hash codes changed: remove and insert, in those tables only where the two codes differ.
-
-        Parameters
-        ----------
-        ids : array (m,) of integers
-            Row ids, >= 0.
-        old_codes, new_codes : array (L, m) of integers
-            Where the rows are, and where they belong. A row that its old bucket dropped is inserted all the same.
-
-        Returns
-        -------
-        int
-            The number of (table, row) pairs whose codes differ.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Wrong shapes, types or values. The store is unchanged.
-        """
-        ids = as_ids(ids)
-        old_codes = as_codes(old_codes, self.n_tables, ids.size, self.n_buckets)
-        new_codes = as_codes(new_codes, self.n_tables, ids.size, self.n_buckets)
+    def _move(self, ids, old_codes, new_codes):
         self._check(ids, old_codes)
         self._check(ids, new_codes)
         with self._mutex:

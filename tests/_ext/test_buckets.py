@@ -34,7 +34,7 @@ def test_mixer_is_the_kernels_one():
         assert int(key2(np.uint64(x), np.uint64(7))) == key(x, 7)
 
 
-OPERATIONS = ("insert", "insert", "insert", "remove", "move", "move", "build", "clear", "state", "pickle", "deepcopy")
+OPERATIONS = ("insert", "insert", "insert", "remove", "move", "move", "build", "clear", "state", "pickle", "copy")
 
 
 @policies
@@ -106,6 +106,18 @@ def test_grows_from_nothing_within_its_bound(Store, policy, capacity):
     assert_same(store, naive)
     per_table = (store.nbytes - store._spans.nbytes - store._room.nbytes - store._seen.nbytes) / 2
     assert per_table <= 1.5 * 4 * naive.rows() + 4 * (64 + 2) + 24
+
+
+@stores
+@pytest.mark.parametrize("buckets", [1, 7, 300, 5000])
+def test_grows_evenly(Store, buckets):
+    """All buckets gain a row at the same time: the room that packing wants is then largest."""
+    store = Store(1, buckets)
+    for arrivals in range(1, 13 if buckets > 1 else 400):
+        store.insert(np.full(buckets, arrivals), np.arange(buckets)[None])
+        assert_sound(store)
+        assert store.nbytes <= store.memory_bound(store.rows)
+    assert store.bucket(0, buckets - 1).tolist() == list(range(1, arrivals + 1))
 
 
 @stores

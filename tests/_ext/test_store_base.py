@@ -156,8 +156,10 @@ def test_missing_parts_are_named(Store):
 
 
 JUNK = st.one_of(
-    st.none(), st.booleans(), st.integers(-2**70, 2**70), st.floats(), st.text(max_size=3), st.lists(st.integers(-5, 5), max_size=4),
-    st.sampled_from([np.zeros((2, 12)), np.zeros((0, 12), np.int32), np.array([object()]), np.array(5), np.zeros((2, 12), bool)]))
+    st.none(), st.booleans(), st.integers(-2**70, 2**70), st.floats(), st.text(max_size=3),
+    st.lists(st.integers(-5, 5), max_size=4),
+    st.sampled_from([np.zeros((2, 12)), np.zeros((0, 12), np.int32), np.array([object()]), np.array(5),
+                     np.zeros((2, 12), bool)]))
 
 
 @stores
@@ -165,7 +167,8 @@ JUNK = st.one_of(
 @given(data=st.data())
 def test_damage_never_crashes(Store, data):
     """A damaged state is refused, or makes a sound store that works."""
-    state = filled(Store, data.draw(st.sampled_from(["fifo", "reservoir"])), data.draw(st.sampled_from([None, 6]))).state()
+    policy, capacity = data.draw(st.sampled_from(["fifo", "reservoir"])), data.draw(st.sampled_from([None, 6]))
+    state = filled(Store, policy, capacity).state()
     for name in data.draw(st.lists(st.sampled_from(sorted(state)), min_size=1, max_size=2)):
         value = state[name]
         if isinstance(value, np.ndarray) and value.size and data.draw(st.booleans()):
