@@ -12,8 +12,8 @@ _FORMAT = 1
 class HashFamily(abc.ABC):
     """Base of the hash families: K hashes are concatenated to the code of one table, and there are L tables.
 
-    A family draws its functions from ``(seed, number of rebuilds)`` and counts every change of them in `version`, so that
-    whoever stores codes can tell whether they still fit. A subclass draws in `_draw`, hashes in `_hash_dense` and
+    A family draws its functions from ``(seed, number of rebuilds)`` and counts every change of them in `version`, so
+    that whoever stores codes can tell whether they still fit. A subclass draws in `_draw`, hashes in `_hash_dense` and
     `_hash_csr`, and adds what it needs to `state` through `_parameters` and `_arrays`.
 
     Parameters
@@ -52,7 +52,7 @@ class HashFamily(abc.ABC):
         self._draw()
         self._center_changed()
 
-    # --- what a family is -----------------------------------------------------------------------------------------------
+    # --- what a family is ---------------------------------------------------------------------------------------------
 
     dim = property(operator.attrgetter("_dim"), doc="Number of coordinates of a row.")
     K = property(operator.attrgetter("_K"), doc="Hashes per table.")
@@ -87,8 +87,8 @@ class HashFamily(abc.ABC):
     def set_center(self, mu):
         """Subtract `mu` from every row from now on.
 
-        Rows that lie in one orthant, such as ReLU activations, look alike to a hash of angles; subtracting their mean spreads
-        them over the buckets. Counts as a change of `version` unless the centre stays the same.
+        Rows that lie in one orthant, such as ReLU activations, look alike to a hash of angles; subtracting their mean
+        spreads them over the buckets. Counts as a change of `version` unless the centre stays the same.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class HashFamily(abc.ABC):
         self._version += 1
         return self
 
-    # --- hashing --------------------------------------------------------------------------------------------------------
+    # --- hashing ------------------------------------------------------------------------------------------------------
 
     def hash(self, X):
         """Hash rows.
@@ -142,8 +142,8 @@ class HashFamily(abc.ABC):
         Returns
         -------
         codes : ndarray of shape (n, L), unsigned
-            One code per row and table, of dtype `code_dtype`. A 1-D input counts as one row. The array is the transposed view
-            of a C-contiguous one: the codes of a table lie together.
+            One code per row and table, of dtype `code_dtype`. A 1-D input counts as one row. The array is the
+            transposed view of a C-contiguous one: the codes of a table lie together.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class HashFamily(abc.ABC):
                 self._hash_csr(*parts, out)
         return out
 
-    # --- probabilities --------------------------------------------------------------------------------------------------
+    # --- probabilities ------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
     def collision_probability(self, similarity):
@@ -216,7 +216,7 @@ class HashFamily(abc.ABC):
         miss = np.log1p(-np.minimum(np.power(self.collision_probability(similarity), self.K), 1 - 1e-16))
         return -np.expm1(self.L * miss)
 
-    # --- state ----------------------------------------------------------------------------------------------------------
+    # --- state --------------------------------------------------------------------------------------------------------
 
     def state(self):
         """Everything that makes this family, as a dict of plain scalars, strings and arrays.
@@ -224,11 +224,12 @@ class HashFamily(abc.ABC):
         Returns
         -------
         dict
-            To be given to `from_state`, here or in another process. The key ``"center"`` is absent where there is no centre.
+            To be given to `from_state`, here or in another process. The key ``"center"`` is absent where there is no
+            centre.
         """
         state = {
-            "family": type(self).__name__, "format": _FORMAT, "dim": self.dim, "K": self.K, "L": self.L, "seed": self.seed,
-            "generation": self._generation, "version": self.version, **self._parameters(),
+            "family": type(self).__name__, "format": _FORMAT, "dim": self.dim, "K": self.K, "L": self.L,
+            "seed": self.seed, "generation": self._generation, "version": self.version, **self._parameters(),
             **{name: array.copy() for name, array in self._arrays().items()},
         }
         if self._center is not None:
@@ -239,8 +240,8 @@ class HashFamily(abc.ABC):
     def from_state(cls, state):
         """Build a family from the dict that `state` gave.
 
-        ``HashFamily.from_state`` takes the state of any family; a subclass only its own. The functions themselves are part
-        of the state, so codes stored elsewhere stay valid.
+        ``HashFamily.from_state`` takes the state of any family; a subclass only its own. The functions themselves are
+        part of the state, so codes stored elsewhere stay valid.
 
         Parameters
         ----------
@@ -257,7 +258,8 @@ class HashFamily(abc.ABC):
         family = _FAMILIES.get(state.get("family"))
         if family is None or not issubclass(family, cls):
             allowed = sorted(name for name, known in _FAMILIES.items() if issubclass(known, cls))
-            raise ValueError(f"the state is of hash family {state.get('family')!r}; {cls.__name__}.from_state reads {allowed}")
+            raise ValueError(
+                f"the state is of hash family {state.get('family')!r}; {cls.__name__}.from_state reads {allowed}")
         if state.get("format") != _FORMAT:
             raise ValueError(f"the state has format {state.get('format')!r}; this version reads {_FORMAT}")
         self = family.__new__(family)
@@ -284,7 +286,7 @@ class HashFamily(abc.ABC):
         text = ", ".join(f"{name}={value!r}" for name, value in parts.items())
         return f"{type(self).__name__}({text}{'' if self._center is None else ', center=...'}) version {self.version}"
 
-    # --- what a subclass fills in ---------------------------------------------------------------------------------------
+    # --- what a subclass fills in -------------------------------------------------------------------------------------
 
     @abc.abstractmethod
     def _draw(self):
@@ -321,7 +323,7 @@ class HashFamily(abc.ABC):
         """The 64-bit key of the functions to draw now, a function of the seed and the number of rebuilds alone."""
         return np.random.SeedSequence([self._seed, self._generation]).generate_state(1, np.uint64)[0]
 
-    # --- checks ---------------------------------------------------------------------------------------------------------
+    # --- checks -------------------------------------------------------------------------------------------------------
 
     def _check_center(self, mu):
         mu = np.array(as_float32(mu, "center"))
@@ -347,16 +349,17 @@ class HashFamily(abc.ABC):
             raise TypeError(f"X is sparse in format {sparse!r}; rows are read from CSR: pass X.tocsr()")
         if len(X.shape) != 2 or X.shape[1] != self.dim:
             raise ValueError(f"X has shape {X.shape}, but this family hashes rows of dim={self.dim}")
-        if X.indices.size and not (0 <= X.indices.min() and X.indices.max() < self.dim and (np.diff(X.indptr) >= 0).all()):
-            # The kernels index without checks.
-            raise ValueError(f"X is a broken CSR matrix: indices must lie in [0, {self.dim}) and indptr must not decrease")
+        inside = not X.indices.size or (X.indices.min() >= 0 and X.indices.max() < self.dim)
+        if not inside or X.indptr[0] != 0 or (np.diff(X.indptr) < 0).any():  # the kernels index without checks
+            raise ValueError(
+                f"X is a broken CSR matrix: indices must lie in [0, {self.dim}) and indptr start at 0 and not decrease")
         if not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()
         values = as_float32(X.data, "X")[: X.indptr[-1]]
         self._check_finite(values, "X")
-        return (read_only(np.require(X.indptr, np.int64, ["C", "A"])), read_only(np.require(X.indices, np.int32, ["C", "A"])),
-                read_only(np.require(values, np.float32, ["C", "A"])))
+        parts = (X.indptr, np.int64), (X.indices, np.int32), (values, np.float32)
+        return tuple(read_only(np.require(part, dtype, ["C", "A"])) for part, dtype in parts)
 
     @staticmethod
     def _check_finite(values, name):

@@ -14,23 +14,25 @@ class DWTA(HashFamily):
     What counts is the order of the coordinates: scaling a row by a positive number, or any other increasing map of its
     values, changes no code. Among equal coordinates the lowest position in the bin wins.
 
-    Random permutations of the coordinates are cut into bins of `bin_size`, so one permutation serves ``dim // bin_size``
-    hashes; coordinates left over in a permutation are not read by it. Where ``dim < bin_size`` a bin holds all coordinates.
+    Random permutations of the coordinates are cut into bins of `bin_size`, so one permutation serves
+    ``dim // bin_size`` hashes; coordinates left over in a permutation are not read by it. Where ``dim < bin_size`` a
+    bin holds all coordinates.
 
     Parameters
     ----------
     dim, K, L, seed
         See `HashFamily`. One hash has ``log2(bin_size)`` bits.
     bin_size : int, default 8
-        Coordinates per bin, a power of two, at least 2. Sparse rows of many dimensions want bins large enough to hold an
-        entry or two: with 100 entries in 100,000 coordinates, bins of 1,024 and K = 1 or 2 rather than bins of 8.
+        Coordinates per bin, a power of two, at least 2. Sparse rows of many dimensions want bins large enough to hold
+        an entry or two: with 100 entries in 100,000 coordinates, bins of 1,024 and K = 1 or 2 rather than bins of 8.
     zeros : {"missing", "value"}, default "missing"
-        Whether a zero takes part. "missing": zeros are no candidates, and a bin without candidates takes the code of another
-        bin that has some, chosen by a universal hash (densification); a row of zeros has code 0. "value": zero is a number
-        like others. Dense and sparse rows get the same codes either way. Use one setting for data and queries.
+        Whether a zero takes part. "missing": zeros are no candidates, and a bin without candidates takes the code of
+        another bin that has some, chosen by a universal hash (densification); a row of zeros has code 0. "value": zero
+        is a number like others. Dense and sparse rows get the same codes either way. Use one setting for data and
+        queries.
     center : array_like of shape (dim,), optional
-        Subtracted from every row. What is missing is decided before: with zeros="missing" only entries that were not zero are
-        candidates.
+        Subtracted from every row. What is missing is decided before: with zeros="missing" only entries that were not
+        zero are candidates.
 
     Examples
     --------
@@ -54,8 +56,8 @@ class DWTA(HashFamily):
 
         The collision probability of two given rows depends on the order of all their coordinates, not on one number;
         `collision_probability_of` computes it. As a function of one number it exists for a model: pairs of coordinates
-        drawn from a bivariate normal distribution of correlation rho, or increasing maps of such, without missing zeros.
-        Then it is ``m * E[Phi2(u, v; rho)^(m - 1)]``, m the bin size, which for m = 2 equals SimHash's
+        drawn from a bivariate normal distribution of correlation rho, or increasing maps of such, without missing
+        zeros. Then it is ``m * E[Phi2(u, v; rho)^(m - 1)]``, m the bin size, which for m = 2 equals SimHash's
         ``1 - arccos(rho) / pi``. Use it to choose K and L; rho is near the cosine of centred rows.
 
         Parameters
@@ -69,8 +71,8 @@ class DWTA(HashFamily):
         """
         rho = np.asarray(similarity, np.float64)
         if not (np.abs(rho) <= 1 + 1e-6).all():
-            raise ValueError(f"similarity is {similarity!r}; DWTA takes a correlation, in [-1, 1] (see the docstring), or two "
-                             "rows in collision_probability_of")
+            raise ValueError(f"similarity is {similarity!r}; DWTA takes a correlation, in [-1, 1] (see the docstring), "
+                             "or two rows in collision_probability_of")
         result = np.empty(rho.shape)
         for i, value in np.ndenumerate(np.clip(rho, -1, 1)):
             result[i] = _normal_agreement(float(value), self.bin_size)
@@ -79,12 +81,12 @@ class DWTA(HashFamily):
     def collision_probability_of(self, x, y):
         """Probability, over the draw of the permutations, that one hash gives `x` and `y` the same code.
 
-        Exact, ties included, in time O(dim^2). Coordinate i wins the bin for both rows if no other coordinate of the bin
-        beats it in either; with A[i] coordinates below it in both rows, and B[i] that equal it in one or both and so must
-        stand behind it, this has probability ``sum_b C(A, m-1-b) C(B, b) / (b + 1) / C(dim, m)``.
+        Exact, ties included, in time O(dim^2). Coordinate i wins the bin for both rows if no other coordinate of the
+        bin beats it in either; with A[i] coordinates below it in both rows, and B[i] that equal it in one or both and
+        so must stand behind it, this has probability ``sum_b C(A, m-1-b) C(B, b) / (b + 1) / C(dim, m)``.
 
-        With zeros="missing" it is the probability given that the bin has candidates of both rows; densified bins collide
-        with nearly the same probability where they are empty in both rows, and by chance where in one.
+        With zeros="missing" it is the probability given that the bin has candidates of both rows; densified bins
+        collide with nearly the same probability where they are empty in both rows, and by chance where in one.
 
         Parameters
         ----------
@@ -114,14 +116,15 @@ class DWTA(HashFamily):
         seen = bins - empty_x - empty_y + both  # bins with candidates of both rows
         return float(total / seen) if seen else math.nan
 
-    # --- the hooks of HashFamily ----------------------------------------------------------------------------------------
+    # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 
     def _draw(self):
         from mongoose_nb.kernels import hashing as kernels
 
         bins, width = self.K * self.L, min(self.bin_size, self.dim)
         if bins * self.bin_size >= 1 << 31:
-            raise ValueError(f"K * L * bin_size = {bins * self.bin_size} must stay below 2^31; use fewer or smaller bins")
+            raise ValueError(
+                f"K * L * bin_size = {bins * self.bin_size} must stay below 2^31; use fewer or smaller bins")
         per_permutation = self.dim // width
         order = np.empty((-(-bins // per_permutation), self.dim), np.int32)
         kernels.draw_choices(self._key(), self.dim, order)
@@ -149,8 +152,8 @@ class DWTA(HashFamily):
     def _hash_csr(self, indptr, indices, values, out):
         from mongoose_nb.kernels import hashing as kernels
 
-        kernels.dwta_csr(indptr, indices, values, self._mu, self._index, self._slots, self._base, *self._kernel_options(),
-                         out.itemsize, out.view(np.uint8))
+        kernels.dwta_csr(indptr, indices, values, self._mu, self._index, self._slots, self._base,
+                         *self._kernel_options(), out.itemsize, out.view(np.uint8))
 
     def _kernel_options(self):
         return self.zeros == "missing", self.bits_per_hash, self.K, self._donor_key
@@ -161,7 +164,7 @@ class DWTA(HashFamily):
     def _restore_parameters(self, state):
         bin_size, zeros = as_count(state["bin_size"], "bin_size"), state["zeros"]
         if bin_size < 2 or bin_size & (bin_size - 1):
-            raise ValueError(f"bin_size is {bin_size}; it must be a power of two, at least 2, to fill the bits of a code")
+            raise ValueError(f"bin_size is {bin_size}; it must be a power of two, at least 2, to fill the bits")
         if zeros not in ("missing", "value"):
             raise ValueError(f"zeros is {zeros!r}; it must be 'missing' or 'value'")
         self._bin_size, self._zeros = bin_size, zeros
@@ -174,7 +177,8 @@ class DWTA(HashFamily):
         index = np.asarray(state["index"])
         shape = (self.K * self.L, min(self.bin_size, self.dim))
         if index.shape != shape or index.min() < 0 or index.max() >= self.dim:
-            raise ValueError(f"index must have shape {shape} and entries in [0, {self.dim}); it has shape {index.shape}")
+            raise ValueError(
+                f"index must have shape {shape} and entries in [0, {self.dim}); it has shape {index.shape}")
         self._set_index(index)
 
 

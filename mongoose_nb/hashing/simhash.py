@@ -15,25 +15,25 @@ class SimHash(HashFamily):
     The similarity is the cosine: two rows at angle theta agree in a hash with probability ``1 - theta / pi``. Norms are
     ignored; hash an augmented row for inner products.
 
-    A code does not depend on how a row is passed: alone or in a batch of any size, dense or sparse. It is the sign of the sum
-    in float64, in the order of the coordinates; float32 decides wherever its error bound allows.
+    A code does not depend on how a row is passed: alone or in a batch of any size, dense or sparse. It is the sign of
+    the sum in float64, in the order of the coordinates; float32 decides wherever its error bound allows.
 
     Parameters
     ----------
     dim, K, L, seed, center
         See `HashFamily`. One hash is one bit, so K <= 32.
     projection : {"gaussian", "sparse"}, default "gaussian"
-        Standard normal entries, for which the collision probability is exact, or ``ceil(dim * density)`` entries of +1 or -1
-        per function and zeros elsewhere, as SLIDE uses, for which it holds up to the order of one over the square root of
-        that number. Both are stored as a float32 matrix of shape (dim, K * L), 4 * dim * K * L bytes: 230 kB for 128
-        coordinates and 450 functions, 240 MB for 135,909.
+        Standard normal entries, for which the collision probability is exact, or ``ceil(dim * density)`` entries of +1
+        or -1 per function and zeros elsewhere, as SLIDE uses, for which it holds up to the order of one over the square
+        root of that number. Both are stored as a float32 matrix of shape (dim, K * L), 4 * dim * K * L bytes: 230 kB
+        for 128 coordinates and 450 functions, 240 MB for 135,909.
     density : float, default 1/3
         Share of the coordinates that a sparse function reads, in (0, 1].
 
     Notes
     -----
-    The first hash of a table is the most significant bit of its code. The centre is not subtracted from rows: a projection is
-    compared with that of the centre, which is the same and leaves sparse rows sparse.
+    The first hash of a table is the most significant bit of its code. The centre is not subtracted from rows: a
+    projection is compared with that of the centre, which is the same and leaves sparse rows sparse.
 
     Examples
     --------
@@ -103,7 +103,8 @@ class SimHash(HashFamily):
         float
             Two zero rows (after centring) always agree; a zero row and another agree half the time.
         """
-        x, y = (self._check_dense(v)[0].astype(np.float64) - (0 if self._center is None else self._center) for v in (x, y))
+        mu = 0 if self._center is None else self._center
+        x, y = (self._check_dense(row)[0].astype(np.float64) - mu for row in (x, y))
         scale = np.linalg.norm(x) * np.linalg.norm(y)
         if scale == 0:
             return 1.0 if not x.any() and not y.any() else 0.5
@@ -111,7 +112,7 @@ class SimHash(HashFamily):
         u, v = x / np.linalg.norm(x), y / np.linalg.norm(y)
         return float(1 - 2 * math.atan2(np.linalg.norm(u - v), np.linalg.norm(u + v)) / math.pi)
 
-    # --- the hooks of HashFamily ----------------------------------------------------------------------------------------
+    # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 
     def _draw(self):
         from mongoose_nb.kernels import hashing as kernels
@@ -130,8 +131,9 @@ class SimHash(HashFamily):
 
     def _keep_functions(self, functions):
         functions = np.array(as_float32(functions, "functions"), order="C")
-        if functions.shape != (self.dim, self.K * self.L):
-            raise ValueError(f"functions has shape {functions.shape}; needed is (dim, K * L) = {(self.dim, self.K * self.L)}")
+        needed = (self.dim, self.K * self.L)
+        if functions.shape != needed:
+            raise ValueError(f"functions has shape {functions.shape}; needed is (dim, K * L) = {needed}")
         self._check_finite(functions, "functions")
         self._functions = read_only(functions)
         self._norm_max = float(np.sqrt(np.einsum("if,if->f", functions, functions, dtype=np.float64).max()))

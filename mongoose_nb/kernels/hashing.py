@@ -1,20 +1,21 @@
 """SimHash and DWTA: rows in, table codes out.
 
 Every kernel writes `out`, (L, n): the codes of one table lie together, as the tables want them. Functions are numbered
-f = t * K + k (table t, k-th hash), and the first hash of a table takes the most significant digits of its code. A code takes
-`width` = 1, 2 or 4 bytes; `out` comes as bytes, (L, n * width), so that one compiled kernel serves all three.
+f = t * K + k (table t, k-th hash), and the first hash of a table takes the most significant digits of its code. A code
+takes `width` = 1, 2 or 4 bytes; `out` comes as bytes, (L, n * width), so that one compiled kernel serves all three.
 
-A. *Signs are decided, not hoped for.* A projection near zero has a sign that depends on the order of summation, hence on the
-   BLAS, on the number of rows in the call, and on dense or sparse input. So the fast sum only decides where it exceeds a
-   bound on its own rounding error; the few others (1 in 20,000 at 128 coordinates) are summed again in float64, in the order
-   of the coordinates. Products of two float32 are exact in float64, so fused and unfused code agree too. The codes are then
-   those of one definition for every path; padding all blocks to one shape, the alternative, only serves one BLAS.
+A. *Signs are decided, not hoped for.* A projection near zero has a sign that depends on the order of summation, hence
+   on the BLAS, on the number of rows in the call, and on dense or sparse input. So the fast sum only decides where it
+   exceeds a bound on its own rounding error; the few others (1 in 20,000 at 128 coordinates) are summed again in
+   float64, in the order of the coordinates. Products of two float32 are exact in float64, so fused and unfused code
+   agree too. The codes are then those of one definition for every path; padding all blocks to one shape, the
+   alternative, only serves one BLAS.
 B. *The dense product is made transposed*, functions by rows of X: the packing of signs then runs along rows of X, which
    vectorises, and writes each table's codes in order.
-C. *DWTA takes 64 rows at a time through a transposed block* that stays in the first-level cache, so that the argmax of a bin is
-   eight vector compares for 64 rows and no gather.
-D. *A centre never touches sparse rows.* SimHash compares with the projection of the centre; DWTA keeps one row that holds the
-   negative centre and puts the stored entries in and out.
+C. *DWTA takes 64 rows at a time through a transposed block* that stays in the first-level cache, so that the argmax of
+   a bin is eight vector compares for 64 rows and no gather.
+D. *A centre never touches sparse rows.* SimHash compares with the projection of the centre; DWTA keeps one row that
+   holds the negative centre and puts the stored entries in and out.
 """
 
 import math
@@ -33,7 +34,7 @@ _UNIT = 2.0**-24  # rounding unit of float32
 _TINY = 2.0**-149  # its smallest step
 
 
-# --- drawing the functions -----------------------------------------------------------------------------------------------
+# --- drawing the functions --------------------------------------------------------------------------------------------
 
 
 @serial
@@ -64,7 +65,7 @@ def draw_choices(key, n, out):  # (rows, take) int32
             out[row, i] = pool[i]
 
 
-# --- writing codes -------------------------------------------------------------------------------------------------------
+# --- writing codes ----------------------------------------------------------------------------------------------------
 
 
 @inline
@@ -101,7 +102,7 @@ def _store_tables(codes, row, width, out):
         _copy_tables(codes, row, out.view(np.uint32))
 
 
-# --- SimHash -------------------------------------------------------------------------------------------------------------
+# --- SimHash ----------------------------------------------------------------------------------------------------------
 
 
 @strict
@@ -132,11 +133,12 @@ def _dot_exact_csr(indices, values, lo, hi, P, f):
 
 @inline
 def _doubt(square, terms, norm_max, offset_max):
-    """Bound on the error of a float32 sum of `terms` products, for a row of squared norm `square`; below it, look again.
+    """Bound on the error of a float32 sum of `terms` products, for a row of squared norm `square`.
 
-    The worst case grows with the number of terms; rounding errors are as good as independent, so beyond 64 terms eight times
-    the square root bounds them with certainty for practice (Higham and Mary, "A new approach to probabilistic rounding error
-    analysis", 2019). NaN where a partial sum might overflow: no comparison with it holds, so all is looked at again.
+    The worst case grows with the number of terms; rounding errors are as good as independent, so beyond 64 terms eight
+    times the square root bounds them with certainty for practice (Higham and Mary, "A new approach to probabilistic
+    rounding error analysis", 2019). NaN where a partial sum might overflow: no comparison with it holds, so all is
+    looked at again.
     """
     norm = math.sqrt(square)
     if norm == 0.0 and offset_max == 0.0:
@@ -193,7 +195,7 @@ def _doubt_rows(X, lo, norm_max, offset_max, doubt):
 
 
 @parallel
-def simhash_dense(X, P, offset, norm_max, offset_max, K, width, out):  # (n, d), (d, K * L), (K * L,) float64
+def simhash_dense(X, P, offset, norm_max, offset_max, K, width, out):  # (n, d), (d, F), (F,) float64
     """Codes of dense rows: bit = x @ P[:, f] > offset[f].
 
     `norm_max` is the largest norm of a column of P, `offset_max` the largest absolute offset.
@@ -247,19 +249,19 @@ def simhash_csr(indptr, indices, values, P, offset, norm_max, offset_max, K, wid
     n = indptr.shape[0] - 1
     tasks = min(n, TASKS)
     for task in prange(tasks):
-        _simhash_csr(indptr, indices, values, P, offset, norm_max, offset_max, K, task * n // tasks, (task + 1) * n // tasks,
-                     width, out)
+        _simhash_csr(indptr, indices, values, P, offset, norm_max, offset_max, K, task * n // tasks,
+                     (task + 1) * n // tasks, width, out)
 
 
-# --- DWTA ----------------------------------------------------------------------------------------------------------------
+# --- DWTA -------------------------------------------------------------------------------------------------------------
 
 
 @inline
 def _fill_empty(codes, r, key):
     """Give every empty bin (-1) of column r the code of a bin that has one of its own, stored as -2 - code.
 
-    The sign keeps a filled bin from becoming a donor itself. Donors depend on (bin, attempt) alone, so that two rows whose
-    filled bins coincide ask the same donors (Chen and Shrivastava 2018, section 4).
+    The sign keeps a filled bin from becoming a donor itself. Donors depend on (bin, attempt) alone, so that two rows
+    whose filled bins coincide ask the same donors (Chen and Shrivastava 2018, section 4).
     """
     bins = codes.shape[0]
     for b in range(bins):
@@ -346,8 +348,8 @@ def dwta_dense(X, center, index, missing, bits, K, key, width, out):  # (n, d), 
     blocks = (X.shape[0] + lanes - 1) // lanes
     tasks = min(blocks, TASKS)
     for task in prange(tasks):
-        _dwta_dense(X, center, index, missing, bits, K, key, lanes, task * blocks // tasks, (task + 1) * blocks // tasks,
-                    width, out)
+        _dwta_dense(X, center, index, missing, bits, K, key, lanes, task * blocks // tasks,
+                    (task + 1) * blocks // tasks, width, out)
 
 
 @inline
@@ -415,9 +417,10 @@ def _dwta_csr(indptr, indices, values, center, index, slots, base, missing, bits
 def dwta_csr(indptr, indices, values, center, index, slots, base, missing, bits, K, key, width, out):
     """Codes of sparse rows, equal to those of the same rows made dense.
 
-    slots[i], (n_permutations,): where coordinate i stands, bin * 2**bits + position, or -1. base[b]: the code of bin b for a
-    row without entries. Where zeros are values, a bin is settled without reading it if its largest stored entry beats all
-    absent ones, or if the best absent one is indeed absent and beats the stored ones; otherwise the bin is read.
+    slots[i], (n_permutations,): where coordinate i stands, bin * 2**bits + position, or -1. base[b]: the code of bin b
+    for a row without entries. Where zeros are values, a bin is settled without reading it if its largest stored entry
+    beats all absent ones, or if the best absent one is indeed absent and beats the stored ones; otherwise the bin is
+    read.
     """
     n = indptr.shape[0] - 1
     tasks = min(n, TASKS)

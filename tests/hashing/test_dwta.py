@@ -64,7 +64,8 @@ def test_collision_probability_of_normal_coordinates(bin_size):
 
 def test_bins_of_two_equal_simhash():
     rho = np.linspace(-1, 1, 21)
-    np.testing.assert_allclose(DWTA(9, 1, 1, bin_size=2).collision_probability(rho), 1 - np.arccos(rho) / np.pi, atol=1e-12)
+    pairs = DWTA(9, 1, 1, bin_size=2).collision_probability(rho)
+    np.testing.assert_allclose(pairs, 1 - np.arccos(rho) / np.pi, atol=1e-12)
     np.testing.assert_allclose(DWTA(9, 1, 1, bin_size=8).collision_probability(0.0), 1 / 8)
 
 

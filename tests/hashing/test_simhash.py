@@ -16,7 +16,7 @@ def pair(dim, cosine, rng):
 @pytest.mark.parametrize("projection", ["gaussian", "sparse"])
 @pytest.mark.parametrize("cosine", [-0.8, 0.0, 0.5, 0.9, 0.99])
 def test_collision_frequency_is_one_minus_angle_over_pi(projection, cosine):
-    # One bit per table: 20,000 independent functions. Rows without structure, so that sums of 100 signs are nearly normal.
+    # One bit per table: 20,000 independent functions. Rows without structure, so sums of 100 signs are nearly normal.
     x, y = pair(300, cosine, np.random.default_rng(7))
     family = SimHash(300, K=1, L=20_000, seed=11, projection=projection)
     codes = family.hash(np.stack([x, y]))

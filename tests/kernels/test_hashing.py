@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from mongoose_nb.hashing import DWTA, SimHash
 from mongoose_nb.kernels import hashing as kernels
 
-# --- SimHash -------------------------------------------------------------------------------------------------------------
+# --- SimHash ----------------------------------------------------------------------------------------------------------
 
 
 def naive_simhash(X, family):
@@ -61,7 +61,7 @@ def test_large_batches():
     np.testing.assert_array_equal(family.hash(X), naive_simhash(X, family))
 
 
-# --- DWTA ----------------------------------------------------------------------------------------------------------------
+# --- DWTA -------------------------------------------------------------------------------------------------------------
 
 _WORD = 2**64 - 1
 
@@ -112,8 +112,9 @@ def naive_dwta(x, index, center, missing, bits, K, key):
     return codes
 
 
-@pytest.mark.parametrize("dim, bin_size, K, L", [(128, 8, 6, 20), (50, 8, 3, 9), (5, 8, 2, 6), (600, 16, 2, 12), (33, 2, 5, 7),
-                                                 (1, 2, 3, 2), (2000, 8, 1, 200)])
+@pytest.mark.parametrize("dim, bin_size, K, L", [
+    (128, 8, 6, 20), (50, 8, 3, 9), (5, 8, 2, 6), (600, 16, 2, 12), (33, 2, 5, 7), (1, 2, 3, 2), (2000, 8, 1, 200),
+])
 @pytest.mark.parametrize("zeros", ["missing", "value"])
 @pytest.mark.parametrize("centred", [False, True])
 def test_dwta_against_the_oracle(dim, bin_size, K, L, zeros, centred):
@@ -143,7 +144,7 @@ def test_a_scan_finds_the_only_donor():
     np.testing.assert_array_equal(family.hash(sp.csr_array(x[None])), 5)
 
 
-# --- drawing -------------------------------------------------------------------------------------------------------------
+# --- drawing ----------------------------------------------------------------------------------------------------------
 
 
 def test_choices_are_different_integers_and_depend_on_the_key():
