@@ -16,8 +16,8 @@
 - `dwta`: position of the largest of a few random coordinates; similarity is the order of coordinates
 """
 
-from mongoose_nb.hashing.base import HashFamily
+from mongoose_nb.hashing.base import HashFamily, family_from_state
 from mongoose_nb.hashing.dwta import DWTA
 from mongoose_nb.hashing.simhash import SimHash
 
-__all__ = ["DWTA", "HashFamily", "SimHash"]
+__all__ = ["DWTA", "HashFamily", "SimHash", "family_from_state"]

@@ -378,6 +378,21 @@ class HashFamily(abc.ABC):
             raise ValueError("out must be C-contiguous, aligned and writable")
 
 
+def family_from_state(state):
+    """Build whichever hash family `state` belongs to: ``HashFamily.from_state``.
+
+    Parameters
+    ----------
+    state : mapping
+        What ``HashFamily.state`` gave.
+
+    Returns
+    -------
+    HashFamily
+    """
+    return HashFamily.from_state(state)
+
+
 def as_count(value, name):
     """`value` as a positive int, or an error that names it."""
     try:

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mongoose_nb.hashing import DWTA, HashFamily, SimHash
+from mongoose_nb.hashing import DWTA, HashFamily, SimHash, family_from_state
 
 DIM = 50
 CENTER = np.linspace(-1, 1, DIM)
@@ -169,7 +169,7 @@ class TestContract:
         family.set_center(np.sin(np.arange(DIM)))
         np.savez(tmp_path / "state.npz", **family.state())
         with np.load(tmp_path / "state.npz") as loaded:
-            copies = [HashFamily.from_state(loaded), type(family).from_state(family.state()),
+            copies = [family_from_state(loaded), type(family).from_state(family.state()),
                       pickle.loads(pickle.dumps(family))]
         codes, rebuilt = family.hash(X), family.rebuild().hash(X)
         for copy in copies:
