@@ -7,8 +7,8 @@
     ids   --sessions_to_xc, next_word------------------------->  (X, Y)
     user's arrays  --check_X, check_Y, check_same_rows-------->  the same form
 
-X is a float32 CSR matrix (n_rows, n_features), Y a float32 CSR indicator (n_rows, n_labels); both canonical, with int32 ids.
-`load_dataset` picks the reader, `load_demo` reads the sample of EURLEX57K that comes with the package.
+X is a float32 CSR matrix (n_rows, n_features), Y a float32 CSR indicator (n_rows, n_labels); both canonical, with int32
+ids. `load_dataset` picks the reader, `load_demo` reads the sample of EURLEX57K that comes with the package.
 """
 
 from mongoose_nb.data._demo import demo_paths, load_demo

@@ -1,7 +1,7 @@
 """Parsed files kept as npz beside the text, or in a directory of the caller's choice.
 
-A cache is only ever a shortcut: one that is missing, stale, broken or of another version is ignored and written anew, and a
-directory that cannot be written costs a warning in the log.
+A cache is only ever a shortcut: one that is missing, stale, broken or of another version is ignored and written anew,
+and a directory that cannot be written costs a warning in the log.
 """
 
 import hashlib
@@ -35,8 +35,9 @@ def _matrix(arrays, name, shape):
     import scipy.sparse as sp
 
     indptr, indices, data = (arrays[f"{name}_{part}"] for part in ("indptr", "indices", "data"))
-    right = (indptr.ndim == indices.ndim == data.ndim == 1 and indices.dtype == indptr.dtype and indptr.dtype.kind == "i"
-             and data.dtype == np.float32 and len(indptr) == shape[0] + 1 and len(indices) == len(data) == indptr[-1]
+    right = (indptr.ndim == indices.ndim == data.ndim == 1
+             and indices.dtype == indptr.dtype and indptr.dtype.kind == "i" and data.dtype == np.float32
+             and len(indptr) == shape[0] + 1 and len(indices) == len(data) == indptr[-1]
              and indptr[0] == 0 and (np.diff(indptr) >= 0).all()
              and (len(indices) == 0 or 0 <= indices.min() <= indices.max() < shape[1]))
     if not right:

@@ -12,8 +12,8 @@ def demo_paths():
     Returns
     -------
     train, test : pathlib.Path
-        10,000 and 2,500 laws of EURLEX57K with 17,242 features and 4,271 labels; ``README.md`` beside them has origin and
-        licence.
+        10,000 and 2,500 laws of EURLEX57K with 17,242 features and 4,271 labels; ``README.md`` beside them has origin
+        and licence.
     """
     folder = importlib.resources.files("mongoose_nb.data") / "demo"
     return tuple(pathlib.Path(str(folder / name)) for name in ("eurlex_train.txt.gz", "eurlex_test.txt.gz"))

@@ -17,7 +17,8 @@ def read_bytes(path):
         try:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path}: the gzip stream is broken or cut short ({error}); fetch the file again") from error
+            raise ValueError(f"{path}: the gzip stream is broken or cut short ({error}); fetch the "
+                             "file again") from error
     return data, stat
 
 

@@ -15,7 +15,8 @@ def read_header(path, data, names):
     fields = data[:end].split()
     if len(fields) != len(names) or not all(field.isdigit() for field in fields):
         shown = data[: min(end, 80)].decode("utf-8", "replace").rstrip("\r\n")
-        raise ValueError(f"{path}, line 1: wrong header {shown!r}; expected {len(names)} whole numbers: {', '.join(names)}")
+        raise ValueError(f"{path}, line 1: wrong header {shown!r}; expected {len(names)} whole numbers: "
+                         f"{', '.join(names)}")
     counts = [int(field) for field in fields]
     for name, count in zip(names[1:], counts[1:]):
         if count > MAX_ID:
@@ -108,7 +109,8 @@ def parse(path, data, start, mode, *, n_rows=None, n_features=MAX_ID, n_labels=0
                              f"({lines} found)")
         end = behind
     if n_rows is not None and lines < n_rows:
-        raise ValueError(f"{path}, line {first_line + lines}: the file ends after {lines} rows, the header says {n_rows}")
+        raise ValueError(f"{path}, line {first_line + lines}: the file ends after {lines} rows, the header says "
+                         f"{n_rows}")
 
     room = np.zeros((len(bounds), 3), np.int64)
     np.cumsum(counts, axis=0, out=room[1:])
@@ -121,8 +123,8 @@ def parse(path, data, start, mode, *, n_rows=None, n_features=MAX_ID, n_labels=0
     targets = np.empty(rows if mode & text.TARGET else 0, np.float64)
     used = np.zeros((len(counts), 5), np.int64)
     errors = np.zeros((len(counts), 3), np.int64)
-    text.fill_chunks(buf, bounds, room, mode, n_features, n_labels, row_labels, row_feats, labels, ids, values, targets, used,
-                     errors)
+    text.fill_chunks(buf, bounds, room, mode, n_features, n_labels, row_labels, row_feats, labels, ids, values,
+                     targets, used, errors)
     bad = np.flatnonzero(errors[:, 0])
     if bad.size:
         code, at, line = errors[bad[0]].tolist()
@@ -131,7 +133,8 @@ def parse(path, data, start, mode, *, n_rows=None, n_features=MAX_ID, n_labels=0
     squeeze = _Squeeze(room, used)
     return {
         "row_labels": squeeze(row_labels, 0), "row_feats": squeeze(row_feats, 0), "labels": squeeze(labels, 1),
-        "ids": squeeze(ids, 2), "values": squeeze(values, 2), "targets": squeeze(targets, 0) if targets.size else targets,
+        "ids": squeeze(ids, 2), "values": squeeze(values, 2),
+        "targets": squeeze(targets, 0) if targets.size else targets,
         "feats_sorted": not used[:, 3].any(), "labels_sorted": not used[:, 4].any(),
     }
 
@@ -176,5 +179,6 @@ def to_csr(path, counts, ids, values, n_columns, is_sorted, has_lines=True):
         at = int(np.flatnonzero(~np.isfinite(matrix.data))[0])
         row = int(np.searchsorted(matrix.indptr, at, side="right")) - 1
         where = f"line {row + 2}" if has_lines else f"row {row}"
-        raise ValueError(f"{path}, {where}: the values of feature {matrix.indices[at]} add up to more than float32 holds")
+        raise ValueError(f"{path}, {where}: the values of feature {matrix.indices[at]} add up to more than "
+                         "float32 holds")
     return matrix

@@ -18,8 +18,8 @@ def read_npz(path):
     Parameters
     ----------
     path : str or path-like
-        Holds ``fptr, feat, val`` (row pointers, ids and values of the features), ``lptr, lab`` (row pointers and ids of the
-        labels) and ``shape`` (n_rows, n_features, n_labels).
+        Holds ``fptr, feat, val`` (row pointers, ids and values of the features), ``lptr, lab`` (row pointers and ids of
+        the labels) and ``shape`` (n_rows, n_features, n_labels).
 
     Returns
     -------
@@ -35,12 +35,13 @@ def read_npz(path):
 
     path = os.fspath(path)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            if not hasattr(stored, "files"):
-                raise ValueError("one bare array")
+        stored = np.load(path, allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            raise ValueError("it is one bare array")
+        with stored:
             missing = [key for key in _KEYS if key not in stored.files]
             if missing:
-                raise ValueError(f"without {', '.join(missing)}; it has {', '.join(stored.files)}")
+                raise ValueError(f"it lacks {', '.join(missing)} and has {', '.join(stored.files)}")
             arrays = {key: stored[key] for key in _KEYS}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: not an npz file with the arrays {', '.join(_KEYS)} ({error})") from error
@@ -60,8 +61,9 @@ def load_dataset(path, *, cache=False):
     Parameters
     ----------
     path : str or path-like
-        A file: ``.npz`` as `read_npz` reads it, anything else as `read_xc` does. A directory: ``train`` and ``test``, each
-        with ``.npz``, ``.txt`` or ``.txt.gz`` (the first of these that is there), or the four files of `read_xc_four`.
+        A file: ``.npz`` as `read_npz` reads it, anything else as `read_xc` does. A directory: ``train`` and ``test``,
+        each with ``.npz``, ``.txt`` or ``.txt.gz`` (the first of these that is there), or the four files of
+        `read_xc_four`.
     cache : bool, default False
         Keep an npz file beside each text, as `read_xc` does.
 

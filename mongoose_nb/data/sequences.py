@@ -17,8 +17,8 @@ def _flatten(sequences, what):
         raise TypeError(f"{what}: expected a list of sequences of ids ({error})") from error
     for s, part in enumerate(parts):
         if part.ndim != 1 or (part.size and part.dtype.kind not in "iu"):
-            raise ValueError(f"{what}: sequence {s} has shape {part.shape} and dtype {part.dtype}; expected a 1-D sequence of "
-                             "whole numbers")
+            raise ValueError(f"{what}: sequence {s} has shape {part.shape} and dtype {part.dtype}; expected a 1-D "
+                             "sequence of whole numbers")
     bounds = np.zeros(len(parts) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), out=bounds[1:])
     tokens = np.concatenate([part.astype(np.int64) for part in parts]) if parts else np.empty(0, np.int64)
@@ -47,8 +47,8 @@ def _csr(rows, columns, values, shape):
 def sessions_to_xc(sequences, n_items=None, decay=0.8, *, window=None, last_only=False):
     """Turn sessions (clicks, baskets, playlists) into next-item prediction.
 
-    Each prefix of a session is a row: the value of an item is ``decay ** s`` where s is the number of steps since its last
-    click (0 for the latest), and the label is the item that came next. A session of m clicks gives m - 1 rows.
+    Each prefix of a session is a row: the value of an item is ``decay ** s`` where s is the number of steps since its
+    last click (0 for the latest), and the label is the item that came next. A session of m clicks gives m - 1 rows.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ def sessions_to_xc(sequences, n_items=None, decay=0.8, *, window=None, last_only
     decay : float, default 0.8
         In (0, 1]; 1 makes a plain set of items.
     window : int, optional
-        Look at the latest `window` clicks of a prefix only. The matrix grows with the square of a session's length without.
+        Look at the latest `window` clicks of a prefix only. The matrix grows with the square of a session's length
+        without.
     last_only : bool, default False
         Keep the longest prefix of each session only, as tests often do.
 
@@ -123,8 +124,8 @@ def next_word(tokens, window, vocab, *, mode="position", decay=0.8, skip_labels=
     vocab : Vocabulary or int
         The vocabulary, or its size V.
     mode : {"position", "bag"}, default "position"
-        - ``"position"``: the token d steps before the label (d = 1 is the nearest) is feature ``(d - 1) * V + token`` with the
-          value 1; ``window * V`` features.
+        - ``"position"``: the token d steps before the label (d = 1 is the nearest) is feature ``(d - 1) * V + token``
+          with the value 1; ``window * V`` features.
         - ``"bag"``: V features; a token has the sum of ``decay ** (d - 1)`` over the places where it stands.
     decay : float, default 0.8
         In (0, 1], for ``"bag"``.
@@ -149,8 +150,8 @@ def next_word(tokens, window, vocab, *, mode="position", decay=0.8, skip_labels=
     if mode not in ("position", "bag"):
         raise ValueError(f"mode must be 'position' or 'bag', got {mode!r}")
     if mode == "position" and window * size > MAX_ID:
-        raise ValueError(f"window * vocabulary = {window * size} features; ids are int32, so at most {MAX_ID} fit. Use a smaller "
-                         "vocabulary, a smaller window, or mode='bag'")
+        raise ValueError(f"window * vocabulary = {window * size} features; ids are int32, so at most {MAX_ID} fit. "
+                         "Use a smaller vocabulary, a smaller window, or mode='bag'")
     _check_decay(decay)
     if isinstance(tokens, list | tuple) and tokens and not any(hasattr(part, "__len__") for part in tokens):
         tokens = np.asarray(tokens)

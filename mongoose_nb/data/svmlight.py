@@ -11,22 +11,23 @@ from mongoose_nb.data._parse import MAX_ID, parse, to_csr
 def read_svmlight(path, n_features=None, *, multilabel=False, n_labels=None, zero_based="auto"):
     """Read a file of lines ``target f:v f:v ...``, or ``l1,l2 f:v f:v ...`` with ``multilabel=True``.
 
-    Text behind ``#`` and ``qid:`` tokens are skipped, and so are lines with nothing else. Features of a row are sorted, the
-    values of a feature that stands twice are summed.
+    Text behind ``#`` and ``qid:`` tokens are skipped, and so are lines with nothing else. Features of a row are sorted,
+    the values of a feature that stands twice are summed.
 
     Parameters
     ----------
     path : str or path-like
         The file, plain or gzip.
     n_features : int, optional
-        Number of columns; by default one more than the greatest id. Give it when training and test set are separate files.
+        Number of columns; by default one more than the greatest id. Give it when training and test set are separate
+        files.
     multilabel : bool, default False
         Every row starts with a list of label ids, from 0, or with none.
     n_labels : int, optional
         Number of labels of a multilabel file; by default one more than the greatest id.
     zero_based : bool or "auto", default "auto"
-        Whether feature ids count from 0. ``"auto"`` takes them to count from 1 if no id is 0; say which where a file may lack
-        feature 0.
+        Whether feature ids count from 0. ``"auto"`` takes them to count from 1 if no id is 0; say which where a file
+        may lack feature 0.
 
     Returns
     -------

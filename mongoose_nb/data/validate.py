@@ -5,8 +5,8 @@
     dense, CSR, CSC, COO, lists  -> check_X -> canonical CSR, float32, finite
     indicator, id lists, classes -> check_Y -> canonical CSR, float32, all ones
 
-Canonical: ids of a row strictly increasing, int32 (int64 only from 2^31 entries on). What is canonical already is returned
-without a copy; anything else is changed in a copy.
+Canonical: ids of a row strictly increasing, int32 (int64 only from 2^31 entries on). What is canonical already is
+returned without a copy; anything else is changed in a copy.
 """
 
 import itertools
@@ -47,7 +47,7 @@ def _index_dtype(shape, nnz):
 
 
 def _csr_arrays(name, X):
-    """(data, indices, indptr) of a sparse matrix of any format, without unused room, indices as narrow as they may be."""
+    """(data, indices, indptr) of a sparse matrix of any format, without unused room, indices as narrow as may be."""
     if X.ndim != 2:
         raise ValueError(f"{name}: expected 2-D, got a sparse array of shape {X.shape}. Reshape your data.")
     if X.shape[1] > MAX_ID:
@@ -55,8 +55,8 @@ def _csr_arrays(name, X):
     if X.format == "csr":
         indptr, indices, data = (np.asarray(part) for part in (X.indptr, X.indices, X.data))
         if len(indptr) != X.shape[0] + 1 or len(indices) != len(data):
-            raise ValueError(f"{name}: {X.shape[0]} rows need {X.shape[0] + 1} row pointers and as many indices as values, got "
-                             f"{len(indptr)} pointers, {len(indices)} indices and {len(data)} values")
+            raise ValueError(f"{name}: {X.shape[0]} rows need {X.shape[0] + 1} row pointers and as many indices as "
+                             f"values, got {len(indptr)} pointers, {len(indices)} indices and {len(data)} values")
         _check_structure(name, indptr, indices, X.shape[1])
     else:
         if X.format in ("csc", "bsr"):
@@ -141,8 +141,8 @@ def check_X(X, n_features=None, *, name="X", owner="model"):
     Returns
     -------
     scipy.sparse.csr_matrix (or csr_array, as given) of shape (n_rows, n_features), float32
-        Canonical CSR: finite, ids strictly increasing in a row, values of duplicate entries summed. X itself where it is that
-        already. Zeros of a dense array are dropped; zeros that a sparse matrix stores stay.
+        Canonical CSR: finite, ids strictly increasing in a row, values of duplicate entries summed. X itself where it
+        is that already. Zeros of a dense array are dropped; zeros that a sparse matrix stores stay.
 
     Raises
     ------
@@ -170,8 +170,8 @@ def check_X(X, n_features=None, *, name="X", owner="model"):
     except ValueError as error:
         raise ValueError(f"{name} is ragged: expected rows of one length, 2-D ({error})") from error
     if X.ndim != 2:
-        raise ValueError(f"{name}: Expected 2D array, got {X.ndim}D array instead (shape {X.shape}). Reshape your data: "
-                         f"{name}.reshape(1, -1) makes one row of it.")
+        raise ValueError(f"{name}: Expected 2D array, got {X.ndim}D array instead (shape {X.shape}). Reshape your "
+                         f"data: {name}.reshape(1, -1) makes one row of it.")
     X = _numeric(name, X)
     if X.shape[1] > MAX_ID:
         raise ValueError(f"{name} has {X.shape[1]} columns; ids are int32, so at most {MAX_ID} fit")
@@ -200,12 +200,12 @@ def check_Y(Y, n_outputs=None, n_rows=None, *, name="Y"):
     ----------
     Y : one of
         - sparse matrix or array, or 2-D ndarray, of shape (n_rows, n_outputs): an indicator, values 0 and 1;
-        - list (or tuple, or object array) of lists or arrays of label ids, one for each row; an empty one is a row without
-          labels. A nested *list* always holds ids, never an indicator;
+        - list (or tuple, or object array) of lists or arrays of label ids, one for each row; an empty one is a row
+          without labels. A nested *list* always holds ids, never an indicator;
         - 1-D integer array or list: the class of each row.
     n_outputs : int, optional
-        Number of labels; ids lie below it and an indicator has that many columns. By default the indicator's columns, or one
-        more than the greatest id.
+        Number of labels; ids lie below it and an indicator has that many columns. By default the indicator's columns,
+        or one more than the greatest id.
     n_rows : int, optional
         How many rows Y must have.
     name : str
@@ -214,13 +214,14 @@ def check_Y(Y, n_outputs=None, n_rows=None, *, name="Y"):
     Returns
     -------
     scipy.sparse.csr_matrix (or csr_array, as given) of shape (n_rows, n_outputs), float32
-        Canonical CSR, all stored values 1; labels that stand twice in a row are merged. Y itself where it is that already.
+        Canonical CSR, all stored values 1; labels that stand twice in a row are merged. Y itself where it is that
+        already.
 
     Raises
     ------
     ValueError
-        If an indicator has another value than 0 and 1, an id is negative, not whole or out of range, Y is empty, or its shape
-        is not the expected one.
+        If an indicator has another value than 0 and 1, an id is negative, not whole or out of range, Y is empty, or its
+        shape is not the expected one.
     TypeError
         If Y does not hold numbers.
     """
@@ -270,13 +271,14 @@ def _check_sparse_indicator(name, Y):
 
 
 def _not_indicator(name, row, column, value):
-    return ValueError(f"{name} has the value {value:g} at row {row}, label {column}; an indicator holds 0 and 1 only (for "
-                      "label ids, pass a list of lists)")
+    return ValueError(f"{name} has the value {value:g} at row {row}, label {column}; an indicator holds 0 and 1 "
+                      "only (for label ids, pass a list of lists)")
 
 
 def _check_dense_indicator(name, Y):
     if Y.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {Y.dtype}, expected an indicator of 0 and 1, or a list of lists of label ids")
+        raise TypeError(f"{name} has dtype {Y.dtype}, expected an indicator of 0 and 1, or a list of lists of "
+                        "label ids")
     rows, columns = np.nonzero(Y)
     values = Y[rows, columns]
     bad = np.flatnonzero(values != 1)
@@ -300,8 +302,8 @@ def _from_ids(counts, ids, n_outputs):
 
 def _check_ids(name, Y, n_outputs):
     if isinstance(Y, str | bytes) or not hasattr(Y, "__len__"):
-        raise TypeError(f"{name} is a {type(Y).__name__}; expected a sparse or dense indicator, a list of lists of label ids, or "
-                        "a 1-D integer array")
+        raise TypeError(f"{name} is a {type(Y).__name__}; expected a sparse or dense indicator, a list of lists of "
+                        "label ids, or a 1-D integer array")
     if isinstance(Y, np.ndarray) and Y.ndim == 0:
         raise ValueError(f"{name} is a single value; expected one row of labels for each sample")
     if len(Y) == 0:
@@ -318,7 +320,8 @@ def _check_ids(name, Y, n_outputs):
     try:
         ids = np.asarray(flat) if len(flat) else np.empty(0, np.int64)
     except ValueError as error:
-        raise ValueError(f"{name}: expected rows that all are label ids, or all lists of label ids ({error})") from error
+        raise ValueError(f"{name}: expected rows that all are label ids, or all lists of label ids "
+                         f"({error})") from error
     if ids.ndim != 1 or ids.dtype == object:
         raise ValueError(f"{name}: expected label ids, got an array of shape {ids.shape} and dtype {ids.dtype}")
     if ids.dtype.kind not in "iuf":

@@ -21,8 +21,8 @@ class Vocabulary:
     words : sequence of str
         Word i gets the id i.
     unknown : str or None, default "<unk>"
-        The word that stands for all that are not in the list; put in front of the list if it is missing there. With None,
-        unknown words are an error.
+        The word that stands for all that are not in the list; put in front of the list if it is missing there. With
+        None, unknown words are an error.
     tokenize : callable, optional
         Splits a text into words; by default `split_words`.
 
@@ -57,7 +57,8 @@ class Vocabulary:
         min_count : int, default 1
             Words that occur less often are unknown.
         max_size : int, optional
-            Keep at most so many ids, the unknown word's among them. Words of equal count are taken in alphabetical order.
+            Keep at most so many ids, the unknown word's among them. Words of equal count are taken in alphabetical
+            order.
         unknown, tokenize
             As in the constructor. The unknown word gets the id 0.
 
@@ -79,7 +80,8 @@ class Vocabulary:
         for text in [texts] if isinstance(texts, str) else texts:
             counts.update(split(text) if isinstance(text, str) else text)
         counts.pop(unknown, None)
-        words = sorted((word for word, count in counts.items() if count >= min_count), key=lambda word: (-counts[word], word))
+        words = sorted((word for word, count in counts.items() if count >= min_count),
+                       key=lambda word: (-counts[word], word))
         if max_size is not None:
             words = words[: max_size - (unknown is not None)]
         return cls(words, unknown, tokenize)
@@ -113,8 +115,8 @@ class Vocabulary:
         missing = ids < 0
         if missing.any():
             if self.unknown_id is None:
-                raise ValueError(f"{words[int(np.flatnonzero(missing)[0])]!r} is not in the vocabulary of {len(self)} words, and "
-                                 "there is no unknown word")
+                raise ValueError(f"{words[int(np.flatnonzero(missing)[0])]!r} is not in the vocabulary of "
+                                 f"{len(self)} words, and there is no unknown word")
             ids[missing] = self.unknown_id
         return ids
 

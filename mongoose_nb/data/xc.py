@@ -18,9 +18,9 @@ _BLOCK_BYTES = 1 << 26
 def read_xc(path, *, cache=False, cache_dir=None):
     """Read a data set in the text format of the Extreme Classification Repository.
 
-    The first line is ``n_rows n_features n_labels``; every other line is ``l1,l2,... f:v f:v ...`` with ids from 0. A row
-    without labels starts with a space. Values of a feature that stands twice in a row are summed, labels that stand twice are
-    merged, ids are sorted. Plain and gzip files, Windows line ends and a missing last newline are read.
+    The first line is ``n_rows n_features n_labels``; every other line is ``l1,l2,... f:v f:v ...`` with ids from 0. A
+    row without labels starts with a space. Values of a feature that stands twice in a row are summed, labels that stand
+    twice are merged, ids are sorted. Plain and gzip files, Windows line ends and a missing last newline are read.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def read_xc(path, *, cache=False, cache_dir=None):
     Raises
     ------
     ValueError
-        If the file is empty, cut short or malformed, an id is out of range, a value is not finite, or the number of rows is
-        not the header's. The message has the file and the line, counted from 1.
+        If the file is empty, cut short or malformed, an id is out of range, a value is not finite, or the number of
+        rows is not the header's. The message has the file and the line, counted from 1.
     OSError
         If the file cannot be read.
     """
@@ -101,8 +101,8 @@ def read_xc_pair(features_path, labels_path):
     X = _read_matrix(features_path)
     Y = _read_matrix(labels_path)
     if X.shape[0] != Y.shape[0]:
-        raise ValueError(f"{os.fspath(features_path)} has {X.shape[0]} rows, {os.fspath(labels_path)} has {Y.shape[0]}; "
-                         "they must describe the same rows")
+        raise ValueError(f"{os.fspath(features_path)} has {X.shape[0]} rows, {os.fspath(labels_path)} has "
+                         f"{Y.shape[0]}; they must describe the same rows")
     odd = np.flatnonzero((Y.data != 0) & (Y.data != 1))
     if odd.size:
         row = int(np.searchsorted(Y.indptr, odd[0], side="right")) - 1
@@ -156,8 +156,8 @@ def check_same_columns(where, X_train, Y_train, X_test, Y_test):
 def write_xc(path, X, Y):
     """Write a data set in the text format that `read_xc` reads.
 
-    Values are the shortest decimals that give the same float32 back. The file is written under another name and then put in
-    place.
+    Values are the shortest decimals that give the same float32 back. The file is written under another name and then
+    put in place.
 
     Parameters
     ----------

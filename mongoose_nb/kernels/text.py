@@ -1,13 +1,14 @@
 """Sparse text to arrays and back: the XMLRepository format, its four-file variant, and libsvm.
 
-A. The text is cut into chunks at newlines, at places that depend on the text alone. `count_chunks` bounds what every chunk can
-   hold (a feature spends a colon, a label spends a comma or the head of a line), `fill_chunks` parses each chunk into its own
-   stretch of the outputs. So the result does not depend on the number of threads, and nothing is parsed twice.
+A. The text is cut into chunks at newlines, at places that depend on the text alone. `count_chunks` bounds what every
+   chunk can hold (a feature spends a colon, a label spends a comma or the head of a line), `fill_chunks` parses each
+   chunk into its own stretch of the outputs. So the result does not depend on the number of threads, and nothing is
+   parsed twice.
 B. A chunk stops at its first bad token and leaves its code, place and line; the caller reports the first bad chunk.
-C. Numbers keep 18 significant digits in an integer and are scaled by powers of ten in float64, without fastmath: up to 2^53
-   and 10^22, which is what files hold, that is the correctly rounded double. Beyond, a few float64 roundings stay far below
-   one float32 step.
-D. `format_rows` writes the shortest decimal that `parse_number` turns back into the same float32: nine digits always do.
+C. Numbers keep 18 significant digits in an integer and are scaled by powers of ten in float64, without fastmath: up to
+   2^53 and 10^22, which is what files hold, that is the correctly rounded double. Beyond, a few float64 roundings stay
+   far below one float32 step.
+D. `format_rows` writes the shortest decimal that `parse_number` turns back into the same float32: nine digits do.
 E. Ids saturate far above any limit while they are read, so twenty digits are out of range instead of wrapping around.
 """
 
@@ -196,7 +197,7 @@ def _parse_chunk(buf, i, end, mode, n_features, n_labels, row, lab, feat, row_la
                 i = _next_line(buf, i, end)
                 break
             token = i
-            if svm and i + 4 < end and buf[i] == 113 and buf[i + 1] == 105 and buf[i + 2] == 100 and buf[i + 3] == _COLON:
+            if svm and i + 3 < end and buf[i] == 113 and buf[i + 1] == 105 and buf[i + 2] == 100 and buf[i + 3] == 58:
                 while not _at_blank(buf, i, end):
                     i += 1
                 continue
@@ -247,16 +248,18 @@ def count_chunks(buf, bounds, counts):  # (bytes,), (c + 1,) -> (c, 3)
 
 
 @parallel
-def fill_chunks(buf, bounds, starts, mode, n_features, n_labels, row_labels, row_feats, labels, ids, values, targets, used,
-                errors):
+def fill_chunks(buf, bounds, starts, mode, n_features, n_labels, row_labels, row_feats, labels, ids, values, targets,
+                used, errors):
     """Parse every chunk into its stretch of the outputs.
 
-    `starts` (c + 1, 3) holds the first row, label and feature of each chunk. Outputs: labels and features of each row, label ids,
-    feature ids, values, targets; `used` (c, 5): rows, labels and features that were written, and whether a row has features,
-    or labels, out of order or twice; `errors` (c, 3): code (0 is none), byte and line within the chunk.
+    `starts` (c + 1, 3) holds the first row, label and feature of each chunk. Outputs: labels and features of each row,
+    label ids, feature ids, values, targets; `used` (c, 5): rows, labels and features that were written, and whether a
+    row has features, or labels, out of order or twice; `errors` (c, 3): code (0 is none), byte and line within the
+    chunk.
     """
     for c in prange(bounds.shape[0] - 1):
-        _parse_chunk(buf, bounds[c], bounds[c + 1], mode, n_features, n_labels, starts[c, 0], starts[c, 1], starts[c, 2],
+        row, lab, feat = starts[c, 0], starts[c, 1], starts[c, 2]
+        _parse_chunk(buf, bounds[c], bounds[c + 1], mode, n_features, n_labels, row, lab, feat,
                      row_labels, row_feats, labels, ids, values, targets, used[c], errors[c])
 
 

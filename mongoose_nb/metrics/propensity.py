@@ -61,7 +61,8 @@ def _ratio(part, whole):
 def psp_at_k(Y, pred, propensity, k=5, *, drop_empty=False):
     """Propensity scored precision at 1..k: a ratio of means, as in the published tables.
 
-    A hit on label l counts its inverse propensity; the mean over rows is divided by the mean of the best possible rankings.
+    A hit on label l counts its inverse propensity; the mean over rows is divided by the mean of the best possible
+    rankings.
 
     Parameters
     ----------
@@ -93,8 +94,8 @@ def psp_at_k(Y, pred, propensity, k=5, *, drop_empty=False):
 def psndcg_at_k(Y, pred, propensity, k=5, *, drop_empty=False):
     """Propensity scored nDCG at 1..k: a ratio of means, as in the published tables.
 
-    The weighted, discounted gain of a row is divided by the unweighted sum of discounts of its min(k, labels) first ranks, as
-    pyxclib does, for the predictions and for the best possible ranking; then the means are divided.
+    The weighted, discounted gain of a row is divided by the unweighted sum of discounts of its min(k, labels) first
+    ranks, as pyxclib does, for the predictions and for the best possible ranking; then the means are divided.
 
     Parameters
     ----------

@@ -47,9 +47,9 @@ def top_k(pred, k, n_labels=None):
     else:
         pred = np.asarray(pred)
         if pred.ndim != 2 or pred.dtype.kind not in "iuf":
-            raise TypeError(f"predictions have shape {pred.shape} and dtype {pred.dtype}; expected an integer (n, k) array "
-                            "of label ids, a floating (n, n_labels) array of scores, a sparse matrix of scores, or a tuple "
-                            "(ids, scores)")
+            raise TypeError(f"predictions have shape {pred.shape} and dtype {pred.dtype}; expected an integer "
+                            "(n, k) array of label ids, a floating (n, n_labels) array of scores, a sparse matrix of "
+                            "scores, or a tuple (ids, scores)")
         if pred.dtype.kind == "f":
             _check_columns(pred.shape, n_labels)
             return _from_dense(pred, k)
@@ -77,12 +77,14 @@ def _check_ids(ids, n_labels):
     bad = np.argwhere((ids < -1) | (ids >= high))
     if len(bad):
         row, column = bad[0]
-        raise ValueError(f"predictions: row {row} has the label id {ids[row, column]}; expected -1 (none) to {high - 1}")
+        raise ValueError(f"predictions: row {row} has the label id {ids[row, column]}; expected -1 (none) to "
+                         f"{high - 1}")
     ranked = np.sort(ids, axis=1)
     twice = np.argwhere((ranked[:, 1:] == ranked[:, :-1]) & (ranked[:, 1:] >= 0))
     if len(twice):
         row, column = twice[0]
-        raise ValueError(f"predictions: row {row} has the label id {ranked[row, column]} twice; every label counts once")
+        raise ValueError(f"predictions: row {row} has the label id {ranked[row, column]} twice; every label counts "
+                         "once")
 
 
 def _check_scores(scores):
@@ -160,7 +162,8 @@ def ranked_hits(Y, pred, k, drop_empty):
     Y = check_Y(Y)
     ids = top_k(pred, k, Y.shape[1])
     if len(ids) != Y.shape[0]:
-        raise ValueError(f"Y has {Y.shape[0]} rows, the predictions have {len(ids)}; they must describe the same samples")
+        raise ValueError(f"Y has {Y.shape[0]} rows, the predictions have {len(ids)}; they must describe the same "
+                         "samples")
     if drop_empty:
         full = np.diff(Y.indptr) > 0
         if not full.any():

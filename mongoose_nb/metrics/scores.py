@@ -74,8 +74,8 @@ def recall_at_k(Y, pred, k=5, *, drop_empty=False):
 def ndcg_at_k(Y, pred, k=5, *, drop_empty=False):
     """Normalised discounted cumulative gain at 1..k, averaged over rows.
 
-    A hit at rank j gains ``1 / log2(j + 1)``; the sum over the first k ranks is divided by the most that k predictions could
-    gain, ``sum of 1 / log2(j + 1) for j = 1 .. min(k, labels of the row)``.
+    A hit at rank j gains ``1 / log2(j + 1)``; the sum over the first k ranks is divided by the most that k predictions
+    could gain, ``sum of 1 / log2(j + 1) for j = 1 .. min(k, labels of the row)``.
 
     Parameters
     ----------
