@@ -65,7 +65,7 @@ def load_dataset(path, *, cache=False):
         each with ``.npz``, ``.txt`` or ``.txt.gz`` (the first of these that is there), or the four files of
         `read_xc_four`.
     cache : bool, default False
-        Keep an npz file beside each text, as `read_xc` does.
+        Keep an npz file beside each text, as `read_xc` does; the four files are parsed every time.
 
     Returns
     -------
