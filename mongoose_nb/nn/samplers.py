@@ -12,9 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mongoose_nb.errors import check_choice, check_int, check_number
+from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
 from mongoose_nb.tables.active import STRATEGIES, ActiveSetBuilder, SharedSet, Views
 
 SHAPES = ("sample", "batch")
+# Outputs per bucket that the default number of hashes aims at.
+BUCKET_LOAD = 64
 
 
 class Sampler:
@@ -121,7 +124,7 @@ class LSH(Sampler):
         Without filler only labels and retrieved outputs are computed.
     family : {"simhash", "dwta"}
     K, L : int
-        Hashes per table and tables; None chooses K so that a bucket holds about 32 outputs (SimHash) and L = 20.
+        Hashes per table and tables; None chooses K so that a bucket holds about 64 outputs.
     strategy : {"topk", "vanilla", "threshold"}
     min_votes : int
         For ``"threshold"``.
@@ -130,15 +133,14 @@ class LSH(Sampler):
     policy : {"reservoir", "fifo"}
         Which outputs a full bucket keeps.
     center : bool
-        Subtract the running mean of the activations, and the mean row of the weights, before hashing. ReLU activations share one
-        orthant: hashed as they are, most bits say nothing.
+        Hash centred activations against centred weights and biases (`hashing.inner_product`) instead of both as they are.
     rehash : int or schedule.Schedule
         Steps between rehashes (same functions, new rows), or a schedule.
     rebuild : int or None
         Rehashes between rebuilds (new functions); None keeps the functions.
     """
 
-    def __init__(self, candidates=1000, *, head=0.5, shape="sample", correction="tail", fill=True, family="simhash", K=None, L=20,
+    def __init__(self, candidates=1000, *, head=0.5, shape="sample", correction="tail", fill=True, family="simhash", K=None, L=50,
                  strategy="topk", min_votes=2, capacity=None, policy="reservoir", center=True, rehash=50, rebuild=None):
         from mongoose_nb.schedule import make_schedule
 
@@ -171,20 +173,22 @@ class LSH(Sampler):
         from mongoose_nb.schedule import make_schedule
         from mongoose_nb.tables import LSHTables
 
-        n_rows, dim = weights.value.shape
-        self._weights = weights
-        self._seed = seed
+        n_rows, width = weights.value.shape
+        self._weights, self._bias = weights, bias
+        bits = max(2.0, np.log2(max(1.0, n_rows / BUCKET_LOAD)))
+        dim = width + 1 if self.center else width
         if self.family == "simhash":
-            family = SimHash(dim, self.K or max(1, round(np.log2(max(2, n_rows / 32)))), self.L, seed=seed)
+            family = SimHash(dim, self.K or round(bits), self.L, seed=seed)
         else:
-            family = DWTA(dim, self.K or max(1, round(np.log2(max(2, n_rows / 32)) / 3)), self.L, seed=seed, zeros="value")
+            family = DWTA(dim, self.K or max(1, round(bits / 3)), self.L, seed=seed, zeros="value")
         self._tables = LSHTables(family, capacity=self.capacity, policy=self.policy, seed=seed)
         self._builder = ActiveSetBuilder(n_rows, seed=seed, strategy=self.strategy, min_votes=self.min_votes,
                                          correction=self.correction)
         self._schedule = make_schedule(self.rehash)
-        self._mean = np.zeros(dim, np.float32)  # running mean of the activations
-        self._mean_weight = 0.0
-        self._offset = np.zeros(dim, np.float32)  # added to activations before hashing: row mean - activation mean
+        self._mean = np.zeros(width, np.float32)  # running mean of the activations, and mean length around it
+        self._length = 0.0
+        self._observed = 0
+        self._query = (np.zeros(width, np.float32), np.float32(1.0))  # how queries are centred since the last rehash
         self._rehashes = 0
         self._counts = {}
 
@@ -194,26 +198,26 @@ class LSH(Sampler):
         return self._tables
 
     def _observe(self, h):
-        """Follow the mean activation: the average of all at first, then an exponential one over about 100 batches."""
-        self._mean_weight = min(self._mean_weight + 1.0, 100.0)
-        self._mean += (h.mean(axis=0) - self._mean) / np.float32(self._mean_weight)
+        """Follow the mean activation and the mean length around it: the average at first, then over about 100 batches."""
+        self._observed = min(self._observed + 1, 100)
+        self._mean += (h.mean(axis=0) - self._mean) / np.float32(self._observed)
+        length = float(np.sqrt(np.square(h - self._mean).sum(axis=1)).mean())
+        self._length += (length - self._length) / self._observed
 
     def _build(self, timer):
         with timer("rehash"):
-            family = self._tables.family
             if self.rebuild and self._rehashes and self._rehashes % self.rebuild == 0:
-                family.rebuild()
+                self._tables.family.rebuild()
+            rows = self._weights.value
             if self.center:
-                row_mean = self._weights.value.mean(axis=0)
-                family.set_center(row_mean)
-                self._offset = row_mean - self._mean
-            self._tables.build(self._weights.value)
+                rows = CenteredInnerProduct(rows, self._bias.value, self._mean, self._length)
+                self._query = (rows.query_mean, rows.extra)
+            self._tables.build(rows)
             self._rehashes += 1
 
     def _views(self, h, timer):
         with timer("hash"):
-            # the family subtracts the mean row from everything; an activation is to lose its own mean instead
-            codes = self._tables.codes(h + self._offset if self.center else h)
+            codes = self._tables.codes(center_queries(h, *self._query) if self.center else h)
         return Views(*self._tables.views(), codes)
 
     def per_sample(self, h, labels, step, timer, train=True):
@@ -262,17 +266,18 @@ class LSH(Sampler):
     def state(self):
         """(settings, arrays) from which the sampler continues exactly."""
         settings, arrays = self._tables.state() if self._tables.built else (None, {})
-        out = {"tables": settings, "mean_weight": self._mean_weight, "rehashes": self._rehashes,
-               "schedule": self._schedule.state()}
-        return out, {"mean": self._mean, "offset": self._offset, **{f"tables.{k}": v for k, v in arrays.items()}}
+        out = {"tables": settings, "observed": self._observed, "length": self._length, "extra": float(self._query[1]),
+               "rehashes": self._rehashes, "schedule": self._schedule.state()}
+        return out, {"mean": self._mean, "query_mean": self._query[0], **{f"tables.{k}": v for k, v in arrays.items()}}
 
     def load_state(self, settings, arrays):
         """Put back what `state` gave."""
         from mongoose_nb.tables import LSHTables
 
         self._mean = np.array(arrays["mean"])
-        self._offset = np.array(arrays["offset"])
-        self._mean_weight, self._rehashes = settings["mean_weight"], settings["rehashes"]
+        self._observed, self._length = settings["observed"], settings["length"]
+        self._query = (np.array(arrays["query_mean"]), np.float32(settings["extra"]))
+        self._rehashes = settings["rehashes"]
         self._schedule.load_state(settings["schedule"])
         if settings["tables"] is not None:
             prefix = "tables."

@@ -4,6 +4,8 @@ import numpy as np
 
 from mongoose_nb.errors import check_int
 
+# Rows that are hashed at once when tables are built.
+BUILD_BLOCK = 1 << 15
 # Buckets beyond this many per row held are empty for the most part; longer codes are folded onto fewer bits.
 _ODD = np.uint32(2654435769)
 
@@ -78,15 +80,22 @@ class LSHTables:
         return (codes.astype(np.uint32) * _ODD) >> np.uint32(32 - bits)
 
     def build(self, X):
-        """Hash all rows of `X` (n, dim), dense or CSR, and load them as ids 0 to n - 1, replacing what was there."""
+        """Hash all rows of `X` and load them as ids 0 to n - 1, replacing what was there.
+
+        Parameters
+        ----------
+        X : (n, dim)
+            Dense, CSR, or anything with a shape whose slices ``X[lo:hi]`` are one of these: rows may be made on the fly.
+        """
         from mongoose_nb._ext import BucketStore
         from mongoose_nb.kernels.buckets import build_buckets
 
         n = X.shape[0]
         self._bits = min(self.family.code_bits, max(8, int(max(1, n - 1)).bit_length() + 1), 26)
-        reuse = (self._codes if self._codes is not None and self._codes.shape[1] == n and self._bits == self.family.code_bits
-                 else None)
-        codes = self._fold(self.family.hash_tables(X, out=reuse))
+        reuse = self._codes is not None and self._codes.shape[1] == n and self._codes.dtype == self.family.code_dtype
+        codes = self._codes if reuse else np.empty((self.family.L, n), self.family.code_dtype)
+        for lo in range(0, n, BUILD_BLOCK):
+            codes[:, lo:lo + BUILD_BLOCK] = self._fold(self.family.hash_tables(X[lo:lo + BUILD_BLOCK]))
         if self._store is None or self._store.n_buckets != 1 << self._bits:
             self._store = BucketStore(self.family.L, 1 << self._bits, capacity=self.capacity, policy=self.policy, seed=self.seed)
         build_buckets(*self._store.begin_build(codes))

@@ -1,0 +1,55 @@
+"""Make an inner product with a bias look like a cosine to a hash family: centred vectors and one coordinate more."""
+
+import numpy as np
+
+# Length of the query's extra coordinate, in mean lengths of a centred query. Measured on a trained output layer (EURLEX57K, 4,271
+# outputs, SimHash K=6 L=50, 200 candidates by votes): share of the softmax mass off the labels that the candidates hold, after 1 and
+# 5 epochs, is 0.14 and 0.36 without the coordinate, 0.24 and 0.51 at 0.5, 0.32 and 0.45 at 1, 0.29 and 0.28 at 2.
+_WEIGHT = 0.7
+
+
+class CenteredInnerProduct:
+    """Rows ``[w - mean(w), c / a]`` and queries ``[h - mean(h), a]`` with the same order of inner products as ``w . h + b``.
+
+    With ``c = (w - mean(w)) . mean(h) + b - mean(b)``, the inner product of the two is ``w . h + b`` up to a term that is the same
+    for all rows. Activations of ReLU layers share one orthant, and so do the rows that answer to them: hashed as they are, most bits
+    of a SimHash say nothing; and a hash that ignores the bias misses the popular outputs.
+
+    Parameters
+    ----------
+    W : (n, d) float32
+    bias : (n,) float32
+    query_mean : (d,) float32
+        Mean of the queries to come.
+    query_length : float
+        Mean Euclidean length of the queries less their mean.
+
+    Attributes
+    ----------
+    shape : (n, d + 1)
+        Shape of the transformed rows, which slices ``self[lo:hi]`` make on the fly.
+    """
+
+    def __init__(self, W, bias, query_mean, query_length):
+        self._W, self._bias = W, bias
+        self.query_mean = np.array(query_mean, np.float32)
+        self.extra = np.float32(_WEIGHT * query_length if query_length > 0 else 1.0)
+        self._row_mean = W.mean(axis=0, dtype=np.float32)
+        self._bias_mean = bias.mean(dtype=np.float32)
+        self.shape = (W.shape[0], W.shape[1] + 1)
+
+    def __getitem__(self, rows):
+        """Transformed rows of a slice or an array of ids."""
+        w = self._W[rows]
+        out = np.empty((len(w), self.shape[1]), np.float32)
+        np.subtract(w, self._row_mean, out=out[:, :-1])
+        out[:, -1] = (out[:, :-1] @ self.query_mean + (self._bias[rows] - self._bias_mean)) / self.extra
+        return out
+
+
+def center_queries(H, query_mean, extra):
+    """Queries (n, d + 1) for rows transformed by a `CenteredInnerProduct` with this `query_mean` and `extra`."""
+    out = np.empty((len(H), H.shape[1] + 1), np.float32)
+    np.subtract(H, query_mean, out=out[:, :-1])
+    out[:, -1] = extra
+    return out
