@@ -3,8 +3,8 @@
 import numpy as np
 
 # Length of the query's extra coordinate, in mean lengths of a centred query. Measured on a trained output layer (EURLEX57K, 4,271
-# outputs, SimHash K=6 L=50, 200 candidates by votes): share of the softmax mass off the labels that the candidates hold, after 1 and
-# 5 epochs, is 0.14 and 0.36 without the coordinate, 0.24 and 0.51 at 0.5, 0.32 and 0.45 at 1, 0.29 and 0.28 at 2.
+# outputs, SimHash K=6 L=50, 200 candidates by votes): of the softmax mass off the labels, the candidates hold 0.14 and 0.36 after 1
+# and 5 epochs without the coordinate, 0.24 and 0.51 at 0.5, 0.32 and 0.45 at 1, 0.29 and 0.28 at 2.
 _WEIGHT = 0.7
 
 
@@ -12,8 +12,8 @@ class CenteredInnerProduct:
     """Rows ``[w - mean(w), c / a]`` and queries ``[h - mean(h), a]`` with the same order of inner products as ``w . h + b``.
 
     With ``c = (w - mean(w)) . mean(h) + b - mean(b)``, the inner product of the two is ``w . h + b`` up to a term that is the same
-    for all rows. Activations of ReLU layers share one orthant, and so do the rows that answer to them: hashed as they are, most bits
-    of a SimHash say nothing; and a hash that ignores the bias misses the popular outputs.
+    for all rows. Activations of ReLU layers share one orthant, and so do the rows that answer to them: hashed as they are, most
+    bits of a SimHash say nothing; and a hash that ignores the bias misses the popular outputs.
 
     Parameters
     ----------

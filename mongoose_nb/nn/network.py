@@ -161,7 +161,8 @@ class Network:
             bad = np.flatnonzero(~np.isfinite(losses))
             raise FloatingPointError(
                 f"the loss is not finite at step {self.step} ({len(bad)} of {len(losses)} samples of the batch, first at "
-                f"place {bad[0]}): the weights are as before this step; lower the learning rate (now {self.optimizer.lr:g}) or set clip_norm")
+                f"place {bad[0]}): the weights are as before this step; lower the learning rate (now {self.optimizer.lr:g}) or "
+                "set clip_norm")
         with timer("backward"):
             for i in range(len(self.layers) - 1, -1, -1):
                 grad = self.layers[i].backward(grad, need_input=i > 0)
