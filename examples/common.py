@@ -13,7 +13,7 @@ def arguments(description, **defaults):
     parser = argparse.ArgumentParser(description=description.strip().splitlines()[0])
     parser.add_argument("data", help="folder or file with the data")
     parser.add_argument("--epochs", type=int, default=defaults.get("epochs", 3))
-    parser.add_argument("--candidates", type=int, default=defaults.get("candidates", 400), help="outputs computed beside the labels")
+    parser.add_argument("--candidates", type=int, default=defaults.get("candidates", 400), help="outputs beside the labels")
     parser.add_argument("--lr", type=float, default=defaults.get("lr", 2e-3))
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,7 +1,7 @@
 """What will a visitor click next? Next-item recommendation from click sessions.
 
-    python examples/sessions.py FOLDER      with train.txt.gz and test.txt.gz: one prefix of a session a row, its label the next item
-    python examples/sessions.py FILE        one session a line, item ids separated by spaces; the last tenth is the test
+    python examples/sessions.py FOLDER      with train.txt.gz and test.txt.gz: a session prefix a row, its label the next item
+    python examples/sessions.py FILE        a session a line, item ids apart by spaces; the last tenth is the test
 """
 
 import pathlib

@@ -14,6 +14,7 @@ from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel
 from mongoose_nb.kernels.fastmath import exp32, sigmoid32, softplus32
+from mongoose_nb.kernels.prefetch import prefetch_row
 
 GROUP = 16
 
@@ -58,6 +59,8 @@ def _softmax_sample(h, W, bias, ids, n_label, n_exact, shift, scale, delta, grad
         grad[d] = np.float32(0.0)
     for lo in range(0, n, GROUP):
         hi = min(n, lo + GROUP)
+        for j in range(hi, min(n, hi + GROUP)):
+            prefetch_row(W, ids[j])
         block_top = top
         for j in range(lo, hi):
             row = ids[j]
@@ -106,6 +109,8 @@ def _logistic_sample(h, W, bias, ids, n_label, n_exact, shift, scale, delta, gra
     loss = np.float32(0.0)
     for lo in range(0, n, GROUP):
         hi = min(n, lo + GROUP)
+        for j in range(hi, min(n, hi + GROUP)):
+            prefetch_row(W, ids[j])
         for j in range(lo, hi):
             row = ids[j]
             z = _dot(h, W[row]) + bias[row]

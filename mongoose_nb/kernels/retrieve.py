@@ -11,46 +11,57 @@ import numpy as np
 from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel, serial
+from mongoose_nb.kernels.prefetch import prefetch_line
 from mongoose_nb.kernels.random import below, key2, mix64
 
 TOPK, VANILLA, THRESHOLD = 0, 1, 2
-# values of a mark: 0 unseen, 1..MAX_VOTES votes, then what is in the set already
-MAX_VOTES, TAKEN, LABEL, LABEL_HIT = 250, 251, 252, 253
+# A mark counts votes in its low 7 bits; LABEL is set on true labels, and TAKEN is what is in the set already.
+VOTES, LABEL, TAKEN = 127, 128, 255
+MAX_VOTES = 126
 
 
 @inline
-def _vote(pool, spans, codes, sample, mark, touched):
-    """Count, for every id in the sample's L buckets, in how many it stands; returns the number of distinct ids."""
+def _vote(pool, spans, codes, sample, mark, touched, reach):
+    """Count, for every id in the sample's L buckets, in how many it stands; returns the number of distinct ids.
+
+    ``reach[v]`` becomes the number of ids with at least v votes. No branch depends on the data: one that does is guessed wrong
+    every other time.
+    """
+    L = codes.shape[0]
+    for v in range(reach.shape[0]):
+        reach[v] = 0
     n = 0
-    for t in range(codes.shape[0]):
+    for t in range(L):
+        if t + 2 < L:
+            prefetch_line(pool, t + 2, spans[t + 2, codes[t + 2, sample], 0])
         code = codes[t, sample]
         first = spans[t, code, 0]
         for q in range(first, first + spans[t, code, 1]):
             row = pool[t, q]
             v = mark[row]
-            if v < MAX_VOTES:
-                if v == 0:
-                    touched[n] = row
-                    n += 1
-                mark[row] = v + 1
-            elif v == LABEL:
-                mark[row] = LABEL_HIT
+            touched[n] = row
+            n += v == 0
+            counted = (v & VOTES) < MAX_VOTES
+            v += counted
+            mark[row] = v
+            reach[v] += counted
     return n
 
 
 @inline
-def _take_by_votes(mark, touched, n_touched, min_votes, room, start, out):
+def _take_by_votes(mark, touched, n_touched, reach, min_votes, room, start, out):
     """The `room` ids with the most votes, at least `min_votes`; ties from place `start` of the list on."""
-    histogram = np.zeros(MAX_VOTES + 1, np.int64)
-    for q in range(n_touched):
-        histogram[mark[touched[q]]] += 1
-    level = MAX_VOTES
-    above = 0
-    while level >= min_votes and above + histogram[level] <= room:
-        above += histogram[level]
-        level -= 1
-    # everything above `level` fits; of `level` itself, as many as there is room for
-    at_level = room - above if level >= min_votes else 0
+    if room <= 0:
+        for q in range(n_touched):
+            mark[touched[q]] = 0
+        return 0
+    level = min_votes
+    while level <= MAX_VOTES and reach[level] > room:
+        level += 1
+    # all ids with `level` votes or more fit; of those one below, as many as there is room for
+    spare = room - (reach[level] if level <= MAX_VOTES else 0)
+    if level == min_votes:
+        spare = 0
     n = 0
     for q in range(n_touched):
         p = q + start
@@ -58,15 +69,19 @@ def _take_by_votes(mark, touched, n_touched, min_votes, room, start, out):
             p -= n_touched
         row = touched[p]
         v = mark[row]
-        if v > level and v >= min_votes:
-            out[n] = row
-            n += 1
-        elif v == level and at_level > 0:
-            out[n] = row
-            n += 1
-            at_level -= 1
-    for q in range(n_touched):
-        mark[touched[q]] = 0
+        mark[row] = 0
+        extra = v == level - 1 and spare > 0
+        spare -= extra
+        out[n] = row
+        n += v >= level or extra
+        if n == room:
+            # `out` is full: only clearing is left
+            for rest in range(q + 1, n_touched):
+                p = rest + start
+                if p >= n_touched:
+                    p -= n_touched
+                mark[touched[p]] = 0
+            break
     for q in range(n):
         mark[out[q]] = TAKEN
     return n
@@ -93,7 +108,7 @@ def _take_whole_buckets(pool, spans, codes, sample, mark, key, room, out):
                 out[n] = row
                 n += 1
             elif v == LABEL:
-                mark[row] = LABEL_HIT
+                mark[row] = LABEL + 1
         if n >= room:
             break
     return n
@@ -135,12 +150,13 @@ def active_sets(use_tables, pool, spans, codes, strategy, min_votes, head, fill,
     codes (L, B) table codes of the activations over the store's views `pool` and `spans` (unread without `use_tables`).
     Sample i gets ``sizes[i]`` ids from ``ids[start[i]]`` on: its labels, at most `head` retrieved ids, and (with `fill`)
     uniform ones. Out, (B,) each: n_label, n_exact (labels + retrieved), n_active, n_hit (labels seen in the buckets).
-    Scratch: mark (T, n_rows) uint8 zeros, touched (T, n_rows) int32.
+    Scratch: mark (T, n_rows) uint8 zeros, touched (T, n_rows + 1) int32.
     """
     T = mark.shape[0]
     B = start.shape[0]
     for worker in prange(T):
         marks = mark[worker]
+        reach = np.empty(256, np.int64)
         for i in range(worker, B, T):
             out = ids[start[i]:start[i] + sizes[i]]
             n = 0
@@ -156,11 +172,11 @@ def active_sets(use_tables, pool, spans, codes, strategy, min_votes, head, fill,
                 if strategy == VANILLA:
                     n += _take_whole_buckets(pool, spans, codes, i, marks, key, room, out[n:])
                 else:
-                    seen = _vote(pool, spans, codes, i, marks, touched[worker])
-                    n += _take_by_votes(marks, touched[worker], seen, min_votes, room, below(key, max(seen, 1)), out[n:])
+                    seen = _vote(pool, spans, codes, i, marks, touched[worker], reach)
+                    n += _take_by_votes(marks, touched[worker], seen, reach, min_votes, room, below(key, max(seen, 1)),
+                                        out[n:])
                 for q in range(n_label[i]):
-                    if marks[out[q]] == LABEL_HIT:
-                        hits += 1
+                    hits += marks[out[q]] > LABEL
             n_exact[i] = n
             n_hit[i] = hits
             if fill:

@@ -18,12 +18,14 @@ import numpy as np
 from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel
+from mongoose_nb.kernels.prefetch import prefetch_row
 
 SGD, ADAGRAD, ADAM = 0, 1, 2
 # places in the vector of optimiser constants
 LR, BETA1, BETA2, EPS, DECAY, CORR1, CORR2, SCALE = range(8)
-N_HYPER = 8
 CHUNKS = 16
+# rows to prefetch before their turn
+AHEAD = 4
 
 
 @inline
@@ -154,7 +156,13 @@ def apply_rows(V, sample, value, rows, ends, part_ptr, part_rows, kind, hyper, b
     n_parts = part_ptr.shape[0] - 1
     for p in prange(n_parts):
         at = part_ptr[p]
-        for k in range(part_ptr[p], part_ptr[p] + part_rows[p]):
+        last = part_ptr[p] + part_rows[p]
+        for k in range(part_ptr[p], last):
+            if k + AHEAD < last:
+                row = rows[k + AHEAD]
+                prefetch_row(W, row)
+                prefetch_row(M, row)
+                prefetch_row(S, row)
             end = ends[k]
             row = rows[k]
             total = _gather(g[p], V, sample[at:end], value[at:end])

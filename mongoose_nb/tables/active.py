@@ -76,7 +76,7 @@ class ActiveSetBuilder:
         if self._mark is None or len(self._mark) < threads:
             self._mark = np.zeros((threads, self.n_rows), np.uint8)
         if use_tables and (self._touched is None or len(self._touched) < threads):
-            self._touched = np.zeros((threads, self.n_rows), np.int32)
+            self._touched = np.zeros((threads, self.n_rows + 1), np.int32)
         touched = self._touched if self._touched is not None else np.zeros((threads, 1), np.int32)
         return self._mark[:threads], touched[:threads]
 
