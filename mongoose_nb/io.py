@@ -1,8 +1,8 @@
 """One file of named arrays and settings: versioned, checked, never unpickled, replaced as a whole.
 
 The layout is that of safetensors, so other tools can read it: 8 bytes with the length of the header (little endian), a JSON
-header ``{name: {dtype, shape, data_offsets}, "__metadata__": {...}}`` padded with blanks, then the raw arrays, each at a multiple of
-64 bytes (they can be memory-mapped). The metadata hold the format's name and version, what kind of thing it is, its settings as
+header ``{name: {dtype, shape, data_offsets}, "__metadata__": {...}}`` padded with blanks, then the raw arrays, each at a multiple
+of 64 bytes (they can be memory-mapped). The metadata hold the format's name and version, what kind of thing it is, its settings as
 JSON and a CRC-32 of every array.
 """
 

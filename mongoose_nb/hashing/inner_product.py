@@ -31,19 +31,24 @@ class CenteredInnerProduct:
     """
 
     def __init__(self, W, bias, query_mean, query_length):
+        from mongoose_nb.kernels.center import CHUNKS, sum_chunks
+
         self._W, self._bias = W, bias
         self.query_mean = np.array(query_mean, np.float32)
         self.extra = np.float32(_WEIGHT * query_length if query_length > 0 else 1.0)
-        self._row_mean = W.mean(axis=0, dtype=np.float32)
+        sums = np.empty((CHUNKS, W.shape[1]))
+        sum_chunks(W, sums)
+        self._row_mean = (sums.sum(axis=0) / len(W)).astype(np.float32)
         self._bias_mean = bias.mean(dtype=np.float32)
         self.shape = (W.shape[0], W.shape[1] + 1)
 
     def __getitem__(self, rows):
         """Transformed rows of a slice or an array of ids."""
+        from mongoose_nb.kernels.center import center_rows
+
         w = self._W[rows]
         out = np.empty((len(w), self.shape[1]), np.float32)
-        np.subtract(w, self._row_mean, out=out[:, :-1])
-        out[:, -1] = (out[:, :-1] @ self.query_mean + (self._bias[rows] - self._bias_mean)) / self.extra
+        center_rows(w, self._bias[rows], self._row_mean, self._bias_mean, self.query_mean, self.extra, out)
         return out
 
 

@@ -1,6 +1,6 @@
 """Arrays of the network: parameters with their optimiser state, batches as views of CSR rows, buffers that grow and stay."""
 
-from typing import NamedTuple
+import dataclasses
 
 import numpy as np
 
@@ -14,7 +14,8 @@ def aligned_zeros(shape, dtype=np.float32):
     return raw[offset:offset + size].view(dtype).reshape(shape)
 
 
-class Rows(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Rows:
     """Sparse rows: row i holds ``ids[start[i] : start[i] + count[i]]`` with `values`; a view into CSR arrays, not a copy."""
 
     start: np.ndarray  # (n,) int64

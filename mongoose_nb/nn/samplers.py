@@ -13,6 +13,7 @@ import numpy as np
 
 from mongoose_nb.errors import check_choice, check_int, check_number
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
+from mongoose_nb.nn.arrays import Rows
 from mongoose_nb.tables.active import STRATEGIES, ActiveSetBuilder, SharedSet, Views
 
 SHAPES = ("sample", "batch")
@@ -242,7 +243,7 @@ class LSH(Sampler):
         views = self._views(h, timer)
         with timer("retrieve"):
             each = max(1, round(self.head * self.candidates / len(h)))
-            none = labels._replace(count=np.zeros_like(labels.count))
+            none = Rows(labels.start, np.zeros_like(labels.count), labels.ids, None)
             heads = self._builder.per_sample(none, each, step=step, views=views, head=each, fill=False)
             shared = self._builder.shared(labels, self.candidates if self.fill else 0, step=step, heads=heads)
         self._counts = count_shared(shared)
@@ -255,8 +256,6 @@ class LSH(Sampler):
 
     def candidates_for(self, h, n, timer):
         """Retrieved outputs only, at most `n` for each row of `h`: what LSH inference scores."""
-        from mongoose_nb.nn.arrays import Rows
-
         if not self._tables.built:
             self._build(timer)
         none = np.zeros(len(h), np.int64)

@@ -1,0 +1,33 @@
+"""Entry point of the benchmarks."""
+
+import argparse
+import pathlib
+
+
+def main():
+    """Parse the command line and run one benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure; nothing here is a test.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    step = commands.add_parser("train-step", help="samples/s of every sampler and of PyTorch, with the share of the machine's limit")
+    step.add_argument("--set", type=pathlib.Path, required=True, help="folder with train.npz and test.npz (CSR: fptr, feat, val, "
+                      "lptr, lab, shape)")
+    step.add_argument("--torch", help="Python interpreter of an environment with PyTorch")
+    step.add_argument("--systems", help="comma-separated names; all by default")
+    step.add_argument("--rounds", type=int, default=5)
+    step.add_argument("--batches", type=int, default=40, help="steps of a system in a round")
+    step.add_argument("--batches-full", type=int, default=8, help="the same, of systems that compute all outputs")
+    step.add_argument("--shared", type=int, default=1000, help="candidates shared by a batch, beside its labels")
+    step.add_argument("--candidates", type=int, default=1000, help="candidates of a sample, beside its labels")
+    step.add_argument("--capacity", type=int, default=128, help="bound on a bucket")
+    step.add_argument("--lr", type=float, default=5e-3)
+    step.add_argument("--n-test", type=int, default=1024)
+    step.add_argument("--threads", type=int)
+    step.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    if args.command == "train-step":
+        from benchmarks.train_step import run
+    run(args)
+
+
+if __name__ == "__main__":
+    main()
