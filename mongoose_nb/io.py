@@ -3,7 +3,7 @@
 The layout is that of safetensors, so other tools can read it: 8 bytes with the length of the header (little endian), a JSON
 header ``{name: {dtype, shape, data_offsets}, "__metadata__": {...}}`` padded with blanks, then the raw arrays, each at a multiple
 of 64 bytes (they can be memory-mapped). The metadata hold the format's name and version, what kind of thing it is, its settings as
-JSON and a CRC-32 of every array.
+JSON, and a CRC-32 of every array and of the header itself: a damaged learning rate would otherwise be read as another one.
 """
 
 import json
@@ -28,6 +28,12 @@ class FormatError(ValueError):
     """A file is not what it should be; the message says where."""
 
 
+def header_checksum(header):
+    """CRC-32 of a header (dict), whatever the order of its keys, without the checksum that it may hold already."""
+    meta = {k: v for k, v in header["__metadata__"].items() if k != "header_crc32"}
+    return zlib.crc32(json.dumps({**header, "__metadata__": meta}, sort_keys=True).encode())
+
+
 def save(path, kind, settings, arrays):
     """Write arrays and settings to `path`, replacing it only when all is on disk.
 
@@ -43,9 +49,10 @@ def save(path, kind, settings, arrays):
     header, blocks, offset = {}, [], 0
     checksums = {}
     for name, array in arrays.items():
-        array = np.asarray(array, order="C")
+        array = np.asarray(array)
         if array.dtype.name not in _TO_NAME:
             raise TypeError(f"array {name!r} has dtype {array.dtype}, which the format does not know")
+        array = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
         offset = -(-offset // _ALIGN) * _ALIGN
         header[name] = {"dtype": _TO_NAME[array.dtype.name], "shape": list(array.shape),
                         "data_offsets": [offset, offset + array.nbytes]}
@@ -55,6 +62,7 @@ def save(path, kind, settings, arrays):
         offset += array.nbytes
     header["__metadata__"] = {"format": "mongoose_nb", "format_version": str(FORMAT_VERSION), "kind": kind,
                               "written_by": __version__, "settings": json.dumps(settings), "crc32": json.dumps(checksums)}
+    header["__metadata__"]["header_crc32"] = str(header_checksum(header))
     text = json.dumps(header).encode()
     text += b" " * (-(len(text) + 8) % _ALIGN)
     path = os.fspath(path)
@@ -83,7 +91,7 @@ def save(path, kind, settings, arrays):
 def _check_entry(name, entry, room, path):
     """dtype, shape, first and last byte of one array, or FormatError."""
     try:
-        dtype = np.dtype(_TO_DTYPE[entry["dtype"]])
+        dtype = np.dtype(_TO_DTYPE[entry["dtype"]]).newbyteorder("<")
         shape = entry["shape"]
         first, last = entry["data_offsets"]
         fits = (all(type(n) is int and n >= 0 for n in (*shape, first, last))
@@ -122,16 +130,20 @@ def load(path, kind):
             raise FormatError(f"{path!r} is not a mongoose_nb file, or it is truncated")
         try:
             header = json.loads(file.read(length))
-            meta = header.pop("__metadata__")
+            meta = header["__metadata__"]
             named, version, found = meta["format"], int(meta["format_version"]), meta["kind"]
+            intact = meta.get("header_crc32") == str(header_checksum(header))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise FormatError(f"{path!r} is not a mongoose_nb file, or its header is damaged") from None
         if named != "mongoose_nb" or found != kind:
             raise FormatError(f"{path!r} holds a {found!r} of {named!r}; a {kind!r} of 'mongoose_nb' was asked for")
         if version > FORMAT_VERSION:
             raise FormatError(f"{path!r} has format version {version}; this program reads up to {FORMAT_VERSION}: upgrade it")
+        if not intact:
+            raise FormatError(f"{path!r} is damaged: its header does not match its checksum")
+        del header["__metadata__"]
         try:
-            settings, checksums = json.loads(meta["settings"]), json.loads(meta["crc32"])
+            settings, checksums = json.loads(meta["settings"]), dict(json.loads(meta["crc32"]))
         except (ValueError, KeyError, TypeError, RecursionError):
             raise FormatError(f"{path!r} is damaged: its settings cannot be read") from None
         arrays = {}
