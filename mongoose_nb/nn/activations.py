@@ -9,6 +9,10 @@ class Activation:
     def __init__(self, name, forward, derivative):
         self.name, self.forward, self.derivative = name, forward, derivative
 
+    def __reduce__(self):
+        # the functions have no name to be pickled by
+        return get_activation, (self.name,)
+
     def backward(self, g, z, a):
         """Gradient with respect to the input, from the gradient `g` with respect to the value."""
         return g * self.derivative(z, a)

@@ -61,6 +61,8 @@ def load_network(cls, path):
             if name in saved["samplers"]:
                 prefix = f"sampler.{name}."
                 sampler.load_state(saved["samplers"][name], {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
-    except (KeyError, TypeError, IndexError) as error:
+    except io.FormatError:
+        raise
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise io.FormatError(f"{path!r} is damaged: {error}") from error
     return network

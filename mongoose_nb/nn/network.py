@@ -154,9 +154,10 @@ class Network:
 
     def _train_batch(self, x, labels, timer, total_steps):
         """One optimiser step; returns the mean loss."""
-        h = self._forward(x, True, timer)
-        losses, grad = self.output.loss(h, labels, self.step, timer, self.clip_norm is not None)
-        loss = float(losses.mean(dtype=np.float64))
+        with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at below
+            h = self._forward(x, True, timer)
+            losses, grad = self.output.loss(h, labels, self.step, timer, self.clip_norm is not None)
+            loss = float(losses.mean(dtype=np.float64))
         if not np.isfinite(loss):
             bad = np.flatnonzero(~np.isfinite(losses))
             raise FloatingPointError(

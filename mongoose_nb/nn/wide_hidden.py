@@ -44,7 +44,7 @@ class WideHidden:
 
         none = np.zeros(len(x), np.int64)
         sets = self.sampler.per_sample(x, Rows(none, none, np.zeros(0, np.int32), None), step, timer, train)
-        z = self._buffers.get("z", len(sets.ids)) if train else np.empty(len(sets.ids), np.float32)
+        z = self._buffers.get("z", len(sets.ids)) if train else np.zeros(len(sets.ids), np.float32)
         logits_active(x, self.weights.value, self.bias.value, sets.start, sets.count, sets.ids, z)
         a = self.activation.forward(z)
         if train:
