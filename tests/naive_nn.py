@@ -103,7 +103,8 @@ class NaiveNetwork:
         """(losses of the samples, gradient of their mean by parameter)."""
         masks = masks or {}
         h, inputs, zs = self._forward(X, masks)
-        losses, delta = loss_and_delta(h @ self.params["output.weights"].T + self.params["output.bias"], dense(Y), weight, self.loss)
+        logits = h @ self.params["output.weights"].T + self.params["output.bias"]
+        losses, delta = loss_and_delta(logits, dense(Y), weight, self.loss)
         delta = delta / len(h)
         out = {"output.weights": delta.T @ h, "output.bias": delta.sum(0)}
         g = delta @ self.params["output.weights"]

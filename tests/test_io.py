@@ -51,7 +51,7 @@ class TestRoundTrip:
         arrays["a"][...] = 0  # what is loaded may be trained on
 
     @settings(deadline=None, max_examples=30)
-    @given(st.lists(hnp.arrays(st.sampled_from([np.dtype(d) for d in DTYPES]), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)),
+    @given(st.lists(hnp.arrays(st.sampled_from(list(map(np.dtype, DTYPES))), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)),
                     max_size=4))
     def test_several_arrays(self, tmp_path_factory, arrays):
         path = tmp_path_factory.mktemp("io") / "f"

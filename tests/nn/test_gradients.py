@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from naive_nn import ACTIVATIONS, NaiveNetwork, active, dense, record
+from nn_problem import FEATURES, OUTPUTS, in_order_of_training, problem
 
 from mongoose_nb.nn import LSH, SGD, Full, Network, Uniform, Wide
 
-N, FEATURES, OUTPUTS = 24, 30, 600  # three blocks of outputs, the last one partly filled
+N = 24
 # so large that w - lr * g holds the gradient to float32's precision; a power of two, so that dividing by it is exact
 LR = 2.0**30
 
@@ -15,13 +16,14 @@ SAMPLERS = {
     "full": Full(),
     "uniform-sample": Uniform(40, shape="sample"),
     "uniform-sample-uncorrected": Uniform(40, shape="sample", correction="none"),
-    "uniform-batch": Uniform(40, shape="batch"),
+    "uniform-batch": Uniform(40, shape="batch", correction="tail"),
     "uniform-batch-uncorrected": Uniform(40, shape="batch", correction="none"),
     "uniform-sample-all": Uniform(OUTPUTS, shape="sample"),
     "uniform-batch-all": Uniform(OUTPUTS, shape="batch"),
     "lsh-sample": LSH(40, L=8, K=3),
     "lsh-sample-unfilled": LSH(40, L=8, K=3, fill=False),
-    "lsh-batch": LSH(60, L=8, K=3, shape="batch"),
+    "lsh-sample-uncorrected": LSH(40, L=8, K=3, correction="none"),
+    "lsh-batch": LSH(60, L=8, K=3, shape="batch", correction="tail"),
     "lsh-batch-unfilled": LSH(60, L=8, K=3, shape="batch", fill=False),
 }
 HIDDEN = {
@@ -34,23 +36,10 @@ HIDDEN = {
 }
 
 
-def problem(seed=0, n=N):
-    """Sparse rows, one of them empty; 0 to 4 labels a row, of which some are shared."""
-    rng = np.random.default_rng(seed)
-    X = sp.random(n, FEATURES, 0.3, format="csr", dtype=np.float32, random_state=seed)
-    X.data[:] = rng.standard_normal(X.nnz)
-    X = X.multiply((np.arange(n) != 5)[:, None]).tocsr().astype(np.float32)
-    X.eliminate_zeros()
-    Y = np.zeros((n, OUTPUTS), np.float32)
-    for i in range(n):
-        Y[i, rng.choice(OUTPUTS, i % 5, replace=False)] = 1
-    Y[:, 7] = np.arange(n) % 3 == 1
-    return X, sp.csr_matrix(Y)
-
-
 def network(**settings):
     """A network whose every parameter, biases too, is away from zero."""
-    net = Network(FEATURES, OUTPUTS, optimizer=SGD(LR), init_std=0.5, **{"hidden": (7,), "activation": "tanh", "seed": 3, **settings})
+    settings = {"hidden": (7,), "activation": "tanh", "seed": 3, **settings}
+    net = Network(FEATURES, OUTPUTS, optimizer=SGD(LR), init_std=0.5, **settings)
     rng = np.random.default_rng(1)
     for name, parameter in net.parameters().items():
         if name.endswith("bias"):
@@ -72,12 +61,6 @@ def assert_gradients(got, want, tolerance=1e-5):
         assert got[name].shape == want[name].shape, name
         error, norm = np.linalg.norm(got[name] - want[name]), np.linalg.norm(want[name])
         assert norm > 0 and error <= tolerance * norm, (name, error / norm)
-
-
-def in_order_of_training(net, X, Y):
-    """The rows as the epoch to come visits them."""
-    order = np.random.Generator(np.random.Philox(np.random.SeedSequence([net.seed, 1, net.epoch]))).permutation(X.shape[0])
-    return X[order], Y[order]
 
 
 def check(**settings):
