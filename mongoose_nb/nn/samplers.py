@@ -291,15 +291,23 @@ class LSH(Sampler):
         """Put back what `state` gave."""
         from mongoose_nb.tables import LSHTables
 
-        self._mean = np.array(arrays["mean"])
+        n_rows, width = self._weights.value.shape
+        for name in ("mean", "query_mean"):
+            if arrays[name].shape != (width,):
+                raise ValueError(f"the sampler's {name} has shape {arrays[name].shape}; the layer's width is {width}")
+        self._mean = np.array(arrays["mean"], np.float32)
         self._observed, self._length = settings["observed"], settings["length"]
-        self._query = (np.array(arrays["query_mean"]), np.float32(settings["extra"]))
+        self._query = (np.array(arrays["query_mean"], np.float32), np.float32(settings["extra"]))
         self._rehashes = settings["rehashes"]
         self._schedule.load_state(settings["schedule"])
         if settings["tables"] is not None:
             prefix = "tables."
-            self._tables = LSHTables.from_state(settings["tables"],
-                                                {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
+            tables = LSHTables.from_state(settings["tables"],
+                                          {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
+            if tables.family.dim != self._tables.family.dim or len(tables) != n_rows:
+                raise ValueError(f"the saved tables hold {len(tables)} rows hashed in {tables.family.dim} dimensions; the layer has "
+                                 f"{n_rows} rows, hashed in {self._tables.family.dim}")
+            self._tables = tables
 
 
 class Counts(NamedTuple):
