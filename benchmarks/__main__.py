@@ -8,7 +8,7 @@ def main():
     """Parse the command line and run one benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure; nothing here is a test.")
     commands = parser.add_subparsers(dest="command", required=True)
-    step = commands.add_parser("train-step", help="samples/s of every sampler and of PyTorch, with the share of the machine's limit")
+    step = commands.add_parser("train-step", help="samples/s of every sampler and of PyTorch, and the share of the machine's limit")
     step.add_argument("--set", type=pathlib.Path, required=True, help="folder with train.npz and test.npz (CSR: fptr, feat, val, "
                       "lptr, lab, shape)")
     step.add_argument("--torch", help="Python interpreter of an environment with PyTorch")
@@ -23,9 +23,24 @@ def main():
     step.add_argument("--n-test", type=int, default=1024)
     step.add_argument("--threads", type=int)
     step.add_argument("--json", action="store_true")
+    curve = commands.add_parser("curve", help="P@1 against wall time; time to the P@1 of PyTorch's sampled softmax")
+    curve.add_argument("--set", type=pathlib.Path, required=True, help="as for train-step")
+    curve.add_argument("--torch", required=True, help="Python interpreter of an environment with PyTorch")
+    curve.add_argument("--torch-input-std", type=float, default=0.01, help="initial weights of PyTorch's input layer")
+    curve.add_argument("--epochs", type=float, default=2, help="epochs of PyTorch that set the goal")
+    curve.add_argument("--points", type=int, default=16, help="scores on the way")
+    curve.add_argument("--rates", type=float, nargs="+", default=[2e-3, 5e-3], help="our learning rates")
+    curve.add_argument("--shared", type=int, default=1000)
+    curve.add_argument("--candidates", type=int, default=1000)
+    curve.add_argument("--n-test", type=int, default=1024)
+    curve.add_argument("--threads", type=int)
+    curve.add_argument("--plot", type=pathlib.Path, help="draw the curves into this file (needs matplotlib)")
+    curve.add_argument("--json", action="store_true")
     args = parser.parse_args()
     if args.command == "train-step":
         from benchmarks.train_step import run
+    else:
+        from benchmarks.curve import run
     run(args)
 
 
