@@ -5,6 +5,7 @@ A. *Votes in a byte per output and thread* (`mark`), reset through the list of t
 B. *Top-k by votes* is a histogram over the vote counts and one pass; ties are taken from a random place of the list on, since
    the first tables would win them otherwise.
 C. Worker t serves samples t, t + T, ...: a sample's set depends on (seed, step, sample) alone, not on T.
+D. Filler has keys of its own: the tail is unbiased only if its draw knows nothing of how the head was chosen.
 """
 
 import numpy as np
@@ -18,6 +19,8 @@ TOPK, VANILLA, THRESHOLD = 0, 1, 2
 # A mark counts votes in its low 7 bits; LABEL is set on true labels, and TAKEN is what is in the set already.
 VOTES, LABEL, TAKEN = 127, 128, 255
 MAX_VOTES = 126
+# beyond all numbers of samples, from which keys are made too
+FILLER = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @inline
@@ -180,16 +183,17 @@ def active_sets(use_tables, pool, spans, codes, strategy, min_votes, head, fill,
             n_exact[i] = n
             n_hit[i] = hits
             if fill:
-                n += _fill_uniform(marks, n_rows, sizes[i] - n, mix64(key), out[n:])
+                n += _fill_uniform(marks, n_rows, sizes[i] - n, key2(key, FILLER), out[n:])
             n_active[i] = n
             for q in range(n):
                 marks[out[q]] = 0
 
 
 @serial
-def shared_set(label_start, label_count, labels, head_start, head_count, heads, n_fill, n_rows, seed, step, column, mark, ids,
+def shared_set(label_start, label_count, labels, head_start, head_count, heads, want, n_rows, seed, step, column, mark, ids,
                pair_column, sizes):
-    """One list of outputs for the whole batch: all its labels, then the retrieved ids of all its samples, then `n_fill` uniform.
+    """One list of outputs for the whole batch: all its labels, then the retrieved ids of all its samples, then uniform ones until
+    there are `want` beside the labels.
 
     Out: ids; pair_column, the place in the list of every label of every sample, in order; sizes = (labels, exact, all).
     Scratch, restored: column (n_rows,) int32 of -1, mark (n_rows,) uint8 zeros.
@@ -217,7 +221,7 @@ def shared_set(label_start, label_count, labels, head_start, head_count, heads, 
                 ids[n] = row
                 n += 1
     sizes[1] = n
-    n += _fill_uniform(mark, n_rows, min(n_fill, n_rows - n), key2(seed, step), ids[n:])
+    n += _fill_uniform(mark, n_rows, min(want - (n - sizes[0]), n_rows - n), key2(key2(seed, step), FILLER), ids[n:])
     sizes[2] = n
     for q in range(n):
         mark[ids[q]] = 0

@@ -7,6 +7,8 @@ import numpy as np
 from mongoose_nb.errors import check_choice, check_int
 
 STRATEGIES = ("topk", "vanilla", "threshold")
+# Votes are counted in 7 bits, up to this many.
+MAX_VOTES = 126
 
 
 class ActiveSets(NamedTuple):
@@ -55,7 +57,7 @@ class ActiveSetBuilder:
         How candidates are taken from the buckets (Chen et al. 2020, section 3.1): the most frequent ones; whole buckets of
         tables in random order; those that stand in at least `min_votes` buckets, most frequent first.
     min_votes : int
-        Least number of buckets an id must stand in under ``"threshold"``.
+        Least number of buckets an id must stand in under ``"threshold"``, at most 126.
     correction : {"tail", "none"}
         Whether the filler's logits are raised so that it stands for all outputs that were not retrieved: with u of R remaining
         outputs drawn uniformly, adding log(R / u) makes the sum of exponentials an unbiased estimate of the full one.
@@ -65,7 +67,7 @@ class ActiveSetBuilder:
         self.n_rows = check_int("n_rows", n_rows, low=1)
         self.seed = seed
         self.strategy = STRATEGIES.index(check_choice("strategy", strategy, STRATEGIES))
-        self.min_votes = check_int("min_votes", min_votes, low=1) if strategy == "threshold" else 1
+        self.min_votes = check_int("min_votes", min_votes, low=1, high=MAX_VOTES) if strategy == "threshold" else 1
         self.correction = check_choice("correction", correction, ("tail", "none"))
         self._mark = self._touched = self._column = None
 
@@ -146,8 +148,7 @@ class ActiveSetBuilder:
         pair_column = np.empty(n_pairs, np.int32)
         sizes = np.empty(3, np.int64)
         mark, _ = self._scratch(False)
-        fill = max(0, candidates - int(head_count.sum()))
-        shared_set(labels.start, labels.count, labels.ids, head_start, head_count, head_ids, fill, self.n_rows,
+        shared_set(labels.start, labels.count, labels.ids, head_start, head_count, head_ids, candidates, self.n_rows,
                    np.uint64(self.seed), np.uint64(step), self._column, mark[0], ids, pair_column, sizes)
         n_label, n_exact, n = sizes.tolist()
         filler = n - n_exact
