@@ -1,7 +1,10 @@
 """Entry point of the benchmarks."""
 
 import argparse
+import json
 import pathlib
+
+from benchmarks.document import write_block
 
 
 def main():
@@ -36,12 +39,18 @@ def main():
     curve.add_argument("--threads", type=int)
     curve.add_argument("--plot", type=pathlib.Path, help="draw the curves into this file (needs matplotlib)")
     curve.add_argument("--json", action="store_true")
+    for command in (step, curve):
+        command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between the "
+                             "markers of this name")
     args = parser.parse_args()
     if args.command == "train-step":
         from benchmarks.train_step import run
     else:
         from benchmarks.curve import run
-    run(args)
+    result, text = run(args)
+    if args.write:
+        write_block(*args.write, text)
+    print(json.dumps(result) if args.json else text)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,5 @@
 """P@1 against wall time: how long until a sampler is as accurate as PyTorch's sampled softmax, at its best of three rates."""
 
-import json
-import time
-
 import numba
 
 from benchmarks.systems import BATCH, Ours, Torch
@@ -24,7 +21,7 @@ def _train(system, batches, points, n_test, stop_at=None):
 
 
 def run(args):
-    """Measure and print; see ``python -m benchmarks curve --help``."""
+    """Measure; the result and its table. See ``python -m benchmarks curve --help``."""
     if args.threads:
         numba.set_num_threads(args.threads)
     threads = numba.get_num_threads()
@@ -56,14 +53,11 @@ def run(args):
     result["curves"] = curves
     if args.plot:
         plot(result, args.plot)
-    if args.json:
-        print(json.dumps(result))
-        return
-    print(f"{args.set}: {best} has P@1 {goal:.4f} after {args.epochs} epochs, first so good at {rival:.1f} s of training")
+    lines = [f"{args.set.name}: {best} has P@1 {goal:.4f} after {args.epochs:g} epochs, first so good at {rival:.1f} s of training"]
     for name, entry in result["ours"].items():
-        reached = f"{entry['seconds_to_goal']:7.2f} s = {entry['ratio']:.2f} of it" if entry["ratio"] else "   not reached"
-        print(f"  {name:26} {reached}   (best P@1 seen {entry['best']:.4f})")
-    print(time.strftime("measured %Y-%m-%d"))
+        reached = f"{entry['seconds_to_goal']:7.2f} s = {entry['ratio']:.2f} of it" if entry["ratio"] else "        not reached"
+        lines.append(f"  {name:26} {reached}   (best P@1 seen {entry['best']:.4f})")
+    return result, "\n".join(lines)
 
 
 def plot(result, path):

@@ -1,6 +1,6 @@
 """A training step: samples/s of every sampler and of PyTorch, in turn, beside P@1 and the share of this machine's limit."""
 
-import json
+import pathlib
 import resource
 import statistics
 
@@ -38,7 +38,7 @@ def _least_us(system, machine):
 
 
 def run(args):
-    """Measure and print; see ``python -m benchmarks train-step --help``."""
+    """Measure; the result and its table. See ``python -m benchmarks train-step --help``."""
     if args.threads:
         numba.set_num_threads(args.threads)
     threads = numba.get_num_threads()
@@ -88,12 +88,12 @@ def run(args):
     for system in systems.values():
         system.close()
     result["peak_MB_of_ours_together"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps(result) if args.json else table(result))
+    return result, table(result)
 
 
 def table(result):
     """The result as text."""
-    lines = [f"{result['set']}, {result['threads']} threads, batch {BATCH}, hidden {HIDDEN}"]
+    lines = [f"{pathlib.Path(result['set']).name}, {result['threads']} threads, batch {BATCH}, hidden {HIDDEN}"]
     for pages, m in result["machine"].items():
         lines.append(f"  {pages}: stream {m['stream_GB_s']:.1f} GB/s, random row {m['row_ns']:.0f} ns, Adam on a random row "
                      f"{m['adam_row_ns']:.0f} ns, sgemm {m['gemm_GFLOP_s']:.0f} GFLOP/s")
