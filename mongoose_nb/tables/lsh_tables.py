@@ -65,6 +65,8 @@ class LSHTables:
     def _check(self, version=None):
         if self._store is None:
             raise StaleTablesError("these tables are empty: call build(X) first")
+        if self._version is None:
+            raise StaleTablesError("the last build failed half way: call build(X) again")
         given = self.family.version if version is None else version
         if given != self._version:
             raise StaleTablesError(f"codes of version {given} meet tables built with version {self._version}: the hash functions "
@@ -72,9 +74,8 @@ class LSHTables:
 
     # ------------------------------------------------------------------ building and changing
 
-    def _fold(self, codes):
-        """Codes as bucket numbers of the store."""
-        bits = self._bits
+    def _fold(self, codes, bits):
+        """Codes as bucket numbers of a store of 2^bits buckets."""
         if bits == self.family.code_bits:
             return codes
         return (codes.astype(np.uint32) * _ODD) >> np.uint32(32 - bits)
@@ -91,15 +92,18 @@ class LSHTables:
         from mongoose_nb.kernels.buckets import build_buckets
 
         n = X.shape[0]
-        self._bits = min(self.family.code_bits, max(8, int(max(1, n - 1)).bit_length() + 1), 26)
+        bits = min(self.family.code_bits, max(8, int(max(1, n - 1)).bit_length() + 1), 26)
         reuse = self._codes is not None and self._codes.shape[1] == n and self._codes.dtype == self.family.code_dtype
         codes = self._codes if reuse else np.empty((self.family.L, n), self.family.code_dtype)
         for lo in range(0, n, BUILD_BLOCK):
-            codes[:, lo:lo + BUILD_BLOCK] = self._fold(self.family.hash_tables(X[lo:lo + BUILD_BLOCK]))
-        if self._store is None or self._store.n_buckets != 1 << self._bits:
-            self._store = BucketStore(self.family.L, 1 << self._bits, capacity=self.capacity, policy=self.policy, seed=self.seed)
+            block = self._fold(self.family.hash_tables(X[lo:lo + BUILD_BLOCK]), bits)
+            if reuse:
+                self._version = None  # from here on the codes are no longer those of the rows in the store
+            codes[:, lo:lo + BUILD_BLOCK] = block
+        if self._store is None or self._store.n_buckets != 1 << bits:
+            self._store = BucketStore(self.family.L, 1 << bits, capacity=self.capacity, policy=self.policy, seed=self.seed)
         build_buckets(*self._store.begin_build(codes))
-        self._codes = codes
+        self._bits, self._codes = bits, codes
         self._present = np.ones(n, bool)
         self._version = self.family.version
         return self
@@ -161,14 +165,14 @@ class LSHTables:
     def _rows(self, ids, X):
         if X.shape[0] != len(ids):
             raise ValueError(f"{len(ids)} ids came with {X.shape[0]} rows; give one row for each id")
-        return self._fold(self.family.hash_tables(X))
+        return self._fold(self.family.hash_tables(X), self._bits)
 
     # ------------------------------------------------------------------ looking up
 
     def codes(self, X):
         """Bucket numbers (L, n) of queries `X` (n, dim) under the tables' own functions."""
         self._check()
-        return self._fold(self.family.hash_tables(X))
+        return self._fold(self.family.hash_tables(X), self._bits)
 
     def views(self):
         """The store's arrays for kernels: pool (L, P) int32 and spans (L, buckets, 2) int32; nothing is copied."""
@@ -205,7 +209,7 @@ class LSHTables:
             raise ValueError(f"codes must be unsigned, of shape (n, L={self.family.L}); got {codes.dtype} {codes.shape}")
         if codes.size and int(codes.max()) >> self.family.code_bits:
             raise ValueError(f"code {codes.max()} is beyond {self.family.code_bits} bits")
-        return self._candidates(self._fold(np.ascontiguousarray(codes.T)))
+        return self._candidates(self._fold(np.ascontiguousarray(codes.T), self._bits))
 
     def _candidates(self, codes):
         import numba
@@ -238,7 +242,7 @@ class LSHTables:
         settings = {"capacity": self.capacity, "policy": self.policy, "seed": self.seed, "bits": self._bits,
                     "family": {k: v for k, v in family.items() if not isinstance(v, np.ndarray)},
                     "store": {k: v for k, v in store.items() if not isinstance(v, np.ndarray)}}
-        arrays = {"codes": self._codes, "present": self._present,
+        arrays = {"codes": self._codes.copy(), "present": self._present.copy(),
                   **{f"family.{k}": v for k, v in family.items() if isinstance(v, np.ndarray)},
                   **{f"store.{k}": v for k, v in store.items() if isinstance(v, np.ndarray)}}
         return settings, arrays
