@@ -40,8 +40,8 @@ def main():
     curve.add_argument("--plot", type=pathlib.Path, help="draw the curves into this file (needs matplotlib)")
     curve.add_argument("--json", action="store_true")
     for command in (step, curve):
-        command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between the "
-                             "markers of this name")
+        command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between "
+                             "the markers of this name")
     args = parser.parse_args()
     if args.command == "train-step":
         from benchmarks.train_step import run
