@@ -1,0 +1,132 @@
+"""The command `mongoose`: arguments, errors and exit codes. What a command does stands in `mongoose_nb.commands`.
+
+Exit codes: 0; 1 where the work failed; 2 for input or usage that cannot be right; 130 after Ctrl-C.
+"""
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+
+from mongoose_nb import __version__
+from mongoose_nb.commands.console import note, one_line
+from mongoose_nb.commands.options import add_options
+
+# What the user can put right.
+USAGE_ERRORS = (ValueError, TypeError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors are one sentence."""
+
+    def error(self, message):
+        """Leave with the message and a hint."""
+        note(f"{self.prog}: error: {message}; see {self.prog} --help")
+        raise SystemExit(2)
+
+
+def build_parser():
+    """The parser of the whole command line; `args.parser` is that of the command."""
+    parser = Parser(prog="mongoose", allow_abbrev=False,
+                    description="Train and serve networks with very wide output layers on CPUs by locality-sensitive hashing.")
+    parser.add_argument("--version", action="version", version=f"mongoose_nb {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name, text, *, threads=True, epilog=None):
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog, allow_abbrev=False)
+        sub.set_defaults(parser=sub)
+        sub.add_argument("--json", action="store_true", help="JSON on stdout")
+        sub.add_argument("--debug", action="store_true", help="show where an error came from")
+        if threads:
+            sub.add_argument("--threads", type=int, metavar="N", help="Numba threads; results do not depend on them")
+        return sub
+
+    demo = command("demo", "train an LSH network and its exact twin on the data that comes with the package")
+    demo.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
+    demo.add_argument("--seed", type=int, metavar="N", help="seed of everything random (default 0)")
+
+    train = command("train", "train a network on a file and write a directory with settings, metrics and network",
+                    epilog="What is not given keeps the library's default; RUN/settings.json records all values in force.")
+    train.add_argument("data", nargs="?", metavar="DATA", help="training data: a file, or a directory with train and test")
+    train.add_argument("--out", metavar="RUN", help="directory to write")
+    train.add_argument("--overwrite", action="store_true", help="replace the run in a directory that is not empty")
+    train.add_argument("--resume", metavar="RUN", help="go on from RUN/model.mongoose until --epochs in all; DATA may have moved, not changed; "
+                       "early stopping starts to count anew")
+    train.add_argument("--config", metavar="TOML", help="file with settings under the names of these flags, which win")
+    add_options(train)
+
+    def common(sub):
+        sub.add_argument("model", metavar="RUN_OR_MODEL", help="directory of mongoose train, or a file of Network.save")
+        sub.add_argument("data", metavar="DATA", help="a file, or a directory with train and test, of which test is used")
+        sub.add_argument("--k", type=int, metavar="K", help="outputs per row (default 5)")
+        sub.add_argument("--lsh", action="store_true", help="score only what the hash tables retrieve")
+        sub.add_argument("--format", default="auto", choices=("xc", "svmlight", "npz", "auto"))
+        sub.add_argument("--zero-based", action=argparse.BooleanOptionalAction, default=None,
+                         help="svmlight: features count from 0 (default: as in the training data of RUN)")
+
+    evaluate = command("evaluate", "score a network on labelled data: P@k, nDCG@k, recall R@k, PSP@k")
+    common(evaluate)
+    evaluate.add_argument("--train", metavar="DATA", help="training data, whose label counts give the propensities for PSP@k")
+    evaluate.add_argument("--A", type=float, help="propensity constant (default 0.55)")
+    evaluate.add_argument("--B", type=float, help="propensity constant (default 1.5)")
+
+    predict = command("predict", "print the best outputs of every row as 'id:score id:score ...', scores being logits")
+    common(predict)
+    predict.add_argument("--out", metavar="FILE", help="write there instead of stdout")
+
+    command("info", "report versions, threads, caches and what of the machine matters", threads=False)
+    return parser
+
+
+def parse(argv):
+    """Arguments, or SystemExit; an unknown flag is answered with the ones that look like it."""
+    args, unknown = build_parser().parse_known_args(argv)
+    if unknown:
+        flags = [flag for action in args.parser._actions for flag in action.option_strings]
+        close = difflib.get_close_matches(unknown[0].split("=")[0], flags, 3)
+        args.parser.error(f"unrecognized argument {unknown[0]}" + (f", did you mean {' or '.join(close)}?" if close else ""))
+    return args
+
+
+def main(argv=None):
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments; those of the program by default.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    if argv is None:
+        # On busy machines the threads of GNU OpenMP, which spin by default, lose a time slice at the end of every parallel
+        # loop. Read when the library is loaded; as a program we may decide that, as a module we may not.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        args = parse(argv)
+    except SystemExit as stop:
+        return stop.code or 0
+    try:
+        importlib.import_module(f"mongoose_nb.commands.{args.command}").run(args)
+        sys.stdout.flush()
+        return 0
+    except KeyboardInterrupt as interrupt:
+        note(f"\nmongoose: {str(interrupt) or 'interrupted'}")
+        return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if args.debug:
+            raise
+        if isinstance(error, (*USAGE_ERRORS, ImportError)):
+            note(f"mongoose {args.command}: error: {one_line(error)}")
+            return 2 if isinstance(error, USAGE_ERRORS) else 1
+        known = isinstance(error, FloatingPointError | OSError)
+        note(f"mongoose {args.command}: error: {'' if known else type(error).__name__ + ': '}{one_line(error)}"
+             f"{'' if known else ' (--debug shows where)'}")
+        return 1

@@ -1,0 +1,42 @@
+"""Where text goes: results to stdout, progress and announcements to stderr."""
+
+import json
+import numbers
+import sys
+
+
+def result(text):
+    """One line, or several, of results."""
+    sys.stdout.write(text + "\n")
+
+
+def note(text, end="\n"):
+    """A line of progress."""
+    sys.stderr.write(text + end)
+    sys.stderr.flush()
+
+
+def json_line(value):
+    """One JSON value on a line of its own, at once, for a program that reads along."""
+    result(to_json(value))
+    sys.stdout.flush()
+
+
+def to_json(value, **options):
+    """JSON text; NumPy numbers become plain ones."""
+    return json.dumps(value, default=_plain, allow_nan=False, **options)
+
+
+def _plain(value):
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def one_line(error):
+    """The message of an exception as one line."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,81 @@
+"""`mongoose demo`: a network that computes a tenth of its outputs beside one that computes all, on data of the package."""
+
+import statistics
+import time
+
+from mongoose_nb.commands.console import json_line, note, result
+from mongoose_nb.commands.system import extension
+from mongoose_nb.commands.warm import announce, is_cold, threads, warm_up
+
+# Chosen on three seeds: both networks near what 10,000 rows teach, in few epochs.
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 8, 128, 3e-3
+# About a tenth of the 4,271 outputs, with the labels.
+CANDIDATES = 420
+DATASET = "EURLEX57K sample"
+
+
+def run(args):
+    """Train both, print a table, a line about serving and, with --json, one object."""
+    from mongoose_nb import __version__, nn
+    from mongoose_nb.data import load_demo
+    from mongoose_nb.errors import check_int
+
+    epochs = EPOCHS if args.epochs is None else check_int("--epochs", args.epochs, low=1)
+    seed = 0 if args.seed is None else check_int("--seed", args.seed, low=0, high=2**63 - 1)
+    with threads(args.threads):
+        announce()
+        cold = is_cold()
+        start = time.perf_counter()
+        X, Y, X_test, Y_test = load_demo()
+        compile_seconds = time.perf_counter() - start if cold else 0.0
+
+        def network(sampler):
+            return nn.Network(X.shape[1], Y.shape[1], sampler=sampler, optimizer=nn.Adam(LEARNING_RATE), seed=seed)
+
+        systems = {"lsh": ("LSH", nn.LSH(CANDIDATES)), "exact": ("exact", nn.Full())}
+        for _, sampler in systems.values():
+            compile_seconds += warm_up(lambda s=sampler: network(s), X, Y, hashed=isinstance(sampler, nn.LSH))
+        if cold:
+            note(f"compiled in {compile_seconds:.1f} s")
+        result(f"{DATASET}: {X.shape[0]:,} training rows, {X_test.shape[0]:,} test rows, {X.shape[1]:,} features, "
+               f"{Y.shape[1]:,} labels; {epochs} epochs")
+        result(f"{'network':8}{'P@1':>8}{'P@3':>8}{'P@5':>8}{'active':>9}{'seconds':>9}{'samples/s':>11}")
+        report, trained = {}, {}
+        for key, (name, sampler) in systems.items():
+            note(f"training the {name} network, {epochs} epochs: ", end="")
+            trained[key] = network(sampler)
+            report[key] = _train(trained[key], X, Y, X_test, Y_test, epochs)
+            row = report[key]
+            result(f"{name:8}{row['P@1']:8.4f}{row['P@3']:8.4f}{row['P@5']:8.4f}{row['active_share']:9.1%}{row['seconds']:9.1f}"
+                   f"{row['samples_per_s']:11,.0f}")
+        result(f"{'compiling' if cold else 'loading'} kernels: {compile_seconds:.1f} s, apart from the above; bucket store: {extension()}")
+        result(_serve(trained["lsh"], X_test, Y_test))
+    if args.json:
+        json_line({"dataset": DATASET, **report, "compile_seconds": compile_seconds, "epochs": epochs, "extension": extension(),
+                   "version": __version__})
+
+
+def _train(network, X, Y, X_test, Y_test, epochs):
+    history = network.fit(X, Y, epochs=epochs, batch_size=BATCH_SIZE, callbacks=[lambda network, logs: note(".", end="")])
+    note("")
+    seconds = sum(history.column("seconds"))
+    scores = network.evaluate(X_test, Y_test, k=5)
+    return {**{name: scores[name] for name in ("P@1", "P@3", "P@5")}, "active_share": statistics.mean(history.column("active_share")),
+            "seconds": seconds, "samples_per_s": epochs * X.shape[0] / seconds}
+
+
+def _serve(network, X_test, Y_test, row=0):
+    """One line: the best labels of a test row, found through the hash tables, and how long that took."""
+    x = X_test[row]
+    times = {}
+    for exact in (True, False):
+        taken = []
+        for _ in range(20):
+            start = time.perf_counter()
+            ids, scores = network.predict_topk(x, 5, exact=exact)
+            taken.append(time.perf_counter() - start)
+        times[exact] = 1e3 * statistics.median(taken)
+    true = set(Y_test[row].indices.tolist())
+    found = " ".join(f"{label}{'*' if label in true else ''}" for label in ids[0].tolist() if label >= 0)
+    return (f"serving: predict_topk of test row {row} through the hash tables gives labels {found} (* true, of {len(true)}), "
+            f"{times[False]:.2f} ms; scoring every output takes {times[True]:.2f} ms")

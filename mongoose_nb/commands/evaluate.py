@@ -1,0 +1,40 @@
+"""`mongoose evaluate`: scores of a trained network on a labelled file."""
+
+import time
+
+from mongoose_nb.commands.console import json_line, result
+from mongoose_nb.commands.datasets import read_for
+from mongoose_nb.commands.runs import load_network
+from mongoose_nb.commands.scores import score, show_scores
+from mongoose_nb.commands.warm import announce, threads
+
+
+def run(args):
+    """Print P@k, nDCG@k, R@k and, with --train, PSP@k."""
+    if args.train is None and (args.A is not None or args.B is not None):
+        raise ValueError("--A and --B are constants of the propensities, which need --train DATA")
+    with threads(args.threads):
+        network, zero_based = load_network(args.model)
+        zero_based = zero_based if args.zero_based is None else args.zero_based
+        data = read_for(network, args.data, args.format, zero_based)
+        propensity = _propensity(network, args, zero_based)
+        announce()
+        network.predict_topk(data.X[:1], 1, exact=not args.lsh)  # compiles, or loads what is compiled
+        start = time.perf_counter()
+        scores = score(network, data.X, data.Y, args.k, exact=not args.lsh, propensity=propensity)
+        seconds = time.perf_counter() - start
+    rows = data.X.shape[0]
+    if args.json:
+        json_line({"model": args.model, "data": args.data, "rows": rows, "exact": not args.lsh, **scores, "seconds": seconds})
+        return
+    show_scores(scores, f"{rows:,} rows, {'outputs that the hash tables retrieve' if args.lsh else 'every output'} scored")
+    result(f"{seconds:.2f} s, {rows / seconds:,.0f} rows/s")
+
+
+def _propensity(network, args, zero_based):
+    if args.train is None:
+        return None
+    from mongoose_nb.metrics import inverse_propensity
+
+    constants = {name: value for name, value in (("A", args.A), ("B", args.B)) if value is not None}
+    return inverse_propensity(read_for(network, args.train, args.format, zero_based, part="train").Y, **constants)

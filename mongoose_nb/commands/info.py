@@ -1,0 +1,22 @@
+"""`mongoose info`: what the program runs on."""
+
+from mongoose_nb.commands.console import json_line, result
+
+_LABELS = {"version": "mongoose_nb", "python": "Python", "numpy": "NumPy", "scipy": "SciPy", "numba": "Numba",
+           "extension": "bucket store", "cpu": "CPU", "cpus": "CPUs to use", "blas": "BLAS", "huge_pages": "huge pages",
+           "threading_layer": "threading layer"}
+
+
+def run(args):
+    """Print the report."""
+    from mongoose_nb.commands.system import report
+
+    found = report()
+    if args.json:
+        json_line(found)
+        return
+    writable, size = found.pop("cache_writable"), found.pop("cache_bytes")
+    directory = found.pop("cache_dir")
+    found["kernel cache"] = f"{directory} ({size / 1e6:.1f} MB)" if writable else f"{directory} cannot be written: kernels are compiled anew each time"
+    for name, value in found.items():
+        result(f"{_LABELS.get(name, name):16} {value}")

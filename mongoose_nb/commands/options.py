@@ -1,0 +1,246 @@
+"""Settings of `mongoose train`: one table for its flags and for the keys of a TOML file, and what they mean to the library.
+
+This module is read by ``mongoose --help``: it imports the standard library alone.
+"""
+
+import argparse
+import difflib
+from typing import NamedTuple
+
+
+def whole(value):
+    """An integer."""
+    if isinstance(value, str):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError
+    return value
+
+
+def real(value):
+    """A number."""
+    if isinstance(value, bool):
+        raise ValueError
+    return float(value)
+
+
+def word(value):
+    """A word."""
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def switch(value):
+    """true or false."""
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def limit(value):
+    """An integer, or 'none'."""
+    return value if value == "none" else whole(value)
+
+
+def widths(value):
+    """Widths such as 128 or 128,64; wide:N is a hidden layer of N units that hashing samples."""
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    out = []
+    for part in parts:
+        if isinstance(part, str) and part.strip().startswith("wide:"):
+            out.append(f"wide:{int(part.strip()[5:])}")
+        else:
+            out.append(whole(part))
+    return out
+
+
+def rehash(value):
+    """Steps between rehashes, or PERIOD:RATE for gaps that grow by exp(RATE) each time."""
+    if isinstance(value, str) and ":" in value:
+        period, rate = value.split(":")
+        return f"{int(period)}:{float(rate):g}"
+    return whole(value)
+
+
+def share_or_path(value):
+    """A share of the training rows between 0 and 1, or a file."""
+    try:
+        share = real(value)
+    except ValueError:
+        return word(value)
+    if not 0 < share < 1:
+        raise ValueError
+    return share
+
+
+class Option(NamedTuple):
+    """A flag, which is also a key of the TOML file (with ``_`` or ``-``)."""
+
+    name: str
+    kind: object
+    metavar: str
+    help: str
+
+    @property
+    def dest(self):
+        """Its name in Python."""
+        return self.name.replace("-", "_")
+
+
+GROUPS = {
+    "data": (
+        Option("test", word, "DATA", "scored at the end, and after every epoch where there is no --validation"),
+        Option("validation", share_or_path, "SHARE|DATA", "a share of the training rows such as 0.1, or a file: scored after every epoch"),
+        Option("format", word, "FORMAT", "xc | svmlight | npz | auto: the form of all files; auto looks at the file"),
+        Option("zero-based", switch, None, "svmlight: features count from 0 (by default from 1 if no id of the training file is 0)"),
+        Option("n-features", whole, "N", "svmlight: number of features (default: what training and test data need)"),
+        Option("n-labels", whole, "N", "svmlight: number of labels (default: likewise)"),
+    ),
+    "network": (
+        Option("hidden", widths, "WIDTHS", "hidden layers, such as 128 or 128,64 or 128,wide:100000,128"),
+        Option("activation", word, "NAME", "relu | leaky_relu | elu | gelu | tanh | sigmoid | identity"),
+        Option("loss", word, "NAME", "softmax | logistic"),
+        Option("init-std", real, "STD", "initial weights of the input layer"),
+        Option("output-init-std", real, "STD", "initial weights of the output layer"),
+        Option("seed", whole, "N", "same seed, same network, for any number of threads"),
+    ),
+    "sampler": (
+        Option("sampler", word, "NAME", "full | uniform | lsh: which outputs a step computes"),
+        Option("candidates", whole, "N", "outputs beside the labels"),
+        Option("head", real, "SHARE", "lsh: share of the candidates that the hash tables retrieve; the rest is uniform"),
+        Option("shape", word, "NAME", "sample | batch: a list of outputs for each sample, or one for the batch"),
+        Option("correction", word, "NAME", "tail | none: whether uniform outputs stand for all that were not retrieved"),
+        Option("fill", switch, None, "lsh: whether uniform outputs are added at all"),
+        Option("family", word, "NAME", "lsh: simhash | dwta"),
+        Option("K", limit, "N", "lsh: hashes per table, or none for a number that fits the outputs"),
+        Option("L", whole, "N", "lsh: tables"),
+        Option("strategy", word, "NAME", "lsh: topk | vanilla | threshold"),
+        Option("min-votes", whole, "N", "lsh: buckets an output must stand in, for --strategy threshold"),
+        Option("capacity", limit, "N", "lsh: most outputs in a bucket, or none"),
+        Option("policy", word, "NAME", "lsh: reservoir | fifo: which outputs a full bucket keeps"),
+        Option("center", switch, None, "lsh: whether activations and weights are centred before hashing"),
+        Option("rehash", rehash, "STEPS", "lsh: steps between rehashes, or PERIOD:RATE for growing gaps"),
+        Option("rebuild", limit, "N", "lsh: rehashes between new hash functions, or none"),
+    ),
+    "optimiser": (
+        Option("optimizer", word, "NAME", "adam | adagrad | sgd"),
+        Option("lr", real, "RATE", "learning rate"),
+        Option("lr-schedule", word, "NAME", "constant | linear | cosine | step"),
+        Option("warmup", whole, "STEPS", "steps of rising learning rate, for --lr-schedule linear or cosine"),
+        Option("momentum", real, "SHARE", "of --optimizer sgd"),
+        Option("weight-decay", real, "RATE", "decoupled, per unit of learning rate"),
+        Option("clip-norm", real, "NORM", "scale the gradient down to at most this norm"),
+    ),
+    "run": (
+        Option("epochs", whole, "N", "passes over the training data, in all"),
+        Option("batch-size", whole, "N", "rows of a step"),
+        Option("early-stopping", whole, "PATIENCE", "stop after so many epochs without a better P@1 on --validation; keep the best weights"),
+        Option("save-every", whole, "EPOCHS", "write the network every so many epochs (default 1; 0: at the end only)"),
+    ),
+}
+OPTIONS = {option.dest: option for group in GROUPS.values() for option in group}
+NETWORK = ("activation", "loss", "init_std", "output_init_std", "clip_norm", "seed")
+SAMPLER = tuple(option.dest for option in GROUPS["sampler"] if option.name != "sampler")
+OPTIMIZER = ("lr", "momentum", "weight_decay")
+
+
+def add_options(parser):
+    """Add every option to the parser of the command."""
+    for title, options in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for option in options:
+            if option.kind is switch:
+                group.add_argument(f"--{option.name}", action=argparse.BooleanOptionalAction, default=None, help=option.help)
+            else:
+                group.add_argument(f"--{option.name}", type=_flag_type(option), metavar=option.metavar, help=option.help)
+
+
+def _flag_type(option):
+    def parse(text):
+        try:
+            return option.kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} will not do; expected: {_expected(option)}") from None
+
+    return parse
+
+
+def _expected(option):
+    text = option.kind.__doc__.rstrip(".")
+    return text[0].lower() + text[1:]
+
+
+def read_config(path, extra):
+    """Settings of a TOML file, checked: option name -> value.
+
+    `extra` names keys beside the options, all of them words: the data and the directory of the run.
+    """
+    import tomllib
+
+    with open(path, "rb") as file:
+        try:
+            given = tomllib.load(file)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not a TOML file: {error}") from error
+    kinds = {**{dest: option.kind for dest, option in OPTIONS.items()}, **dict.fromkeys(extra, word)}
+    out = {}
+    for key, value in given.items():
+        dest = key.replace("-", "_")
+        if dest not in kinds:
+            close = difflib.get_close_matches(key.replace("_", "-"), [name.replace("_", "-") for name in kinds], 3)
+            hint = f"did you mean {' or '.join(close)}?" if close else "keys are the flags of mongoose train without the dashes"
+            raise ValueError(f"{path}: unknown key {key!r}; {hint}")
+        if dest in out:
+            raise ValueError(f"{path}: {key!r} is given twice, with - and with _")
+        try:
+            out[dest] = kinds[dest](value)
+        except (ValueError, TypeError):
+            raise ValueError(f"{path}: {key} = {value!r} will not do; expected: "
+                             f"{_expected(OPTIONS[dest]) if dest in OPTIONS else 'a word'}") from None
+    return out
+
+
+def network_arguments(given):
+    """Keyword arguments of `nn.Network` from settings by option name; what is not given keeps the library's default.
+
+    Names, numbers and which of them go together are checked here, the widths by the network itself.
+    """
+    from mongoose_nb.nn import Wide
+    from mongoose_nb.nn import lr as lr_schedules
+    from mongoose_nb.nn.optimizers import OPTIMIZERS, make_optimizer
+    from mongoose_nb.nn.samplers import SAMPLERS, make_sampler
+
+    out = {name: given[name] for name in NETWORK if name in given}
+    if "hidden" in given:
+        out["hidden"] = tuple(Wide(int(w[5:])) if isinstance(w, str) else w for w in given["hidden"])
+    sampler = _described("sampler", given, SAMPLER, SAMPLERS)
+    if "rehash" in sampler and isinstance(sampler["rehash"], str):
+        period, rate = sampler["rehash"].split(":")
+        sampler["rehash"] = {"name": "ExponentialDecay", "period": int(period), "rate": float(rate)}
+    out["sampler"] = make_sampler({name: None if value == "none" and name in ("K", "capacity", "rebuild") else value
+                                   for name, value in sampler.items()})
+    out["optimizer"] = make_optimizer(_described("optimizer", given, OPTIMIZER, OPTIMIZERS))
+    out["lr_schedule"] = lr_schedules.make_schedule(_described("lr_schedule", given, ("warmup",), lr_schedules.SCHEDULES))
+    return out
+
+
+def _described(what, given, names, classes):
+    """The settings {name: ..., argument: ...} of a sampler, optimiser or schedule, of arguments that it knows."""
+    import inspect
+
+    from mongoose_nb.nn import Network
+
+    chosen = given.get(what, inspect.signature(Network).parameters[what].default)
+    settings = {name: given[name] for name in names if name in given}
+    if chosen in classes:  # if not, the library says so
+        known = inspect.signature(classes[chosen]).parameters
+        wrong = [name for name in settings if name not in known]
+        if wrong:
+            takes = ", ".join(_flag(name) for name in names if name in known) or "nothing of the kind"
+            raise ValueError(f"{_flag(wrong[0])} does not go with {_flag(what)} {chosen}, which takes {takes}")
+    return {"name": chosen, **settings}
+
+
+def _flag(dest):
+    return f"--{dest.replace('_', '-')}"

@@ -1,0 +1,97 @@
+"""The directory that a training run writes.
+
+    RUN/settings.json     every setting in force, versions, where the data came from and its fingerprint
+    RUN/metrics.jsonl     one JSON object per epoch
+    RUN/model.mongoose    the network with optimiser and hash tables, replaced as a whole after an epoch
+"""
+
+import json
+import os
+import pathlib
+
+from mongoose_nb.commands.console import to_json
+from mongoose_nb.data._files import replacing
+
+SETTINGS, METRICS, MODEL = "settings.json", "metrics.jsonl", "model.mongoose"
+FORMAT_VERSION = 1
+
+
+def check_free(path, overwrite):
+    """The path of a new run, or an error if there is something already. Writes nothing."""
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--out {path} is a file; give the directory that the run shall write")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise ValueError(f"--out {path} is not empty; give another directory, --overwrite to replace the run in it, "
+                         f"or --resume {path} to go on with it")
+    return path
+
+
+def begin(path, record):
+    """Make the directory, remove an older run from it (nothing else), and write the settings."""
+    path.mkdir(parents=True, exist_ok=True)
+    for name in (MODEL, METRICS, SETTINGS):
+        (path / name).unlink(missing_ok=True)
+    write_settings(path, record)
+
+
+def write_settings(path, record):
+    """Write settings.json as a whole."""
+    with replacing(path / SETTINGS) as file:
+        file.write(to_json({"format_version": FORMAT_VERSION, **record}, indent=2).encode() + b"\n")
+
+
+def read_settings(path):
+    """What settings.json holds."""
+    file = pathlib.Path(path) / SETTINGS
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        version = record["format_version"]
+    except FileNotFoundError:
+        raise ValueError(f"{path} has no {SETTINGS}; is it a directory that mongoose train wrote?") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{file} has format version {version}; this program reads {FORMAT_VERSION}")
+    return record
+
+
+def trim_metrics(path, epoch):
+    """Drop the lines of epochs behind `epoch`, whose network was not saved any more, and a half-written one."""
+    file = path / METRICS
+    kept = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if entry["epoch"] <= epoch:
+            kept.append(line + "\n")
+    with replacing(file) as out:
+        out.write("".join(kept).encode())
+
+
+def load_network(path):
+    """(network, how its svmlight files count features or None) of a run's directory or of a file that `Network.save` wrote."""
+    from mongoose_nb.nn import Network
+
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return Network.load(path), None
+    if not (path / MODEL).exists():
+        raise ValueError(f"{path} has no {MODEL}; is it a directory that mongoose train wrote, and did an epoch end there?")
+    record = read_settings(path) if (path / SETTINGS).exists() else {}
+    return Network.load(path / MODEL), record.get("data", {}).get("train", {}).get("zero_based")
+
+
+def describe_network(network):
+    """Every setting of a network, as JSON can hold it."""
+    from mongoose_nb.nn.lr import schedule_settings
+    from mongoose_nb.nn.samplers import make_sampler
+
+    hidden = [int(h) if not hasattr(h, "units") else {"units": h.units, "sampler": make_sampler(h.sampler).settings()}
+              for h in network.hidden]
+    return {"n_features": network.n_features, "n_outputs": network.n_outputs, "hidden": hidden, "activation": network.activation,
+            "loss": network.loss, "sampler": network.sampler.settings(), "optimizer": network.optimizer.settings(),
+            "lr_schedule": schedule_settings(network.lr_schedule), "clip_norm": network.clip_norm, "init_std": network.init_std,
+            "output_init_std": network.output_init_std, "seed": network.seed}

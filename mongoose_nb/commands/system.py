@@ -1,0 +1,96 @@
+"""What the program runs on: versions, and the parts of the machine that decide its speed."""
+
+import os
+import pathlib
+import platform
+import sys
+
+
+def versions():
+    """Versions of the program and of what it computes with, and which bucket store is in use."""
+    import numba
+    import numpy
+    import scipy
+
+    from mongoose_nb import __version__
+
+    return {"version": __version__, "python": platform.python_version(), "numpy": numpy.__version__, "scipy": scipy.__version__,
+            "numba": numba.__version__, "extension": extension()}
+
+
+def extension():
+    """``"compiled"`` or ``"fallback"``."""
+    from mongoose_nb._ext import COMPILED
+
+    return "compiled" if COMPILED else "fallback"
+
+
+def threading_layer():
+    """The layer that Numba's parallel loops run on; starts it."""
+    import numba
+    from numba.np.ufunc import parallel
+
+    try:
+        parallel._launch_threads()
+        return numba.threading_layer()
+    except (ValueError, AttributeError):  # none works here, or Numba starts it another way by now
+        return f"unknown (asked for: {numba.config.THREADING_LAYER})"
+
+
+def cpu_name():
+    """The processor's name and the name under which LLVM compiles for it."""
+    import llvmlite.binding
+
+    name = platform.processor() or platform.machine()
+    try:
+        for line in pathlib.Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.lower().startswith(("model name", "hardware")):
+                name = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    return f"{name} ({llvmlite.binding.get_host_cpu_name()})"
+
+
+def blas():
+    """Name, version and threads of every BLAS in use."""
+    import numpy.linalg  # noqa: F401
+    import scipy.linalg.cython_blas  # noqa: F401  (Numba binds matrix products to SciPy's)
+    from threadpoolctl import threadpool_info
+
+    found = {f"{lib['internal_api']} {lib['version']} ({lib.get('architecture', '?')}, {lib['num_threads']} threads)": None
+             for lib in threadpool_info() if lib["user_api"] == "blas"}
+    return ", ".join(found) or "unknown"
+
+
+def huge_pages():
+    """How the kernel gives out transparent huge pages: ``always``, ``madvise``, ``never``, or ``unknown``."""
+    try:
+        text = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+        return text[text.index("[") + 1:text.index("]")]
+    except (OSError, ValueError):
+        return "unknown"
+
+
+def cpus():
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def cache_base():
+    """The directory in which `kernels._jit` looks for room."""
+    return os.environ.get("NUMBA_CACHE_DIR") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "mongoose_nb")
+
+
+def report():
+    """Everything, by name."""
+    import numba
+
+    from mongoose_nb.kernels._jit import CACHE_DIR
+
+    cached = [f.stat().st_size for f in pathlib.Path(CACHE_DIR).rglob("*.nb?")] if CACHE_DIR else []
+    return {**versions(), "platform": platform.platform(), "executable": sys.executable, "cpu": cpu_name(), "cpus": cpus(),
+            "threads": numba.get_num_threads(), "threading_layer": threading_layer(), "blas": blas(),
+            "huge_pages": huge_pages(), "cache_dir": CACHE_DIR or cache_base(), "cache_writable": CACHE_DIR is not None,
+            "cache_bytes": sum(cached)}

@@ -1,0 +1,247 @@
+"""`mongoose train`: train a network on files and leave a directory from which it is used, compared and continued."""
+
+import importlib.util
+import inspect
+import pathlib
+import sys
+
+from mongoose_nb.commands import runs
+from mongoose_nb.commands.console import json_line, note, result
+from mongoose_nb.commands.datasets import read, split, widen
+from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
+from mongoose_nb.commands.scores import score, show_scores
+from mongoose_nb.commands.system import versions
+from mongoose_nb.commands.warm import WIDTH, announce, is_cold, threads, warm_up
+from mongoose_nb.nn import Callback, Checkpoint, EarlyStopping, JSONLines, Network, ProgressBar, Wide
+
+# What may be given along with --resume: everything else was settled when the run began.
+RESUMABLE = ("epochs", "early_stopping", "save_every", "test")
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during training; the message says how to go on."""
+
+
+def run(args):
+    """Check everything, then train."""
+    with threads(args.threads):
+        (_resume if args.resume is not None else _start)(args)
+
+
+# ------------------------------------------------------------------ settings
+
+
+def _given(args):
+    """Settings of the TOML file and the flags, which win."""
+    given = read_config(args.config, ("data", "out")) if args.config is not None else {}
+    for name in (*OPTIONS, "data", "out"):
+        if getattr(args, name) is not None:
+            given[name] = getattr(args, name)
+    for name, what in (("data", "the training data: mongoose train DATA --out RUN"),
+                       ("out", "--out RUN, the directory to write")):
+        if name not in given:
+            raise ValueError(f"mongoose train needs {what}")
+    return given
+
+
+def _training_settings(given):
+    """Settings of the loop, with the library's defaults."""
+    defaults = inspect.signature(Network.fit).parameters
+    out = {name: given.get(name, defaults[name].default) for name in ("epochs", "batch_size")}
+    out.update(early_stopping=given.get("early_stopping"), save_every=given.get("save_every", 1),
+               validation=given.get("validation"))
+    for name, low in (("epochs", 1), ("batch_size", 1), ("early_stopping", 0), ("save_every", 0)):
+        if out[name] is not None and out[name] < low:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {low}; got {out[name]}")
+    if out["early_stopping"] is not None and out["validation"] is None:
+        raise ValueError("--early-stopping needs --validation SHARE or --validation DATA: the test set must not choose the epoch")
+    return out
+
+
+# ------------------------------------------------------------------ data
+
+
+class _Data:
+    """Training, validation and test set of a run, and what settings.json says of them."""
+
+    def __init__(self, given, seed):
+        common = {"format": given.get("format", "auto")}
+        train = read(given["data"], zero_based=given.get("zero_based"), **common)
+        sets = {"train": train}
+        if isinstance(given.get("validation"), str):
+            sets["validation"] = read(given["validation"], zero_based=train.zero_based, part="test", **common)
+        if "test" in given:
+            sets["test"] = read(given["test"], zero_based=train.zero_based, part="test", **common)
+        elif train.format == "directory":
+            sets["test"] = read(given["data"], part="test")
+        widen(list(sets.values()), given.get("n_features"), given.get("n_labels"))
+        self.record = {name: dataset.describe() for name, dataset in sets.items()}
+        self.X, self.Y = train.X, train.Y
+        self.test = (sets["test"].X, sets["test"].Y) if "test" in sets else None
+        self.validation = (sets["validation"].X, sets["validation"].Y) if "validation" in sets else None
+        if isinstance(given.get("validation"), float):
+            (self.X, self.Y), self.validation = split(train.X, train.Y, given["validation"], seed)
+
+    def announce(self):
+        """One line with the sizes."""
+        held = "".join(f", {len_:,} {name} rows" for name, len_ in (("validation", _rows(self.validation)), ("test", _rows(self.test)))
+                       if len_)
+        note(f"{self.X.shape[0]:,} training rows{held}, {self.X.shape[1]:,} features, {self.Y.shape[1]:,} labels")
+
+
+def _rows(pair):
+    return 0 if pair is None else pair[0].shape[0]
+
+
+# ------------------------------------------------------------------ start and resume
+
+
+def _start(args):
+    given = _given(args)
+    settings = _training_settings(given)
+    arguments = network_arguments(given)
+    out = runs.check_free(given["out"], args.overwrite)
+    seed = arguments.get("seed", inspect.signature(Network).parameters["seed"].default)
+    data = _Data(given, seed)
+    network = Network(data.X.shape[1], data.Y.shape[1], **arguments)
+    data.announce()
+    record = {"network": runs.describe_network(network), "training": settings, "data": data.record, "versions": versions(),
+              "threads": args.threads}
+    runs.begin(out, record)
+    compile_seconds = _compile(network, arguments, data)
+    _train(network, data, settings, out, args, compile_seconds)
+
+
+def _resume(args):
+    path = pathlib.Path(args.resume)
+    fixed = [f"--{name.replace('_', '-')}" for name in OPTIONS if getattr(args, name) is not None and name not in RESUMABLE]
+    fixed += [f"--{name}" for name in ("config", "out", "overwrite") if getattr(args, name)]
+    if fixed:
+        allowed = ", ".join(f"--{name.replace('_', '-')}" for name in RESUMABLE)
+        raise ValueError(f"{fixed[0]} does not go with --resume, which keeps the settings of {path}; it takes DATA, {allowed} and --threads")
+    record = runs.read_settings(path)
+    network, zero_based = runs.load_network(path)
+    try:
+        recorded, training = record["data"], record["training"]
+        shares = isinstance(training["validation"], float)
+        given = {"data": args.data or recorded["train"]["path"], "zero_based": zero_based,
+                 "n_features": network.n_features, "n_labels": network.n_outputs}
+        if recorded["train"]["format"] != "svmlight":
+            del given["n_features"], given["n_labels"]
+        if recorded["train"]["format"] in ("xc", "svmlight", "npz"):
+            given["format"] = recorded["train"]["format"]
+        if training["validation"] is not None:
+            given["validation"] = training["validation"] if shares else recorded["validation"]["path"]
+        test = args.test or recorded.get("test", {}).get("path")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path / runs.SETTINGS} is damaged: {error!r} is missing") from error
+    if test is not None:
+        given["test"] = test
+    changed = {name: getattr(args, name) for name in ("epochs", "early_stopping", "save_every") if getattr(args, name) is not None}
+    settings = _training_settings({**{k: v for k, v in training.items() if v is not None}, **changed})
+    if settings["epochs"] <= network.epoch:
+        raise ValueError(f"{path} has {network.epoch} epochs already; give --epochs with a number above to go on")
+    data = _Data(given, network.seed)
+    for name in ("train", "validation"):
+        if data.record.get(name, {}).get("sha256") != recorded.get(name, {}).get("sha256"):
+            raise ValueError(f"{data.record[name]['path']} is not the {name} data that {path} began with; "
+                             "start a new run for other data")
+    data.announce()
+    note(f"going on after epoch {network.epoch}, step {network.step:,}")
+    runs.trim_metrics(path, network.epoch)
+    runs.write_settings(path, {**{k: v for k, v in record.items() if k != "format_version"}, "training": settings,
+                               "data": data.record, "versions": versions(), "threads": args.threads})
+    arguments = {"sampler": network.sampler, "optimizer": network.optimizer, "hidden": network.hidden, "loss": network.loss,
+                 "activation": network.activation, "clip_norm": network.clip_norm}
+    _train(network, data, settings, path, args, _compile(network, arguments, data))
+
+
+def _compile(network, arguments, data):
+    """Compile on a narrow twin of the network, so that the first epoch's time is that of training; returns the seconds."""
+    hidden = tuple(w if isinstance(w, Wide) else min(w, WIDTH) for w in network.hidden)
+    announce()
+    cold = is_cold()
+    try:
+        seconds = warm_up(lambda: Network(data.X.shape[1], data.Y.shape[1], **{**arguments, "hidden": hidden}), data.X, data.Y,
+                          hashed=False)
+    except ValueError:  # a hash family that needs wider input, say: then the first epoch compiles
+        return None
+    if cold:
+        note(f"compiled in {seconds:.1f} s")
+    return seconds
+
+
+# ------------------------------------------------------------------ the loop
+
+
+class _Log(Callback):
+    """A line, or a JSON object, for every epoch."""
+
+    def __init__(self, epochs, json, lines):
+        self.epochs, self.json, self.lines = epochs, json, lines
+
+    def on_epoch_end(self, network, logs):
+        """Write it."""
+        if self.json:
+            json_line({"event": "epoch", **logs})
+        if self.lines:
+            note(epoch_line(logs, self.epochs))
+
+
+def epoch_line(logs, epochs):
+    """Loss, P@1, active share, samples/s and time split of one epoch."""
+    score = f"  P@1 {logs['P@1']:.4f}" if "P@1" in logs else ""
+    split = " ".join(f"{name} {share:.0%}" for name, share in logs["time_split"].items())
+    return (f"epoch {logs['epoch']}/{epochs}  loss {logs['loss']:.4f}{score}  active {logs['active_share']:.2%}  "
+            f"{logs['samples_per_s']:,.0f} samples/s  {split}")
+
+
+class _SaveEvery(Checkpoint):
+    """Save every so many epochs."""
+
+    def __init__(self, path, every):
+        super().__init__(path)
+        self.every = every
+        self.saved = None
+
+    def on_epoch_end(self, network, logs):
+        """Save if it is time."""
+        if self.every and logs["epoch"] % self.every == 0:
+            super().on_epoch_end(network, logs)
+            self.saved = logs["epoch"]
+
+
+def _train(network, data, settings, out, args, compile_seconds):
+    scored = data.validation or data.test
+    bar = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
+    saver = _SaveEvery(out / runs.MODEL, settings["save_every"])
+    stopping = None if settings["early_stopping"] is None else EarlyStopping(patience=settings["early_stopping"])
+    callbacks = [JSONLines(out / runs.METRICS), saver, _Log(settings["epochs"], args.json, not bar)] + [ProgressBar()] * bar
+    before = network.epoch
+    try:
+        history = network.fit(data.X, data.Y, epochs=settings["epochs"] - before, batch_size=settings["batch_size"],
+                              validation=scored, early_stopping=stopping, callbacks=callbacks)
+    except KeyboardInterrupt:
+        if (out / runs.MODEL).exists():
+            raise Interrupted(f"interrupted; go on with: mongoose train --resume {out}") from None
+        raise Interrupted(f"interrupted before a network was saved in {out}") from None
+    if saver.saved != network.epoch or stopping is not None:
+        network.save(out / runs.MODEL)
+    seconds = sum(entry["seconds"] for entry in history)
+    final = {"event": "end", "run": str(out), "model": str(out / runs.MODEL), "epochs": network.epoch, "step": network.step,
+             "loss": history[-1]["loss"], "seconds": seconds, "samples_per_s": len(history) * data.X.shape[0] / seconds,
+             "compile_seconds": compile_seconds}
+    if stopping is not None:
+        final["best_epoch"] = stopping.best_epoch
+    for name, pair in (("validation", data.validation), ("test", data.test)):
+        if pair is not None:
+            final[name] = score(network, *pair)
+    if args.json:
+        json_line(final)
+        return
+    for name in ("validation", "test"):
+        if name in final:
+            show_scores(final[name], f"{name} set, {_rows(getattr(data, name)):,} rows")
+    best = f", best epoch {stopping.best_epoch}" if stopping is not None else ""
+    result(f"{network.epoch} epochs{best}, loss {final['loss']:.4f}, {seconds:.1f} s of training, {final['samples_per_s']:,.0f} samples/s")
+    result(f"written: {out}")
