@@ -4,14 +4,13 @@
 
     X --check_X--> CSR ------+
                              +--> Network.fit --> network_, history_
-    y --read_targets--> CSR -+
+    y --Targets--> CSR ------+
         class vector             classes_, predict gives classes
         indicator, id lists      labels are columns, predict gives an indicator
 
-A. scikit-learn is optional and never loaded to define, fit or use the estimator: the few things it asks of one
-   (parameters, tags, feature names) are written out here. Deriving from its `BaseEstimator` where it is installed was
-   rejected: two classes behind one name, and a second of loading for those who do not need it. Its exceptions are
-   raised where it is installed.
+A. scikit-learn is optional. Where it is installed the estimator is one of its own, which notebooks, model stores and
+   searches look for; where it is not, a base of a few lines stands in, and all works the same but for the names of
+   a data frame's columns.
 B. A pickle holds the network as the file that `Network.save` writes: exact, with a version, without scratch memory.
 C. Small problems run on one thread. 200 steps of 200 rows and 3 outputs took 0.25 s on one thread and 2 to 20 s on two
    of a machine that others used too: threads that wait for each other after every millisecond of work wait longer than
@@ -38,56 +37,45 @@ DENSE_LIMIT = 1 << 26
 
 __all__ = ["MongooseClassifier"]
 
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.exceptions import DataConversionWarning, NotFittedError
+    from sklearn.utils.validation import validate_data
+except ImportError:
+    DataConversionWarning, NotFittedError, validate_data = UserWarning, AttributeError, None
 
-class Parameters:
-    """Constructor arguments as parameters: what scikit-learn's `clone`, searches and pipelines need."""
+    class ClassifierMixin:
+        """Stands in for scikit-learn's."""
 
-    @classmethod
-    def _defaults(cls):
-        arguments = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        return {argument.name: argument.default for argument in arguments}
+    class BaseEstimator:
+        """Stands in for scikit-learn's: constructor arguments as parameters."""
 
-    def get_params(self, deep=True):
-        """Constructor arguments by name.
+        @classmethod
+        def _get_param_names(cls):
+            return sorted(inspect.signature(cls).parameters)
 
-        Parameters
-        ----------
-        deep : bool
-            Accepted for scikit-learn; no parameter is an estimator.
+        def get_params(self, deep=True):
+            """Constructor arguments by name."""
+            return {name: getattr(self, name) for name in self._get_param_names()}
 
-        Returns
-        -------
-        dict
-        """
-        return {name: getattr(self, name) for name in self._defaults()}
+        def set_params(self, **params):
+            """Set constructor arguments; returns self."""
+            known = self._get_param_names()
+            for name, value in params.items():
+                if name not in known:
+                    raise ValueError(f"Invalid parameter {name!r} for estimator {self!r}. Valid parameters are: "
+                                     f"{known}.")
+                setattr(self, name, value)
+            return self
 
-    def set_params(self, **params):
-        """Set constructor arguments.
-
-        Parameters
-        ----------
-        **params
-            By name.
-
-        Returns
-        -------
-        self
-        """
-        known = self._defaults()
-        for name, value in params.items():
-            if name not in known:
-                raise ValueError(f"Invalid parameter {name!r} for estimator {self!r}. Valid parameters are: "
-                                 f"{sorted(known)}.")
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self):
-        changed = (f"{name}={getattr(self, name)!r}" for name, default in self._defaults().items()
-                   if repr(getattr(self, name)) != repr(default))
-        return f"{type(self).__name__}({', '.join(changed)})"
+        def __repr__(self):
+            defaults = inspect.signature(type(self)).parameters
+            changed = (f"{name}={value!r}" for name, value in self.get_params().items()
+                       if repr(value) != repr(defaults[name].default))
+            return f"{type(self).__name__}({', '.join(changed)})"
 
 
-class MongooseClassifier(Parameters):
+class MongooseClassifier(ClassifierMixin, BaseEstimator):
     """Classifier for very many classes or labels: a network that trains on the outputs that matter, not on all.
 
     Parameters
@@ -111,8 +99,8 @@ class MongooseClassifier(Parameters):
         Passes over the training rows. By default 10, and more where these would be fewer than 200 steps.
     batch_size : int
     early_stopping : int, optional
-        Set rows aside, score them exactly after every epoch, and stop after so many epochs without a better P@1; the
-        best weights are kept.
+        Set rows aside, score them exactly after every epoch, and wait for so many epochs without a better P@1 before
+        stopping; the best weights are kept.
     validation_fraction : float
         Share of the rows that `early_stopping` sets aside.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
@@ -130,7 +118,7 @@ class MongooseClassifier(Parameters):
         Sorted classes; for multi-label targets the column numbers.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
-        Only after fitting on a data frame whose column names all are strings.
+        Only after fitting on a data frame whose column names all are strings, and with scikit-learn.
     multilabel_ : bool
         Whether the targets were an indicator or lists of ids.
     k_ : int
@@ -287,6 +275,7 @@ class MongooseClassifier(Parameters):
 
     def _split(self, X, Y, seed):
         """((X, Y) set aside, X, Y to train on)."""
+        check_int("early_stopping", self.early_stopping, low=0)
         fraction = check_number("validation_fraction", self.validation_fraction, low=0.0, high=1.0, open_low=True,
                                 open_high=True)
         n = X.shape[0]
@@ -463,28 +452,11 @@ class MongooseClassifier(Parameters):
         from mongoose_nb.data.validate import check_X
 
         if not self.__sklearn_is_fitted__():
-            raise not_fitted()(f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate "
-                               "arguments before using this estimator.")
-        self._check_names(feature_names(X))
+            raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate "
+                                 "arguments before using this estimator.")
+        if validate_data is not None and (hasattr(X, "columns") or hasattr(self, "feature_names_in_")):
+            validate_data(self, X, reset=False, skip_check_array=True)  # the names of columns
         return check_X(X, n_features=self.n_features_in_, owner=type(self).__name__)
-
-    def _check_names(self, names):
-        """Compare the names of columns with those of `fit`; the words are scikit-learn's, which its users match."""
-        fitted = getattr(self, "feature_names_in_", None)
-        if (names is None) != (fitted is None):
-            has, was = ("has", "without") if fitted is None else ("does not have valid", "with")
-            warnings.warn(f"X {has} feature names, but {type(self).__name__} was fitted {was} feature names",
-                          stacklevel=4)
-        elif names is not None and not np.array_equal(names, fitted):
-            lines = ["The feature names should match those that were passed during fit."]
-            unseen, missing = sorted(set(names) - set(fitted)), sorted(set(fitted) - set(names))
-            for title, group in (("Feature names unseen at fit time:", unseen),
-                                 ("Feature names seen at fit time, yet now missing:", missing)):
-                if group:
-                    lines += [title, *(f"- {name}" for name in group[:5]), *(["- ..."] if len(group) > 5 else [])]
-            if not unseen and not missing:
-                lines.append("Feature names must be in the same order as they were in fit.")
-            raise ValueError("\n".join(lines) + "\n")
 
     def _check_form(self, targets):
         if targets.multilabel != self.multilabel_:
@@ -498,10 +470,10 @@ class MongooseClassifier(Parameters):
 
     def __sklearn_tags__(self):
         """What scikit-learn asks about an estimator."""
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        return Tags(estimator_type="classifier", target_tags=TargetTags(required=True),
-                    classifier_tags=ClassifierTags(multi_label=True), input_tags=InputTags(sparse=True))
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
+        return tags
 
     # ------------------------------------------------------------------ copies
 
@@ -574,7 +546,7 @@ class Targets:
         if y.ndim == 2 and y.shape[1] == 1:
             warnings.warn("A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
                           "(n_samples, ), for example using ravel(); an indicator of one label can be given as CSR.",
-                          conversion_warning(), stacklevel=4)
+                          DataConversionWarning, stacklevel=4)
             y = y[:, 0]
         elif y.ndim == 2:
             self.form, self.multilabel = "dense", True
@@ -629,17 +601,12 @@ def unique_classes(values, name):
 
 
 def feature_names(X):
-    """Names of a data frame's columns, None where X has none or none are strings."""
-    columns = getattr(X, "columns", None)
-    names = None if columns is None else np.asarray(list(columns), dtype=object)
-    if names is None or not len(names):
+    """Names of a data frame's columns, as scikit-learn reads them; None without it, or where not all are strings."""
+    if validate_data is None or not hasattr(X, "columns"):
         return None
-    strings = sum(isinstance(name, str) for name in names)
-    if strings not in (0, len(names)):
-        types = sorted({type(name).__qualname__ for name in names})
-        raise TypeError("Feature names are only supported if all input features have string names, but your input has "
-                        f"{types} as feature name / column name types. Make all of them strings, or none.")
-    return names if strings else None
+    probe = MongooseClassifier()
+    validate_data(probe, X, skip_check_array=True)
+    return getattr(probe, "feature_names_in_", None)
 
 
 def as_seed(random_state):
@@ -678,21 +645,3 @@ def threads(n_jobs, cost):
         yield
     finally:
         numba.set_num_threads(before)
-
-
-def not_fitted():
-    """scikit-learn's NotFittedError where it is installed, else AttributeError."""
-    try:
-        from sklearn.exceptions import NotFittedError
-    except ImportError:
-        return AttributeError
-    return NotFittedError
-
-
-def conversion_warning():
-    """scikit-learn's DataConversionWarning where it is installed, else UserWarning."""
-    try:
-        from sklearn.exceptions import DataConversionWarning
-    except ImportError:
-        return UserWarning
-    return DataConversionWarning
