@@ -51,8 +51,9 @@ def build_parser():
     train.add_argument("data", nargs="?", metavar="DATA", help="training data: a file, or a directory with train and test")
     train.add_argument("--out", metavar="RUN", help="directory to write")
     train.add_argument("--overwrite", action="store_true", help="replace the run in a directory that is not empty")
-    train.add_argument("--resume", metavar="RUN", help="go on from RUN/model.mongoose until --epochs in all; DATA may have moved, not changed; "
-                       "early stopping starts to count anew")
+    train.add_argument("--resume", metavar="RUN",
+                       help="go on from RUN/model.mongoose until --epochs in all; DATA may have moved, not changed; early stopping "
+                       "starts to count anew")
     train.add_argument("--config", metavar="TOML", help="file with settings under the names of these flags, which win")
     add_options(train)
 

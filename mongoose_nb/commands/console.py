@@ -6,8 +6,9 @@ import sys
 
 
 def result(text):
-    """One line, or several, of results."""
+    """One line, or several, of results, at once: somebody may read along."""
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def note(text, end="\n"):
@@ -17,9 +18,8 @@ def note(text, end="\n"):
 
 
 def json_line(value):
-    """One JSON value on a line of its own, at once, for a program that reads along."""
+    """One JSON value on a line of its own."""
     result(to_json(value))
-    sys.stdout.flush()
 
 
 def to_json(value, **options):

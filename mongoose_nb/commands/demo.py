@@ -5,7 +5,7 @@ import time
 
 from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.system import extension
-from mongoose_nb.commands.warm import announce, is_cold, threads, warm_up
+from mongoose_nb.commands.warm import compiling, threads, warm_up
 
 # Chosen on three seeds: both networks near what 10,000 rows teach, in few epochs.
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 8, 128, 3e-3
@@ -23,20 +23,16 @@ def run(args):
     epochs = EPOCHS if args.epochs is None else check_int("--epochs", args.epochs, low=1)
     seed = 0 if args.seed is None else check_int("--seed", args.seed, low=0, high=2**63 - 1)
     with threads(args.threads):
-        announce()
-        cold = is_cold()
-        start = time.perf_counter()
-        X, Y, X_test, Y_test = load_demo()
-        compile_seconds = time.perf_counter() - start if cold else 0.0
+        with compiling() as clock:
+            X, Y, X_test, Y_test = load_demo()
 
-        def network(sampler):
-            return nn.Network(X.shape[1], Y.shape[1], sampler=sampler, optimizer=nn.Adam(LEARNING_RATE), seed=seed)
+            def network(sampler):
+                return nn.Network(X.shape[1], Y.shape[1], sampler=sampler, optimizer=nn.Adam(LEARNING_RATE), seed=seed)
 
-        systems = {"lsh": ("LSH", nn.LSH(CANDIDATES)), "exact": ("exact", nn.Full())}
-        for _, sampler in systems.values():
-            compile_seconds += warm_up(lambda s=sampler: network(s), X, Y, hashed=isinstance(sampler, nn.LSH))
-        if cold:
-            note(f"compiled in {compile_seconds:.1f} s")
+            systems = {"lsh": ("LSH", nn.LSH(CANDIDATES)), "exact": ("exact", nn.Full())}
+            for _, sampler in systems.values():
+                warm_up(lambda s=sampler: network(s), X, Y, hashed=isinstance(sampler, nn.LSH))
+            clock.report()
         result(f"{DATASET}: {X.shape[0]:,} training rows, {X_test.shape[0]:,} test rows, {X.shape[1]:,} features, "
                f"{Y.shape[1]:,} labels; {epochs} epochs")
         result(f"{'network':8}{'P@1':>8}{'P@3':>8}{'P@5':>8}{'active':>9}{'seconds':>9}{'samples/s':>11}")
@@ -48,19 +44,20 @@ def run(args):
             row = report[key]
             result(f"{name:8}{row['P@1']:8.4f}{row['P@3']:8.4f}{row['P@5']:8.4f}{row['active_share']:9.1%}{row['seconds']:9.1f}"
                    f"{row['samples_per_s']:11,.0f}")
-        result(f"{'compiling' if cold else 'loading'} kernels: {compile_seconds:.1f} s, apart from the above; bucket store: {extension()}")
+        result(f"compiling kernels, before that: {clock.seconds:.1f} s; bucket store: {extension()}")
         result(_serve(trained["lsh"], X_test, Y_test))
     if args.json:
-        json_line({"dataset": DATASET, **report, "compile_seconds": compile_seconds, "epochs": epochs, "extension": extension(),
+        json_line({"dataset": DATASET, **report, "compile_seconds": clock.seconds, "epochs": epochs, "extension": extension(),
                    "version": __version__})
 
 
 def _train(network, X, Y, X_test, Y_test, epochs):
     history = network.fit(X, Y, epochs=epochs, batch_size=BATCH_SIZE, callbacks=[lambda network, logs: note(".", end="")])
-    note("")
+    note(" done")
     seconds = sum(history.column("seconds"))
     scores = network.evaluate(X_test, Y_test, k=5)
-    return {**{name: scores[name] for name in ("P@1", "P@3", "P@5")}, "active_share": statistics.mean(history.column("active_share")),
+    return {**{name: scores[name] for name in ("P@1", "P@3", "P@5")},
+            "active_share": statistics.mean(history.column("active_share")),
             "seconds": seconds, "samples_per_s": epochs * X.shape[0] / seconds}
 
 

@@ -6,19 +6,18 @@ from mongoose_nb.commands.console import json_line, result
 from mongoose_nb.commands.datasets import read_for
 from mongoose_nb.commands.runs import load_network
 from mongoose_nb.commands.scores import score, show_scores
-from mongoose_nb.commands.warm import announce, threads
+from mongoose_nb.commands.warm import compiling, threads
 
 
 def run(args):
     """Print P@k, nDCG@k, R@k and, with --train, PSP@k."""
     if args.train is None and (args.A is not None or args.B is not None):
         raise ValueError("--A and --B are constants of the propensities, which need --train DATA")
-    with threads(args.threads):
+    with threads(args.threads), compiling():
         network, zero_based = load_network(args.model)
         zero_based = zero_based if args.zero_based is None else args.zero_based
         data = read_for(network, args.data, args.format, zero_based)
         propensity = _propensity(network, args, zero_based)
-        announce()
         network.predict_topk(data.X[:1], 1, exact=not args.lsh)  # compiles, or loads what is compiled
         start = time.perf_counter()
         scores = score(network, data.X, data.Y, args.k, exact=not args.lsh, propensity=propensity)

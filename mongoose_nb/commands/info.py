@@ -17,6 +17,7 @@ def run(args):
         return
     writable, size = found.pop("cache_writable"), found.pop("cache_bytes")
     directory = found.pop("cache_dir")
-    found["kernel cache"] = f"{directory} ({size / 1e6:.1f} MB)" if writable else f"{directory} cannot be written: kernels are compiled anew each time"
+    found["kernel cache"] = (f"{directory} (writable, {size / 1e6:.1f} MB)" if writable else
+                             f"{directory} (not writable: kernels are compiled anew in every run)")
     for name, value in found.items():
         result(f"{_LABELS.get(name, name):16} {value}")

@@ -91,9 +91,10 @@ class Option(NamedTuple):
 GROUPS = {
     "data": (
         Option("test", word, "DATA", "scored at the end, and after every epoch where there is no --validation"),
-        Option("validation", share_or_path, "SHARE|DATA", "a share of the training rows such as 0.1, or a file: scored after every epoch"),
+        Option("validation", share_or_path, "SHARE|DATA",
+               "a share of the training rows such as 0.1, or a file: scored after every epoch"),
         Option("format", word, "FORMAT", "xc | svmlight | npz | auto: the form of all files; auto looks at the file"),
-        Option("zero-based", switch, None, "svmlight: features count from 0 (by default from 1 if no id of the training file is 0)"),
+        Option("zero-based", switch, None, "svmlight: features count from 0 (default: if an id of the training file is 0)"),
         Option("n-features", whole, "N", "svmlight: number of features (default: what training and test data need)"),
         Option("n-labels", whole, "N", "svmlight: number of labels (default: likewise)"),
     ),
@@ -135,7 +136,8 @@ GROUPS = {
     "run": (
         Option("epochs", whole, "N", "passes over the training data, in all"),
         Option("batch-size", whole, "N", "rows of a step"),
-        Option("early-stopping", whole, "PATIENCE", "stop after so many epochs without a better P@1 on --validation; keep the best weights"),
+        Option("early-stopping", whole, "PATIENCE",
+               "stop after so many epochs without a better P@1 on --validation; keep the best weights"),
         Option("save-every", whole, "EPOCHS", "write the network every so many epochs (default 1; 0: at the end only)"),
     ),
 }

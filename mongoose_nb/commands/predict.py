@@ -5,7 +5,7 @@ import os
 from mongoose_nb.commands.console import note, result, to_json
 from mongoose_nb.commands.datasets import read_for
 from mongoose_nb.commands.runs import load_network
-from mongoose_nb.commands.warm import announce, threads
+from mongoose_nb.commands.warm import compiling, threads
 
 # Rows that are predicted, and turned into text, at a time.
 BLOCK = 8192
@@ -17,12 +17,11 @@ def run(args):
         for path in (args.data, args.model):
             if os.path.exists(path) and os.path.samefile(path, args.out):
                 raise ValueError(f"--out {args.out} is an input of this command; give another file")
-    with threads(args.threads):
+    with threads(args.threads), compiling():
         network, zero_based = load_network(args.model)
         zero_based = zero_based if args.zero_based is None else args.zero_based
         X = read_for(network, args.data, args.format, zero_based, labels=False).X
         k = min(5, network.n_outputs) if args.k is None else args.k
-        announce()
         first = _lines(network, X, 0, k, args)  # what cannot be predicted is refused before a file is touched
         blocks = range(BLOCK, X.shape[0], BLOCK)
         if args.out is None:

@@ -6,7 +6,6 @@
 """
 
 import json
-import os
 import pathlib
 
 from mongoose_nb.commands.console import to_json

@@ -1,5 +1,6 @@
 """`mongoose train`: train a network on files and leave a directory from which it is used, compared and continued."""
 
+import contextlib
 import importlib.util
 import inspect
 import pathlib
@@ -11,7 +12,7 @@ from mongoose_nb.commands.datasets import read, split, widen
 from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
 from mongoose_nb.commands.scores import score, show_scores
 from mongoose_nb.commands.system import versions
-from mongoose_nb.commands.warm import WIDTH, announce, is_cold, threads, warm_up
+from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
 from mongoose_nb.nn import Callback, Checkpoint, EarlyStopping, JSONLines, Network, ProgressBar, Wide
 
 # What may be given along with --resume: everything else was settled when the run began.
@@ -24,8 +25,8 @@ class Interrupted(KeyboardInterrupt):
 
 def run(args):
     """Check everything, then train."""
-    with threads(args.threads):
-        (_resume if args.resume is not None else _start)(args)
+    with threads(args.threads), compiling() as clock:
+        (_resume if args.resume is not None else _start)(args, clock)
 
 
 # ------------------------------------------------------------------ settings
@@ -84,8 +85,7 @@ class _Data:
 
     def announce(self):
         """One line with the sizes."""
-        held = "".join(f", {len_:,} {name} rows" for name, len_ in (("validation", _rows(self.validation)), ("test", _rows(self.test)))
-                       if len_)
+        held = "".join(f", {_rows(getattr(self, name)):,} {name} rows" for name in ("validation", "test") if getattr(self, name))
         note(f"{self.X.shape[0]:,} training rows{held}, {self.X.shape[1]:,} features, {self.Y.shape[1]:,} labels")
 
 
@@ -96,7 +96,7 @@ def _rows(pair):
 # ------------------------------------------------------------------ start and resume
 
 
-def _start(args):
+def _start(args, clock):
     given = _given(args)
     settings = _training_settings(given)
     arguments = network_arguments(given)
@@ -108,17 +108,18 @@ def _start(args):
     record = {"network": runs.describe_network(network), "training": settings, "data": data.record, "versions": versions(),
               "threads": args.threads}
     runs.begin(out, record)
-    compile_seconds = _compile(network, arguments, data)
-    _train(network, data, settings, out, args, compile_seconds)
+    _compile(network, arguments, data, clock)
+    _train(network, data, settings, out, args, clock)
 
 
-def _resume(args):
+def _resume(args, clock):
     path = pathlib.Path(args.resume)
     fixed = [f"--{name.replace('_', '-')}" for name in OPTIONS if getattr(args, name) is not None and name not in RESUMABLE]
     fixed += [f"--{name}" for name in ("config", "out", "overwrite") if getattr(args, name)]
     if fixed:
         allowed = ", ".join(f"--{name.replace('_', '-')}" for name in RESUMABLE)
-        raise ValueError(f"{fixed[0]} does not go with --resume, which keeps the settings of {path}; it takes DATA, {allowed} and --threads")
+        raise ValueError(f"{fixed[0]} does not go with --resume, which keeps the settings of {path}; it takes DATA, {allowed} "
+                         "and --threads")
     record = runs.read_settings(path)
     network, zero_based = runs.load_network(path)
     try:
@@ -153,22 +154,17 @@ def _resume(args):
                                "data": data.record, "versions": versions(), "threads": args.threads})
     arguments = {"sampler": network.sampler, "optimizer": network.optimizer, "hidden": network.hidden, "loss": network.loss,
                  "activation": network.activation, "clip_norm": network.clip_norm}
-    _train(network, data, settings, path, args, _compile(network, arguments, data))
+    _compile(network, arguments, data, clock)
+    _train(network, data, settings, path, args, clock)
 
 
-def _compile(network, arguments, data):
-    """Compile on a narrow twin of the network, so that the first epoch's time is that of training; returns the seconds."""
+def _compile(network, arguments, data, clock):
+    """Compile on a narrow twin of the network, so that the first epoch's time is that of training."""
     hidden = tuple(w if isinstance(w, Wide) else min(w, WIDTH) for w in network.hidden)
-    announce()
-    cold = is_cold()
-    try:
-        seconds = warm_up(lambda: Network(data.X.shape[1], data.Y.shape[1], **{**arguments, "hidden": hidden}), data.X, data.Y,
-                          hashed=False)
-    except ValueError:  # a hash family that needs wider input, say: then the first epoch compiles
-        return None
-    if cold:
-        note(f"compiled in {seconds:.1f} s")
-    return seconds
+    # a hash family that needs wider input, say, refuses: then the first epoch compiles
+    with contextlib.suppress(ValueError):
+        warm_up(lambda: Network(data.X.shape[1], data.Y.shape[1], **{**arguments, "hidden": hidden}), data.X, data.Y, hashed=False)
+    clock.report()
 
 
 # ------------------------------------------------------------------ the loop
@@ -211,7 +207,7 @@ class _SaveEvery(Checkpoint):
             self.saved = logs["epoch"]
 
 
-def _train(network, data, settings, out, args, compile_seconds):
+def _train(network, data, settings, out, args, clock):
     scored = data.validation or data.test
     bar = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
     saver = _SaveEvery(out / runs.MODEL, settings["save_every"])
@@ -230,7 +226,7 @@ def _train(network, data, settings, out, args, compile_seconds):
     seconds = sum(entry["seconds"] for entry in history)
     final = {"event": "end", "run": str(out), "model": str(out / runs.MODEL), "epochs": network.epoch, "step": network.step,
              "loss": history[-1]["loss"], "seconds": seconds, "samples_per_s": len(history) * data.X.shape[0] / seconds,
-             "compile_seconds": compile_seconds}
+             "compile_seconds": clock.seconds}
     if stopping is not None:
         final["best_epoch"] = stopping.best_epoch
     for name, pair in (("validation", data.validation), ("test", data.test)):
@@ -243,5 +239,6 @@ def _train(network, data, settings, out, args, compile_seconds):
         if name in final:
             show_scores(final[name], f"{name} set, {_rows(getattr(data, name)):,} rows")
     best = f", best epoch {stopping.best_epoch}" if stopping is not None else ""
-    result(f"{network.epoch} epochs{best}, loss {final['loss']:.4f}, {seconds:.1f} s of training, {final['samples_per_s']:,.0f} samples/s")
+    result(f"{network.epoch} epochs{best}, loss {final['loss']:.4f}, {seconds:.1f} s of training, "
+           f"{final['samples_per_s']:,.0f} samples/s")
     result(f"written: {out}")

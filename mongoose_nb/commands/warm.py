@@ -1,7 +1,6 @@
 """Before the work: how many threads, and kernels compiled, so that the times reported later are those of the work."""
 
 import contextlib
-import pathlib
 import time
 
 from mongoose_nb.commands.console import note
@@ -30,28 +29,54 @@ def threads(count):
         numba.set_num_threads(before)
 
 
-def is_cold():
-    """Whether no kernel of this version was ever compiled on this machine, or none can be kept."""
-    from mongoose_nb.kernels._jit import CACHE_DIR
+class Clock:
+    """Seconds that went into compilation so far."""
 
-    return CACHE_DIR is None or next(pathlib.Path(CACHE_DIR).rglob("*.nbi"), None) is None
+    def __init__(self):
+        self.seconds, self._depth, self._start = 0.0, 0, 0.0
+
+    def begin(self):
+        """A kernel is about to be compiled, perhaps for another one; said once."""
+        from mongoose_nb.kernels._jit import CACHE_DIR
+
+        if self._depth == 0:
+            if self.seconds == 0.0:
+                note("compiling kernels, " + ("once per machine: up to a minute" if CACHE_DIR is not None else
+                     "in every run, since no directory to keep them in can be written (mongoose info)"))
+            self._start = time.perf_counter()
+        self._depth += 1
+
+    def end(self):
+        """It is compiled."""
+        self._depth -= 1
+        if self._depth == 0:
+            self.seconds += time.perf_counter() - self._start
+
+    def report(self):
+        """Say how long it took, if it was said that it began."""
+        if self.seconds:
+            note(f"compiled in {self.seconds:.1f} s")
 
 
-def announce():
-    """Say that kernels are about to be compiled, if that will take a while."""
-    from mongoose_nb.kernels._jit import CACHE_DIR
+@contextlib.contextmanager
+def compiling():
+    """Announce compilation when it begins within the block; gives the `Clock`. What is loaded from the cache costs nothing."""
+    from numba.core import event
 
-    if not is_cold():
-        return
-    if CACHE_DIR is None:
-        note("compiling kernels, half a minute; no directory to keep them in can be written, so every run does that "
-             "(mongoose info)")
-    else:
-        note("compiling kernels, once per machine: half a minute")
+    class Listener(event.Listener):
+        def on_start(self, event):
+            clock.begin()
+
+        def on_end(self, event):
+            clock.end()
+
+    clock = Clock()
+    with event.install_listener("numba:compile", Listener()):
+        yield clock
 
 
 def warm_up(make_network, X, Y, *, hashed):
-    """Train a throwaway network on a few rows and predict with it; returns the seconds.
+    """Train a throwaway network on a few rows and predict with it.
 
     Kernels are compiled for types, not for sizes: few rows do.
 
@@ -64,10 +89,8 @@ def warm_up(make_network, X, Y, *, hashed):
     hashed : bool
         Whether prediction through the hash tables is wanted too.
     """
-    start = time.perf_counter()
     network = make_network()
     network.fit(X[:ROWS], Y[:ROWS], epochs=1)
     network.predict_topk(X[:2], 1)
     if hashed:
         network.predict_topk(X[:2], 1, exact=False)
-    return time.perf_counter() - start
