@@ -15,10 +15,10 @@ class Callback:
     """Does nothing; a base for callbacks."""
 
     def on_fit_begin(self, network, logs):
-        """Before the first batch; `logs` has epochs, batches (per epoch) and batch_size."""
+        """Before the first batch; `logs` has epochs, batches and samples (per epoch) and batch_size."""
 
     def on_batch_end(self, network, logs):
-        """After every step; `logs` has epoch, batch, loss, samples and active."""
+        """After every step; `logs` has epoch (from 1), batch (from 0), loss, samples and active_share."""
 
     def on_epoch_end(self, network, logs):
         """After every epoch; `logs` is the new entry of the history."""
@@ -118,7 +118,7 @@ class ProgressBar(Callback):
     def on_batch_end(self, network, logs):
         """Move the bar."""
         if self._bar is None:
-            self._bar = self._tqdm(total=self._run["batches"] * self._run["batch_size"], unit="sample", leave=True,
+            self._bar = self._tqdm(total=self._run["samples"], unit="sample", leave=True,
                                    desc=f"epoch {logs['epoch']}", mininterval=0.5)
         self._bar.update(logs["samples"])
         self._bar.set_postfix(loss=f"{logs['loss']:.3f}", active=f"{logs['active_share']:.1%}", refresh=False)

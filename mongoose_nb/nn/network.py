@@ -198,7 +198,7 @@ class Network:
             active += share * len(rows)
             for name, value in seen.items():
                 counts[name] = counts.get(name, 0.0) + value * len(rows)
-            if callbacks and notify(callbacks, "on_batch_end", self, {"epoch": self.epoch, "batch": batch, "loss": loss,
+            if callbacks and notify(callbacks, "on_batch_end", self, {"epoch": self.epoch + 1, "batch": batch, "loss": loss,
                                                                       "samples": len(rows), "active_share": share}):
                 n, stop = lo + len(rows), True
                 break
