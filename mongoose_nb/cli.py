@@ -116,7 +116,8 @@ def main(argv=None):
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt as interrupt:
-        note(f"\nmongoose: {str(interrupt) or 'interrupted'}")
+        below = "\n" if sys.stderr.isatty() else ""  # the terminal's ^C
+        note(f"{below}mongoose: {str(interrupt) or 'interrupted'}")
         return 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
