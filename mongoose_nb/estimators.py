@@ -13,9 +13,6 @@ A. scikit-learn is optional. Where it is installed the estimator is one of its o
    a data frame's columns.
 B. A pickle holds the network as the file that `Network.save` writes: exact, with a version, and without scratch memory
    and the training rows that the layers still see after their last step.
-C. Small problems run on one thread. 200 steps of 200 rows and 3 outputs took 0.25 s on one thread and 2 to 20 s on two
-   of a machine that others used too: threads that wait for each other after every millisecond of work wait longer than
-   they work. The result is the same.
 """
 
 import contextlib
@@ -31,8 +28,6 @@ from mongoose_nb.errors import check_choice, check_int, check_number
 
 # Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
 MIN_STEPS = 200
-# Multiplications of a step, or of a prediction, from which more than one thread is used (note C): about a millisecond.
-THREADS_FROM = 1 << 22
 # Most scores (rows x outputs, 8 bytes each) that decision_function and predict_proba return.
 DENSE_LIMIT = 1 << 26
 
@@ -195,7 +190,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         epochs = self.epochs
         if epochs is None:
             epochs = max(10, math.ceil(MIN_STEPS / math.ceil(kept_X.shape[0] / batch_size)))
-        with self._training_threads(network, kept_X, batch_size):
+        with threads(self.n_jobs):
             history = network.fit(kept_X, kept_Y, epochs=epochs, batch_size=batch_size, validation=validation,
                                   early_stopping=self.early_stopping, verbose=self.verbose)
         self._start(network, history, classes, targets, names)
@@ -248,7 +243,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         classes, Y = targets.encode(X.shape[0], classes)
         network = self._make_network(X.shape[1], len(classes)) if first else self.network_
         batch_size = check_int("batch_size", self.batch_size, low=1)
-        with self._training_threads(network, X, batch_size):
+        with threads(self.n_jobs):
             history = network.fit(X, Y, epochs=1, batch_size=batch_size, verbose=self.verbose)
         if first:
             self._start(network, history, classes, targets, names)
@@ -266,13 +261,6 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
             sampler = {"name": sampler, "candidates": self.candidates}
         return Network(n_features, n_outputs, hidden=self.hidden, activation=self.activation, sampler=sampler,
                        loss=self.loss, optimizer=self.optimizer, lr=self.lr, seed=as_seed(self.random_state))
-
-    def _training_threads(self, network, X, batch_size):
-        n_active = min(network.n_outputs, getattr(network.sampler, "candidates", network.n_outputs))
-        return threads(self.n_jobs, work(network, X, min(batch_size, X.shape[0]), n_active))
-
-    def _prediction_threads(self, X):
-        return threads(self.n_jobs, work(self.network_, X, X.shape[0], self.network_.n_outputs))
 
     def _split(self, X, Y, seed):
         """((X, Y) set aside, X, Y to train on)."""
@@ -423,14 +411,14 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         self._check_form(targets)
         if self.multilabel_:
             _, Y = targets.encode(X.shape[0], self.classes_)
-            with self._prediction_threads(X):
+            with threads(self.n_jobs):
                 return self.network_.evaluate(X, Y, k=1)["P@1"]
         if len(targets.y) != X.shape[0]:
             raise ValueError(f"y has {len(targets.y)} rows, X has {X.shape[0]}; they must describe the same samples")
         return float(np.mean(self._predict(X) == targets.y))
 
     def _topk(self, X, k, **options):
-        with self._prediction_threads(X):
+        with threads(self.n_jobs):
             return self.network_.predict_topk(X, k, **options)
 
     def _logits(self, X):
@@ -442,7 +430,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"{X.shape[0]} rows by {n_outputs} outputs are more than {DENSE_LIMIT} dense scores; give "
                              "fewer rows at a time, or take the best of every row with predict_topk(X, k)")
         output = self.network_.output
-        with self._prediction_threads(X), one_blas_thread():
+        with threads(self.n_jobs), one_blas_thread():
             h = self.network_.hidden_activations(X).astype(np.float64)
             return h @ output.weights.value.astype(np.float64).T + output.bias.value
 
@@ -621,23 +609,15 @@ def as_seed(random_state):
     return check_int("random_state", random_state, low=0)
 
 
-def work(network, X, n_rows, n_active):
-    """Multiplications for so many rows of X and active outputs, about."""
-    width = network.layers[0].n_units
-    return n_rows * width * (X.nnz / X.shape[0] + n_active)
-
-
 @contextlib.contextmanager
-def threads(n_jobs, cost):
-    """Run a block that takes `cost` multiplications at a time on so many of Numba's threads."""
+def threads(n_jobs):
+    """Run a block on at most so many of Numba's threads."""
     if n_jobs is not None and check_int("n_jobs", n_jobs) == 0:
         raise ValueError("n_jobs must be None, a positive number of threads, or negative (-1: all); got 0")
     import numba
 
     most, before = numba.config.NUMBA_NUM_THREADS, numba.get_num_threads()
-    if cost < THREADS_FROM:
-        wanted = 1
-    elif n_jobs is None:
+    if n_jobs is None:
         wanted = before
     else:
         wanted = n_jobs if n_jobs > 0 else most + 1 + n_jobs

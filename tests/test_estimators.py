@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mongoose_nb import MongooseClassifier, estimators, nn
 from mongoose_nb.estimators import Targets
+from mongoose_nb.kernels import _threads
 
 sklearn = pytest.importorskip("sklearn")
 from sklearn.base import clone, is_classifier  # noqa: E402
@@ -354,7 +355,7 @@ def test_random_state():
 def test_number_of_threads_changes_nothing(monkeypatch):
     import numba
 
-    monkeypatch.setattr(estimators, "THREADS_FROM", 0)
+    monkeypatch.setattr(_threads, "THREADS_FROM", 0)
     before = numba.get_num_threads()
     X, Y = planted_labels(60)
     models = [MongooseClassifier(**FAST, epochs=2, batch_size=32, n_jobs=n).fit(X, Y) for n in (1, 2, -1, -99, 99)]

@@ -79,6 +79,7 @@ class EarlyStopping(Callback):
             for name, parameter in network.parameters().items():
                 parameter.value[...] = self._weights[name]
             self._weights = None
+            network.rehash()
 
 
 class JSONLines(Callback):

@@ -59,6 +59,10 @@ class Dense:
         matmul(g, self.weights.value.T, out)
         return out
 
+    def forget(self):
+        """Drop what the last batch left."""
+        self._x = self._z = self._a = None
+
     def square_norm(self):
         """Squared norm of the layer's gradient."""
         return float(np.square(self._dw, dtype=np.float64).sum() + np.square(self._db, dtype=np.float64).sum())

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from mongoose_nb.errors import check_int, check_number
-from mongoose_nb.kernels._threads import one_blas_thread
+from mongoose_nb.kernels._threads import compute_threads
 from mongoose_nb.nn import io
 from mongoose_nb.nn.arrays import Rows
 from mongoose_nb.nn.callbacks import EarlyStopping, History, ProgressBar, as_callback, notify
@@ -141,6 +141,22 @@ class Network:
         out = {f"hidden{i}": layer.sampler for i, layer in enumerate(self.layers) if isinstance(layer, WideHidden)}
         return {**out, "output": self.output.sampler}
 
+    def _work(self, X, n_rows, active=None):
+        """Multiplications for so many rows of X, about; `active` outputs of each, by default what the sampler computes."""
+        if active is None:
+            active = min(self.n_outputs, getattr(self.sampler, "candidates", self.n_outputs))
+        n_rows = min(n_rows, X.shape[0])
+        work, width = 0, X.nnz / X.shape[0]
+        for layer in self.layers:
+            work += width * layer.n_units
+            width = layer.n_units
+        return n_rows * (work + width * active)
+
+    def _forget(self):
+        """Let go of the last batch: it is a view of the training data."""
+        for layer in (*self.layers, self.output):
+            layer.forget()
+
     # ------------------------------------------------------------------ one step
 
     def _forward(self, x, train, timer):
@@ -255,7 +271,7 @@ class Network:
         batches = -(-X.shape[0] // batch_size)
         total_steps = self.step + epochs * batches
         history = History()
-        with one_blas_thread():
+        with compute_threads(self._work(X, batch_size)):
             notify(callbacks, "on_fit_begin", self, {"epochs": epochs, "batches": batches, "batch_size": batch_size,
                                                      "samples": X.shape[0]})
             for _ in range(epochs):
@@ -266,15 +282,23 @@ class Network:
                 if notify(callbacks, "on_epoch_end", self, entry) or stop:
                     break
             notify(callbacks, "on_fit_end", self, history)
+        self._forget()
         return history
 
     def partial_fit(self, X, Y, *, batch_size=256):
         """One pass over the given rows, going on from where training stands. Returns self."""
         batch_size = check_int("batch_size", batch_size, low=1)
         X, Y = self._check(X, Y)
-        with one_blas_thread():
+        with compute_threads(self._work(X, batch_size)):
             self._epoch(X, Y, batch_size, self.step + -(-X.shape[0] // batch_size), [])
+        self._forget()
         return self
+
+    def rehash(self):
+        """Bring the hash tables up to date with the weights now, whatever the schedule says."""
+        with compute_threads(self.n_outputs * self.output.n_inputs):
+            for sampler in self._samplers().values():
+                sampler.rehash_now()
 
     # ------------------------------------------------------------------ prediction
 
@@ -283,7 +307,7 @@ class Network:
         from mongoose_nb.data.validate import check_X
 
         X = check_X(X, n_features=self.n_features)
-        with one_blas_thread():
+        with compute_threads(self._work(X, X.shape[0])):
             return np.array(self._forward(Rows.of(X), False, PhaseTimer()))
 
     def predict_topk(self, X, k=5, *, exact=True, candidates=None):
@@ -317,7 +341,7 @@ class Network:
         ids = np.empty((X.shape[0], k), np.int32)
         scores = np.empty((X.shape[0], k), np.float32)
         timer = PhaseTimer()
-        with one_blas_thread():
+        with compute_threads(self._work(X, X.shape[0], None if exact else candidates)):
             for lo in range(0, X.shape[0], PREDICT_BLOCK):
                 block = slice(lo, min(lo + PREDICT_BLOCK, X.shape[0]))
                 h = self._forward(Rows.of(X[block]), False, timer)

@@ -45,6 +45,10 @@ class RowUpdate:
                           part_ptr, part_rows)
         self._sorted = (V, sample[1], value[1], rows, ends, part_ptr, part_rows)
 
+    def forget(self):
+        """Drop the loaded batch."""
+        self._sorted = None
+
     def square_norm(self):
         """Squared Euclidean norm of the loaded gradient."""
         from mongoose_nb.kernels import rows as kernel

@@ -14,6 +14,7 @@ import numpy as np
 from mongoose_nb.errors import check_choice, check_int, check_number
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
 from mongoose_nb.nn.arrays import Rows
+from mongoose_nb.nn.timing import PhaseTimer
 from mongoose_nb.tables.active import STRATEGIES, ActiveSetBuilder, SharedSet, Views
 
 SHAPES = ("sample", "batch")
@@ -45,6 +46,9 @@ class Sampler:
 
     def after_update(self, step, timer):
         """Called after every optimiser step: the place for table maintenance."""
+
+    def rehash_now(self):
+        """Bring tables up to date with the weights, if there are any."""
 
     def counts(self):
         """Mean numbers of the last step: labels, retrieved, filler, and share of labels the buckets returned."""
@@ -271,6 +275,10 @@ class LSH(Sampler):
         """Rehash when the schedule says so."""
         if self._schedule.due(step):
             self._build(timer)
+
+    def rehash_now(self):
+        """Rehash, whatever the schedule says."""
+        self._build(PhaseTimer())
 
     def candidates_for(self, h, n, timer):
         """Retrieved outputs only, at most `n` for each row of `h`: what LSH inference scores."""

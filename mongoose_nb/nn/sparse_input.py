@@ -61,6 +61,11 @@ class SparseInput:
         self._db = self._g.sum(axis=0, keepdims=True)
         return out
 
+    def forget(self):
+        """Drop what the last batch left."""
+        self._x = self._z = self._a = self._g = None
+        self._rows.forget()
+
     def square_norm(self):
         """Squared norm of the layer's gradient."""
         return self._rows.square_norm() + float(np.square(self._db, dtype=np.float64).sum())

@@ -62,6 +62,11 @@ class WideHidden:
         sum_rows(sets.start, sets.count, sets.ids, delta, self.weights.value, np.zeros(self.n_inputs, np.float32), out)
         return out
 
+    def forget(self):
+        """Drop what the last batch left."""
+        self._x = self._sets = self._z = self._a = None
+        self._rows.forget()
+
     def square_norm(self):
         """Squared norm of the layer's gradient."""
         return self._rows.square_norm()

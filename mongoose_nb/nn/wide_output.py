@@ -144,6 +144,12 @@ class WideOutput:
         h, ids, everything, m, Z = self._step
         wide.apply_shared(h, w.value, w.m, w.v, b.value, b.m, b.v, ids, everything, m, Z, kind, constants, bias_constants)
 
+    def forget(self):
+        """Drop what the last batch left."""
+        self._step = None
+        if self._rows is not None:
+            self._rows.forget()
+
     def topk(self, h, k):
         """Exact best k outputs of every row of `h`: (ids (n, k) int32, logits (n, k) float32), best first, lower id first."""
         from mongoose_nb.kernels import wide

@@ -8,6 +8,7 @@ import numba
 import pytest
 from nn_problem import FEATURES, OUTPUTS, digest, problem
 
+from mongoose_nb.kernels import _threads
 from mongoose_nb.nn import LSH, Full, Network, Uniform, Wide
 
 LSH_SETTINGS = {"L": 6, "rehash": 12, "rebuild": 2, "min_votes": 4}
@@ -30,6 +31,12 @@ def train(sampler, hidden, steps=50, **settings):
     net.fit(X, Y, epochs=steps * 40 // 200, batch_size=40)
     assert net.step == steps
     return net
+
+
+@pytest.fixture(autouse=True)
+def threads_for_little_work(monkeypatch):
+    """Problems as small as these would run on one thread."""
+    monkeypatch.setattr(_threads, "THREADS_FROM", 0)
 
 
 @pytest.fixture
@@ -65,7 +72,9 @@ def test_every_sampler_trains_another_network():
 SCRIPT = """
 import sys
 sys.path[:0] = sys.argv[1:]
+from mongoose_nb.kernels import _threads
 from nn.test_determinism import HIDDEN, SAMPLERS, digest, train
+_threads.THREADS_FROM = 0
 for hidden, sampler in (("wide", "lsh-sample-simhash-topk"), ("dense", "lsh-batch-simhash-topk"), ("dense", "full")):
     print(digest(train(SAMPLERS[sampler], HIDDEN[hidden])))
 """

@@ -93,7 +93,7 @@ class TestAgainstLists:
                 assert tables.build(X) is tables
                 naive.build(X)
             elif name == "insert":
-                ids = rng.choice([i for i in range(60) if i not in naive.at], m, replace=False)
+                ids = rng.choice([i for i in range(400) if i not in naive.at], m, replace=False)
                 tables.insert(ids, X)
                 naive.insert(ids.tolist(), X)
             elif held:
