@@ -26,7 +26,7 @@ def in_order_of_training(net, X, Y):
     return X[order], Y[order]
 
 
-def planted(n=1600, n_outputs=150, seed=0):
+def planted(n=1200, n_outputs=120, seed=0):
     """Rows whose label can be read off: each output has 3 features of its own, a row those of its label and 2 faint others."""
     rng = np.random.default_rng(seed)
     n_features = 3 * n_outputs

@@ -59,9 +59,14 @@ def run(sampler, optimizer, hidden=(7, 6), clip_norm=None, lr_schedule="constant
     return clipped
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=["sample", "batch", "full"])
 @pytest.mark.parametrize("method", METHODS)
-def test_twenty_steps(method, sampler):
+def test_twenty_steps(method):
+    run(SAMPLERS[0], METHODS[method])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS[1:], ids=["batch", "full"])
+@pytest.mark.parametrize("method", ["sgd", "momentum-decay", "adagrad", "adam-decay"])
+def test_twenty_steps_on_a_shared_list(method, sampler):
     run(sampler, METHODS[method])
 
 

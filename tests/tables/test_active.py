@@ -121,7 +121,7 @@ def naive_vanilla(buckets, labels, room):
 
 
 class TestPerSample:
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=100)
     @given(problem=problems(), candidates=st.integers(1, 35), head=st.integers(0, 35), fill=st.booleans(),
            strategy=st.sampled_from(STRATEGIES), min_votes=st.integers(1, 4), tables_used=st.booleans(), step=st.integers(0, 10**6),
            correction=st.sampled_from(["tail", "none"]))
@@ -232,7 +232,7 @@ class TestRandomness:
 
     def test_filler_depends_on_nothing_where_the_step_is_another(self):
         builder = ActiveSetBuilder(self.N, seed=7)
-        pairs = np.array([builder.per_sample(rows_of([[], []]), 1, step=step).ids for step in range(4000)])
+        pairs = np.array([builder.per_sample(rows_of([[], []]), 1, step=step).ids for step in range(3000)])
         draws = pairs
         assert chi_square_passes(self.counts(draws.ravel()))
         # second sample given the first one
@@ -272,7 +272,7 @@ class TestRandomness:
         builder = ActiveSetBuilder(self.N, seed=1, strategy=strategy)
         views = views_of([[[0, 1, 2]], [[3, 4, 5]], [[6, 7, 8]]], np.zeros((3, 1)))
         first = {}
-        for step in range(6000):
+        for step in range(3000):
             heads = builder.per_sample(rows_of([[]]), 1, step=step, views=views, head=1, fill=False)
             shared = builder.shared(rows_of([[]]), 3, step=step, heads=heads)
             for place in (1, 2):
