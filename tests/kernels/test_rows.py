@@ -52,7 +52,7 @@ def parameters(n_rows, method):
         p.attach(method)
         for moment in (p.m, p.v):
             if moment is not p.value:
-                moment[...] = rng.random(moment.shape)
+                moment[...] = 0.1 + rng.random(moment.shape)
     return out
 
 

@@ -2,9 +2,10 @@
 
 import threading
 
+import numba
 import pytest
 
-from mongoose_nb.kernels._threads import _controller, one_blas_thread
+from mongoose_nb.kernels._threads import THREADS_FROM, _controller, compute_threads, one_blas_thread
 
 
 def limits():
@@ -42,3 +43,15 @@ def test_two_threads_that_overlap():
     leave.set()
     thread.join()
     assert seen == [{1}] and limits() == before
+
+
+def test_little_work_runs_on_one_thread():
+    before, blas = numba.get_num_threads(), limits()
+    for work, threads in ((0, 1), (THREADS_FROM - 1, 1), (THREADS_FROM, before)):
+        with compute_threads(work):
+            assert numba.get_num_threads() == threads and set(limits()) == {1}
+            with compute_threads(THREADS_FROM):
+                assert numba.get_num_threads() == threads
+    with pytest.raises(RuntimeError), compute_threads(0):
+        raise RuntimeError
+    assert numba.get_num_threads() == before and limits() == blas

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from nn_problem import FEATURES, OUTPUTS, problem
 
-from mongoose_nb.nn import SGD, Adam, Callback, Checkpoint, EarlyStopping, History, JSONLines, Network, ProgressBar, Uniform
+from mongoose_nb.hashing.inner_product import CenteredInnerProduct
+from mongoose_nb.nn import LSH, SGD, Adam, Callback, Checkpoint, EarlyStopping, History, JSONLines, Network, ProgressBar, Uniform
 from mongoose_nb.nn.callbacks import as_callback, notify
 
 
@@ -158,6 +159,17 @@ class TestEarlyStopping:
             left = iter(scores)
             history = network().fit(X, Y, epochs=5, callbacks=[lambda net, logs, left=left: logs.update(score=next(left)), stopper])
             assert history.column("score") == scores
+
+    def test_restored_weights_are_rehashed(self):
+        X, Y = problem()
+        net = network(sampler=LSH(20, K=3, L=4, rehash=1))
+        codes = []
+        net.fit(X, Y, epochs=3, callbacks=[lambda net, logs: codes.append(net.output.sampler.tables._codes.copy()),
+                                           lambda net, logs: logs.update(score=-logs["epoch"]), EarlyStopping("score", 5)])
+        left = net.output.sampler.tables
+        rows = CenteredInnerProduct(net.output.weights.value, net.output.bias.value, net.output.sampler._mean, net.output.sampler._length)
+        np.testing.assert_array_equal(left.codes(rows[:OUTPUTS]), left._codes)
+        assert not np.array_equal(left._codes, codes[-1])
 
     def test_restored_weights_train_on(self):
         X, Y = problem()

@@ -1,8 +1,10 @@
 """The network as a whole: it learns, predicts exactly, refuses bad input, and fails without harm."""
 
 import copy
+import gc
 import pickle
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -283,13 +285,13 @@ class TestPrediction:
         ids = net.predict_topk(X, 5)[0]
         propensity = metrics.inverse_propensity(Y)
         scores = net.evaluate(X, Y, propensity=propensity)
-        assert list(scores) == [f"{name}@{k}" for name in ("P", "nDCG", "PSP") for k in (1, 3, 5)]
+        assert list(scores) == [f"{name}@{k}" for name in ("P", "nDCG", "R", "PSP") for k in (1, 3, 5)]
         for name, values in (("P", metrics.precision_at_k(Y, ids, 5)), ("nDCG", metrics.ndcg_at_k(Y, ids, 5)),
-                             ("PSP", metrics.psp_at_k(Y, ids, propensity, 5))):
+                             ("R", metrics.recall_at_k(Y, ids, 5)), ("PSP", metrics.psp_at_k(Y, ids, propensity, 5))):
             for k in (1, 3, 5):
                 assert scores[f"{name}@{k}"] == pytest.approx(values[k - 1])
                 assert type(scores[f"{name}@{k}"]) is float
-        assert list(net.evaluate(X, Y, k=2)) == ["P@1", "nDCG@1"]
+        assert list(net.evaluate(X, Y, k=2)) == [f"{name}@{k}" for name in ("P", "nDCG", "R") for k in (1, 2)]
 
 
 class TestRefusals:
@@ -406,6 +408,32 @@ class TestDivergence:
         net.layers[0].weights.value[int(X[7].indices[0])] = np.nan
         with pytest.raises(FloatingPointError, match=r"not finite at step 0 \(\d+ of 24 samples .* at place \d+\)"):
             net.fit(X, Y, epochs=1)
+
+
+def test_rehash_brings_the_tables_up_to_date():
+    X, Y = problem()
+    net = network(sampler=LSH(20, K=3, L=4, rehash=10**6), hidden=(7, Wide(40, LSH(9, K=2, L=4, rehash=10**6)), 5)).partial_fit(X, Y)
+    for layer in (net.layers[1], net.output):
+        layer.weights.value[...] = layer.weights.value[::-1].copy()
+    before = [layer.sampler.tables._codes.copy() for layer in (net.layers[1], net.output)]
+    net.rehash()
+    for layer, codes in zip((net.layers[1], net.output), before):
+        assert not np.array_equal(layer.sampler.tables._codes, codes)
+    network().rehash()  # nothing to do without tables
+
+
+def test_the_training_data_are_let_go():
+    X, Y = problem()
+    X = X * 1.0
+    gone = weakref.ref(X)
+    net = network(sampler="lsh", hidden=(7, Wide(40, "lsh"), 5))
+    net.fit(X, Y, epochs=1)
+    net.partial_fit(X, Y)
+    net.predict(X)
+    data = weakref.ref(X.data)
+    del X
+    gc.collect()
+    assert gone() is None and data() is None
 
 
 class TestCopies:
