@@ -5,7 +5,7 @@ import time
 from mongoose_nb.commands.console import json_line, result
 from mongoose_nb.commands.datasets import read_for
 from mongoose_nb.commands.runs import load_network
-from mongoose_nb.commands.scores import score, show_scores
+from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.warm import compiling, threads
 
 
@@ -20,7 +20,7 @@ def run(args):
         propensity = _propensity(network, args, zero_based)
         network.predict_topk(data.X[:1], 1, exact=not args.lsh)  # compiles, or loads what is compiled
         start = time.perf_counter()
-        scores = score(network, data.X, data.Y, args.k, exact=not args.lsh, propensity=propensity)
+        scores = network.evaluate(data.X, data.Y, k=args.k, exact=not args.lsh, propensity=propensity)
         seconds = time.perf_counter() - start
     rows = data.X.shape[0]
     if args.json:

@@ -10,7 +10,7 @@ from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.datasets import read, split, widen
 from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
-from mongoose_nb.commands.scores import score, show_scores
+from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
 from mongoose_nb.nn import Callback, Checkpoint, EarlyStopping, JSONLines, Network, ProgressBar, Wide
@@ -231,7 +231,7 @@ def _train(network, data, settings, out, args, clock):
         final["best_epoch"] = stopping.best_epoch
     for name, pair in (("validation", data.validation), ("test", data.test)):
         if pair is not None:
-            final[name] = score(network, *pair)
+            final[name] = network.evaluate(*pair)
     if args.json:
         json_line(final)
         return

@@ -355,15 +355,15 @@ class Network:
         """The best output of every row, (n,) int32."""
         return self.predict_topk(X, 1)[0][:, 0]
 
-    def evaluate(self, X, Y, *, k=5, exact=True, propensity=None):
+    def evaluate(self, X, Y, *, k=None, exact=True, propensity=None):
         """Scores on labelled rows.
 
         Parameters
         ----------
         X, Y
             As for `fit`.
-        k : int
-            Scores at 1, 3, 5, ... up to `k`.
+        k : int, optional
+            Scores at 1, 3, 5, ... and `k`; 5 by default, or the number of outputs if there are fewer.
         exact : bool
             See `predict_topk`.
         propensity : (n_outputs,) array, optional
@@ -372,17 +372,19 @@ class Network:
         Returns
         -------
         dict
-            P@1, nDCG@1, ... and PSP@1, ...
+            P@1, nDCG@1, R@1 (recall), ... and PSP@1, ...
         """
         from mongoose_nb import metrics
 
         X, Y = self._check(X, Y)
-        k = min(check_int("k", k, low=1), self.n_outputs)
+        k = min(5, self.n_outputs) if k is None else check_int("k", k, low=1, high=self.n_outputs)
         predicted, _ = self.predict_topk(X, k, exact=exact)
-        table = {"P": metrics.precision_at_k(Y, predicted, k), "nDCG": metrics.ndcg_at_k(Y, predicted, k)}
+        table = {"P": metrics.precision_at_k(Y, predicted, k), "nDCG": metrics.ndcg_at_k(Y, predicted, k),
+                 "R": metrics.recall_at_k(Y, predicted, k)}
         if propensity is not None:
             table["PSP"] = metrics.psp_at_k(Y, predicted, propensity, k)
-        return {f"{name}@{j}": float(values[j - 1]) for name, values in table.items() for j in range(1, k + 1, 2)}
+        places = sorted({*range(1, k + 1, 2), k})
+        return {f"{name}@{j}": float(values[j - 1]) for name, values in table.items() for j in places}
 
     # ------------------------------------------------------------------ saving
 

@@ -204,6 +204,9 @@ class LSH(Sampler):
         self._observed = 0
         self._query = (np.zeros(width, np.float32), np.float32(1.0))  # how queries are centred since the last rehash
         self._rehashes = 0
+        self._moved = 0  # steps since the last rehash
+        self._serving = None  # (key, tables, query centring) of the weights as they were when last asked
+        self._seed = seed
         self._counts = {}
 
     @property
@@ -226,22 +229,28 @@ class LSH(Sampler):
         with timer("rehash"):
             if self.rebuild and self._rehashes and self._rehashes % self.rebuild == 0:
                 self._tables.family.rebuild()
-            rows = self._weights.value
-            if self.center:
-                rows = CenteredInnerProduct(rows, self._bias.value, self._mean, self._length)
-                self._query = (rows.query_mean, rows.extra)
-            try:
-                self._tables.build(rows)
-            except ValueError as error:
-                # the shape fits, so all that a hash family can refuse is a value
-                raise FloatingPointError("the weights are no longer finite and cannot be hashed: go back to a saved network and lower "
-                                         "the learning rate or set clip_norm") from error
+            self._query = self._load(self._tables)
             self._rehashes += 1
+            self._moved = 0
 
-    def _views(self, h, timer):
+    def _load(self, tables):
+        """Hash the weights as they are into `tables`; returns how queries are to be centred."""
+        rows, query = self._weights.value, self._query
+        if self.center:
+            rows = CenteredInnerProduct(rows, self._bias.value, self._mean, self._length)
+            query = (rows.query_mean, rows.extra)
+        try:
+            tables.build(rows)
+        except ValueError as error:
+            # the shape fits, so all that a hash family can refuse is a value
+            raise FloatingPointError("the weights are no longer finite and cannot be hashed: go back to a saved network and lower "
+                                     "the learning rate or set clip_norm") from error
+        return query
+
+    def _views(self, h, timer, tables, query):
         with timer("hash"):
-            codes = self._tables.codes(center_queries(h, *self._query) if self.center else h)
-        return Views(*self._tables.views(), codes)
+            codes = tables.codes(center_queries(h, *query) if self.center else h)
+        return Views(*tables.views(), codes)
 
     def per_sample(self, h, labels, step, timer, train=True):
         """`ActiveSets` of every sample."""
@@ -249,7 +258,7 @@ class LSH(Sampler):
             self._observe(h)
         if not self._tables.built:
             self._build(timer)
-        views = self._views(h, timer)
+        views = self._views(h, timer, self._tables, self._query)
         with timer("retrieve"):
             sets = self._builder.per_sample(labels, self.candidates, step=step, views=views,
                                             head=round(self.head * self.candidates), fill=self.fill)
@@ -262,7 +271,7 @@ class LSH(Sampler):
         self._observe(h)
         if not self._tables.built:
             self._build(timer)
-        views = self._views(h, timer)
+        views = self._views(h, timer, self._tables, self._query)
         with timer("retrieve"):
             each = max(1, round(self.head * self.candidates / len(h)))
             none = Rows(labels.start, np.zeros_like(labels.count), labels.ids, None)
@@ -273,6 +282,7 @@ class LSH(Sampler):
 
     def after_update(self, step, timer):
         """Rehash when the schedule says so."""
+        self._moved += 1
         if self._schedule.due(step):
             self._build(timer)
 
@@ -281,18 +291,29 @@ class LSH(Sampler):
         self._build(PhaseTimer())
 
     def candidates_for(self, h, n, timer):
-        """Retrieved outputs only, at most `n` for each row of `h`: what LSH inference scores."""
-        if not self._tables.built:
-            self._build(timer)
+        """Retrieved outputs only, at most `n` for each row of `h`: what LSH inference scores.
+
+        Where the weights moved since the tables were built, tables of the weights as they are answer. They are kept apart, so that
+        asking a network changes nothing about its training.
+        """
+        from mongoose_nb.tables import LSHTables
+
+        tables, query = self._tables, self._query
+        if self._moved or not tables.built:
+            key = (self._rehashes, self._moved)
+            if self._serving is None or self._serving[0] != key or not self._serving[1].built:
+                fresh = LSHTables(tables.family, capacity=self.capacity, policy=self.policy, seed=self._seed)
+                self._serving = (key, fresh, self._load(fresh))
+            _, tables, query = self._serving
         none = np.zeros(len(h), np.int64)
-        return self._builder.per_sample(Rows(none, none, np.zeros(0, np.int32), None), n, step=0, views=self._views(h, timer),
-                                        head=n, fill=False)
+        return self._builder.per_sample(Rows(none, none, np.zeros(0, np.int32), None), n, step=0,
+                                        views=self._views(h, timer, tables, query), head=n, fill=False)
 
     def state(self):
         """(settings, arrays) from which the sampler continues exactly."""
         settings, arrays = self._tables.state() if self._tables.built else (None, {})
         out = {"tables": settings, "observed": self._observed, "length": self._length, "extra": float(self._query[1]),
-               "rehashes": self._rehashes, "schedule": self._schedule.state()}
+               "rehashes": self._rehashes, "moved": self._moved, "schedule": self._schedule.state()}
         return out, {"mean": self._mean, "query_mean": self._query[0], **{f"tables.{k}": v for k, v in arrays.items()}}
 
     def load_state(self, settings, arrays):
@@ -306,7 +327,7 @@ class LSH(Sampler):
         self._mean = np.array(arrays["mean"], np.float32)
         self._observed, self._length = settings["observed"], settings["length"]
         self._query = (np.array(arrays["query_mean"], np.float32), np.float32(settings["extra"]))
-        self._rehashes = settings["rehashes"]
+        self._rehashes, self._moved = settings["rehashes"], settings["moved"]
         self._schedule.load_state(settings["schedule"])
         if settings["tables"] is not None:
             prefix = "tables."

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nn_problem import FEATURES, OUTPUTS, problem
+from nn_problem import FEATURES, OUTPUTS, digest, problem
 
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
 from mongoose_nb.nn import LSH, Full, Network, Sampler, Uniform
@@ -201,3 +201,15 @@ class TestLSH:
         net = Network(FEATURES, OUTPUTS, hidden=(7,), sampler=LSH(20, rehash=1))
         shares = net.fit(X, Y, epochs=1, batch_size=8)[0]["time_split"]
         assert all(share > 0 for share in shares.values())
+
+
+def test_serving_is_up_to_date_and_leaves_training_alone():
+    X, Y = problem(n=200)
+    nets = [Network(FEATURES, OUTPUTS, hidden=(9, 30), sampler=LSH(40, K=2, L=30, capacity=None, rehash=10**6), seed=2) for _ in range(2)]
+    for _ in range(3):
+        for net in nets:
+            net.partial_fit(X, Y, batch_size=40)
+        # the tables of training are those of the first step; all outputs that share a bucket with a query are found, so the best is
+        found = nets[0].predict_topk(X, 1, exact=False, candidates=OUTPUTS)[0]
+        assert (found == nets[0].predict_topk(X, 1)[0]).mean() > 0.95
+    assert digest(nets[0]) == digest(nets[1])
