@@ -20,10 +20,10 @@ import inspect
 import math
 import os
 import tempfile
-import warnings
 
 import numpy as np
 
+from mongoose_nb.data.targets import Targets, unique_classes
 from mongoose_nb.errors import check_choice, check_int, check_number
 
 # Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
@@ -35,10 +35,10 @@ __all__ = ["MongooseClassifier"]
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.exceptions import DataConversionWarning, NotFittedError
+    from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import validate_data
 except ImportError:
-    DataConversionWarning, NotFittedError, validate_data = UserWarning, AttributeError, None
+    NotFittedError, validate_data = AttributeError, None
 
     class ClassifierMixin:
         """Stands in for scikit-learn's."""
@@ -487,106 +487,6 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
                     file.write(state["network_"])
                 state["network_"] = Network.load(path)
         self.__dict__.update(state)
-
-
-class Targets:
-    """What y is: a class vector, an indicator or lists of ids, and the dtype of predictions.
-
-    Attributes
-    ----------
-    y : array, sparse matrix or list
-    form : {"classes", "dense", "sparse", "ids"}
-    multilabel : bool
-        All forms but ``"classes"``.
-    dtype : numpy.dtype
-        Of predictions; whole numbers where y is lists of ids.
-    """
-
-    def __init__(self, y):
-        import scipy.sparse as sp
-
-        if y is None:
-            raise ValueError("MongooseClassifier requires y to be passed, but the target y is None")
-        if not sp.issparse(y) and not isinstance(y, list | tuple):
-            y = np.asarray(y)
-        if sp.issparse(y):
-            self.form, self.dtype = "sparse", y.dtype
-        elif isinstance(y, np.ndarray) and y.ndim == 0:
-            raise ValueError(f"y is a single value ({y}); expected one class or row of labels for each row of X")
-        elif isinstance(y, np.ndarray) and (y.ndim > 1 or y.dtype != object):
-            self._read_array(y)
-            return
-        elif len(y) and all(hasattr(row, "__len__") and not isinstance(row, str | bytes) for row in y):
-            if is_nested_indicator(y):
-                self._read_array(np.asarray(y))
-                return
-            self.form, self.dtype = "ids", np.dtype(np.int64)
-        else:
-            try:
-                y = np.asarray(y)
-            except ValueError as error:
-                raise ValueError(f"y: expected rows that all are classes, or all lists of ids ({error})") from error
-            self._read_array(y)
-            return
-        self.y, self.multilabel = y, True
-
-    def _read_array(self, y):
-        self.form, self.multilabel = "classes", False
-        if y.ndim == 2 and y.shape[1] == 1:
-            warnings.warn("A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
-                          "(n_samples, ), for example using ravel(); an indicator of one label can be given as CSR.",
-                          DataConversionWarning, stacklevel=4)
-            y = y[:, 0]
-        elif y.ndim == 2:
-            self.form, self.multilabel = "dense", True
-        elif y.ndim != 1:
-            raise ValueError(f"y has shape {y.shape}; expected (n,) classes or an (n, n_labels) indicator")
-        if y.dtype.kind == "c":
-            raise ValueError(f"Complex data not supported: y has dtype {y.dtype}")
-        if y.dtype.kind == "f":
-            if not np.isfinite(y).all():
-                what = "NaN" if np.isnan(y).any() else "infinity"
-                raise ValueError(f"Input y contains {what}; expected classes, or an indicator of 0 and 1")
-            if self.form == "classes" and (y != np.floor(y)).any():
-                raise ValueError("Unknown label type: continuous. y has values that are not whole: those of a "
-                                 "regression? For classes give integers or strings")
-        self.y, self.dtype = y, y.dtype
-
-    def encode(self, n_rows, classes=None):
-        """(classes, canonical CSR (n_rows, n_classes)); `classes` is found where it is not given."""
-        from mongoose_nb.data.validate import check_Y
-
-        if self.multilabel:
-            Y = check_Y(self.y, n_outputs=None if classes is None else len(classes), n_rows=n_rows, name="y")
-            return np.arange(Y.shape[1]), Y
-        if len(self.y) != n_rows:
-            raise ValueError(f"y has {len(self.y)} rows, X has {n_rows}; they must describe the same samples")
-        if classes is None:
-            classes = unique_classes(self.y, "y")
-        try:
-            place = np.minimum(np.searchsorted(classes, self.y), len(classes) - 1)
-            unknown = np.flatnonzero(classes[place] != self.y)
-        except TypeError as error:
-            raise TypeError(f"y has dtype {self.y.dtype}, the classes {classes.dtype}: {error}") from error
-        if len(unknown):
-            raise ValueError(f"y has the class {self.y[unknown[0]]!r} at row {unknown[0]}, which is none of the "
-                             f"{len(classes)} classes; partial_fit has to be given all of them on its first call")
-        return classes, check_Y(place, n_outputs=len(classes), name="y")
-
-
-def is_nested_indicator(y):
-    """Whether lists hold 0 and 1 only and are of one length above 2: ids would repeat in every row."""
-    length = len(y[0])
-    return length > 2 and all(len(row) == length and all(np.ndim(x) == 0 and x in (0, 1) for x in row) for row in y)
-
-
-def unique_classes(values, name):
-    """Sorted distinct classes."""
-    try:
-        return np.unique(np.asarray(values))
-    except TypeError as error:
-        raise TypeError(f"{name} mixes classes that cannot be sorted; give one type, such as strings "
-                        f"({error})") from error
 
 
 def feature_names(X):

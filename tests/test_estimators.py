@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb import MongooseClassifier, estimators, nn
-from mongoose_nb.estimators import Targets
+from mongoose_nb.data.targets import Targets
 from mongoose_nb.kernels import _threads
 
 sklearn = pytest.importorskip("sklearn")
