@@ -23,8 +23,8 @@ import tempfile
 
 import numpy as np
 
-from mongoose_nb.data.targets import Targets, unique_classes
 from mongoose_nb.errors import check_choice, check_int, check_number
+from mongoose_nb.targets import Targets, unique_classes
 
 # Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
 MIN_STEPS = 200

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb import MongooseClassifier, estimators, nn
-from mongoose_nb.data.targets import Targets
 from mongoose_nb.kernels import _threads
+from mongoose_nb.targets import Targets
 
 sklearn = pytest.importorskip("sklearn")
 from sklearn.base import clone, is_classifier  # noqa: E402
