@@ -147,12 +147,13 @@ def _fill_uniform(mark, n_rows, want, key, out):
 
 @parallel
 def active_sets(use_tables, pool, spans, codes, strategy, min_votes, head, fill, label_start, label_count, labels, n_rows, sizes,
-                start, seed, step, mark, touched, ids, n_label, n_exact, n_active, n_hit):
+                start, seed, step, places, mark, touched, ids, n_label, n_exact, n_active, n_hit):
     """Per-sample active sets of a batch.
 
     codes (L, B) table codes of the activations over the store's views `pool` and `spans` (unread without `use_tables`).
     Sample i gets ``sizes[i]`` ids from ``ids[start[i]]`` on: its labels, at most `head` retrieved ids, and (with `fill`)
     uniform ones. Out, (B,) each: n_label, n_exact (labels + retrieved), n_active, n_hit (labels seen in the buckets).
+    The random choices of sample i are keyed by (seed, step, places[i]).
     Scratch: mark (T, n_rows) uint8 zeros, touched (T, n_rows + 1) int32.
     """
     T = mark.shape[0]
@@ -168,7 +169,7 @@ def active_sets(use_tables, pool, spans, codes, strategy, min_votes, head, fill,
                 out[n] = labels[q]
                 n += 1
             n_label[i] = n
-            key = key2(key2(seed, step), i)
+            key = key2(key2(seed, step), places[i])
             hits = 0
             if use_tables:
                 room = min(head, sizes[i] - n)

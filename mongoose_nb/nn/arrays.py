@@ -29,7 +29,13 @@ class Rows:
         start = matrix.indptr[:-1] if rows is None else matrix.indptr[rows]
         end = matrix.indptr[1:] if rows is None else matrix.indptr[np.asarray(rows) + 1]
         start = start.astype(np.int64)
-        return cls(start, end.astype(np.int64) - start, matrix.indices, matrix.data)
+        return cls(start, end.astype(np.int64) - start, frozen(matrix.indices), frozen(matrix.data))
+
+    @classmethod
+    def empty(cls, n):
+        """n rows without entries."""
+        none = np.zeros(n, np.int64)
+        return cls(none, none, frozen(np.zeros(0, np.int32)), frozen(np.zeros(0, np.float32)))
 
     def __len__(self):
         return len(self.start)
@@ -39,6 +45,13 @@ class Rows:
         sample = np.repeat(np.arange(len(self)), self.count)
         place = np.arange(len(sample)) - np.repeat(np.cumsum(self.count) - self.count, self.count)
         return sample, self.ids[np.repeat(self.start, self.count) + place]
+
+
+def frozen(array):
+    """A read-only view. To Numba, arrays that may be written are another type: kernels that only read are given one of the two."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 class Parameter:

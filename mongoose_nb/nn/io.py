@@ -9,6 +9,7 @@ KIND = "network"
 def save_network(network, path, optimizer):
     """Write `network`; see `Network.save`."""
     from mongoose_nb.nn.network import Wide
+    from mongoose_nb.nn.samplers import make_sampler
 
     schedule = schedule_settings(network.lr_schedule)
     if schedule is None:
@@ -20,6 +21,7 @@ def save_network(network, path, optimizer):
         "clip_norm": network.clip_norm, "init_std": network.init_std, "output_init_std": network.output_init_std,
         "seed": network.seed,
     }
+    make_sampler(settings["sampler"])  # refuses now, not at loading, a rehash schedule of the user's own
     arrays = {}
     for name, parameter in network.parameters().items():
         arrays.update(parameter.arrays(name) if optimizer else {name: parameter.value})

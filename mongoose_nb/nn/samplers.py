@@ -105,7 +105,7 @@ class Uniform(Sampler):
     def per_sample(self, h, labels, step, timer, train=True):
         """`ActiveSets` of every sample."""
         with timer("retrieve"):
-            sets = self._builder.per_sample(labels, self.candidates, step=step)
+            sets = self._builder.per_sample(labels, self.candidates, step=step if train else 0, alike=not train)
         if train:
             self._counts = count_sets(sets)
         return sets
@@ -167,7 +167,7 @@ class LSH(Sampler):
         self.K = K if K is None else check_int("K", K, low=1)
         self.L = check_int("L", L, low=1)
         self.strategy = check_choice("strategy", strategy, STRATEGIES)
-        self.min_votes = check_int("min_votes", min_votes, low=1)
+        self.min_votes = check_int("min_votes", min_votes, low=1, high=self.L if strategy == "threshold" else None)
         self.capacity = capacity if capacity is None else check_int("capacity", capacity, low=1)
         self.policy = check_choice("policy", policy, ("reservoir", "fifo"))
         self.center = bool(center)
@@ -249,7 +249,8 @@ class LSH(Sampler):
 
     def _views(self, h, timer, tables, query):
         with timer("hash"):
-            codes = tables.codes(center_queries(h, *query) if self.center else h)
+            # one width of codes, whatever the family's: kernels are compiled once
+            codes = tables.codes(center_queries(h, *query) if self.center else h).astype(np.uint32, copy=False)
         return Views(*tables.views(), codes)
 
     def per_sample(self, h, labels, step, timer, train=True):
@@ -260,7 +261,7 @@ class LSH(Sampler):
             self._build(timer)
         views = self._views(h, timer, self._tables, self._query)
         with timer("retrieve"):
-            sets = self._builder.per_sample(labels, self.candidates, step=step, views=views,
+            sets = self._builder.per_sample(labels, self.candidates, step=step if train else 0, views=views, alike=not train,
                                             head=round(self.head * self.candidates), fill=self.fill)
         if train:
             self._counts = count_sets(sets)
@@ -274,8 +275,7 @@ class LSH(Sampler):
         views = self._views(h, timer, self._tables, self._query)
         with timer("retrieve"):
             each = max(1, round(self.head * self.candidates / len(h)))
-            none = Rows(labels.start, np.zeros_like(labels.count), labels.ids, None)
-            heads = self._builder.per_sample(none, each, step=step, views=views, head=each, fill=False)
+            heads = self._builder.per_sample(Rows.empty(len(h)), each, step=step, views=views, head=each, fill=False)
             shared = self._builder.shared(labels, self.candidates if self.fill else 0, step=step, heads=heads)
         self._counts = count_shared(shared)
         return shared
@@ -305,8 +305,7 @@ class LSH(Sampler):
                 fresh = LSHTables(tables.family, capacity=self.capacity, policy=self.policy, seed=self._seed)
                 self._serving = (key, fresh, self._load(fresh))
             _, tables, query = self._serving
-        none = np.zeros(len(h), np.int64)
-        return self._builder.per_sample(Rows(none, none, np.zeros(0, np.int32), None), n, step=0,
+        return self._builder.per_sample(Rows.empty(len(h)), n, step=0, alike=True,
                                         views=self._views(h, timer, tables, query), head=n, fill=False)
 
     def state(self):

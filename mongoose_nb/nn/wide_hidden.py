@@ -3,7 +3,7 @@
 import numpy as np
 
 from mongoose_nb.nn.activations import get_activation
-from mongoose_nb.nn.arrays import Buffers, Parameter, Rows, aligned_zeros
+from mongoose_nb.nn.arrays import Buffers, Parameter, Rows, aligned_zeros, frozen
 from mongoose_nb.nn.row_update import RowUpdate
 from mongoose_nb.nn.sparse_input import fill_normal
 
@@ -42,14 +42,13 @@ class WideHidden:
         """Sparse activations (`Rows`) of the units chosen for each row of `x` (n, n_inputs)."""
         from mongoose_nb.kernels.active import logits_active
 
-        none = np.zeros(len(x), np.int64)
-        sets = self.sampler.per_sample(x, Rows(none, none, np.zeros(0, np.int32), None), step, timer, train)
+        sets = self.sampler.per_sample(x, Rows.empty(len(x)), step, timer, train)
         z = self._buffers.get("z", len(sets.ids)) if train else np.zeros(len(sets.ids), np.float32)
         logits_active(x, self.weights.value, self.bias.value, sets.start, sets.count, sets.ids, z)
         a = self.activation.forward(z)
         if train:
             self._x, self._sets, self._z, self._a = x, sets, z, a
-        return Rows(sets.start, sets.count, sets.ids, a)
+        return Rows(sets.start, sets.count, frozen(sets.ids), frozen(a))
 
     def backward(self, g, need_input=True):
         """Take d loss / d values of the active units, return d loss / d input."""
@@ -59,7 +58,7 @@ class WideHidden:
         delta = np.ascontiguousarray(self.activation.backward(g, self._z, self._a), np.float32)
         self._rows.load(sets.start, sets.count, sets.ids, delta, self._x)
         out = self._buffers.get("dx", self._x.shape)
-        sum_rows(sets.start, sets.count, sets.ids, delta, self.weights.value, np.zeros(self.n_inputs, np.float32), out)
+        sum_rows(sets.start, sets.count, frozen(sets.ids), frozen(delta), self.weights.value, np.zeros(self.n_inputs, np.float32), out)
         return out
 
     def forget(self):

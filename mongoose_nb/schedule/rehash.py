@@ -1,5 +1,6 @@
 """Schedules that look at the step alone."""
 
+import copy
 import math
 
 from mongoose_nb.errors import check_int, check_number
@@ -71,8 +72,10 @@ SCHEDULES = {"FixedPeriod": FixedPeriod, "ExponentialDecay": ExponentialDecay}
 
 def make_schedule(schedule):
     """A schedule of its own state from a period in steps, saved settings, or a schedule (which is copied)."""
-    if isinstance(schedule, Schedule):
+    if type(schedule) in SCHEDULES.values():
         schedule = schedule.settings()
+    elif isinstance(schedule, Schedule):
+        return copy.deepcopy(schedule)
     if isinstance(schedule, dict):
         settings = dict(schedule)
         name = settings.pop("name", None)

@@ -82,7 +82,7 @@ class ActiveSetBuilder:
         touched = self._touched if self._touched is not None else np.zeros((threads, 1), np.int32)
         return self._mark[:threads], touched[:threads]
 
-    def per_sample(self, labels, candidates, *, step, views=None, head=0, fill=True):
+    def per_sample(self, labels, candidates, *, step, views=None, head=0, fill=True, alike=False):
         """Sets of each sample's labels and `candidates` further ids, of which up to `head` come from the tables.
 
         Parameters
@@ -99,6 +99,8 @@ class ActiveSetBuilder:
             Most ids to take from the tables.
         fill : bool
             Whether uniform filler makes up what retrieval leaves open.
+        alike : bool
+            Whether the random choices are the same for all samples, so that a row's set does not depend on its place in the batch.
 
         Returns
         -------
@@ -114,8 +116,8 @@ class ActiveSetBuilder:
         tables = _NO_TABLES if views is None else views
         mark, touched = self._scratch(views is not None)
         active_sets(views is not None, tables.pool, tables.spans, tables.codes, self.strategy, self.min_votes, head, fill,
-                    labels.start, labels.count, labels.ids, self.n_rows, sizes, start, np.uint64(self.seed), np.uint64(step), mark,
-                    touched, ids, n_label, n_exact, n_active, n_hit)
+                    labels.start, labels.count, labels.ids, self.n_rows, sizes, start, np.uint64(self.seed), np.uint64(step),
+                    np.zeros(n, np.int64) if alike else np.arange(n), mark, touched, ids, n_label, n_exact, n_active, n_hit)
         shift = np.zeros(n, np.float32)
         if self.correction == "tail":
             filler = n_active - n_exact

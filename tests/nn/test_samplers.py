@@ -12,7 +12,7 @@ from mongoose_nb.nn.timing import PhaseTimer
 from mongoose_nb.schedule import ExponentialDecay, FixedPeriod
 
 SAMPLERS = [Full(), Uniform(20), Uniform(20, shape="sample", correction="none"), LSH(20, L=4), LSH(20, L=4, shape="batch"),
-            LSH(9, head=0.1, correction="none", fill=False, family="dwta", K=2, L=3, strategy="threshold", min_votes=5, capacity=7,
+            LSH(9, head=0.1, correction="none", fill=False, family="dwta", K=2, L=3, strategy="threshold", min_votes=2, capacity=7,
                 policy="fifo", center=False, rehash=ExponentialDecay(3, 0.5), rebuild=2)]
 
 
