@@ -33,6 +33,7 @@ def main():
     curve.add_argument("--epochs", type=float, default=2, help="epochs of PyTorch that set the goal")
     curve.add_argument("--points", type=int, default=16, help="scores on the way")
     curve.add_argument("--rates", type=float, nargs="+", default=[2e-3, 5e-3], help="our learning rates")
+    curve.add_argument("--systems", help="comma-separated names of ours; all by default")
     curve.add_argument("--shared", type=int, default=1000)
     curve.add_argument("--candidates", type=int, default=1000)
     curve.add_argument("--n-test", type=int, default=1024)

@@ -39,6 +39,8 @@ def run(args):
     rival = next(seconds for seconds, score in curves[best] if score >= goal)
     samplers = {"uniform shared": nn.Uniform(args.shared), "uniform per sample": nn.Uniform(args.candidates, shape="sample"),
                 "lsh per sample": nn.LSH(args.candidates), "lsh shared": nn.LSH(args.shared, shape="batch")}
+    if args.systems:
+        samplers = {name: samplers[name] for name in args.systems.split(",")}
     result = {"set": str(args.set), "threads": threads, "epochs": args.epochs, "goal": goal, "best_torch": best,
               "torch_seconds": rival, "ours": {}}
     for name, sampler in samplers.items():

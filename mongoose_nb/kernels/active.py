@@ -161,8 +161,12 @@ def sum_rows(start, count, ids, coef, W, bias, out):
     for i in prange(out.shape[0]):
         for d in range(out.shape[1]):
             out[i, d] = bias[d]
-        s, n = start[i], count[i]
-        _add_rows(out[i], W, ids[s:s + n], coef[s:s + n])
+        last = start[i] + count[i]
+        for lo in range(start[i], last, GROUP):
+            hi = min(last, lo + GROUP)
+            for j in range(hi, min(last, hi + GROUP)):
+                prefetch_row(W, ids[j])
+            _add_rows(out[i], W, ids[lo:hi], coef[lo:hi])
 
 
 @parallel

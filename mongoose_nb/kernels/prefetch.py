@@ -39,3 +39,16 @@ def prefetch_row(array, row):
     """Prefetch all cache lines of a float32 row."""
     for column in range(0, array.shape[1], _LINE // 4):
         prefetch_line(array, row, column)
+
+
+@inline
+def prefetch_state(row, w, m, v):
+    """Prefetch what an optimiser step on a row reads: weights and moments, matrices or vectors."""
+    if w.ndim == 2:
+        prefetch_row(w, row)
+        prefetch_row(m, row)
+        prefetch_row(v, row)
+    else:
+        prefetch_line(w.reshape(1, -1), 0, row)
+        prefetch_line(m.reshape(1, -1), 0, row)
+        prefetch_line(v.reshape(1, -1), 0, row)

@@ -18,7 +18,7 @@ import numpy as np
 from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel
-from mongoose_nb.kernels.prefetch import prefetch_row
+from mongoose_nb.kernels.prefetch import prefetch_state
 
 SGD, ADAGRAD, ADAM = 0, 1, 2
 # places in the vector of optimiser constants
@@ -159,10 +159,9 @@ def apply_rows(V, sample, value, rows, ends, part_ptr, part_rows, kind, hyper, b
         last = part_ptr[p] + part_rows[p]
         for k in range(part_ptr[p], last):
             if k + AHEAD < last:
-                row = rows[k + AHEAD]
-                prefetch_row(W, row)
-                prefetch_row(M, row)
-                prefetch_row(S, row)
+                prefetch_state(rows[k + AHEAD], W, M, S)
+                if has_bias:
+                    prefetch_state(rows[k + AHEAD], b, bm, bs)
             end = ends[k]
             row = rows[k]
             total = _gather(g[p], V, sample[at:end], value[at:end])

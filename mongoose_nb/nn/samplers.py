@@ -137,8 +137,9 @@ class LSH(Sampler):
     fill : bool
         Without filler only labels and retrieved outputs are computed.
     family : {"simhash", "dwta"}
-    K, L : int
-        Hashes per table and tables; None chooses K so that a bucket holds about 64 outputs.
+    K, L : int, optional
+        Hashes per table and tables. By default K is such that a bucket holds about 64 outputs, and L is 50 for lists of a sample and 16
+        for lists of a batch, to which a sample adds few outputs.
     strategy : {"topk", "vanilla", "threshold"}
     min_votes : int
         For ``"threshold"``.
@@ -149,12 +150,13 @@ class LSH(Sampler):
     center : bool
         Hash centred activations against centred weights and biases (`hashing.inner_product`) instead of both as they are.
     rehash : int or schedule.Schedule, optional
-        Steps between rehashes (same functions, new rows), or a schedule; every 100 steps and ever more rarely by default.
+        Steps between rehashes (same functions, new rows), or a schedule. By default `schedule.ExponentialDecay` from 100 steps on, or
+        from 300 on with lists of a batch, where a step takes a fraction of the time.
     rebuild : int or None
         Rehashes between rebuilds (new functions); None keeps the functions.
     """
 
-    def __init__(self, candidates=1000, *, head=0.5, shape="sample", correction=None, fill=True, family="simhash", K=None, L=50,
+    def __init__(self, candidates=1000, *, head=0.5, shape="sample", correction=None, fill=True, family="simhash", K=None, L=None,
                  strategy="topk", min_votes=2, capacity=128, policy="reservoir", center=True, rehash=None, rebuild=None):
         from mongoose_nb.schedule import ExponentialDecay, make_schedule
 
@@ -165,13 +167,13 @@ class LSH(Sampler):
         self.fill = bool(fill)
         self.family = check_choice("family", family, ("simhash", "dwta"))
         self.K = K if K is None else check_int("K", K, low=1)
-        self.L = check_int("L", L, low=1)
+        self.L = check_int("L", (50 if shape == "sample" else 16) if L is None else L, low=1)
         self.strategy = check_choice("strategy", strategy, STRATEGIES)
         self.min_votes = check_int("min_votes", min_votes, low=1, high=self.L if strategy == "threshold" else None)
         self.capacity = capacity if capacity is None else check_int("capacity", capacity, low=1)
         self.policy = check_choice("policy", policy, ("reservoir", "fifo"))
         self.center = bool(center)
-        self.rehash = ExponentialDecay(100, 0.05) if rehash is None else rehash
+        self.rehash = ExponentialDecay(100 if shape == "sample" else 300, 0.05) if rehash is None else rehash
         make_schedule(self.rehash)  # refuses what it cannot use
         self.rebuild = rebuild if rebuild is None else check_int("rebuild", rebuild, low=1)
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from mongoose_nb.errors import check_choice
-from mongoose_nb.nn.arrays import Buffers, Parameter, aligned_zeros
+from mongoose_nb.nn.arrays import Buffers, Parameter, aligned_zeros, frozen
 from mongoose_nb.nn.row_update import RowUpdate
 from mongoose_nb.nn.sparse_input import fill_normal
 
@@ -84,50 +84,37 @@ class WideOutput:
         return loss, grad
 
     def _shared(self, h, labels, step, timer, clip):
+        import numba
+
         from mongoose_nb.kernels import wide
 
         get = self._buffers.get
-        n = len(h)
+        n, width = h.shape
         shared = self.sampler.shared(h, labels, step, timer)
         with timer("forward"):
             everything = shared.ids is None
             m = self.n_outputs if everything else len(shared.ids)
             ids = np.zeros(0, np.int32) if everything else shared.ids
-            blocks = -(-m // wide.BLOCK)
+            rows = self.weights.value if everything else get("rows", (m, width))
+            blocks = wide.count_blocks(m)
             Z, top, total = get("Z", (m, n)), get("top", (blocks, n)), get("total", (blocks, n))
             wide.logits_shared(h, self.weights.value, self.bias.value, ids, everything, m, shared.n_exact, shared.shift,
-                               self.logistic, Z, top, total)
-            sample, column, value, active = self._targets(labels, shared)
-            label_part = np.bincount(sample, weights=Z[column, sample] * value, minlength=n)
-            if self.logistic:
-                log_z = np.zeros(n, np.float32)
-                loss = total.sum(axis=0, dtype=np.float64) - label_part
-            else:
-                peak = top.max(axis=0)
-                log_z = peak + np.log((total * np.exp(top - peak)).sum(axis=0))
-                loss = active * (log_z - label_part)
+                               self.logistic, rows, Z, top, total)
+            columns = labels.flat()[1] if everything else shared.pair_column
+            ptr, sample, value = get("ptr", m + 1, np.int64), get("sample", len(columns), np.int32), get("value", len(columns))
+            wide.group_targets(labels.count, frozen(columns), self.logistic, ptr, sample, value)
+            loss, log_z = np.empty(n, np.float32), get("log_z", n)
+            wide.finish_loss(labels.count, self.logistic, Z, top, total, ptr, sample, value, log_z, loss)
         with timer("backward"):
-            order = np.argsort(column, kind="stable")
-            column, sample, value = column[order], sample[order], value[order]
-            pair_ptr = np.searchsorted(column, np.arange(blocks + 1) * wide.BLOCK)
-            partial = get("partial", (wide.GROUPS, n, self.n_inputs))
-            G = get("G", (m, self.n_inputs)) if clip else np.zeros((0, self.n_inputs), np.float32)
-            squares = np.zeros(blocks if clip else 0)
-            wide.backward_shared(h, self.weights.value, ids, everything, m, shared.n_exact, shared.shift, self.logistic, Z,
-                                 log_z, np.float32(1.0 / n), active, column, sample, value, pair_ptr, partial, G, squares)
-            grad = partial.sum(axis=0)
+            threads = numba.get_num_threads()
+            part, partial = get("part", (threads, n, width)), get("partial", (wide.count_groups(blocks), n, width))
+            G = get("G", (m, width)) if clip else np.zeros((0, width), np.float32)
+            squares, grad = np.zeros(blocks if clip else 0), get("grad", h.shape)
+            wide.backward_shared(h, rows, m, shared.n_exact, shared.shift, self.logistic, Z, log_z, np.float32(1.0 / n), labels.count,
+                                 ptr, sample, value, part, partial, grad, G, squares)
         self._step = (h, ids, everything, m, Z)
         self._squares = squares
-        return loss.astype(np.float32), grad
-
-    def _targets(self, labels, shared):
-        """(sample, place in the list, weight) of every label, and which samples count: under the softmax those with a label."""
-        sample, ids = labels.flat()
-        column = ids.astype(np.int64) if shared.ids is None else shared.pair_column.astype(np.int64)
-        if self.logistic:
-            return sample, column, np.ones(len(sample), np.float32), np.ones(len(labels), np.float32)
-        share = (1.0 / np.maximum(labels.count, 1)).astype(np.float32)
-        return sample, column, share[sample], (labels.count > 0).astype(np.float32)
+        return loss, grad
 
     def square_norm(self):
         """Squared norm of the layer's gradient; asked for after ``loss(..., clip=True)``."""
@@ -138,11 +125,14 @@ class WideOutput:
         if self.sampler.shape == "sample":
             self._rows.apply(kind, constants, bias_constants)
             return
+        import numba
+
         from mongoose_nb.kernels import wide
 
         w, b = self.weights, self.bias
         h, ids, everything, m, Z = self._step
-        wide.apply_shared(h, w.value, w.m, w.v, b.value, b.m, b.v, ids, everything, m, Z, kind, constants, bias_constants)
+        scratch = self._buffers.get("G block", (numba.get_num_threads(), wide.BLOCK, self.n_inputs))
+        wide.apply_shared(h, w.value, w.m, w.v, b.value, b.m, b.v, ids, everything, m, Z, kind, constants, bias_constants, scratch)
 
     def forget(self):
         """Drop what the last batch left."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mongoose_nb.kernels import wide
 from mongoose_nb.kernels._threads import one_blas_thread
 from mongoose_nb.nn import SGD
+from mongoose_nb.nn.arrays import frozen
 
 D = 6
 
@@ -22,33 +23,32 @@ def run(n, n_rows, ids, n_exact, shift, labels, logistic, seed=0):
     m = n_rows if everything else len(ids)
     listed = np.arange(n_rows) if everything else ids
     passed = np.zeros(0, np.int32) if everything else ids
-    blocks = -(-m // wide.BLOCK)
+    blocks, threads = wide.count_blocks(m), numba.get_num_threads()
     Z, top, total = np.empty((m, n), np.float32), np.empty((blocks, n), np.float32), np.empty((blocks, n), np.float32)
     shift = np.float32(shift)
+    R = W if everything else np.empty((m, D), np.float32)
+    place = {int(row): p for p, row in enumerate(listed)}
+    columns = np.array([place[j] for row in labels for j in row], np.int32)
+    count = np.array([len(row) for row in labels], np.int64)
+    ptr, sample, value = np.empty(m + 1, np.int64), np.empty(len(columns), np.int32), np.empty(len(columns), np.float32)
+    log_z, loss = np.zeros(n, np.float32), np.empty(n, np.float32)
+    part, partial = np.empty((threads, n, D), np.float32), np.empty((wide.count_groups(blocks), n, D), np.float32)
+    grad, G, squares = np.empty((n, D), np.float32), np.empty((m, D), np.float32), np.zeros(blocks)
     with one_blas_thread():
-        wide.logits_shared(H, W, b, passed, everything, m, n_exact, shift, logistic, Z, top, total)
+        wide.logits_shared(H, W, b, passed, everything, m, n_exact, shift, logistic, R, Z, top, total)
         logits = Z.copy()
-        place = {int(row): p for p, row in enumerate(listed)}
-        pairs = sorted((place[j], i, 1.0 if logistic else 1 / len(row)) for i, row in enumerate(labels) for j in row)
-        column, sample = (np.array([p[k] for p in pairs], np.int64) for k in (0, 1))
-        value = np.array([p[2] for p in pairs], np.float32)
-        active = np.array([1.0 if logistic or row else 0.0 for row in labels], np.float32)
-        log_z = np.zeros(n, np.float32)
-        if not logistic:
-            peak = top.max(0)
-            log_z = peak + np.log((total * np.exp(top - peak)).sum(0))
-        pair_ptr = np.searchsorted(column, np.arange(blocks + 1) * wide.BLOCK)
-        partial, G, squares = np.empty((wide.GROUPS, n, D), np.float32), np.empty((m, D), np.float32), np.zeros(blocks)
-        wide.backward_shared(H, W, passed, everything, m, n_exact, shift, logistic, Z, log_z, np.float32(1 / n), active, column, sample,
-                             value, pair_ptr, partial, G, squares)
+        wide.group_targets(count, frozen(columns), logistic, ptr, sample, value)
+        wide.finish_loss(count, logistic, Z, top, total, ptr, sample, value, log_z, loss)
+        wide.backward_shared(H, R, m, n_exact, shift, logistic, Z, log_z, np.float32(1 / n), count, ptr, sample, value, part, partial,
+                             grad, G, squares)
         W2, b2, c = W.copy(), b.copy(), SGD(1.0).constants(1)
-        wide.apply_shared(H, W2, W2, W2, b2, b2, b2, passed, everything, m, Z, 0, c, c)
-    return {"H": H, "W": W, "b": b, "logits": logits, "log_z": log_z, "total": total, "delta": Z, "grad": partial.sum(0), "G": G,
+        wide.apply_shared(H, W2, W2, W2, b2, b2, b2, passed, everything, m, Z, 0, c, c, np.empty((threads, wide.BLOCK, D), np.float32))
+    return {"H": H, "W": W, "b": b, "logits": logits, "log_z": log_z, "loss": loss, "delta": Z, "grad": grad, "G": G,
             "square": squares.sum(), "dW": W - W2, "db": b - b2}
 
 
 @settings(deadline=None, max_examples=40)
-@given(n=st.integers(1, 9), m=st.sampled_from([1, 3, 255, 256, 257, 520]), contiguous=st.booleans(), logistic=st.booleans(),
+@given(n=st.integers(1, 9), m=st.sampled_from([1, 3, 9, 257, 2049]), contiguous=st.booleans(), logistic=st.booleans(),
        seed=st.integers(0, 99))
 def test_loss_gradient_and_step(n, m, contiguous, logistic, seed):
     rng = np.random.default_rng(seed)
@@ -66,9 +66,8 @@ def test_loss_gradient_and_step(n, m, contiguous, logistic, seed):
     losses, delta = naive_nn.loss_and_delta(z, y, weight, "logistic" if logistic else "softmax")
     shifted = z if logistic else z + np.log(weight)
     np.testing.assert_allclose(out["logits"], shifted.T, atol=1e-5)
-    if logistic:
-        np.testing.assert_allclose(out["total"].sum(0) - (y * z).sum(1), losses, rtol=1e-5, atol=1e-4)
-    else:
+    np.testing.assert_allclose(out["loss"], losses, rtol=1e-5, atol=1e-4)
+    if not logistic:
         np.testing.assert_allclose(out["log_z"], np.log(np.exp(shifted).sum(1)), atol=1e-5)
     delta = delta / n
     np.testing.assert_allclose(out["delta"], delta.T, atol=3e-6)
@@ -80,6 +79,13 @@ def test_loss_gradient_and_step(n, m, contiguous, logistic, seed):
     np.testing.assert_allclose(out["dW"][listed], G, atol=1e-5)
     np.testing.assert_allclose(out["db"][listed], delta.sum(0), atol=1e-5)
     assert not out["dW"][rest].any() and not out["db"][rest].any()
+
+
+@given(m=st.integers(1, 10**6))
+def test_blocks_have_equal_shares_for_2_4_and_8_threads(m):
+    blocks = wide.count_blocks(m)
+    sizes = np.diff(np.arange(blocks + 1) * m // blocks)
+    assert blocks % 8 == 0 and sizes.sum() == m and sizes.max() <= wide.BLOCK and np.ptp(sizes) <= 1
 
 
 @pytest.mark.parametrize("logistic", [False, True])
