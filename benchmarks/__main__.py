@@ -1,6 +1,7 @@
 """Entry point of the benchmarks."""
 
 import argparse
+import importlib
 import json
 import pathlib
 
@@ -15,7 +16,7 @@ def main():
     step.add_argument("--set", type=pathlib.Path, required=True, help="folder with train.npz and test.npz (CSR: fptr, feat, val, "
                       "lptr, lab, shape)")
     step.add_argument("--torch", help="Python interpreter of an environment with PyTorch")
-    step.add_argument("--systems", help="comma-separated names; all by default")
+    step.add_argument("--systems", help="names, separated by ;, all by default")
     step.add_argument("--rounds", type=int, default=5)
     step.add_argument("--batches", type=int, default=40, help="steps of a system in a round")
     step.add_argument("--batches-full", type=int, default=8, help="the same, of systems that compute all outputs")
@@ -33,22 +34,23 @@ def main():
     curve.add_argument("--epochs", type=float, default=2, help="epochs of PyTorch that set the goal")
     curve.add_argument("--points", type=int, default=16, help="scores on the way")
     curve.add_argument("--rates", type=float, nargs="+", default=[2e-3, 5e-3], help="our learning rates")
-    curve.add_argument("--systems", help="comma-separated names of ours; all by default")
+    curve.add_argument("--systems", help="names of ours, separated by ;, all sampled ones by default")
     curve.add_argument("--shared", type=int, default=1000)
     curve.add_argument("--candidates", type=int, default=1000)
     curve.add_argument("--n-test", type=int, default=1024)
     curve.add_argument("--threads", type=int)
     curve.add_argument("--plot", type=pathlib.Path, help="draw the curves into this file (needs matplotlib)")
     curve.add_argument("--json", action="store_true")
-    for command in (step, curve):
+    costs = commands.add_parser("costs", help="start-up, threads, width, rehashing, exact prediction")
+    costs.add_argument("--set", type=pathlib.Path, required=True, help="as for train-step; read by the part `threads`")
+    costs.add_argument("--parts", default="start,threads,width,rehash,predict", help="comma-separated; all by default")
+    costs.add_argument("--rounds", type=int, default=5)
+    costs.add_argument("--json", action="store_true")
+    for command in (step, curve, costs):
         command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between "
                              "the markers of this name")
     args = parser.parse_args()
-    if args.command == "train-step":
-        from benchmarks.train_step import run
-    else:
-        from benchmarks.curve import run
-    result, text = run(args)
+    result, text = importlib.import_module("benchmarks." + args.command.replace("-", "_")).run(args)
     if args.write:
         write_block(*args.write, text)
     print(json.dumps(result) if args.json else text)

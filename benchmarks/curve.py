@@ -2,8 +2,8 @@
 
 import numba
 
-from benchmarks.systems import BATCH, Ours, Torch
-from mongoose_nb import data, nn
+from benchmarks.systems import BATCH, Ours, Torch, samplers
+from mongoose_nb import data
 
 RATES = (1e-3, 2e-3, 5e-3)
 
@@ -37,16 +37,15 @@ def run(args):
     goal = curves[best][-1][1]
     # the time of the best run is the time to its own last score, or to the first moment it was as good
     rival = next(seconds for seconds, score in curves[best] if score >= goal)
-    samplers = {"uniform shared": nn.Uniform(args.shared), "uniform per sample": nn.Uniform(args.candidates, shape="sample"),
-                "lsh per sample": nn.LSH(args.candidates), "lsh shared": nn.LSH(args.shared, shape="batch")}
-    if args.systems:
-        samplers = {name: samplers[name] for name in args.systems.split(",")}
+    ours = samplers(args.shared, args.candidates)
+    chosen = args.systems.split(";") if args.systems else [name for name in ours if name != "full"]
     result = {"set": str(args.set), "threads": threads, "epochs": args.epochs, "goal": goal, "best_torch": best,
               "torch_seconds": rival, "ours": {}}
-    for name, sampler in samplers.items():
+    for name in chosen:
+        sampler, optimizer = ours[name]
         for rate in args.rates:
-            Ours(sampler, sets, lr=rate).train(2)  # compile
-            system = Ours(sampler, sets, lr=rate)
+            Ours(sampler, sets, lr=rate, optimizer=optimizer).train(2)  # compile
+            system = Ours(sampler, sets, lr=rate, optimizer=optimizer)
             curve = _train(system, batches * 2, args.points * 2, args.n_test, None if args.plot else goal)
             curves[f"{name} {rate:g}"] = curve
             reached = next((seconds for seconds, score in curve if score >= goal), None)
@@ -58,7 +57,7 @@ def run(args):
     lines = [f"{args.set.name}: {best} has P@1 {goal:.4f} after {args.epochs:g} epochs, first so good at {rival:.1f} s of training"]
     for name, entry in result["ours"].items():
         reached = f"{entry['seconds_to_goal']:7.2f} s = {entry['ratio']:.2f} of it" if entry["ratio"] else "        not reached"
-        lines.append(f"  {name:26} {reached}   (best P@1 seen {entry['best']:.4f})")
+        lines.append(f"  {name:30} {reached}   (best P@1 seen {entry['best']:.4f})")
     return result, "\n".join(lines)
 
 

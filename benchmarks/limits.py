@@ -1,7 +1,7 @@
 """What this machine can do at best, measured now: the denominators of every share of the limit.
 
-Four probes, on all threads: reading memory in a stream, reading random rows of a matrix, an Adam step on random rows of three
-matrices (weights and two moments), and a float32 matrix product. Rows are prefetched, as in the library: the probes are to be hard
+Probes, on all threads: reading memory in a stream, reading random rows of a matrix, a step of Adam and one of RowAdam on random rows
+of weights and moments, and a float32 matrix product. Rows are prefetched, as in the library: the probes are to be hard
 to beat.
 """
 
@@ -16,8 +16,8 @@ from numba import prange
 from mongoose_nb.kernels._jit import parallel
 from mongoose_nb.kernels._threads import one_blas_thread
 from mongoose_nb.kernels.dense import matmul
-from mongoose_nb.kernels.prefetch import prefetch_row
-from mongoose_nb.kernels.rows import ADAM, _step
+from mongoose_nb.kernels.prefetch import prefetch_row, prefetch_state
+from mongoose_nb.kernels.rows import ADAM, ROWADAM, _step
 
 AHEAD = 8
 
@@ -39,18 +39,15 @@ def _read_rows(W, rows, out):
 
 
 @parallel
-def _adam_rows(W, M, S, rows, g, hyper, T):
+def _step_rows(kind, W, M, S, rows, g, hyper, T):
     n = rows.shape[0]
     for t in prange(T):
         last = (t + 1) * n // T
         for q in range(t * n // T, last):
             if q + AHEAD < last:
-                row = rows[q + AHEAD]
-                prefetch_row(W, row)
-                prefetch_row(M, row)
-                prefetch_row(S, row)
+                prefetch_state(rows[q + AHEAD], W, M, S)
             row = rows[q]
-            _step(ADAM, hyper, W[row], M[row], S[row], g)
+            _step(kind, hyper, W[row], M[row], S[row], g)
 
 
 def _matrix(shape, huge):
@@ -78,13 +75,14 @@ def measure(n_rows, width, huge=True, batch=256):
     Returns
     -------
     dict
-        ``stream_GB_s``; ``row_ns`` and ``adam_row_ns``, time per row with all threads at work; ``gemm_GFLOP_s``.
+        ``stream_GB_s``; ``row_ns``, ``adam_row_ns`` and ``rowadam_row_ns``, time per row with all threads at work; ``gemm_GFLOP_s``.
     """
     threads = numba.get_num_threads()
     rng = np.random.default_rng(0)
     W, M, S = (_matrix((n_rows, width), huge) for _ in range(3))
     for array in (W, M, S):
         array += np.float32(0.1)
+    row = np.full((n_rows, 1), 0.1, np.float32)
     rows = rng.integers(0, n_rows, 400_000).astype(np.int32)
     distinct = rng.permutation(n_rows)[:200_000].astype(np.int32)
     ordered = np.arange(n_rows, dtype=np.int32)
@@ -95,11 +93,12 @@ def measure(n_rows, width, huge=True, batch=256):
     C = np.empty((4096, 2048), np.float32)
     with one_blas_thread():
         _read_rows(W, rows[:10], out)
-        _adam_rows(W, M, S, distinct[:10], g, hyper, threads)
+        _step_rows(ADAM, W, M, S, distinct[:10], g, hyper, threads)
         matmul(A, B, C)
         return {
             "stream_GB_s": W.nbytes / _best(lambda: _read_rows(W, ordered, out)) / 1e9,
             "row_ns": _best(lambda: _read_rows(W, rows, out)) / len(rows) * 1e9,
-            "adam_row_ns": _best(lambda: _adam_rows(W, M, S, distinct, g, hyper, threads)) / len(distinct) * 1e9,
+            "adam_row_ns": _best(lambda: _step_rows(ADAM, W, M, S, distinct, g, hyper, threads)) / len(distinct) * 1e9,
+            "rowadam_row_ns": _best(lambda: _step_rows(ROWADAM, W, M, row, distinct, g, hyper, threads)) / len(distinct) * 1e9,
             "gemm_GFLOP_s": 2 * A.shape[0] * width * B.shape[1] / _best(lambda: matmul(A, B, C)) / 1e9,
         }

@@ -12,12 +12,25 @@ BATCH = 256
 HIDDEN = 128
 
 
+def samplers(shared, candidates, capacity=128):
+    """The systems of ours that are compared, by name: (sampler, optimiser)."""
+    return {
+        "full": (nn.Full(), nn.Adam),
+        "uniform shared": (nn.Uniform(shared, shape="batch"), nn.Adam),
+        "uniform shared, RowAdam": (nn.Uniform(shared, shape="batch"), nn.RowAdam),
+        "lsh shared": (nn.LSH(shared, shape="batch", capacity=capacity), nn.Adam),
+        "uniform per sample": (nn.Uniform(candidates, shape="sample"), nn.Adam),
+        "lsh per sample": (nn.LSH(candidates, capacity=capacity), nn.Adam),
+        "lsh per sample, RowAdam": (nn.LSH(candidates, capacity=capacity), nn.RowAdam),
+    }
+
+
 class Ours:
     """A network of this library, trained a few batches at a time on rows drawn in a fixed order."""
 
-    def __init__(self, sampler, data, *, lr, seed=0, init_std=0.1):
+    def __init__(self, sampler, data, *, lr, optimizer=nn.Adam, seed=0, init_std=0.1):
         self.X, self.Y, self.X_test, self.Y_test = data
-        self.net = nn.Network(self.X.shape[1], self.Y.shape[1], hidden=(HIDDEN,), sampler=sampler, optimizer=nn.Adam(lr),
+        self.net = nn.Network(self.X.shape[1], self.Y.shape[1], hidden=(HIDDEN,), sampler=sampler, optimizer=optimizer(lr),
                               init_std=init_std, seed=seed)
         self.rng = np.random.default_rng(seed)
         self.order, self.at = self.rng.permutation(self.X.shape[0]), 0

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from benchmarks import limits
-from benchmarks.systems import BATCH, HIDDEN, Ours, Torch
+from benchmarks.systems import BATCH, HIDDEN, Ours, Torch, samplers
 from mongoose_nb import data, nn
 from mongoose_nb.nn.arrays import Rows
 
@@ -29,7 +29,8 @@ def _touched(system, rows):
 
 def _least_us(system, machine):
     """Least time of a step's phases per sample in microseconds, from what the step must read, write and multiply."""
-    net, row, adam = system.net, machine["row_ns"] / 1e3, machine["adam_row_ns"] / 1e3
+    net, row = system.net, machine["row_ns"] / 1e3
+    adam = machine[f"{type(net.optimizer).__name__.lower()}_row_ns"] / 1e3
     rows = system.order[:BATCH]
     x = Rows.of(system.X, rows)
     features = x.count.mean()
@@ -58,20 +59,15 @@ def run(args):
     threads = numba.get_num_threads()
     sets = data.load_dataset(args.set)
     n_outputs = sets[1].shape[1]
-    samplers = {
-        "full": lambda: nn.Full(),
-        "uniform shared": lambda: nn.Uniform(args.shared, shape="batch"),
-        "lsh shared": lambda: nn.LSH(args.shared, shape="batch", capacity=args.capacity),
-        "uniform per sample": lambda: nn.Uniform(args.candidates, shape="sample"),
-        "lsh per sample": lambda: nn.LSH(args.candidates, capacity=args.capacity),
-    }
-    chosen = args.systems.split(",") if args.systems else [*samplers, *(["torch full", "torch uniform"] if args.torch else [])]
+    ours = samplers(args.shared, args.candidates, args.capacity)
+    chosen = args.systems.split(";") if args.systems else [*ours, *(["torch full", "torch uniform"] if args.torch else [])]
     systems = {}
     for name in chosen:
         if name.startswith("torch"):
             systems[name] = Torch(args.torch, name == "torch full", args.set, lr=args.lr, negatives=args.shared, threads=threads)
         else:
-            systems[name] = Ours(samplers[name](), sets, lr=args.lr)
+            sampler, optimizer = ours[name]
+            systems[name] = Ours(sampler, sets, lr=args.lr, optimizer=optimizer)
     batches = {name: args.batches_full if "full" in name else args.batches for name in systems}
     for name, system in systems.items():
         system.train(max(2, batches[name] // 4))
@@ -110,14 +106,14 @@ def table(result):
     lines = [f"{pathlib.Path(result['set']).name}, {result['threads']} threads, batch {BATCH}, hidden {HIDDEN}"]
     for pages, m in result["machine"].items():
         lines.append(f"  {pages}: stream {m['stream_GB_s']:.1f} GB/s, random row {m['row_ns']:.0f} ns, Adam on a random row "
-                     f"{m['adam_row_ns']:.0f} ns, sgemm {m['gemm_GFLOP_s']:.0f} GFLOP/s")
-    lines.append(f"{'system':19} {'samples/s':>10} {'lowest':>8} {'highest':>8} {'active':>8} {'of limit':>8} {'P@1':>7}  "
+                     f"{m['adam_row_ns']:.0f} ns, RowAdam {m['rowadam_row_ns']:.0f} ns, sgemm {m['gemm_GFLOP_s']:.0f} GFLOP/s")
+    lines.append(f"{'system':23} {'samples/s':>10} {'lowest':>8} {'highest':>8} {'active':>8} {'of limit':>8} {'P@1':>7}  "
                  "ratios; microseconds a sample by phase / their limit")
     for name, e in result["systems"].items():
         share = f"{e['share_of_limit']:8.0%}" if "share_of_limit" in e else " " * 8
         more = [f"{k} {v:.1f}" for k, v in e.items() if k.startswith("x ")]
         least = e.get("least_us", {})
         more += [f"{k} {v:.1f}" + (f"/{least[k]:.1f}" if k in least else "") for k, v in e.get("us", {}).items() if v]
-        lines.append(f"{name:19} {e['samples_per_s']:10,.0f} {e['lowest']:8,.0f} {e['highest']:8,.0f} {e['active']:8,.0f} {share} "
+        lines.append(f"{name:23} {e['samples_per_s']:10,.0f} {e['lowest']:8,.0f} {e['highest']:8,.0f} {e['active']:8,.0f} {share} "
                      f"{e['P@1']:7.4f}  {', '.join(more)}")
     return "\n".join(lines)

@@ -88,7 +88,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
     loss : {"softmax", "logistic"}
         Cross-entropy against the uniform distribution over a sample's labels, or one-vs-all.
     optimizer : str or nn.Optimizer
-        ``"adam"``, ``"adagrad"``, ``"sgd"``, or an object such as ``nn.Adam(2e-3)``.
+        ``"adam"``, ``"rowadam"``, ``"adagrad"``, ``"sgd"``, or an object such as ``nn.Adam(2e-3)``.
     lr : float, optional
         Learning rate, where the optimiser is given by name.
     epochs : int, optional

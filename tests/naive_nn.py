@@ -118,12 +118,12 @@ class NaiveNetwork:
 
 
 class NaiveOptimizer:
-    """SGD, AdaGrad and Adam on the rows that are touched; weights decay, biases do not. `method` is an `nn.Optimizer`."""
+    """SGD, AdaGrad, Adam and RowAdam on the rows that are touched; weights decay, biases do not. `method` is an `nn.Optimizer`."""
 
     def __init__(self, method, params):
         self.name, self.method = type(method).__name__, method
         self.m = {name: np.zeros_like(p) for name, p in params.items()}
-        self.v = {name: np.zeros_like(p) for name, p in params.items()}
+        self.v = {name: np.zeros(method.v_shape(p.shape)) for name, p in params.items()}
 
     def update(self, params, gradient, touched, step, rate=1.0, clip_norm=None):
         """One step, counted from 1; `touched` has the rows of each parameter that are (True or a mask)."""
@@ -136,8 +136,9 @@ class NaiveOptimizer:
             rows = np.broadcast_to(touched[name], len(params[name]))
             w, g = params[name][rows], scale * g[rows]
             m, v = self.m[name][rows], self.v[name][rows]
-            if self.name == "Adam":
-                m, v = o.beta1 * m + (1 - o.beta1) * g, o.beta2 * v + (1 - o.beta2) * g * g
+            if self.name in ("Adam", "RowAdam"):
+                square = g * g if v.shape == g.shape else (g * g).mean(axis=1, keepdims=True)
+                m, v = o.beta1 * m + (1 - o.beta1) * g, o.beta2 * v + (1 - o.beta2) * square
                 change = m / (1 - o.beta1**step) / (np.sqrt(v / (1 - o.beta2**step)) + o.eps)
             elif self.name == "AdaGrad":
                 v = v + g * g

@@ -99,7 +99,7 @@ def test_every_argument_of_the_library_has_a_flag():
     assert names(nn.Network) <= set(options.OPTIONS)
     for sampler in (nn.Full, nn.Uniform, nn.LSH):
         assert names(sampler, "args", "kwargs") <= set(options.SAMPLER)
-    for optimizer in (nn.SGD, nn.AdaGrad, nn.Adam):
+    for optimizer in (nn.SGD, nn.AdaGrad, nn.Adam, nn.RowAdam):
         assert names(optimizer, "beta1", "beta2", "eps") <= set(options.OPTIMIZER)
 
 

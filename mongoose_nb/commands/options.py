@@ -125,7 +125,7 @@ GROUPS = {
         Option("rebuild", limit, "N", "lsh: rehashes between new hash functions, or none"),
     ),
     "optimiser": (
-        Option("optimizer", word, "NAME", "adam | adagrad | sgd"),
+        Option("optimizer", word, "NAME", "adam | rowadam | adagrad | sgd"),
         Option("lr", real, "RATE", "learning rate"),
         Option("lr-schedule", word, "NAME", "constant | linear | cosine | step"),
         Option("warmup", whole, "STEPS", "steps of rising learning rate, for --lr-schedule linear or cosine"),

@@ -10,7 +10,9 @@ A. *Row owner, not scatter.* `sort_pairs` turns "samples -> rows" into "rows -> 
    bits. Rejected: scattering into a dense gradient (writes N x D floats), HOGWILD (not reproducible).
 B. Within a range rows are visited in order of first touch: no pass over untouched rows, however many there are. `cursor` (N,)
    is zero before and after.
-C. The optimiser is chosen by a number inside the row loop: one compilation serves all. An optimiser without a state passes
+C. A row-wise second moment (v of length 1) moves a third fewer bytes: 82 to 95 ns a random row against 130 to 150 with Adam's. Moments
+   that lie side by side, (N, 2 D), were slower than two matrices: 150 to 165.
+D. The optimiser is chosen by a number inside the row loop: one compilation serves all. An optimiser without a state passes
    the weights in its place; they are not read as such.
 """
 
@@ -20,7 +22,7 @@ from numba import prange
 from mongoose_nb.kernels._jit import inline, parallel
 from mongoose_nb.kernels.prefetch import prefetch_state
 
-SGD, ADAGRAD, ADAM = 0, 1, 2
+SGD, ADAGRAD, ADAM, ROWADAM = 0, 1, 2, 3
 # places in the vector of optimiser constants
 LR, BETA1, BETA2, EPS, DECAY, CORR1, CORR2, SCALE = range(8)
 CHUNKS = 16
@@ -33,7 +35,7 @@ def _step(kind, hyper, w, m, v, g):
     """One optimiser step on one row, in place; `g` is the gradient, scaled here by hyper[SCALE] (clipping)."""
     D = w.shape[0]
     lr, decay, scale, eps = hyper[LR], hyper[DECAY], hyper[SCALE], hyper[EPS]
-    if kind == ADAM:
+    if kind == ADAM or (kind == ROWADAM and v.shape[0] == D):
         b1, b2 = hyper[BETA1], hyper[BETA2]
         a1, a2 = np.float32(1.0) - b1, np.float32(1.0) - b2
         step, c2 = lr * hyper[CORR1], hyper[CORR2]
@@ -44,6 +46,18 @@ def _step(kind, hyper, w, m, v, g):
             m[d] = md
             v[d] = vd
             w[d] = decay * w[d] - step * md / (np.sqrt(vd) * c2 + eps)
+    elif kind == ROWADAM:
+        b1, b2 = hyper[BETA1], hyper[BETA2]
+        square = np.float32(0.0)
+        for d in range(D):
+            square += g[d] * g[d]
+        v[0] = b2 * v[0] + (np.float32(1.0) - b2) * scale * scale * square / np.float32(D)
+        step = lr * hyper[CORR1] / (np.sqrt(v[0]) * hyper[CORR2] + eps)
+        a1 = (np.float32(1.0) - b1) * scale
+        for d in range(D):
+            md = b1 * m[d] + a1 * g[d]
+            m[d] = md
+            w[d] = decay * w[d] - step * md
     elif kind == ADAGRAD:
         for d in range(D):
             gd = scale * g[d]

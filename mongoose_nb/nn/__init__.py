@@ -14,8 +14,8 @@ Every sparse layer trains through `row_update.RowUpdate`: pairs (row, sample) so
 from mongoose_nb.nn.callbacks import Callback, Checkpoint, EarlyStopping, History, JSONLines, ProgressBar
 from mongoose_nb.nn.lr import Constant, Cosine, Linear, Step
 from mongoose_nb.nn.network import Network, Wide
-from mongoose_nb.nn.optimizers import SGD, AdaGrad, Adam
+from mongoose_nb.nn.optimizers import SGD, AdaGrad, Adam, RowAdam
 from mongoose_nb.nn.samplers import LSH, Full, Sampler, Uniform
 
 __all__ = ["LSH", "SGD", "AdaGrad", "Adam", "Callback", "Checkpoint", "Constant", "Cosine", "EarlyStopping", "Full", "History",
-           "JSONLines", "Linear", "Network", "ProgressBar", "Sampler", "Step", "Uniform", "Wide"]
+           "JSONLines", "Linear", "Network", "ProgressBar", "RowAdam", "Sampler", "Step", "Uniform", "Wide"]

@@ -67,7 +67,7 @@ class Parameter:
         if optimizer.keeps_m and self.m is self.value:
             self.m = aligned_zeros(self.value.shape)
         if optimizer.keeps_v and self.v is self.value:
-            self.v = aligned_zeros(self.value.shape)
+            self.v = aligned_zeros(optimizer.v_shape(self.value.shape))
 
     def arrays(self, name):
         """Everything to be saved, by name."""
@@ -84,7 +84,7 @@ class Parameter:
         for moment in "mv":
             if f"{name}.{moment}" in arrays:
                 if getattr(self, moment) is self.value:
-                    setattr(self, moment, aligned_zeros(self.value.shape))
+                    setattr(self, moment, aligned_zeros(arrays[f"{name}.{moment}"].shape))
                 getattr(self, moment)[...] = arrays[f"{name}.{moment}"]
 
 

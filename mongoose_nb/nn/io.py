@@ -53,10 +53,9 @@ def load_network(cls, path):
             raise io.FormatError(f"{path!r} is damaged: its settings describe a larger network than it holds")
         network = cls(**settings)
         for name, parameter in network.parameters().items():
-            for part in (name, f"{name}.m", f"{name}.v"):
-                if part in arrays and arrays[part].shape != parameter.value.shape:
-                    raise io.FormatError(f"{path!r} is damaged: {part!r} has shape {arrays[part].shape}, "
-                                         f"the network needs {parameter.value.shape}")
+            for part, own in ((name, parameter.value), (f"{name}.m", parameter.m), (f"{name}.v", parameter.v)):
+                if part in arrays and arrays[part].shape != own.shape:
+                    raise io.FormatError(f"{path!r} is damaged: {part!r} has shape {arrays[part].shape}, the network needs {own.shape}")
             parameter.restore(name, arrays)
         network.step, network.epoch = int(saved["step"]), int(saved["epoch"])
         for name, sampler in network._samplers().items():

@@ -47,7 +47,7 @@ class Network:
     loss : {"softmax", "logistic"}
         Cross-entropy against the uniform distribution over a sample's labels, or one-vs-all.
     optimizer : str or Optimizer
-        ``"adam"``, ``"adagrad"``, ``"sgd"``, or an object such as ``nn.Adam(2e-3)``.
+        ``"adam"``, ``"rowadam"``, ``"adagrad"``, ``"sgd"``, or an object such as ``nn.Adam(2e-3)``.
     lr : float, optional
         Learning rate, where the optimiser is given by name.
     lr_schedule : str or callable

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb.kernels import rows
-from mongoose_nb.nn import SGD, AdaGrad, Adam
+from mongoose_nb.nn import SGD, AdaGrad, Adam, RowAdam
 from mongoose_nb.nn.arrays import Parameter
 from mongoose_nb.nn.row_update import RowUpdate
 
 D = 5
-METHODS = [SGD(0.1), SGD(0.1, momentum=0.9, weight_decay=0.3), AdaGrad(0.1, weight_decay=0.2), Adam(0.1, weight_decay=0.4)]
+METHODS = [SGD(0.1), SGD(0.1, momentum=0.9, weight_decay=0.3), AdaGrad(0.1, weight_decay=0.2), Adam(0.1, weight_decay=0.4),
+           RowAdam(0.1, weight_decay=0.4)]
 
 
 @st.composite
@@ -160,7 +161,7 @@ class TestStep:
 
 
 def test_facade_and_kernel_agree_on_the_constants():
-    assert (SGD.kind, AdaGrad.kind, Adam.kind) == (rows.SGD, rows.ADAGRAD, rows.ADAM)
+    assert (SGD.kind, AdaGrad.kind, Adam.kind, RowAdam.kind) == (rows.SGD, rows.ADAGRAD, rows.ADAM, rows.ROWADAM)
     c = Adam(0.1, beta1=0.8, beta2=0.9, eps=1e-3, weight_decay=0.5).constants(1, scale=0.25)
     places = [rows.LR, rows.BETA1, rows.BETA2, rows.EPS, rows.DECAY, rows.CORR1, rows.CORR2, rows.SCALE]
     np.testing.assert_allclose(c[places], [0.1, 0.8, 0.9, 1e-3, 0.95, 5, np.sqrt(10), 0.25], rtol=1e-6)

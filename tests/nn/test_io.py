@@ -7,7 +7,7 @@ import pytest
 from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, problem
 
 from mongoose_nb import io
-from mongoose_nb.nn import LSH, SGD, AdaGrad, Adam, Full, Network, Uniform, Wide
+from mongoose_nb.nn import LSH, SGD, AdaGrad, Adam, Full, Network, RowAdam, Uniform, Wide
 from mongoose_nb.nn.lr import Cosine, Linear, Step
 from mongoose_nb.schedule import ExponentialDecay
 
@@ -103,7 +103,7 @@ class TestResuming:
         half.fit(X, Y, epochs=3, batch_size=5)
         assert_same_arrays(whole, half)
 
-    @pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, momentum=0.9), AdaGrad(), Adam(1e-3, weight_decay=0.1)], ids=repr)
+    @pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, momentum=0.9), AdaGrad(), Adam(1e-3, weight_decay=0.1), RowAdam()], ids=repr)
     def test_every_optimizer(self, path, optimizer):
         X, Y = problem()
         whole = network(optimizer=optimizer, clip_norm=0.5)

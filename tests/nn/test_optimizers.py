@@ -5,7 +5,7 @@ import pytest
 from naive_nn import NaiveNetwork, NaiveOptimizer, active, record, touched_rows
 from nn_problem import FEATURES, OUTPUTS, in_order_of_training, problem
 
-from mongoose_nb.nn import SGD, AdaGrad, Adam, Full, Network, Uniform, Wide
+from mongoose_nb.nn import SGD, AdaGrad, Adam, Full, Network, RowAdam, Uniform, Wide
 from mongoose_nb.nn.lr import Cosine
 from mongoose_nb.nn.optimizers import make_optimizer
 
@@ -18,6 +18,8 @@ METHODS = {
     "adagrad": AdaGrad(0.05, eps=1e-3),
     "adagrad-decay": AdaGrad(0.05, eps=1e-3, weight_decay=0.2),
     "adam": Adam(0.01, eps=1e-4),
+    "rowadam": RowAdam(0.01, eps=1e-4),
+    "rowadam-decay": RowAdam(0.01, beta1=0.8, beta2=0.95, eps=1e-4, weight_decay=0.5),
     "adam-decay": Adam(0.01, beta1=0.8, beta2=0.95, eps=1e-4, weight_decay=0.5),
 }
 STEPS = 20
@@ -112,7 +114,8 @@ class TestConstants:
 
     def test_which_moments_are_kept(self):
         kept = {name: (m.keeps_m, m.keeps_v) for name, m in METHODS.items() if "-" not in name}
-        assert kept == {"sgd": (False, False), "momentum": (True, False), "adagrad": (False, True), "adam": (True, True)}
+        assert kept == {"sgd": (False, False), "momentum": (True, False), "adagrad": (False, True), "adam": (True, True),
+                        "rowadam": (True, True)}
 
     @pytest.mark.parametrize("name", METHODS)
     def test_settings_make_an_equal_one(self, name):
