@@ -33,8 +33,8 @@ def _sigmoid(z):
 
 
 ACTIVATIONS = {a.name: a for a in (
-    # written so that NaN passes through: it must reach the loss and be reported
-    Activation("relu", lambda z: np.where(z <= 0, np.float32(0), z), lambda z, a: (z > 0).astype(np.float32)),
+    # NaN passes through all of them: it must reach the loss and be reported
+    Activation("relu", lambda z: np.maximum(z, np.float32(0)), lambda z, a: (z > 0).astype(np.float32)),
     Activation("leaky_relu", lambda z: np.where(z <= 0, np.float32(0.01) * z, z),
                lambda z, a: np.where(z > 0, np.float32(1), np.float32(0.01))),
     Activation("elu", lambda z: np.where(z <= 0, np.expm1(np.minimum(z, 0)), z),

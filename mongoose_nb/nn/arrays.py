@@ -1,6 +1,7 @@
 """Arrays of the network: parameters with their optimiser state, batches as views of CSR rows, buffers that grow and stay."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -8,7 +9,7 @@ import numpy as np
 def aligned_zeros(shape, dtype=np.float32):
     """Zeros that start on a cache line: a row of 128 floats is then 8 lines, not 9. Untouched pages cost no memory."""
     dtype = np.dtype(dtype)
-    size = int(np.prod(shape)) * dtype.itemsize
+    size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * dtype.itemsize
     raw = np.zeros(size + 64, np.uint8)
     offset = -raw.ctypes.data % 64
     return raw[offset:offset + size].view(dtype).reshape(shape)
@@ -97,7 +98,7 @@ class Buffers:
     def get(self, name, shape, dtype=np.float32):
         """An array of this shape, whose contents are whatever was last there (zeros at first)."""
         shape = shape if isinstance(shape, tuple) else (shape,)
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         have = self._arrays.get(name)
         if have is None or have.size < size:
             have = self._arrays[name] = aligned_zeros(max(size, 1 if have is None else size + size // 4), dtype)
