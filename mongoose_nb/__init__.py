@@ -25,7 +25,7 @@ _LAZY = {
     "Network": "mongoose_nb.nn",
     "MongooseClassifier": "mongoose_nb.estimators",
 }
-_MODULES = ("data", "hashing", "metrics", "nn", "schedule", "tables")
+_MODULES = ("data", "hashing", "metrics", "nn", "schedule", "tables", "testing")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 
