@@ -112,7 +112,7 @@ def _batch(report, family, X, codes):
     few = np.unique(np.linspace(0, len(X) - 1, min(len(X), _SINGLES)).astype(int))
     alone = np.concatenate([family.hash(X[i : i + 1].copy()) for i in few])
     require_equal(check, alone, codes[few], "rows hashed one by one")
-    for cuts in ([1], [len(X) // 3, len(X) // 2 + 1], [len(X) - 1]):
+    for cuts in ([1], [5, 14], [len(X) // 3, len(X) // 2 + 1], [len(X) - 1]):
         parts = np.concatenate([family.hash(part.copy()) for part in np.split(X, cuts)])
         require_equal(check, parts, codes, f"the batch cut at {cuts}")
     require_equal(check, family.hash(X[::-1].copy()), codes[::-1], "the batch in reverse order")

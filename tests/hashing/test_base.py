@@ -1,6 +1,5 @@
 """The contract of a hash family, run on every family."""
 
-import pickle
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb.hashing import DWTA, HashFamily, SimHash, family_from_state
+from mongoose_nb.testing import check_hash_contract
 
 DIM = 50
 CENTER = np.linspace(-1, 1, DIM)
@@ -47,6 +47,10 @@ def family(make):
 
 
 class TestContract:
+    def test_what_every_family_promises(self, make):
+        report = check_hash_contract(make, rows=rows(1500), sparse=True)
+        assert set(report.skipped) <= {"threads"}
+
     def test_shape_dtype_and_layout(self, family):
         codes = family.hash(rows(40))
         bits = family.K * family.bits_per_hash
@@ -54,7 +58,6 @@ class TestContract:
         assert codes.shape == (40, 12)
         assert codes.dtype == family.code_dtype == np.min_scalar_type(2**bits - 1)
         assert codes.T.flags.c_contiguous
-        assert int(codes.max()) < family.n_buckets
         np.testing.assert_array_equal(codes.T, family.hash_tables(rows(40)))
 
     def test_out_is_filled_and_returned(self, family):
@@ -62,13 +65,6 @@ class TestContract:
         out = np.empty((12, 9), family.code_dtype)
         assert family.hash_tables(X, out=out) is out
         np.testing.assert_array_equal(out.T, family.hash(X))
-
-    def test_batch_equals_single_rows_and_any_split(self, family):
-        X = rows(1100)
-        codes = family.hash(X)
-        np.testing.assert_array_equal(codes[:60], np.concatenate([family.hash(x) for x in X[:60]]))
-        for cuts in ([1], [8, 9, 300], [17, 512, 1090]):
-            np.testing.assert_array_equal(codes, np.concatenate([family.hash(part) for part in np.split(X, cuts)]))
 
     @settings(deadline=None, max_examples=15)
     @given(n=st.integers(1, 90), seed=st.integers(0, 1000), where=st.integers(0, 89))
@@ -78,11 +74,10 @@ class TestContract:
         for make in FAMILIES.values():
             np.testing.assert_array_equal(make().hash(X)[i], make().hash(X[i])[0])
 
-    @pytest.mark.parametrize("container", [sp.csr_array, sp.csr_matrix])
-    def test_sparse_rows_have_the_codes_of_dense_ones(self, family, container):
-        X = rows(300)
-        np.testing.assert_array_equal(family.hash(container(X)), family.hash(X))
-        np.testing.assert_array_equal(family.hash(container(X.astype(np.float64))), family.hash(X))
+    def test_kinds_of_sparse_input(self, family):
+        X = rows(40)
+        for other in (sp.csr_matrix(X), sp.csr_array(X.astype(np.float64))):
+            np.testing.assert_array_equal(family.hash(other), family.hash(X))
 
     def test_untidy_sparse_rows(self, family):
         # unsorted columns, a column given twice, stored zeros, and storage beyond the last row
@@ -112,34 +107,15 @@ class TestContract:
             np.testing.assert_array_equal(family.hash(other), codes)
         np.testing.assert_array_equal(family.hash(np.round(X).astype(np.int64)), family.hash(np.round(X)))
 
-    def test_input_is_not_changed(self, family):
-        X = rows(40)
-        S = sp.csr_array(X)
-        family.hash(X)
-        family.hash(S)
-        np.testing.assert_array_equal(X, rows(40))
-        np.testing.assert_array_equal(S.toarray(), X)
-        assert X.flags.writeable
-
     def test_no_rows(self, family):
         for empty in (np.empty((0, DIM)), sp.csr_array((0, DIM))):
             codes = family.hash(empty)
             assert codes.shape == (0, 12) and codes.dtype == family.code_dtype
 
-    def test_same_seed_same_codes_other_seed_other_codes(self, make):
-        X = rows(100)
-        np.testing.assert_array_equal(make(5).hash(X), make(5).hash(X))
-        assert (make(5).hash(X)[2:] != make(6).hash(X)[2:]).mean() > 0.2
-
     def test_version_counts_changes(self, family):
         X = rows(100)
         version, codes = family.version, family.hash(X)
-        family.rebuild()
-        assert family.version == version + 1
-        second = family.hash(X)
-        assert (second != codes).any()
-        family.rebuild()
-        assert (family.hash(X) != second).any()
+        family.rebuild().rebuild()
         family.rebuild(seed=1)
         assert family.version == version + 3 and family.seed == 1
         np.testing.assert_array_equal(family.hash(X), codes)
@@ -151,10 +127,6 @@ class TestContract:
         family.center = None
         assert family.version == version + 5 and family.center is None
 
-    def test_rebuilds_repeat(self, make):
-        X = rows(100)
-        np.testing.assert_array_equal(make().rebuild().rebuild().hash(X), make().rebuild().rebuild().hash(X))
-
     def test_center_cannot_be_changed_behind_the_version(self, family):
         mu = np.full(DIM, 0.3, np.float32)
         family.set_center(mu)
@@ -163,21 +135,17 @@ class TestContract:
         with pytest.raises(ValueError):
             family.center[0] = 1
 
-    def test_state_and_pickle(self, family, tmp_path):
+    def test_state_in_a_file(self, family, tmp_path):
         X = rows(100)
         family.rebuild()
         family.set_center(np.sin(np.arange(DIM)))
         np.savez(tmp_path / "state.npz", **family.state())
         with np.load(tmp_path / "state.npz") as loaded:
-            copies = [family_from_state(loaded), type(family).from_state(family.state()),
-                      pickle.loads(pickle.dumps(family))]
-        codes, rebuilt = family.hash(X), family.rebuild().hash(X)
-        for copy in copies:
-            assert repr(copy) == repr(family).replace(f"version {family.version}", f"version {copy.version}")
-            assert copy.version == family.version - 1
-            np.testing.assert_array_equal(copy.hash(X), codes)
-            np.testing.assert_array_equal(copy.hash(sp.csr_array(X)), codes)
-            np.testing.assert_array_equal(copy.rebuild().hash(X), rebuilt)
+            copy = family_from_state(loaded)
+        assert repr(copy) == repr(family) and copy.version == family.version
+        for form in (X, sp.csr_array(X)):
+            np.testing.assert_array_equal(copy.hash(form), family.hash(form))
+        np.testing.assert_array_equal(copy.rebuild().hash(X), family.rebuild().hash(X))
 
     def test_state_of_another_kind_is_refused(self, family):
         other = DWTA if isinstance(family, SimHash) else SimHash
@@ -189,21 +157,6 @@ class TestContract:
             HashFamily.from_state({k: v for k, v in family.state().items() if k != "seed"})
         with pytest.raises(ValueError, match="Unheard"):
             HashFamily.from_state({**family.state(), "family": "Unheard"})
-
-    def test_any_number_of_threads(self, family):
-        numba = pytest.importorskip("numba")
-        if numba.config.NUMBA_NUM_THREADS < 2:
-            pytest.skip("one thread only")
-        X, threads = rows(1500), numba.get_num_threads()
-        try:
-            results = []
-            for number in (1, 2):
-                numba.set_num_threads(number)
-                results.append((family.hash(X), family.hash(sp.csr_array(X)), family.hash(X[5])))
-        finally:
-            numba.set_num_threads(threads)
-        for one, two in zip(*results):
-            np.testing.assert_array_equal(one, two)
 
     def test_scaling_a_row_changes_nothing(self, family):
         family.set_center(None)
