@@ -21,7 +21,7 @@ def _jaccard(q, X):
 
 
 def _hamming(q, X):
-    return (X != q).mean(axis=1)
+    return (X != q).sum(axis=1).astype(np.float64)
 
 
 #: metric -> ``distance(q, X)``, (dim,) and (n, dim) float64 to (n,)

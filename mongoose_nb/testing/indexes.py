@@ -40,7 +40,7 @@ def check_index(make, *, metric="cosine", dim=64, n=400, n_queries=60, k=10, rec
         Share of the planted neighbours that an index may lose when every row is replaced once, compared with a new index.
     distance : callable, optional
         ``distance(q, X)`` gives the distances from q (dim,) to X (n, dim). By default 1 - cosine, the Euclidean distance, minus the inner
-        product, 1 - Jaccard, and the share of different coordinates.
+        product, 1 - Jaccard, and the number of different coordinates.
     rtol, atol : float
         By how much returned distances may differ from it.
     operations : int, default 40
