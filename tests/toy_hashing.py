@@ -72,9 +72,20 @@ class Signs:
 class Biased(Signs):
     """One function in twenty sees nothing."""
 
+    share = 0.05
+
     def draw(self):
         super().draw()
-        self.R[:, np.random.default_rng([self.seed, self.generation, 1]).random(self.R.shape[1]) < 0.05] = 0
+        self.R[:, np.random.default_rng([self.seed, self.generation, 1]).random(self.R.shape[1]) < self.share] = 0
+
+
+class BiasedByRebuild(Biased):
+    """Only what is drawn by rebuild without a seed is wrong."""
+
+    share = 0.2
+
+    def draw(self):
+        (super() if self.generation else super(Biased, self)).draw()
 
 
 class AxisAligned(Signs):
