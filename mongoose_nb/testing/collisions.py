@@ -86,7 +86,8 @@ def check_collisions(family, *, metric="cosine", dim=None, values=None, probabil
                   lambda q, size=size: 1 - (1 - q) ** size, p)
     if random_pairs:
         hits, n = _diagonal(make, metric, values, dim, nnz, functions, seed)
-        for value, count in zip(values, hits):
+        had = value_of[::pairs] if metric.of_pair else values  # sets and bits cannot have every value
+        for value, count in zip(had, hits):
             judge("collision frequency", f"{metric.name} {value:.6g}, random pairs", int(count), n, lambda q: q, float(of_value(value)))
     return report
 

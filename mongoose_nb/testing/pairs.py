@@ -123,6 +123,8 @@ class Metric:
         Coordinates needed to make a pair.
     reflexive : bool
         Whether no row is nearer to a row than itself, as with all but the inner product.
+    of_pair : bool, default True
+        Whether the value is one of each pair; False where it is one of the distribution that pairs are drawn from.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Metric:
     near: float = 0.95
     least: int = 1
     reflexive: bool = True
+    of_pair: bool = True
 
     def __post_init__(self):
         if self.closer not in (1, -1):
@@ -155,7 +158,7 @@ METRICS = {metric.name: metric for metric in (
     Metric("ip", _at_inner_product, _inner_product, (-0.5, 0.0, 0.5, 0.9), -math.inf, math.inf, least=2, near=1.5, reflexive=False),
     Metric("jaccard", _at_jaccard, _jaccard, (0.0, 0.2, 0.5, 0.8, 1.0), 0.0, 1.0, near=0.9),
     Metric("hamming", _at_hamming, _hamming, (0.0, 0.1, 0.25, 0.5, 1.0), 0.0, 1.0, closer=-1, near=0.05),
-    Metric("correlation", _at_correlation, _correlation, (-0.5, 0.0, 0.6, 0.95), -1.0, 1.0, least=2),
+    Metric("correlation", _at_correlation, _correlation, (-0.5, 0.0, 0.6, 0.95), -1.0, 1.0, least=2, of_pair=False),
 )}
 
 

@@ -62,6 +62,25 @@ def test_a_formula_for_the_average_over_pairs():
         check_collisions(wrong, over="pairs", **kind)
 
 
+def test_random_sets_are_judged_by_the_similarity_they_have():
+    """Of unions of two to five members, none has similarity 0.3; the nearest is 1/3."""
+    class MinHash:
+        dim = 10
+
+        def __init__(self, seed, L=100):
+            self.order = np.random.default_rng(seed).random((L, self.dim)).argsort(axis=1)
+
+        def hash(self, X):
+            return np.stack([np.where(X[:, order] > 0, np.arange(self.dim), self.dim).min(axis=1) for order in self.order], axis=1)
+
+        def collision_probability(self, jaccard):
+            return jaccard
+
+    for over in ("functions", "pairs"):
+        report = check_collisions(MinHash, metric="jaccard", over=over, values=(0.0, 0.3, 0.9))
+        assert {line.expected for line in report if line.check == "collision frequency"} == {0, 1 / 3, 0.8}
+
+
 def test_few_coordinates_find_functions_that_see_few():
     # Every function reads a third of the coordinates: dense rows are nearly right, rows of two coordinates are not.
     class Sparse(toy.Signs):
