@@ -52,7 +52,7 @@ def check_collisions(family, *, metric="cosine", dim=None, values=None, probabil
     dim, K = dim_of(first, dim), int(getattr(first, "K", 1))
     values = tuple(metric.check(value) for value in (metric.values if values is None else values))
     of_value = _of_value(first, probability, K)
-    of_pair = getattr(first, "collision_probability_of", None) if K == 1 or probability is None else None
+    of_pair = getattr(first, "collision_probability_of", None) if probability is None else None  # one hash; what a column is, they know
     if of_value is None and of_pair is None:
         raise TypeError(f"{type(first).__name__} has neither collision_probability nor collision_probability_of; pass probability=, a "
                         "function from similarity to the probability that one column of hash(X) agrees")

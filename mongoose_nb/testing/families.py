@@ -30,7 +30,8 @@ def check_hash_family(family, *, metric="cosine", dim=None, values=None, probabi
     values : sequence of float, optional
         Similarities to try; those of the metric by default.
     probability : callable, optional
-        From similarity to the probability that one *column* agrees, where that is not ``family.collision_probability(similarity) ** K``.
+        From similarity to the probability that one *column* agrees, where that is not ``family.collision_probability(similarity) ** K``:
+        hashes folded into a few bits, or drawn without repetition. ``collision_probability_of`` is left aside then.
     over : {"functions", "pairs"}, default "functions"
         What the closed form averages over. "functions": it holds for every pair of rows of that similarity, and is tried on fixed
         pairs. "pairs": it holds on average over random pairs as `pairs_at` makes them, as for families whose probability depends on

@@ -30,7 +30,7 @@ def check_index(make, *, metric="cosine", dim=64, n=400, n_queries=60, k=10, rec
         For which rows are made; see `pairs_at`.
     dim, n, n_queries : int
         Coordinates, rows and queries. Each query has one planted neighbour, at the value ``near`` of the metric (cosine 0.95, Jaccard
-        0.9, one coordinate of 20 changed); the other rows are unrelated to it.
+        0.9, two bits changed); the other rows are unrelated to it.
     k : int, default 10
         Neighbours to ask for.
     recall : float, default 0.9

@@ -9,11 +9,20 @@ import numpy as np
 # --- makers: (value, n, dim, nnz, rng) -> two (n, dim) arrays in float64 ----------------------------------------------------------------
 
 
+def _places(n, dim, take, rng):
+    """For each of n rows, `take` different coordinates in random order."""
+    keys = rng.random((n, dim))
+    if take == dim:
+        return keys.argsort(axis=1)
+    smallest = keys.argpartition(max(take - 1, 0), axis=1)[:, :take]
+    return np.take_along_axis(smallest, np.take_along_axis(keys, smallest, axis=1).argsort(axis=1), axis=1)
+
+
 def _spread(rows, dim, nnz, rng):
     """The coordinates of several (n, nnz) arrays on the same nnz random coordinates of dim, another choice for each row."""
     if nnz == dim:
         return rows
-    places = rng.random((len(rows[0]), dim)).argsort(axis=1)[:, :nnz]
+    places = _places(len(rows[0]), dim, nnz, rng)
     spread = [np.zeros((len(part), dim)) for part in rows]
     for part, out in zip(rows, spread):
         np.put_along_axis(out, places, part, axis=1)
@@ -60,13 +69,19 @@ def _at_jaccard(value, n, dim, nnz, rng):
     union, both = int(sizes[best]), int(shared[best])
     alone = 1 if both == 0 and union > 1 else 0  # neither set is empty where that can be helped
     first = rng.integers(both + alone, union - alone + 1, (n, 1))
-    order = rng.random((n, dim)).argsort(axis=1).argsort(axis=1)
-    return order < first, (order < both) | ((order >= first) & (order < union))
+    places, order = _places(n, dim, union, rng), np.arange(union)
+    X, Y = np.zeros((2, n, dim))
+    np.put_along_axis(X, places, order < first, axis=1)
+    np.put_along_axis(Y, places, (order < both) | (order >= first), axis=1)
+    return X, Y
 
 
 def _at_hamming(value, n, dim, nnz, rng):
     X = rng.random((n, dim)) < 0.5
-    return X, X ^ (rng.random((n, dim)).argsort(axis=1).argsort(axis=1) < round(value * dim))
+    Y = X.copy()
+    places = _places(n, dim, round(value), rng)
+    np.put_along_axis(Y, places, ~np.take_along_axis(X, places, axis=1), axis=1)
+    return X, Y
 
 
 # --- measures: two (n, dim) arrays -> (n,) ----------------------------------------------------------------------------------------------
@@ -94,7 +109,7 @@ def _jaccard(X, Y):
 
 
 def _hamming(X, Y):
-    return (X != Y).mean(axis=1)
+    return (X != Y).sum(axis=1).astype(np.float64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +172,7 @@ METRICS = {metric.name: metric for metric in (
     Metric("l2", _at_distance, _distance, (0.0, 0.5, 1.0, 2.0, 4.0), 0.0, math.inf, closer=-1, near=0.2),
     Metric("ip", _at_inner_product, _inner_product, (-0.5, 0.0, 0.5, 0.9), -math.inf, math.inf, least=2, near=1.5, reflexive=False),
     Metric("jaccard", _at_jaccard, _jaccard, (0.0, 0.2, 0.5, 0.8, 1.0), 0.0, 1.0, near=0.9),
-    Metric("hamming", _at_hamming, _hamming, (0.0, 0.1, 0.25, 0.5, 1.0), 0.0, 1.0, closer=-1, near=0.05),
+    Metric("hamming", _at_hamming, _hamming, (0.0, 1.0, 2.0, 4.0, 8.0), 0.0, math.inf, closer=-1, near=2.0),
     Metric("correlation", _at_correlation, _correlation, (-0.5, 0.0, 0.6, 0.95), -1.0, 1.0, least=2, of_pair=False),
 )}
 
@@ -183,7 +198,7 @@ def pairs_at(similarity, metric, n, dim, rng, *, nnz=None):
         - ``"l2"``: Euclidean distance; the first row is standard normal
         - ``"ip"``: inner product; the first row, the query, has norm 1
         - ``"jaccard"``: shared members over all members of two sets, rows of 0 and 1, neither of them empty
-        - ``"hamming"``: share of the coordinates in which two rows of 0 and 1 differ
+        - ``"hamming"``: number of coordinates in which two rows of 0 and 1 differ, a whole number up to `dim`
         - ``"correlation"``: not of the pair but of the normal distribution from which its coordinates are drawn
     metric : str or Metric
     n, dim : int
@@ -218,6 +233,8 @@ def pairs_at(similarity, metric, n, dim, rng, *, nnz=None):
         nnz = max(1, dim // 2) if metric.name == "jaccard" else dim
     elif metric.name == "hamming":
         raise ValueError("nnz has no meaning for 'hamming', whose rows are zero in half of the coordinates; leave it out")
+    if metric.name == "hamming" and (value > dim or value % 1):
+        raise ValueError(f"rows of dim={dim} differ in 0 to {dim} coordinates, a whole number; not in {value:g}")
     least = 2 if metric.name == "jaccard" and value < 1 else metric.least
     if not least <= nnz <= dim:
         raise ValueError(f"nnz is {nnz}; pairs at {metric.name} {value:g} in dim={dim} need {least} to {dim} coordinates")

@@ -120,7 +120,8 @@ def pairs(draw, metric, dim, *, similarity=None, nnz=None):
     dim : int or strategy of int
         Coordinates.
     similarity : float or strategy of float, optional
-        What to ask for; by default anything the metric can be, its ends included, and a distance or an inner product up to 10.
+        What to ask for; by default anything the metric can be, its ends included, a distance or an inner product up to 10, and up to 8
+        differing coordinates.
     nnz : int or strategy of int, optional
         Most nonzero coordinates, as in `pairs_at`.
 
@@ -132,7 +133,7 @@ def pairs(draw, metric, dim, *, similarity=None, nnz=None):
     metric = find_metric(metric)
     if similarity is None:
         low, high = max(metric.low, -10.0), min(metric.high, 10.0)
-        similarity = st.sampled_from(metric.values) | st.floats(low, high)
+        similarity = st.sampled_from(metric.values) | (st.integers(0, 8) if metric.name == "hamming" else st.floats(low, high))
     value, size, few = (draw(part) if isinstance(part, st.SearchStrategy) else part for part in (similarity, dim, nnz))
     X, Y = pairs_at(value, metric, 1, size, draw(st.integers(0, 2**32 - 1)), nnz=few)
     return X[0], Y[0], float(similarity_of(X, Y, metric)[0])
