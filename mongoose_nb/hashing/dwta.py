@@ -15,8 +15,9 @@ class DWTA(HashFamily):
     values, changes no code. Among equal coordinates the lowest position in the bin wins.
 
     Random permutations of the coordinates are cut into bins of `bin_size`, so one permutation serves
-    ``dim // bin_size`` hashes; coordinates left over in a permutation are not read by it. Where ``dim < bin_size`` a
-    bin holds all coordinates.
+    ``dim // bin_size`` hashes; coordinates left over in a permutation are not read by it. A bin holds at most half of
+    the coordinates (but two at least), whatever `bin_size` says: bins that held all of them would sort rows by their
+    largest coordinate in every table, and L tables would be one.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class DWTA(HashFamily):
         The collision probability of two given rows depends on the order of all their coordinates, not on one number;
         `collision_probability_of` computes it. As a function of one number it exists for a model: pairs of coordinates
         drawn from a bivariate normal distribution of correlation rho, or increasing maps of such, without missing
-        zeros. Then it is ``m * E[Phi2(u, v; rho)^(m - 1)]``, m the bin size, which for m = 2 equals SimHash's
+        zeros. Then it is ``m * E[Phi2(u, v; rho)^(m - 1)]``, m the coordinates of a bin, which for m = 2 equals SimHash's
         ``1 - arccos(rho) / pi``. Use it to choose K and L; rho is near the cosine of centred rows.
 
         Parameters
@@ -75,7 +76,7 @@ class DWTA(HashFamily):
                              "or two rows in collision_probability_of")
         result = np.empty(rho.shape)
         for i, value in np.ndenumerate(np.clip(rho, -1, 1)):
-            result[i] = _normal_agreement(float(value), self.bin_size)
+            result[i] = _normal_agreement(float(value), self._width)
         return result[()]
 
     def collision_probability_of(self, x, y):
@@ -97,7 +98,7 @@ class DWTA(HashFamily):
         float
             NaN if zeros are missing and a row has no entries.
         """
-        m, dim = min(self.bin_size, self.dim), self.dim
+        m, dim = self._width, self.dim
         rows = []
         for row in (x, y):
             row = self._check_dense(row)[0]
@@ -118,10 +119,15 @@ class DWTA(HashFamily):
 
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 
+    @property
+    def _width(self):
+        """Coordinates that a bin reads. Half of `dim` leaves the largest number of different bins to draw from."""
+        return min(self.bin_size, self.dim, max(2, self.dim // 2))
+
     def _draw(self):
         from mongoose_nb.kernels import hashing as kernels
 
-        bins, width = self.K * self.L, min(self.bin_size, self.dim)
+        bins, width = self.K * self.L, self._width
         if bins * self.bin_size >= 1 << 31:
             raise ValueError(
                 f"K * L * bin_size = {bins * self.bin_size} must stay below 2^31; use fewer or smaller bins")
@@ -175,7 +181,7 @@ class DWTA(HashFamily):
 
     def _restore_arrays(self, state):
         index = np.asarray(state["index"])
-        shape = (self.K * self.L, min(self.bin_size, self.dim))
+        shape = (self.K * self.L, self._width)
         if index.shape != shape or index.min() < 0 or index.max() >= self.dim:
             raise ValueError(
                 f"index must have shape {shape} and entries in [0, {self.dim}); it has shape {index.shape}")

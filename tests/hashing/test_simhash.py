@@ -2,37 +2,37 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from mongoose_nb.hashing import SimHash
+from mongoose_nb.testing import check_collisions, check_sensitivity
+from mongoose_nb.testing.strategies import pairs
 
 
-def pair(dim, cosine, rng):
-    """Two rows of this cosine, of different norms."""
-    q, _ = np.linalg.qr(rng.standard_normal((dim, 2)))
-    return 3 * q[:, 0], 0.5 * (cosine * q[:, 0] + np.sqrt(1 - cosine**2) * q[:, 1])
+@pytest.mark.parametrize("options, values, nnz", [
+    ({"dim": 300, "K": 1, "L": 1000}, (-0.8, 0.0, 0.5, 0.9, 0.99, 1.0), None),
+    ({"dim": 300, "K": 1, "L": 1000}, (0.0, 0.9), 2),
+    ({"dim": 24, "K": 4, "L": 500}, (0.3, 0.6, 0.9), None),
+    # Rows without structure, so sums of 100 signs are nearly normal.
+    ({"dim": 300, "K": 1, "L": 1000, "projection": "sparse"}, (-0.8, 0.0, 0.5, 0.9, 0.99), None),
+])
+def test_collision_frequency_is_one_minus_angle_over_pi(options, values, nnz):
+    check_collisions(lambda seed: SimHash(**options, seed=seed), values=values, nnz=nnz)
 
 
-@pytest.mark.parametrize("projection", ["gaussian", "sparse"])
-@pytest.mark.parametrize("cosine", [-0.8, 0.0, 0.5, 0.9, 0.99])
-def test_collision_frequency_is_one_minus_angle_over_pi(projection, cosine):
-    # One bit per table: 20,000 independent functions. Rows without structure, so sums of 100 signs are nearly normal.
-    x, y = pair(300, cosine, np.random.default_rng(7))
-    family = SimHash(300, K=1, L=20_000, seed=11, projection=projection)
-    codes = family.hash(np.stack([x, y]))
-    agree = binomtest(int((codes[0] == codes[1]).sum()), 20_000)
-    low, high = agree.proportion_ci(0.999, "exact")
-    assert low <= family.collision_probability(cosine) <= high
-    assert family.collision_probability_of(x, y) == pytest.approx(1 - np.arccos(cosine) / np.pi, abs=1e-6)
+def test_sensitivity():
+    near, far = SimHash(2, 1, 1).collision_probability([0.8, 0.4])
+    check_sensitivity(lambda seed: SimHash(20, K=3, L=500, seed=seed), 0.8, 0.5, near**3, far**3)
 
 
-def test_retrieval_frequency():
-    # 2,500 independent sets of 8 tables
-    family = SimHash(24, K=4, L=20_000, seed=2)
-    codes = family.hash(np.stack(pair(24, 0.6, np.random.default_rng(3))))
-    hits = (codes[0] == codes[1]).reshape(-1, 8).any(axis=1)
-    low, high = binomtest(int(hits.sum()), hits.size).proportion_ci(0.999, "exact")
-    assert low <= SimHash(24, K=4, L=8).retrieval_probability(0.6) <= high
+@settings(deadline=None, max_examples=40)
+@given(pairs("cosine", dim=st.integers(2, 60)))
+def test_collision_probability_of_two_rows_is_that_of_their_angle(pair):
+    x, y, cosine = pair
+    family = SimHash(len(x), K=1, L=1)
+    assert family.collision_probability_of(x, 8 * y) == pytest.approx(family.collision_probability(cosine), abs=1e-7)
 
 
 def test_first_hash_is_the_most_significant_bit():
