@@ -492,8 +492,8 @@ def test_info(call):
     code, out, _ = call("info", "--json")
     found = json.loads(out)
     assert code == 0
-    assert {"version", "python", "numpy", "scipy", "numba", "extension", "sketch", "threading_layer", "threads", "cpu", "cache_dir", "cache_writable",
-            "blas", "huge_pages"} <= set(found)
+    assert {"version", "python", "numpy", "scipy", "numba", "extension", "sketch", "threading_layer", "threads", "cpu", "cache_dir",
+            "cache_writable", "blas", "huge_pages"} <= set(found)
     assert {found["extension"], found["sketch"]} <= {"compiled", "fallback"} and found["threads"] >= 1
     code, out, _ = call("info")
     assert code == 0 and "kernel cache" in out and "drift sketch" in out and found["numba"] in out
