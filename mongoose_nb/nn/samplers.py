@@ -7,6 +7,7 @@
 A sampler is a description (settings only) until `bind` ties it to the weights of one layer.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ class Sampler:
 
     def bind(self, weights, bias, seed):
         """A working copy for one layer: `weights` and `bias` are its `Parameter`s, `seed` an int."""
-        bound = type(self)(**{k: v for k, v in self.settings().items() if k != "name"})
+        bound = copy.copy(self)  # a schedule of the user's own cannot be made from settings
         bound._bind(weights, bias, seed)
         return bound
 
