@@ -166,6 +166,7 @@ def test_flags_reach_the_library(folder):
     assert out["hidden"] == (8, nn.Wide(50), 8) and out["seed"] == 4 and out["clip_norm"] == 1.0 and out["activation"] == "tanh"
     assert out["optimizer"].settings() == nn.SGD(0.5, momentum=0.5).settings()
     assert vars(out["lr_schedule"]) == {"end": 0.0, "warmup": 3}
+    assert options.network_arguments({"rehash": options.rehash("drift")})["sampler"].rehash == "drift"
     defaults = options.network_arguments({})
     assert defaults["sampler"].settings() == nn.LSH().settings()
     assert defaults["optimizer"].settings() == nn.Adam().settings()
