@@ -67,7 +67,7 @@ class Drift(Schedule):
         The rows on the list.
     """
 
-    def __init__(self, thresh="auto", *, check_every=20, rows=2048, bits=64, weight="rows", per_row=False, list_size=None, keep=0.95):
+    def __init__(self, thresh="auto", *, check_every=20, rows=2048, bits=64, weight="rows", per_row=False, list_size=None, keep=0.98):
         self.thresh = thresh if isinstance(thresh, str) and thresh == "auto" else check_number("thresh", thresh, low=0.0, high=1.0)
         self.check_every = check_int("check_every", check_every, low=1)
         self.rows = check_int("rows", rows, low=2)

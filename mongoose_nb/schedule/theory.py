@@ -80,7 +80,7 @@ def similarity_at(probability, K, L, collision=simhash_collision):
     return _bisect(lambda s: retrieval(s, K, L, collision=collision) < probability, -1.0, 1.0)
 
 
-def threshold(K, L, keep=0.95, similarity=None, collision=simhash_collision):
+def threshold(K, L, keep=0.98, similarity=None, collision=simhash_collision):
     """Largest changed share at which tables still retrieve `keep` times what fresh ones would.
 
     Parameters

@@ -64,7 +64,7 @@ def test_longer_codes_and_higher_wishes_ask_for_fresher_tables():
     assert by_keep == sorted(by_keep, reverse=True)
     c = theory.similarity_at(0.9, 10, 50)
     assert theory.retrieval(c, 10, 50) == pytest.approx(0.9, abs=1e-4)
-    assert theory.threshold(10, 50) == theory.threshold(10, 50, 0.95, c)
+    assert theory.threshold(10, 50) == theory.threshold(10, 50, 0.98, c)
 
 
 def test_of_another_family():
