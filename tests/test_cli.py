@@ -166,6 +166,7 @@ def test_flags_reach_the_library(folder):
     assert out["hidden"] == (8, nn.Wide(50), 8) and out["seed"] == 4 and out["clip_norm"] == 1.0 and out["activation"] == "tanh"
     assert out["optimizer"].settings() == nn.SGD(0.5, momentum=0.5).settings()
     assert vars(out["lr_schedule"]) == {"end": 0.0, "warmup": 3}
+    assert options.network_arguments({"rehash": options.rehash("drift")})["sampler"].rehash == "drift"
     defaults = options.network_arguments({})
     assert defaults["sampler"].settings() == nn.LSH().settings()
     assert defaults["optimizer"].settings() == nn.Adam().settings()
@@ -492,11 +493,11 @@ def test_info(call):
     code, out, _ = call("info", "--json")
     found = json.loads(out)
     assert code == 0
-    assert {"version", "python", "numpy", "scipy", "numba", "extension", "threading_layer", "threads", "cpu", "cache_dir", "cache_writable",
-            "blas", "huge_pages"} <= set(found)
-    assert found["extension"] in ("compiled", "fallback") and found["threads"] >= 1
+    assert {"version", "python", "numpy", "scipy", "numba", "extension", "sketch", "threading_layer", "threads", "cpu", "cache_dir",
+            "cache_writable", "blas", "huge_pages"} <= set(found)
+    assert {found["extension"], found["sketch"]} <= {"compiled", "fallback"} and found["threads"] >= 1
     code, out, _ = call("info")
-    assert code == 0 and "kernel cache" in out and found["numba"] in out
+    assert code == 0 and "kernel cache" in out and "drift sketch" in out and found["numba"] in out
 
 
 def test_demo(call, folder, monkeypatch):

@@ -3,7 +3,8 @@
 from mongoose_nb.commands.console import json_line, result
 
 _LABELS = {"version": "mongoose_nb", "python": "Python", "numpy": "NumPy", "scipy": "SciPy", "numba": "Numba",
-           "extension": "bucket store", "cpu": "CPU", "cpus": "CPUs to use", "blas": "BLAS", "huge_pages": "huge pages",
+           "extension": "bucket store", "sketch": "drift sketch",
+           "cpu": "CPU", "cpus": "CPUs to use", "blas": "BLAS", "huge_pages": "huge pages",
            "threading_layer": "threading layer"}
 
 

@@ -56,7 +56,9 @@ def widths(value):
 
 
 def rehash(value):
-    """Steps between rehashes, or PERIOD:RATE for gaps that grow by exp(RATE) each time."""
+    """Steps between rehashes, PERIOD:RATE for gaps that grow by exp(RATE) each time, or 'drift'."""
+    if value in ("drift", "auto"):
+        return value
     if isinstance(value, str) and ":" in value:
         period, rate = value.split(":")
         return f"{int(period)}:{float(rate):g}"
@@ -121,7 +123,7 @@ GROUPS = {
         Option("capacity", limit, "N", "lsh: most outputs in a bucket, or none"),
         Option("policy", word, "NAME", "lsh: reservoir | fifo: which outputs a full bucket keeps"),
         Option("center", switch, None, "lsh: whether activations and weights are centred before hashing"),
-        Option("rehash", rehash, "STEPS", "lsh: steps between rehashes, or PERIOD:RATE for growing gaps"),
+        Option("rehash", rehash, "STEPS", "lsh: steps between rehashes, PERIOD:RATE for growing gaps, or drift: when weights have turned"),
         Option("rebuild", limit, "N", "lsh: rehashes between new hash functions, or none"),
     ),
     "optimiser": (
@@ -217,7 +219,7 @@ def network_arguments(given):
     if "hidden" in given:
         out["hidden"] = tuple(Wide(int(w[5:])) if isinstance(w, str) else w for w in given["hidden"])
     sampler = _described("sampler", given, SAMPLER, SAMPLERS)
-    if "rehash" in sampler and isinstance(sampler["rehash"], str):
+    if ":" in str(sampler.get("rehash")):
         period, rate = sampler["rehash"].split(":")
         sampler["rehash"] = {"name": "ExponentialDecay", "period": int(period), "rate": float(rate)}
     out["sampler"] = make_sampler({name: None if value == "none" and name in ("K", "capacity", "rebuild") else value

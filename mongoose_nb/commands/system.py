@@ -7,7 +7,7 @@ import sys
 
 
 def versions():
-    """Versions of the program and of what it computes with, and which bucket store is in use."""
+    """Versions of the program and of what it computes with, and which bucket store and drift sketch are in use."""
     import numba
     import numpy
     import scipy
@@ -15,7 +15,7 @@ def versions():
     from mongoose_nb import __version__
 
     return {"version": __version__, "python": platform.python_version(), "numpy": numpy.__version__, "scipy": scipy.__version__,
-            "numba": numba.__version__, "extension": extension()}
+            "numba": numba.__version__, "extension": extension(), "sketch": sketch()}
 
 
 def extension():
@@ -23,6 +23,13 @@ def extension():
     from mongoose_nb._ext import COMPILED
 
     return "compiled" if COMPILED else "fallback"
+
+
+def sketch():
+    """``"compiled"`` or ``"fallback"``."""
+    from mongoose_nb._ext import SKETCH_COMPILED
+
+    return "compiled" if SKETCH_COMPILED else "fallback"
 
 
 def threading_layer():

@@ -23,6 +23,8 @@ class CenteredInnerProduct:
         Mean of the queries to come.
     query_length : float
         Mean Euclidean length of the queries less their mean.
+    extra : float, optional
+        The queries' extra coordinate, where it is settled already; by default it follows from `query_length`.
 
     Attributes
     ----------
@@ -30,12 +32,14 @@ class CenteredInnerProduct:
         Shape of the transformed rows, which slices ``self[lo:hi]`` make on the fly.
     """
 
-    def __init__(self, W, bias, query_mean, query_length):
+    def __init__(self, W, bias, query_mean, query_length, *, extra=None):
         from mongoose_nb.kernels.center import CHUNKS, sum_chunks
 
         self._W, self._bias = W, bias
         self.query_mean = np.array(query_mean, np.float32)
-        self.extra = np.float32(_WEIGHT * query_length if query_length > 0 else 1.0)
+        if extra is None:
+            extra = _WEIGHT * query_length if query_length > 0 else 1.0
+        self.extra = np.float32(extra)
         sums = np.empty((CHUNKS, W.shape[1]))
         sum_chunks(W, sums)
         self._row_mean = (sums.sum(axis=0) / len(W)).astype(np.float32)

@@ -24,16 +24,22 @@ FILLER = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @inline
-def _vote(pool, spans, codes, sample, mark, touched, reach):
+def _vote(pool, spans, codes, always, sample, mark, touched, reach):
     """Count, for every id in the sample's L buckets, in how many it stands; returns the number of distinct ids.
 
-    ``reach[v]`` becomes the number of ids with at least v votes. No branch depends on the data: one that does is guessed wrong
-    every other time.
+    The ids in `always` have all votes there are. ``reach[v]`` becomes the number of ids with at least v votes. No branch depends on
+    the data: one that does is guessed wrong every other time.
     """
     L = codes.shape[0]
-    for v in range(reach.shape[0]):
-        reach[v] = 0
     n = 0
+    for q in range(always.shape[0]):
+        row = always[q]
+        v = mark[row]
+        touched[n] = row
+        n += v == 0
+        mark[row] = v | MAX_VOTES
+    for v in range(reach.shape[0]):
+        reach[v] = n if 0 < v <= MAX_VOTES else 0
     for t in range(L):
         if t + 2 < L:
             prefetch_line(pool, t + 2, spans[t + 2, codes[t + 2, sample], 0])
@@ -91,11 +97,20 @@ def _take_by_votes(mark, touched, n_touched, reach, min_votes, room, start, out)
 
 
 @inline
-def _take_whole_buckets(pool, spans, codes, sample, mark, key, room, out):
-    """SLIDE's vanilla sampling: tables in random order, whole buckets, until `room` ids are found."""
+def _take_whole_buckets(pool, spans, codes, always, sample, mark, key, room, out):
+    """SLIDE's vanilla sampling: tables in random order, whole buckets, until `room` ids are found; `always` before all tables."""
     L = codes.shape[0]
     order = np.arange(L)
     n = 0
+    for q in range(always.shape[0]):
+        row = always[q]
+        v = mark[row]
+        if v == 0 and n < room:
+            mark[row] = TAKEN
+            out[n] = row
+            n += 1
+        elif v == LABEL:
+            mark[row] = LABEL + 1
     for k in range(L):
         key = mix64(key)
         other = k + below(key, L - k)
@@ -146,11 +161,12 @@ def _fill_uniform(mark, n_rows, want, key, out):
 
 
 @parallel
-def active_sets(use_tables, pool, spans, codes, strategy, min_votes, head, fill, label_start, label_count, labels, n_rows, sizes,
+def active_sets(use_tables, pool, spans, codes, always, strategy, min_votes, head, fill, label_start, label_count, labels, n_rows, sizes,
                 start, seed, step, places, mark, touched, ids, n_label, n_exact, n_active, n_hit):
     """Per-sample active sets of a batch.
 
-    codes (L, B) table codes of the activations over the store's views `pool` and `spans` (unread without `use_tables`).
+    codes (L, B) table codes of the activations over the store's views `pool` and `spans` (unread without `use_tables`); `always`
+    int32, different ids that count as found in every bucket.
     Sample i gets ``sizes[i]`` ids from ``ids[start[i]]`` on: its labels, at most `head` retrieved ids, and (with `fill`)
     uniform ones. Out, (B,) each: n_label, n_exact (labels + retrieved), n_active, n_hit (labels seen in the buckets).
     The random choices of sample i are keyed by (seed, step, places[i]).
@@ -174,9 +190,9 @@ def active_sets(use_tables, pool, spans, codes, strategy, min_votes, head, fill,
             if use_tables:
                 room = min(head, sizes[i] - n)
                 if strategy == VANILLA:
-                    n += _take_whole_buckets(pool, spans, codes, i, marks, key, room, out[n:])
+                    n += _take_whole_buckets(pool, spans, codes, always, i, marks, key, room, out[n:])
                 else:
-                    seen = _vote(pool, spans, codes, i, marks, touched[worker], reach)
+                    seen = _vote(pool, spans, codes, always, i, marks, touched[worker], reach)
                     n += _take_by_votes(marks, touched[worker], seen, reach, min_votes, room, below(key, max(seen, 1)),
                                         out[n:])
                 for q in range(n_label[i]):

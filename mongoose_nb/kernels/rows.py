@@ -19,7 +19,7 @@ D. The optimiser is chosen by a number inside the row loop: one compilation serv
 import numpy as np
 from numba import prange
 
-from mongoose_nb.kernels._jit import inline, parallel
+from mongoose_nb.kernels._jit import inline, parallel, serial
 from mongoose_nb.kernels.prefetch import prefetch_state
 
 SGD, ADAGRAD, ADAM, ROWADAM = 0, 1, 2, 3
@@ -133,6 +133,16 @@ def sort_pairs(start, count, ids, coef, shift, n_parts, cursor, hist, key, sampl
             ends[k] = cursor[rows[k]]
             cursor[rows[k]] = 0
         part_rows[p] = n_rows
+
+
+@serial
+def list_rows(rows, part_ptr, part_rows, out):
+    """The touched rows of all ranges side by side."""
+    n = 0
+    for p in range(part_rows.shape[0]):
+        for q in range(part_ptr[p], part_ptr[p] + part_rows[p]):
+            out[n] = rows[q]
+            n += 1
 
 
 @inline

@@ -137,9 +137,12 @@ class Network:
         out.update({f"output.{name}": p for name, p in self.output.parameters().items()})
         return out
 
+    def _sampled_layers(self):
+        out = {f"hidden{i}": layer for i, layer in enumerate(self.layers) if isinstance(layer, WideHidden)}
+        return {**out, "output": self.output}
+
     def _samplers(self):
-        out = {f"hidden{i}": layer.sampler for i, layer in enumerate(self.layers) if isinstance(layer, WideHidden)}
-        return {**out, "output": self.output.sampler}
+        return {name: layer.sampler for name, layer in self._sampled_layers().items()}
 
     def _work(self, X, n_rows, active=None):
         """Multiplications for so many rows of X, about; `active` outputs of each, by default what the sampler computes."""
@@ -194,8 +197,8 @@ class Network:
             bias_constants = self.optimizer.constants(self.step + 1, rate, scale, decay=False)
             for layer in stack:
                 layer.update(self.optimizer.kind, constants, bias_constants)
-        for sampler in self._samplers().values():
-            sampler.after_update(self.step, timer)
+        for layer in self._sampled_layers().values():
+            layer.sampler.after_update(self.step, timer, layer.touched)
         self.step += 1
         return loss
 
@@ -221,7 +224,8 @@ class Network:
         seconds = time.perf_counter() - start
         self.epoch += 1
         return {"epoch": self.epoch, "step": self.step, "loss": total / n, "seconds": seconds, "samples_per_s": n / seconds,
-                "active_share": active / n, **{k: v / n for k, v in counts.items()}, "time_split": timer.shares()}, stop
+                "active_share": active / n, **{k: v / n for k, v in counts.items()}, **self.output.sampler.report(),
+                "time_split": timer.shares()}, stop
 
     # ------------------------------------------------------------------ training
 

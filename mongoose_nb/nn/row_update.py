@@ -72,7 +72,9 @@ class RowUpdate:
 
     def touched(self):
         """Ids of the rows that the loaded batch touches (int32, unsorted)."""
+        from mongoose_nb.kernels.rows import list_rows
+
         _, _, _, rows, _, part_ptr, part_rows = self._sorted
-        if not len(rows):
-            return np.zeros(0, np.int32)
-        return np.concatenate([rows[a:a + n] for a, n in zip(part_ptr[:-1].tolist(), part_rows.tolist())])
+        out = np.empty(int(part_rows.sum()), np.int32)
+        list_rows(rows, part_ptr, part_rows, out)
+        return out

@@ -7,15 +7,15 @@
 A sampler is a description (settings only) until `bind` ties it to the weights of one layer.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
 
 from mongoose_nb.errors import check_choice, check_int, check_number
-from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
 from mongoose_nb.nn.arrays import Rows
-from mongoose_nb.nn.timing import PhaseTimer
-from mongoose_nb.tables.active import STRATEGIES, ActiveSetBuilder, SharedSet, Views
+from mongoose_nb.nn.maintenance import KeptTables
+from mongoose_nb.tables.active import STRATEGIES, ActiveSetBuilder, SharedSet
 
 SHAPES = ("sample", "batch")
 # Outputs per bucket that the default number of hashes aims at.
@@ -36,7 +36,7 @@ class Sampler:
 
     def bind(self, weights, bias, seed):
         """A working copy for one layer: `weights` and `bias` are its `Parameter`s, `seed` an int."""
-        bound = type(self)(**{k: v for k, v in self.settings().items() if k != "name"})
+        bound = copy.copy(self)  # a schedule of the user's own cannot be made from settings
         bound._bind(weights, bias, seed)
         return bound
 
@@ -44,8 +44,9 @@ class Sampler:
         """Constructor arguments, for saving."""
         return {"name": type(self).__name__.lower(), **{k: v for k, v in vars(self).items() if not k.startswith("_")}}
 
-    def after_update(self, step, timer):
-        """Called after every optimiser step: the place for table maintenance."""
+    def after_update(self, step, timer, touched=None):
+        """Called after every optimiser step: the place for table maintenance. ``touched()`` gives the ids of the rows that the step
+        changed, or None for all."""
 
     def rehash_now(self):
         """Bring tables up to date with the weights, if there are any."""
@@ -53,6 +54,10 @@ class Sampler:
     def counts(self):
         """Mean numbers of the last step: labels, retrieved, filler, and share of labels the buckets returned."""
         return dict(self._counts)
+
+    def report(self):
+        """Figures of table maintenance since this was last asked, for the history."""
+        return {}
 
     def state(self):
         """(settings, arrays) that `load_state` takes back."""
@@ -149,9 +154,10 @@ class LSH(Sampler):
         Which outputs a full bucket keeps.
     center : bool
         Hash centred activations against centred weights and biases (`hashing.inner_product`) instead of both as they are.
-    rehash : int or schedule.Schedule, optional
-        Steps between rehashes (same functions, new rows), or a schedule. By default `schedule.ExponentialDecay` from 100 steps on, or
-        from 300 on with lists of a batch, where a step takes a fraction of the time.
+    rehash : int, str or schedule.Schedule, optional
+        Steps between rehashes (same functions, new rows), ``"drift"`` or ``"auto"`` for when the weights have turned
+        (`schedule.Drift`), or a schedule. By default `schedule.ExponentialDecay` from 100 steps on, or from 300 on with lists of a
+        batch, where a step takes a fraction of the time.
     rebuild : int or None
         Rehashes between rebuilds (new functions); None keeps the functions.
     """
@@ -190,78 +196,35 @@ class LSH(Sampler):
         from mongoose_nb.tables import LSHTables
 
         n_rows, width = weights.value.shape
-        self._weights, self._bias = weights, bias
         bits = max(2.0, np.log2(max(1.0, n_rows / BUCKET_LOAD)))
         dim = width + 1 if self.center else width
         if self.family == "simhash":
             family = SimHash(dim, self.K or round(bits), self.L, seed=seed)
         else:
             family = DWTA(dim, self.K or max(1, round(bits / 3)), self.L, seed=seed, zeros="value")
-        self._tables = LSHTables(family, capacity=self.capacity, policy=self.policy, seed=seed)
+        tables = LSHTables(family, capacity=self.capacity, policy=self.policy, seed=seed)
         self._builder = ActiveSetBuilder(n_rows, seed=seed, strategy=self.strategy, min_votes=self.min_votes,
                                          correction=self.correction)
-        self._schedule = make_schedule(self.rehash)
-        self._mean = np.zeros(width, np.float32)  # running mean of the activations, and mean length around it
-        self._length = 0.0
-        self._observed = 0
-        self._query = (np.zeros(width, np.float32), np.float32(1.0))  # how queries are centred since the last rehash
-        self._rehashes = 0
-        self._moved = 0  # steps since the last rehash
-        self._serving = None  # (key, tables, query centring) of the weights as they were when last asked
-        self._seed = seed
+        schedule = make_schedule(self.rehash)
+        schedule.bind(n_rows, width, family=family, seed=seed, room=round(self.head * self.candidates))
+        self._kept = KeptTables(weights, bias, tables, schedule, center=self.center, rebuild=self.rebuild)
         self._counts = {}
 
     @property
     def tables(self):
         """The hash tables (`tables.LSHTables`) of a bound sampler."""
-        return self._tables
+        return self._kept.tables
 
-    def _observe(self, h):
-        """Follow the mean activation and the mean length around it: the average at first, then over about 100 batches."""
-        observed = min(self._observed + 1, 100)
-        mean = self._mean + (h.mean(axis=0) - self._mean) / np.float32(observed)
-        length = float(np.sqrt(np.square(h - mean).sum(axis=1)).mean())
-        if not np.isfinite(length):
-            raise FloatingPointError("activations are not finite, or beyond float32 when squared, and cannot be hashed; the weights are "
-                                     "as before this step: lower the learning rate or set clip_norm")
-        self._observed, self._mean = observed, mean
-        self._length += (length - self._length) / observed
-
-    def _build(self, timer):
-        with timer("rehash"):
-            if self.rebuild and self._rehashes and self._rehashes % self.rebuild == 0:
-                self._tables.family.rebuild()
-            self._query = self._load(self._tables)
-            self._rehashes += 1
-            self._moved = 0
-
-    def _load(self, tables):
-        """Hash the weights as they are into `tables`; returns how queries are to be centred."""
-        rows, query = self._weights.value, self._query
-        if self.center:
-            rows = CenteredInnerProduct(rows, self._bias.value, self._mean, self._length)
-            query = (rows.query_mean, rows.extra)
-        try:
-            tables.build(rows)
-        except ValueError as error:
-            # the shape fits, so all that a hash family can refuse is a value
-            raise FloatingPointError("the weights are no longer finite and cannot be hashed: go back to a saved network and lower "
-                                     "the learning rate or set clip_norm") from error
-        return query
-
-    def _views(self, h, timer, tables, query):
-        with timer("hash"):
-            # one width of codes, whatever the family's: kernels are compiled once
-            codes = tables.codes(center_queries(h, *query) if self.center else h).astype(np.uint32, copy=False)
-        return Views(*tables.views(), codes)
+    @property
+    def schedule(self):
+        """The schedule of a bound sampler."""
+        return self._kept.schedule
 
     def per_sample(self, h, labels, step, timer, train=True):
         """`ActiveSets` of every sample."""
         if train:
-            self._observe(h)
-        if not self._tables.built:
-            self._build(timer)
-        views = self._views(h, timer, self._tables, self._query)
+            self._kept.observe(h)
+        views = self._kept.views(h, timer)
         with timer("retrieve"):
             sets = self._builder.per_sample(labels, self.candidates, step=step if train else 0, views=views, alike=not train,
                                             head=round(self.head * self.candidates), fill=self.fill)
@@ -271,10 +234,8 @@ class LSH(Sampler):
 
     def shared(self, h, labels, step, timer):
         """`SharedSet` of the batch: an equal number of retrieved ids from every sample."""
-        self._observe(h)
-        if not self._tables.built:
-            self._build(timer)
-        views = self._views(h, timer, self._tables, self._query)
+        self._kept.observe(h)
+        views = self._kept.views(h, timer)
         with timer("retrieve"):
             each = max(1, round(self.head * self.candidates / len(h)))
             heads = self._builder.per_sample(Rows.empty(len(h)), each, step=step, views=views, head=each, fill=False)
@@ -282,62 +243,34 @@ class LSH(Sampler):
         self._counts = count_shared(shared)
         return shared
 
-    def after_update(self, step, timer):
-        """Rehash when the schedule says so."""
-        self._moved += 1
-        if self._schedule.due(step):
-            self._build(timer)
+    def after_update(self, step, timer, touched=None):
+        """Rehash, or move rows, when the schedule says so."""
+        self._kept.after_update(step, timer, touched)
 
     def rehash_now(self):
         """Rehash, whatever the schedule says."""
-        self._build(PhaseTimer())
+        self._kept.rehash()
 
     def candidates_for(self, h, n, timer):
-        """Retrieved outputs only, at most `n` for each row of `h`: what LSH inference scores.
+        """Retrieved outputs only, at most `n` for each row of `h`: what LSH inference scores."""
+        views = self._kept.serving_views(h, timer)
+        return self._builder.per_sample(Rows.empty(len(h)), n, step=0, alike=True, views=views, head=n, fill=False)
 
-        Where the weights moved since the tables were built, tables of the weights as they are answer. They are kept apart, so that
-        asking a network changes nothing about its training.
-        """
-        from mongoose_nb.tables import LSHTables
+    def counts(self):
+        """As `Sampler.counts`; with a schedule that measures drift also firings since the last report, and the last changed share."""
+        return {**self._counts, **self._kept.counts()}
 
-        tables, query = self._tables, self._query
-        if self._moved or not tables.built:
-            key = (self._rehashes, self._moved)
-            if self._serving is None or self._serving[0] != key or not self._serving[1].built:
-                fresh = LSHTables(tables.family, capacity=self.capacity, policy=self.policy, seed=self._seed)
-                self._serving = (key, fresh, self._load(fresh))
-            _, tables, query = self._serving
-        return self._builder.per_sample(Rows.empty(len(h)), n, step=0, alike=True,
-                                        views=self._views(h, timer, tables, query), head=n, fill=False)
+    def report(self):
+        """With a schedule that measures drift: firings, rows re-inserted by them, and the mean changed share of the looks."""
+        return self._kept.report()
 
     def state(self):
         """(settings, arrays) from which the sampler continues exactly."""
-        settings, arrays = self._tables.state() if self._tables.built else (None, {})
-        out = {"tables": settings, "observed": self._observed, "length": self._length, "extra": float(self._query[1]),
-               "rehashes": self._rehashes, "moved": self._moved, "schedule": self._schedule.state()}
-        return out, {"mean": self._mean, "query_mean": self._query[0], **{f"tables.{k}": v for k, v in arrays.items()}}
+        return self._kept.state()
 
     def load_state(self, settings, arrays):
         """Put back what `state` gave."""
-        from mongoose_nb.tables import LSHTables
-
-        n_rows, width = self._weights.value.shape
-        for name in ("mean", "query_mean"):
-            if arrays[name].shape != (width,):
-                raise ValueError(f"the sampler's {name} has shape {arrays[name].shape}; the layer's width is {width}")
-        self._mean = np.array(arrays["mean"], np.float32)
-        self._observed, self._length = settings["observed"], settings["length"]
-        self._query = (np.array(arrays["query_mean"], np.float32), np.float32(settings["extra"]))
-        self._rehashes, self._moved = settings["rehashes"], settings["moved"]
-        self._schedule.load_state(settings["schedule"])
-        if settings["tables"] is not None:
-            prefix = "tables."
-            tables = LSHTables.from_state(settings["tables"],
-                                          {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
-            if tables.family.dim != self._tables.family.dim or len(tables) != n_rows:
-                raise ValueError(f"the saved tables hold {len(tables)} rows hashed in {tables.family.dim} dimensions; the layer has "
-                                 f"{n_rows} rows, hashed in {self._tables.family.dim}")
-            self._tables = tables
+        self._kept.load_state(settings, arrays)
 
 
 class Counts(NamedTuple):

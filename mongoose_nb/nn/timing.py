@@ -3,7 +3,7 @@
 import contextlib
 import time
 
-PHASES = ("hash", "retrieve", "forward", "backward", "update", "rehash")
+PHASES = ("hash", "retrieve", "forward", "backward", "update", "check", "rehash")
 
 
 class PhaseTimer:

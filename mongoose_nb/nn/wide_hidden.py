@@ -61,6 +61,10 @@ class WideHidden:
         sum_rows(sets.start, sets.count, frozen(sets.ids), frozen(delta), self.weights.value, np.zeros(self.n_inputs, np.float32), out)
         return out
 
+    def touched(self):
+        """Ids of the units that the last step changed (int32, unsorted)."""
+        return self._rows.touched()
+
     def forget(self):
         """Drop what the last batch left."""
         self._x = self._sets = self._z = self._a = None

@@ -134,6 +134,13 @@ class WideOutput:
         scratch = self._buffers.get("G block", (numba.get_num_threads(), wide.BLOCK, self.n_inputs))
         wide.apply_shared(h, w.value, w.m, w.v, b.value, b.m, b.v, ids, everything, m, Z, kind, constants, bias_constants, scratch)
 
+    def touched(self):
+        """Ids of the rows that the last step changed (int32, unsorted); None for all."""
+        if self.sampler.shape == "sample":
+            return self._rows.touched()
+        _, ids, everything, _, _ = self._step
+        return None if everything else ids
+
     def forget(self):
         """Drop what the last batch left."""
         self._step = None

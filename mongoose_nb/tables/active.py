@@ -34,11 +34,15 @@ class SharedSet(NamedTuple):
 
 
 class Views(NamedTuple):
-    """What the kernels read of hash tables: ids by table, (start, size) of every bucket, and the codes of the queries."""
+    """What the kernels read of hash tables: ids by table, (start, size) of every bucket, and the codes of the queries.
+
+    The ids in `always` come before all that buckets hold: rows that the tables have in the wrong place.
+    """
 
     pool: np.ndarray  # (L, P) int32
     spans: np.ndarray  # (L, buckets, 2) int32
     codes: np.ndarray  # (L, n) unsigned
+    always: np.ndarray = np.zeros(0, np.int32)  # different ids
 
 
 _NO_TABLES = Views(np.zeros((1, 1), np.int32), np.zeros((1, 1, 2), np.int32), np.zeros((1, 1), np.uint8))
@@ -115,7 +119,7 @@ class ActiveSetBuilder:
         n_label, n_exact, n_active, n_hit = np.empty((4, n), np.int64)
         tables = _NO_TABLES if views is None else views
         mark, touched = self._scratch(views is not None)
-        active_sets(views is not None, tables.pool, tables.spans, tables.codes, self.strategy, self.min_votes, head, fill,
+        active_sets(views is not None, tables.pool, tables.spans, tables.codes, tables.always, self.strategy, self.min_votes, head, fill,
                     labels.start, labels.count, labels.ids, self.n_rows, sizes, start, np.uint64(self.seed), np.uint64(step),
                     np.zeros(n, np.int64) if alike else np.arange(n), mark, touched, ids, n_label, n_exact, n_active, n_hit)
         shift = np.zeros(n, np.float32)

@@ -28,7 +28,7 @@ def tables(n_rows, L, B, n, seed, load=6):
 @given(n_rows=st.integers(1, 60), L=st.integers(1, 7), B=st.integers(1, 5), n=st.integers(0, 9), seed=st.integers(0, 999),
        workers=st.integers(1, 4))
 def test_unions(n_rows, L, B, n, seed, workers):
-    pool, spans, codes = tables(n_rows, L, B, n, seed)
+    pool, spans, codes, _ = tables(n_rows, L, B, n, seed)
     want = [sorted({int(j) for t in range(L) for j in pool[t, spans[t, c[t], 0]:][:spans[t, c[t], 1]]}) for c in codes.T]
     seen = np.zeros((workers, n_rows), np.uint8)
     indptr = np.zeros(n + 1, np.int64)

@@ -167,7 +167,8 @@ class TestEarlyStopping:
         net.fit(X, Y, epochs=3, callbacks=[lambda net, logs: codes.append(net.output.sampler.tables._codes.copy()),
                                            lambda net, logs: logs.update(score=-logs["epoch"]), EarlyStopping("score", 5)])
         left = net.output.sampler.tables
-        rows = CenteredInnerProduct(net.output.weights.value, net.output.bias.value, net.output.sampler._mean, net.output.sampler._length)
+        kept = net.output.sampler._kept
+        rows = CenteredInnerProduct(net.output.weights.value, net.output.bias.value, kept.mean, kept.length)
         np.testing.assert_array_equal(left.codes(rows[:OUTPUTS]), left._codes)
         assert not np.array_equal(left._codes, codes[-1])
 

@@ -10,6 +10,7 @@ from nn_problem import FEATURES, OUTPUTS, digest, problem
 
 from mongoose_nb.kernels import _threads
 from mongoose_nb.nn import LSH, Full, Network, Uniform, Wide
+from mongoose_nb.schedule import Drift
 
 LSH_SETTINGS = {"L": 6, "rehash": 12, "rebuild": 2, "min_votes": 4}
 SAMPLERS = {
@@ -21,6 +22,8 @@ SAMPLERS = {
        for strategy in ("topk", "vanilla", "threshold")},
     "lsh-full-buckets": LSH(30, K=3, capacity=9, **LSH_SETTINGS),
     "lsh-unfilled": LSH(30, K=3, fill=False, **LSH_SETTINGS),
+    "lsh-drift": LSH(60, K=3, L=6, rehash=Drift(0.002, check_every=2, rows=200, weight="touch")),
+    "lsh-drift-rows": LSH(60, K=3, L=6, rehash=Drift(0.02, check_every=2, rows=200, per_row=True)),
 }
 HIDDEN = {"dense": (9, 30), "wide": (9, Wide(300, LSH(40, K=3, **LSH_SETTINGS)), 30)}
 

@@ -9,7 +9,7 @@ from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, problem
 from mongoose_nb import io
 from mongoose_nb.nn import LSH, SGD, AdaGrad, Adam, Full, Network, RowAdam, Uniform, Wide
 from mongoose_nb.nn.lr import Cosine, Linear, Step
-from mongoose_nb.schedule import ExponentialDecay
+from mongoose_nb.schedule import Drift, ExponentialDecay
 
 SAMPLERS = {
     "full": Full(),
@@ -22,6 +22,8 @@ SAMPLERS = {
     "lsh-decay": LSH(30, K=3, L=6, rehash=ExponentialDecay(2, 0.3), center=False),
     "lsh-dwta": LSH(30, K=1, L=6, rehash=4, rebuild=1, family="dwta"),
     "lsh-rarely": LSH(30, K=3, L=6, rehash=10**6),
+    "lsh-drift": LSH(30, K=3, L=6, rehash=Drift(0.02, check_every=3, rows=50, weight="touch"), rebuild=3),
+    "lsh-drift-rows": LSH(80, K=3, L=6, rehash=Drift(0.03, check_every=2, rows=300, per_row=True)),
 }
 
 

@@ -110,7 +110,7 @@ class TestLSH:
         W, b, h, labels = layer()
         bound = LSH(600, head=1.0, L=4, K=3, capacity=None, fill=False).bind(W, b, 1)
         sets = bound.per_sample(h, labels, 0, PhaseTimer())
-        indptr, ids = bound.tables.candidates(center_queries(h, *bound._query))
+        indptr, ids = bound.tables.candidates(center_queries(h, *bound._kept.query))
         for i in range(20):
             got = set(sets.ids[sets.start[i]:sets.start[i] + sets.count[i]].tolist())
             assert got == {i, *ids[indptr[i]:indptr[i + 1]].tolist()}
@@ -119,7 +119,7 @@ class TestLSH:
         W, b, h, labels = layer()
         bound = LSH(20, L=4, K=3).bind(W, b, 1)
         bound.per_sample(h, labels, 0, PhaseTimer())
-        np.testing.assert_allclose(bound._mean, h.mean(0), atol=1e-6)
+        np.testing.assert_allclose(bound._kept.mean, h.mean(0), atol=1e-6)
         rows = CenteredInnerProduct(W.value, b.value, h.mean(0), np.linalg.norm(h - h.mean(0), axis=1).mean())
         np.testing.assert_array_equal(bound.tables.codes(rows[:300]), bound.tables._codes)
 
@@ -168,24 +168,24 @@ class TestLSH:
         bound = LSH(20, L=4, K=3).bind(W, b, 1)
         for step in range(100):
             bound.per_sample(h + step, labels, step, PhaseTimer())
-        np.testing.assert_allclose(bound._mean, h.mean(0) + 49.5, rtol=1e-4)  # the plain mean of the first 100
-        before = bound._mean.copy()
+        np.testing.assert_allclose(bound._kept.mean, h.mean(0) + 49.5, rtol=1e-4)  # the plain mean of the first 100
+        before = bound._kept.mean.copy()
         bound.per_sample(h, labels, 100, PhaseTimer(), False)
-        np.testing.assert_array_equal(bound._mean, before)
+        np.testing.assert_array_equal(bound._kept.mean, before)
         for step in range(300):
             bound.per_sample(h, labels, step, PhaseTimer())
-        np.testing.assert_allclose(bound._mean, h.mean(0) + 49.5 * 0.99**300, atol=1e-3)
+        np.testing.assert_allclose(bound._kept.mean, h.mean(0) + 49.5 * 0.99**300, atol=1e-3)
 
     def test_activations_that_are_not_finite(self):
         W, b, h, labels = layer()
         bound = LSH(20, L=4, K=3).bind(W, b, 1)
         bound.per_sample(h, labels, 0, PhaseTimer())
-        before = bound._mean.copy()
+        before = bound._kept.mean.copy()
         bad = h.copy()
         bad[3, 2] = np.nan
         with pytest.raises(FloatingPointError, match="activations are not finite"):
             bound.per_sample(bad, labels, 1, PhaseTimer())
-        np.testing.assert_array_equal(bound._mean, before)
+        np.testing.assert_array_equal(bound._kept.mean, before)
 
     @pytest.mark.parametrize("center", [True, False])
     def test_weights_that_are_not_finite(self, center):

@@ -25,8 +25,8 @@ def rows_of(lists):
     return Rows(np.cumsum(count) - count, count, ids, None)
 
 
-def views_of(tables, codes):
-    """Views of hash tables given as a list (per table) of lists (per bucket) of ids, with codes (L, n)."""
+def views_of(tables, codes, always=()):
+    """Views of hash tables given as a list (per table) of lists (per bucket) of ids, with codes (L, n), and ids in every bucket."""
     sizes = [sum(map(len, table)) for table in tables]
     pool = np.zeros((len(tables), max(1, *sizes)), np.int32)
     spans = np.zeros((len(tables), len(tables[0]), 2), np.int32)
@@ -36,7 +36,7 @@ def views_of(tables, codes):
             spans[t, b] = at, len(bucket)
             pool[t, at:at + len(bucket)] = bucket
             at += len(bucket)
-    return Views(pool, spans, np.asarray(codes, np.uint8))
+    return Views(pool, spans, np.asarray(codes, np.uint8), np.array(always, np.int32))
 
 
 def split(sets, i):
@@ -106,9 +106,9 @@ def visited(tables, codes, i):
     return [table[codes[t][i]] for t, table in enumerate(tables)]
 
 
-def naive_vanilla(buckets, labels, room):
-    """What a walk over whole buckets finds, and how many labels it passes, in the order given."""
-    found, hits = [], set()
+def naive_vanilla(buckets, labels, room, always):
+    """What a walk over whole buckets finds after `always`, and how many labels it passes, in the order given."""
+    found, hits = [row for row in always if row not in labels][:room], {*always} & {*labels}
     for bucket in buckets:
         for row in bucket:
             if row in labels:
@@ -124,11 +124,12 @@ class TestPerSample:
     @settings(deadline=None, max_examples=100)
     @given(problem=problems(), candidates=st.integers(1, 35), head=st.integers(0, 35), fill=st.booleans(),
            strategy=st.sampled_from(STRATEGIES), min_votes=st.integers(1, 4), tables_used=st.booleans(), step=st.integers(0, 10**6),
-           correction=st.sampled_from(["tail", "none"]))
-    def test_sets_of_any_size(self, problem, candidates, head, fill, strategy, min_votes, tables_used, step, correction):
+           correction=st.sampled_from(["tail", "none"]), listed=st.sets(st.integers(0, 29), max_size=9))
+    def test_sets_of_any_size(self, problem, candidates, head, fill, strategy, min_votes, tables_used, step, correction, listed):
         n_rows, tables, codes, labels = problem
         builder = ActiveSetBuilder(n_rows, seed=1, strategy=strategy, min_votes=min_votes, correction=correction)
-        views = views_of(tables, codes) if tables_used else None
+        always = [j for j in listed if j < n_rows]
+        views = views_of(tables, codes, always) if tables_used else None
         sets = builder.per_sample(rows_of(labels), candidates, step=step, views=views, head=head, fill=fill)
         again = builder.per_sample(rows_of(labels), candidates, step=step, views=views, head=head, fill=fill)
         for i, row in enumerate(labels):
@@ -142,10 +143,12 @@ class TestPerSample:
             assert len(everything) == size if fill else not filler
             buckets = visited(tables, codes, i) if tables_used else []
             if strategy == "vanilla" and tables_used:
-                walks = [naive_vanilla(order, row, room) for order in itertools.permutations(buckets)]
+                walks = [naive_vanilla(order, row, room, always) for order in itertools.permutations(buckets)]
                 assert (retrieved, sets.n_hit[i]) in walks
             else:
                 votes = Counter(j for bucket in buckets for j in bucket)
+                if tables_used:
+                    votes.update(dict.fromkeys(always, 126))
                 assert sets.n_hit[i] == sum(j in votes for j in row)
                 least = min_votes if strategy == "threshold" else 1
                 assert_top_votes(retrieved, {j: v for j, v in votes.items() if j not in row}, room, least)
