@@ -205,7 +205,7 @@ class Drift(Schedule):
         changed = self._sketch.changed()
         if self.weight == "touch":
             weight = self._sketch.touches.astype(np.float64)
-            total = max(weight.sum(), 1.0)
+            total = max(float(weight.sum()), 1.0)
             mean = float(weight @ changed) / (self.bits * total)
         else:
             weight, total = 1.0, float(len(changed))

@@ -148,7 +148,7 @@ class TestPerSample:
             else:
                 votes = Counter(j for bucket in buckets for j in bucket)
                 if tables_used:
-                    votes.update(dict.fromkeys(always, 126))
+                    votes |= dict.fromkeys(always, 126)  # votes saturate there
                 assert sets.n_hit[i] == sum(j in votes for j in row)
                 least = min_votes if strategy == "threshold" else 1
                 assert_top_votes(retrieved, {j: v for j, v in votes.items() if j not in row}, room, least)
