@@ -22,10 +22,11 @@ _LAZY = {
     "SimHash": "mongoose_nb.hashing",
     "DWTA": "mongoose_nb.hashing",
     "LSHTables": "mongoose_nb.tables",
+    "LSHIndex": "mongoose_nb.search",
     "Network": "mongoose_nb.nn",
     "MongooseClassifier": "mongoose_nb.estimators",
 }
-_MODULES = ("data", "hashing", "metrics", "nn", "schedule", "tables")
+_MODULES = ("data", "hashing", "metrics", "nn", "schedule", "search", "tables")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 
