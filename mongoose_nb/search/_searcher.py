@@ -15,6 +15,8 @@ from mongoose_nb.search.projection import LOST_SHARE
 
 # Queries from which another thread is worth its start.
 BLOCK = 32
+# Queries and rows of one matrix product.
+_QUERIES, _ROWS = 256, 8192
 _NO_STEPS = read_only(np.zeros(1, np.float32))
 _pools = {}
 _pools_lock = threading.Lock()
@@ -130,6 +132,46 @@ class Searcher:
             kernels.search_bits(batch, *buckets, *self._data, mark, touched, k, *out)
         self._scratch.append(scratch)  # an error would have left it unclean, and out
         return out
+
+    def exact(self, batch, k):
+        """The k nearest of all: as `search` without codes. For many dense queries a matrix product proposes more than enough, of which
+        the kernel's distances choose."""
+        n = self.rows.count(batch)
+        if self.kind != "dense" or n < BLOCK or self.slots < 64 * BLOCK:
+            return self.search(batch, None, None, None, k, budget=1, refine=1)
+        wanted = min(2 * k + 64, self.slots)
+        out = np.full((n, k), -1, np.int32), np.full((n, k), np.inf, np.float32), np.full((n, 2), int(self.live.sum()), np.int64)
+        for lo in range(0, n, _QUERIES):
+            part = batch[lo:lo + _QUERIES]
+            near = np.sort(self._propose(part, wanted), axis=1)
+            indptr = np.arange(len(part) + 1, dtype=np.int64) * wanted
+            distances = self.measure(part, indptr, near.ravel()).reshape(near.shape)
+            distances[self.live[near] == 0] = np.inf
+            order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+            slots, found = np.take_along_axis(near, order, axis=1), np.take_along_axis(distances, order, axis=1)
+            slots[~np.isfinite(found)] = -1
+            out[0][lo:lo + len(part), :slots.shape[1]], out[1][lo:lo + len(part), :slots.shape[1]] = slots, found
+        return out
+
+    def _propose(self, Q, wanted):
+        """Slots (n, wanted) int32 whose distances are least by a matrix product, within rounding."""
+        X = self._data[0]
+        mean = X[:: max(1, self.slots // 1024)].mean(axis=0) if self.rows.metric == "l2" else np.zeros(X.shape[1], np.float32)
+        Q = Q - mean
+        values, slots = np.zeros((len(Q), 0), np.float32), np.zeros((len(Q), 0), np.int32)
+        for lo in range(0, self.slots, _ROWS):
+            x = X[lo:lo + _ROWS] - mean
+            score = Q @ x.T
+            np.negative(score, out=score)
+            if self.rows.metric == "l2":
+                score += 0.5 * np.einsum("ij,ij->i", x, x)
+            score[:, self.live[lo:lo + _ROWS] == 0] = np.inf
+            values = np.concatenate([values, score], axis=1)
+            slots = np.concatenate([slots, np.broadcast_to(np.arange(lo, lo + len(x), dtype=np.int32), score.shape)], axis=1)
+            if values.shape[1] > wanted:
+                keep = np.argpartition(values, wanted - 1, axis=1)[:, :wanted]
+                values, slots = np.take_along_axis(values, keep, axis=1), np.take_along_axis(slots, keep, axis=1)
+        return slots
 
     def candidates(self, n, codes):
         """All rows that share a probed bucket with a query: indptr (n + 1,), slots (indptr[-1],), ascending for each query."""

@@ -448,7 +448,7 @@ class LSHIndex:
     def _search(self, searcher, batch, k, probes, budget, refine):
         """Slots, distances and counts of a batch."""
         if probes is None:
-            return searcher.search(batch, None, None, None, k, budget=1, refine=1)
+            return searcher.exact(batch, k)
         Y, rest = self._project(batch, queries=True)
         codes = self._codes(batch, Y, probes)
         out = searcher.search(batch, codes, Y, rest, k, budget=budget, refine=max(refine, k))

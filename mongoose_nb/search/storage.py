@@ -14,7 +14,7 @@ from mongoose_nb.search.rows import BitRows, DenseRows, SparseRows
 
 KIND = "lsh_index"
 _KINDS = {c.kind: c for c in (DenseRows, SparseRows, BitRows)}
-_PARAMETERS = ("metric", "dim", "K", "L", "probes", "rerank", "capacity", "policy", "family", "max_candidates", "exact_fallback",
+PARAMETERS = ("metric", "dim", "K", "L", "probes", "rerank", "capacity", "policy", "family", "max_candidates", "exact_fallback",
                "train_size", "n_threads", "seed")
 
 
@@ -53,7 +53,7 @@ def state(index, copy=False):
     """(settings, arrays) of an index."""
     if index._read_only:
         raise ValueError("this index is mapped from a file: copy that file, or load it with mmap=False")
-    settings = {name: getattr(index, name) for name in _PARAMETERS}
+    settings = {name: getattr(index, name) for name in PARAMETERS}
     if callable(settings["family"]):
         settings["family"] = None
     settings |= {"kind": None if index._rows is None else index._rows.kind, "next_id": index._map.next_id, "trained": index._trained,
@@ -100,7 +100,7 @@ def restore(index, settings, arrays, mmap=False):
     def part(name):
         return {k[len(name) + 1:]: v for k, v in arrays.items() if k.startswith(name + ".")}
 
-    given = {name: settings[name] for name in _PARAMETERS}
+    given = {name: settings[name] for name in PARAMETERS}
     index.__init__(given.pop("metric"), given.pop("dim"), **given)
     index._map = IdMap.restore(part("ids"), settings["next_id"])
     used = index._map.used

@@ -194,6 +194,11 @@ class LSHTables:
         pool, spans = self.views()
         return pool.reshape(1, -1), pool.shape[1], spans
 
+    def codes_of(self, ids):
+        """Bucket numbers (L, m) of rows that are in the tables."""
+        self._check()
+        return self._codes[:, ids]
+
     def views(self):
         """The store's arrays for kernels: pool (L, P) int32 and spans (L, buckets, 2) int32; nothing is copied."""
         self._check()
