@@ -335,9 +335,11 @@ def search_csr(q_indptr, q_indices, q_values, pool, stride, spans, codes, live, 
         held = 0
         for p in range(n):
             if p + 2 < n:
-                prefetch_line(indices, 0, starts[chosen[p + 2]])
-                if not sets:
-                    prefetch_line(values, 0, starts[chosen[p + 2]])
+                ahead = starts[chosen[p + 2]]
+                for line in range(ahead, ahead + sizes[chosen[p + 2]], 16):
+                    prefetch_line(indices, 0, line)
+                    if not sets:
+                        prefetch_line(values, 0, line)
             row = chosen[p]
             first = starts[row]
             value = _csr_distance(wide, size, indices[0], values[0], first, first + sizes[row], sets, base)

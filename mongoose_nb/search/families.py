@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from mongoose_nb.errors import check_choice
+from mongoose_nb.search.projection import WIDTHS
 
 FAMILIES = {"cosine": "simhash", "l2": "simhash", "ip": "simhash", "jaccard": "minhash", "hamming": "bitsampling"}
 _CLASSES = {"simhash": "SimHash", "crosspolytope": "CrossPolytope", "pstable": "PStable", "dwta": "DWTA", "minhash": "MinHash",
@@ -68,7 +69,7 @@ def memory(index, n, slots):
     total = 0
     if takes_projection(index.metric):
         d = index.dim + (index.metric == "ip")
-        m = min(127, d)
+        m = min(WIDTHS[-1], d)
         width = -(-(m + 1) // 64) * 64
         total += 4 * d * (m + 1) + 4 * m * 32 * index.L
     K = default_bits(index.family, index.dim, n) if index.K is None else index.K

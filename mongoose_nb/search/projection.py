@@ -12,6 +12,8 @@ from mongoose_nb.hashing.base import read_only
 
 SAMPLE = 16384  # rows that the axes are learnt from
 _EXACT = 1024  # so many columns have a covariance matrix that is worth its price
+WIDTHS = (63, 127)  # coordinates; with the lost length they fill cache lines
+_ENOUGH = 0.6  # of the variance, from which a width will do
 _SHARE = 0.85  # of the projected variance, what a hash sees
 # A query expects a row like it to have lost the same part to this degree: ranks by sketches improve where much is lost.
 LOST_SHARE = np.float32(0.3)
@@ -74,10 +76,9 @@ class Projection:
             values, axes = np.linalg.eigh((X.T @ X).astype(np.float64) / n)
             values, axes = values[::-1], axes[:, ::-1]
         else:
-            values, axes = self._sketched_axes(X, min(most, 127) + 10, rng)
-        m = min(63, D)
-        if values[:m].sum() < 0.6 * total:
-            m = min(127, D)
+            values, axes = self._sketched_axes(X, min(most, WIDTHS[-1]) + 10, rng)
+        m = next(m for m in (*WIDTHS, D) if m >= D or m == WIDTHS[-1] or values[:m].sum() >= _ENOUGH * total)
+        m = min(m, D)
         if m > axes.shape[1]:  # fewer rows than axes: any will do
             axes, _ = np.linalg.qr(np.column_stack([axes, rng.standard_normal((D, m - axes.shape[1]))]))
         self.axes = np.ascontiguousarray(axes[:, :m], np.float32)
