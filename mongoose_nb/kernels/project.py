@@ -16,6 +16,8 @@ import numpy as np
 
 from mongoose_nb.kernels._jit import inline, serial
 
+_MAX = np.finfo(np.float32).max
+
 
 @inline
 def _rest(total, y):
@@ -60,6 +62,15 @@ def _project(x, scale, extra, mean, axes, y):
         for j in range(m):
             y[j] += a0 * axes[d, j]
     return _rest(total, y)
+
+
+@serial
+def all_finite(values):
+    """Whether no number of the flat array is NaN or infinite."""
+    bad = 0
+    for i in range(values.shape[0]):
+        bad += not (abs(values[i]) <= _MAX)
+    return bad == 0
 
 
 @serial

@@ -12,11 +12,17 @@ GROWTH = 4  # arrays grow by one part in so many
 
 
 def check_finite(values):
-    """Refuse NaN and infinity. A sum is cheaper than a look at each number; it may overflow by itself, so only then look."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()) or np.isfinite(values).all():
-            return
-    raise ValueError("rows hold NaN or infinity (in float32); replace them first, for instance with numpy.nan_to_num")
+    """Refuse NaN and infinity."""
+    from mongoose_nb.kernels.project import all_finite
+
+    if not all_finite(read_only(values.reshape(-1))):
+        raise ValueError("rows hold NaN or infinity (in float32); replace them first, for instance with numpy.nan_to_num")
+
+
+def _contiguous(X):
+    """X as the kernels want it, read-only. `numpy.require` alone takes as long as a tenth of a query."""
+    flags = X.flags
+    return read_only(X if flags.c_contiguous and flags.aligned else np.require(X, None, ["C", "A"]))
 
 
 def is_sparse(X):
@@ -54,9 +60,8 @@ class DenseRows:
         """A batch: (n, dim) float32."""
         if is_sparse(X):
             X = X.toarray()
-        X = _two_axes(as_float32(X, "X"), self.dim)
+        X = _contiguous(_two_axes(as_float32(X, "X"), self.dim))
         check_finite(X)
-        X = read_only(np.require(X, np.float32, ["C", "A"]))
         if self.metric == "cosine":
             from mongoose_nb.kernels.project import unit_rows
 
@@ -154,7 +159,7 @@ class SparseRows:
         indptr = np.ascontiguousarray(X.indptr, np.int64)
         values = np.zeros(0, np.float32)
         if not self.sets:
-            values = as_float32(X.data, "X")[:indptr[-1]]
+            values = np.ascontiguousarray(as_float32(X.data, "X")[:indptr[-1]])
             check_finite(values)
             if self.metric == "cosine":
                 wide = values.astype(np.float64)
