@@ -13,6 +13,8 @@
 - `index.LSHIndex`: add, remove, update, query, candidates, radius
 - `tune`: K, L, probes and rerank for a recall within a memory
 - `storage`: the file of an index, mapped or read
+- `neighbors.LSHNeighbors`: scikit-learn's neighbours transformer
+- `faces.FaissLike`, `faces.HnswlibLike`: for code written for those
 """
 
 from mongoose_nb.search.index import METRICS, LSHIndex

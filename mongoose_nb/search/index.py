@@ -110,6 +110,7 @@ class LSHIndex:
     def _start(self):
         """An index without rows."""
         self._lock = ReadWriteLock()
+        self._tuned = None  # (rows, projection, family) that `tune` measured: what it promised holds for these functions
         self._rows = None  # DenseRows, SparseRows or BitRows, from the first rows on
         self._map = IdMap()
         self._read_only = False
@@ -283,19 +284,27 @@ class LSHIndex:
         with self._lock.writing():
             if seed is not None:
                 self.seed = check_int("seed", seed, low=0, high=2**64 - 1)
-            self._drop_tables()
-            if len(self) >= self.train_size:
-                self._train()
+            self._tuned = None
+            self._reload()
         return self
+
+    def _reload(self):
+        """Make the tables anew, as far as there are rows enough."""
+        self._drop_tables()
+        if len(self) >= self.train_size:
+            self._train()
 
     def _train(self):
         """Learn functions from the rows at hand and load the tables. Slots are numbered anew."""
         from mongoose_nb.tables import LSHTables
 
-        projection, n = None, len(self)
+        n = len(self)
+        known, projection, family = (0, None, None) if self._tuned is None else self._tuned
+        if n >= REBUILD * known:
+            self._tuned = projection = family = None
         if len(self._map.free):
             self._rows.restrict(self._map.compact())
-        if takes_projection(self.metric):
+        if family is None and takes_projection(self.metric):
             sample = np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64))
             longest = 0.0
             for lo in range(0, n, _BLOCK) if self.metric == "ip" else ():
@@ -307,7 +316,7 @@ class LSHIndex:
         dim = self.dim if projection is None else projection.hashed
         K = default_bits(self.family, dim, n) if self.K is None else self.K
         with _one_at_a_time:
-            family = make_family(self.family, self.metric)(dim, K, self.L, self.seed)
+            family = family or make_family(self.family, self.metric)(dim, K, self.L, self.seed)
             tables = LSHTables(family, capacity=self.capacity, policy=self.policy, seed=self.seed)
             tables.build(_Hashed(self, n))
         self._tables, self._trained, self._long, self._searcher = tables, n, 0, None

@@ -118,7 +118,8 @@ def tune(index, X, *, queries=None, recall=0.9, k=10, memory=None, n_queries=100
     Parameters
     ----------
     index : LSHIndex
-        Gets the setting; where it holds rows they are hashed anew. `X` is not added.
+        Gets the setting and the functions that were measured; where it holds rows they are hashed anew. `X` is not added. The functions
+        stay until the rows are four times those of X.
     X : (n, dim)
         The rows that the index is to hold, or as many like them: recall depends on their number.
     queries : (m, dim), optional
@@ -177,9 +178,11 @@ def tune(index, X, *, queries=None, recall=0.9, k=10, memory=None, n_queries=100
     setting, trial = _measured(index, X, Q[choose], truth[1][choose], k, recall, plans)
     shares = recall_of(trial.query(Q[held], k)[1], truth[1][held])
     sizes = np.diff(trial.candidates(Q[held])[0])
-    index.K, index.L, index.probes, index.rerank = trial.K, trial.L, trial._probes, trial.rerank
-    if len(index):
-        index.rebuild()
+    index._writable()
+    with index._lock.writing():
+        index.K, index.L, index.probes, index.rerank = trial.K, trial.L, trial._probes, trial.rerank
+        index._tuned = n, trial._projection, trial._tables.family
+        index._reload()
     return Tuned(trial.K, trial.L, trial._probes, trial.rerank, float(shares.mean()), float(shares.std() / np.sqrt(len(shares))),
                  float(sizes.mean()), index.memory_usage(n, stored=_stored(X)), setting)
 
