@@ -20,7 +20,16 @@ from mongoose_nb._version import __version__
 # Public name -> module that defines it.
 _LAZY = {
     "SimHash": "mongoose_nb.hashing",
+    "CrossPolytope": "mongoose_nb.hashing",
     "DWTA": "mongoose_nb.hashing",
+    "WTA": "mongoose_nb.hashing",
+    "MinHash": "mongoose_nb.hashing",
+    "PStable": "mongoose_nb.hashing",
+    "BitSampling": "mongoose_nb.hashing",
+    "SimpleLSH": "mongoose_nb.hashing",
+    "NormRange": "mongoose_nb.hashing",
+    "L2ALSH": "mongoose_nb.hashing",
+    "SignALSH": "mongoose_nb.hashing",
     "LSHTables": "mongoose_nb.tables",
     "LSHIndex": "mongoose_nb.search",
     "Network": "mongoose_nb.nn",

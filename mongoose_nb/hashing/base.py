@@ -14,7 +14,8 @@ class HashFamily(abc.ABC):
 
     A family draws its functions from ``(seed, number of rebuilds)`` and counts every change of them in `version`, so
     that whoever stores codes can tell whether they still fit. A subclass draws in `_draw`, hashes in `_hash_dense` and
-    `_hash_csr`, and adds what it needs to `state` through `_parameters` and `_arrays`.
+    `_hash_csr`, and adds what it needs to `state` through `_parameters` and `_arrays`. Multi-probe is optional:
+    `_probe_dense`, `_probe_csr` and `max_probes`.
 
     Parameters
     ----------
@@ -30,8 +31,11 @@ class HashFamily(abc.ABC):
         Vector subtracted from every row before it is hashed.
     """
 
-    #: bits of one hash; set by the subclass before it calls ``super().__init__``
+    #: bits of one hash; None where the hashes of a table are folded into one code, see `code_bits`
     bits_per_hash = 1
+
+    #: whether `center` means anything to this family
+    takes_center = True
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -62,7 +66,7 @@ class HashFamily(abc.ABC):
 
     @property
     def code_bits(self):
-        """Bits of one table code, ``K * bits_per_hash``."""
+        """Bits of one table code: ``K * bits_per_hash`` unless the family says otherwise."""
         return self.K * self.bits_per_hash
 
     @property
@@ -98,6 +102,11 @@ class HashFamily(abc.ABC):
         Returns
         -------
         self
+
+        Raises
+        ------
+        TypeError
+            If the family hashes sets or bits, from which nothing can be subtracted.
         """
         mu = None if mu is None else self._check_center(mu)
         if mu is self._center or (mu is not None and self._center is not None and np.array_equal(mu, self._center)):
@@ -173,22 +182,68 @@ class HashFamily(abc.ABC):
         TypeError, ValueError
             As in `hash`; ValueError also if `out` does not fit.
         """
-        sparse = getattr(X, "format", None)
-        if sparse is not None and hasattr(X, "tocsr"):
-            parts = self._check_csr(X, sparse)
-            n = parts[0].size - 1
-        else:
-            X = self._check_dense(X)
-            n = X.shape[0]
+        dense, parts, n = self._check_rows(X)
         if out is None:
             out = np.empty((self.L, n), self.code_dtype)
         else:
             self._check_out(out, n)
         if n:
-            if sparse is None:
-                self._hash_dense(X, out)
+            if parts is None:
+                self._hash_dense(dense, out)
             else:
                 self._hash_csr(*parts, out)
+        return out
+
+    # --- multi-probe --------------------------------------------------------------------------------------------------
+
+    @property
+    def max_probes(self):
+        """Most codes per row and table that `probe_tables` can give; 1 for a family without multi-probe."""
+        return 1
+
+    def probe_tables(self, X, probes):
+        """Codes of the buckets to look into for queries, the most promising first (query-directed multi-probe).
+
+        A neighbour of a query that is not in its bucket is likely in one of the next ones, and the query's own
+        projections tell in which; looking there too finds with few tables what else takes many.
+
+        Parameters
+        ----------
+        X : as in `hash`
+        probes : int
+            Codes per row and table, 1 <= probes <= `max_probes`.
+
+        Returns
+        -------
+        codes : ndarray of shape (L, n, probes), of dtype `code_dtype`
+            ``codes[:, :, 0]`` is `hash_tables`; the others follow in order of decreasing estimated probability to hold
+            a neighbour. All codes of one row and table are different.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `hash`; ValueError also if the family has no multi-probe or not so many codes.
+        """
+        probes = as_count(probes, "probes")
+        if probes > self.max_probes:
+            if self.max_probes == 1:
+                able = sorted(name for name, known in _FAMILIES.items() if known._probe_dense is not HashFamily._probe_dense)
+                raise ValueError(f"probes is {probes}, but {type(self).__name__} has no multi-probe; use probes=1 and more "
+                                 f"tables, or one of the families {able}")
+            raise ValueError(f"probes is {probes}, but a table of this family can be probed at {self.max_probes} codes at "
+                             f"most; use probes <= {self.max_probes}, or a larger K")
+        dense, parts, n = self._check_rows(X)
+        out = np.empty((self.L, n, probes), self.code_dtype)
+        if n and probes == 1:
+            if parts is None:
+                self._hash_dense(dense, out[:, :, 0])
+            else:
+                self._hash_csr(*parts, out[:, :, 0])
+        elif n:
+            if parts is None:
+                self._probe_dense(dense, out)
+            else:
+                self._probe_csr(*parts, out)
         return out
 
     # --- probabilities ------------------------------------------------------------------------------------------------
@@ -202,7 +257,10 @@ class HashFamily(abc.ABC):
         """Probability, over the draw of the functions, that one hash function gives `x` and `y` the same value."""
 
     def retrieval_probability(self, similarity):
-        """Probability that two rows of this similarity share a bucket in at least one table: ``1 - (1 - p^K)^L``.
+        """Probability that two rows of this similarity share a bucket in at least one table: ``1 - (1 - P)^L``.
+
+        P, the probability to share it in one, is ``p^K`` for K independent hashes of collision probability p; families
+        whose hashes differ in size, are folded or drawn without repetition account for it.
 
         Parameters
         ----------
@@ -213,8 +271,12 @@ class HashFamily(abc.ABC):
         -------
         float or ndarray
         """
-        miss = np.log1p(-np.minimum(np.power(self.collision_probability(similarity), self.K), 1 - 1e-16))
+        miss = np.log1p(-np.minimum(self._table_probability(similarity), 1 - 1e-16))
         return -np.expm1(self.L * miss)
+
+    def _table_probability(self, similarity):
+        """Probability that two rows of this similarity have the same code in one table."""
+        return np.power(self.collision_probability(similarity), self.K)
 
     # --- state --------------------------------------------------------------------------------------------------------
 
@@ -316,6 +378,14 @@ class HashFamily(abc.ABC):
     def _restore_arrays(self, state):
         """Set the functions from a state."""
 
+    def _probe_dense(self, X, out):
+        """Probe the C-contiguous float32 rows `X`, at least one, into `out` (L, n, probes), probes > 1. Optional."""
+        raise NotImplementedError
+
+    def _probe_csr(self, indptr, indices, values, out):
+        """Probe CSR rows, as in `_hash_csr`, into `out` (L, n, probes), probes > 1. Optional."""
+        raise NotImplementedError
+
     def _center_changed(self):  # noqa: B027  (a hook that may stay empty)
         """Prepare what depends on the functions and on the centre; called after either changes."""
 
@@ -326,12 +396,23 @@ class HashFamily(abc.ABC):
     # --- checks -------------------------------------------------------------------------------------------------------
 
     def _check_center(self, mu):
+        if not self.takes_center:
+            raise TypeError(f"{type(self).__name__} hashes which coordinates are set, and takes no center")
         mu = np.array(as_float32(mu, "center"))
         if mu.shape != (self.dim,):
             raise ValueError(f"center has shape {mu.shape}; this family needs ({self.dim},)")
         self._check_finite(mu, "center")
         mu.setflags(write=False)
         return mu
+
+    def _check_rows(self, X):
+        """`X` as (dense rows or None, CSR parts or None, number of rows)."""
+        sparse = getattr(X, "format", None)
+        if sparse is not None and hasattr(X, "tocsr"):
+            parts = self._check_csr(X, sparse)
+            return None, parts, parts[0].size - 1
+        X = self._check_dense(X)
+        return X, None, X.shape[0]
 
     def _check_dense(self, X):
         X = as_float32(X, "X")
@@ -431,3 +512,8 @@ def read_only(array):
     view = array.view(np.ndarray)
     view.setflags(write=False)
     return view
+
+
+#: rows for a kernel that takes dense or CSR rows, where there are none of one kind: X, and (indptr, indices, values)
+NO_ROWS = read_only(np.empty((0, 0), np.float32))
+NO_CSR = read_only(np.empty(0, np.int64)), read_only(np.empty(0, np.int32)), read_only(np.empty(0, np.float32))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from mongoose_nb.hashing.base import HashFamily, as_float32, read_only
+from mongoose_nb.hashing.base import NO_CSR, NO_ROWS, HashFamily, as_float32, read_only
 
 _SMALL = 8  # so few dense rows are summed directly: no BLAS call, no change of its threads
 
@@ -34,6 +34,9 @@ class SimHash(HashFamily):
     -----
     The first hash of a table is the most significant bit of its code. The centre is not subtracted from rows: a
     projection is compared with that of the centre, which is the same and leaves sparse rows sparse.
+
+    Multi-probe flips the bits whose projections are nearest to zero: sets of flips in increasing order of the sum of the
+    squares of their projections.
 
     Examples
     --------
@@ -162,6 +165,24 @@ class SimHash(HashFamily):
         from mongoose_nb.kernels import hashing as kernels
 
         kernels.simhash_csr(indptr, indices, values, *self._kernel_arguments(), out.itemsize, out.view(np.uint8))
+
+    @property
+    def max_probes(self):
+        """Most codes per row and table that `probe_tables` can give: all codes there are."""
+        return self.n_buckets
+
+    def _probe_dense(self, X, out):
+        self._probe(X, *NO_CSR, out)
+
+    def _probe_csr(self, indptr, indices, values, out):
+        self._probe(NO_ROWS, indptr, indices, values, out)
+
+    def _probe(self, X, indptr, indices, values, out):
+        from mongoose_nb.kernels import simhash_probes as kernels
+
+        codes = out.reshape(self.L, -1)
+        kernels.simhash_probes(X, indptr, indices, values, *self._kernel_arguments(), out.shape[2], codes.itemsize,
+                               codes.view(np.uint8))
 
     def _kernel_arguments(self):
         return self._functions, self._offset, self._norm_max, self._offset_max, self.K

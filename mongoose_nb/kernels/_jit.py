@@ -59,5 +59,9 @@ parallel = _njit(parallel=True)
 serial = _njit()
 #: a kernel whose arithmetic must not be re-ordered
 strict = _njit(fastmath=False)
+#: the same on all threads
+strict_parallel = _njit(parallel=True, fastmath=False)
 #: a helper that is compiled into its callers
 inline = numba.njit(inline="never", nogil=True, error_model="numpy", fastmath=FASTMATH)
+#: a helper whose arithmetic must not be re-ordered
+strict_inline = numba.njit(inline="never", nogil=True, error_model="numpy")

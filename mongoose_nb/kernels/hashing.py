@@ -24,12 +24,13 @@ import numpy as np
 from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel, serial, strict
+from mongoose_nb.kernels.codes import store_rows, store_tables
+from mongoose_nb.kernels.densify import fill_empty
 from mongoose_nb.kernels.random import below, key2, mix64
 
 BLOCK = 256  # rows of one matrix product; 450 functions x 256 rows fit the second-level cache
 LANES = 64  # rows of one transposed block
 TASKS = 128  # pieces of a call where each needs its own scratch; rows do not depend on each other
-ATTEMPTS = 128  # hashed looks for a donor before a linear scan
 _UNIT = 2.0**-24  # rounding unit of float32
 _TINY = 2.0**-149  # its smallest step
 
@@ -65,43 +66,6 @@ def draw_choices(key, n, out):  # (rows, take) int32
             out[row, i] = pool[i]
 
 
-# --- writing codes ----------------------------------------------------------------------------------------------------
-
-
-@inline
-def _copy_rows(codes, n, t, lo, out):
-    for r in range(n):
-        out[t, lo + r] = codes[r]
-
-
-@inline
-def _store_rows(codes, n, t, lo, width, out):
-    """Codes of table t for rows lo to lo + n."""
-    if width == 1:
-        _copy_rows(codes, n, t, lo, out)
-    elif width == 2:
-        _copy_rows(codes, n, t, lo, out.view(np.uint16))
-    else:
-        _copy_rows(codes, n, t, lo, out.view(np.uint32))
-
-
-@inline
-def _copy_tables(codes, row, out):
-    for t in range(out.shape[0]):
-        out[t, row] = codes[t]
-
-
-@inline
-def _store_tables(codes, row, width, out):
-    """Codes of one row for all tables."""
-    if width == 1:
-        _copy_tables(codes, row, out)
-    elif width == 2:
-        _copy_tables(codes, row, out.view(np.uint16))
-    else:
-        _copy_tables(codes, row, out.view(np.uint32))
-
-
 # --- SimHash ----------------------------------------------------------------------------------------------------------
 
 
@@ -116,7 +80,8 @@ def project_exact(x, P, out):  # (d,), (d, F) -> (F,) float64
 
 
 @strict
-def _dot_exact(x, P, f):
+def dot_exact(x, P, f):
+    """One entry of `project_exact`."""
     total = 0.0
     for i in range(x.shape[0]):
         total += np.float64(x[i]) * np.float64(P[i, f])
@@ -124,7 +89,8 @@ def _dot_exact(x, P, f):
 
 
 @strict
-def _dot_exact_csr(indices, values, lo, hi, P, f):
+def dot_exact_csr(indices, values, lo, hi, P, f):
+    """One entry of `project_exact`, of a sparse row."""
     total = 0.0
     for e in range(lo, hi):
         total += np.float64(values[e]) * np.float64(P[indices[e], f])
@@ -132,7 +98,7 @@ def _dot_exact_csr(indices, values, lo, hi, P, f):
 
 
 @inline
-def _doubt(square, terms, norm_max, offset_max):
+def sign_doubt(square, terms, norm_max, offset_max):
     """Bound on the error of a float32 sum of `terms` products, for a row of squared norm `square`.
 
     The worst case grows with the number of terms; rounding errors are as good as independent, so beyond 64 terms eight
@@ -179,10 +145,10 @@ def _pack_signs(S, X, P, offset, doubt, lo, K, width, out):
                     if abs(value) >= doubt[r]:
                         bit = value > 0
                     else:
-                        bit = _dot_exact(X[lo + r], P, f) > offset[f]
+                        bit = dot_exact(X[lo + r], P, f) > offset[f]
                     exact = (exact << np.uint32(1)) | np.uint32(bit)
                 code[r] = exact
-        _store_rows(code, b, t, lo, width, out)
+        store_rows(code, b, t, lo, width, out)
 
 
 @inline
@@ -191,7 +157,7 @@ def _doubt_rows(X, lo, norm_max, offset_max, doubt):
         square = 0.0
         for i in range(X.shape[1]):
             square += np.float64(X[lo + r, i]) * np.float64(X[lo + r, i])
-        doubt[r] = _doubt(square, X.shape[1], norm_max, offset_max)
+        doubt[r] = sign_doubt(square, X.shape[1], norm_max, offset_max)
 
 
 @parallel
@@ -229,7 +195,7 @@ def _simhash_csr(indptr, indices, values, P, offset, norm_max, offset_max, K, fi
             i = indices[e]
             for f in range(F):
                 total[f] += value * P[i, f]
-        doubt = _doubt(square, hi - lo, norm_max, offset_max)
+        doubt = sign_doubt(square, hi - lo, norm_max, offset_max)
         for t in range(out.shape[0]):
             code = np.uint32(0)
             for f in range(t * K, t * K + K):
@@ -237,10 +203,10 @@ def _simhash_csr(indptr, indices, values, P, offset, norm_max, offset_max, K, fi
                 if abs(difference) >= doubt:
                     bit = difference > 0
                 else:
-                    bit = _dot_exact_csr(indices, values, lo, hi, P, f) > offset[f]
+                    bit = dot_exact_csr(indices, values, lo, hi, P, f) > offset[f]
                 code = (code << np.uint32(1)) | np.uint32(bit)
             codes[t] = code
-        _store_tables(codes, row, width, out)
+        store_tables(codes, row, width, out)
 
 
 @parallel
@@ -254,40 +220,6 @@ def simhash_csr(indptr, indices, values, P, offset, norm_max, offset_max, K, wid
 
 
 # --- DWTA -------------------------------------------------------------------------------------------------------------
-
-
-@inline
-def _fill_empty(codes, r, key):
-    """Give every empty bin (-1) of column r the code of a bin that has one of its own, stored as -2 - code.
-
-    The sign keeps a filled bin from becoming a donor itself. Donors depend on (bin, attempt) alone, so that two rows
-    whose filled bins coincide ask the same donors (Chen and Shrivastava 2018, section 4).
-    """
-    bins = codes.shape[0]
-    for b in range(bins):
-        if codes[b, r] != -1:
-            continue
-        bin_key = key2(key, b)
-        found = -1
-        for attempt in range(ATTEMPTS):
-            donor = below(key2(bin_key, attempt), bins)
-            if codes[donor, r] >= 0:
-                found = donor
-                break
-        if found < 0:
-            start = below(key2(bin_key, ATTEMPTS), bins)
-            for step in range(bins):
-                donor = start + step
-                if donor >= bins:
-                    donor -= bins
-                if codes[donor, r] >= 0:
-                    found = donor
-                    break
-        if found < 0:  # the row has no candidate at all
-            for other in range(bins):
-                codes[other, r] = -2
-            return
-        codes[b, r] = -2 - codes[found, r]
 
 
 @inline
@@ -330,7 +262,7 @@ def _dwta_dense(X, center, index, missing, bits, K, key, lanes, first, last, wid
                     packed[r] |= np.uint32(codes[b, r] < 0)
             for r in range(rows):
                 if packed[r]:
-                    _fill_empty(codes, r, key)
+                    fill_empty(codes, r, key)
         for t in range(out.shape[0]):
             for r in range(lanes):
                 packed[r] = 0
@@ -338,7 +270,7 @@ def _dwta_dense(X, center, index, missing, bits, K, key, lanes, first, last, wid
                 for r in range(lanes):
                     digit = codes[b, r]
                     packed[r] = (packed[r] << shift) | np.uint32(digit if digit >= 0 else -2 - digit)
-            _store_rows(packed, rows, t, lo, width, out)
+            store_rows(packed, rows, t, lo, width, out)
 
 
 @parallel
@@ -384,7 +316,7 @@ def _dwta_csr(indptr, indices, values, center, index, slots, base, missing, bits
                     best[b] = value
                     codes[b, 0] = j
         if missing:
-            _fill_empty(codes, 0, key)
+            fill_empty(codes, 0, key)
         else:
             for b in range(bins):
                 i = index[b, base[b]]
@@ -410,7 +342,7 @@ def _dwta_csr(indptr, indices, values, center, index, slots, base, missing, bits
                 digit = codes[b, 0]
                 code = (code << shift) | np.uint32(digit if digit >= 0 else -2 - digit)
             packed[t] = code
-        _store_tables(packed, row, width, out)
+        store_tables(packed, row, width, out)
 
 
 @parallel

@@ -10,7 +10,17 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mongoose_nb.hashing import DWTA, HashFamily, SimHash, family_from_state
+from mongoose_nb.hashing import (
+    DWTA,
+    WTA,
+    BitSampling,
+    CrossPolytope,
+    HashFamily,
+    MinHash,
+    PStable,
+    SimHash,
+    family_from_state,
+)
 
 DIM = 50
 CENTER = np.linspace(-1, 1, DIM)
@@ -18,10 +28,18 @@ FAMILIES = {
     "simhash": lambda seed=1: SimHash(DIM, K=9, L=12, seed=seed),
     "simhash-sparse": lambda seed=1: SimHash(DIM, K=5, L=12, seed=seed, projection="sparse"),
     "simhash-center": lambda seed=1: SimHash(DIM, K=17, L=12, seed=seed, center=CENTER),
+    "crosspolytope": lambda seed=1: CrossPolytope(DIM, K=2, L=12, seed=seed, last_dim=4),
+    "crosspolytope-features": lambda seed=1: CrossPolytope(DIM, K=2, L=12, seed=seed, feature_dim=16, center=CENTER),
     "dwta": lambda seed=1: DWTA(DIM, K=3, L=12, seed=seed),
     "dwta-value": lambda seed=1: DWTA(DIM, K=3, L=12, seed=seed, zeros="value"),
     "dwta-center": lambda seed=1: DWTA(DIM, K=2, L=12, seed=seed, bin_size=16, center=CENTER),
     "dwta-value-center": lambda seed=1: DWTA(DIM, K=3, L=12, seed=seed, zeros="value", center=CENTER),
+    "wta": lambda seed=1: WTA(DIM, K=3, L=12, seed=seed),
+    "minhash": lambda seed=1: MinHash(DIM, K=2, L=12, seed=seed),
+    "minhash-bits": lambda seed=1: MinHash(DIM, K=3, L=12, seed=seed, bits=4),
+    "pstable": lambda seed=1: PStable(DIM, K=3, L=12, seed=seed, width=2.0, center=CENTER),
+    "pstable-cauchy": lambda seed=1: PStable(DIM, K=3, L=12, seed=seed, p=1, code_bits=14),
+    "bitsampling": lambda seed=1: BitSampling(DIM, K=12, L=12, seed=seed),
     "dwta-wide-bin": lambda seed=1: DWTA(DIM, K=3, L=12, seed=seed, bin_size=64, zeros="value"),
 }
 
@@ -49,8 +67,8 @@ def family(make):
 class TestContract:
     def test_shape_dtype_and_layout(self, family):
         codes = family.hash(rows(40))
-        bits = family.K * family.bits_per_hash
-        assert family.code_bits == bits and family.n_buckets == 2**bits
+        bits = family.code_bits
+        assert 1 <= bits <= 32 and family.n_buckets == 2**bits
         assert codes.shape == (40, 12)
         assert codes.dtype == family.code_dtype == np.min_scalar_type(2**bits - 1)
         assert codes.T.flags.c_contiguous
@@ -131,6 +149,38 @@ class TestContract:
         np.testing.assert_array_equal(make(5).hash(X), make(5).hash(X))
         assert (make(5).hash(X)[2:] != make(6).hash(X)[2:]).mean() > 0.2
 
+    def test_probes(self, family):
+        X = rows(300)
+        probes = min(family.max_probes, 20)
+        codes = family.probe_tables(X, probes)
+        assert codes.shape == (12, 300, probes) and codes.dtype == family.code_dtype
+        np.testing.assert_array_equal(codes[:, :, 0], family.hash_tables(X))
+        ordered = np.sort(codes, axis=2)
+        assert (ordered[:, :, 1:] != ordered[:, :, :-1]).all()
+        assert int(codes.max()) < family.n_buckets
+        np.testing.assert_array_equal(family.probe_tables(sp.csr_array(X), probes), codes)
+        np.testing.assert_array_equal(np.concatenate([family.probe_tables(part, probes) for part in np.split(X, [1, 8, 9])], 1), codes)
+        np.testing.assert_array_equal(family.probe_tables(X[7], probes), codes[:, 7:8])
+        np.testing.assert_array_equal(family.probe_tables(X, 1), codes[:, :, :1])
+        if probes > 2:  # fewer probes are the first of more; how they are found may differ
+            np.testing.assert_array_equal(family.probe_tables(X, 3), codes[:, :, :3])
+        assert family.probe_tables(np.empty((0, DIM)), 1).shape == (12, 0, 1)
+
+    def test_wrong_probes(self, family):
+        for wrong, error in ((0, ValueError), (1.5, TypeError), (None, TypeError)):
+            with pytest.raises(error, match="probes"):
+                family.probe_tables(rows(2), wrong)
+        text = "no multi-probe.*SimHash" if family.max_probes == 1 else f"probes <= {family.max_probes}"
+        with pytest.raises(ValueError, match=text):
+            family.probe_tables(rows(2), family.max_probes + 1)
+
+    def test_large_finite_rows_can_be_probed(self, family):
+        X = np.full((4, DIM), 3e38, np.float32)
+        X[1:] *= np.random.default_rng(0).uniform(-1, 1, (3, DIM)).astype(np.float32)
+        probes = min(family.max_probes, 5)
+        codes = np.sort(family.probe_tables(X, probes), axis=2)
+        assert (codes[:, :, 1:] != codes[:, :, :-1]).all()
+
     def test_version_counts_changes(self, family):
         X = rows(100)
         version, codes = family.version, family.hash(X)
@@ -143,6 +193,8 @@ class TestContract:
         family.rebuild(seed=1)
         assert family.version == version + 3 and family.seed == 1
         np.testing.assert_array_equal(family.hash(X), codes)
+        if not family.takes_center:
+            return
         family.set_center(np.cos(np.arange(DIM)))
         assert family.version == version + 4
         assert (family.hash(X) != codes).any()
@@ -156,6 +208,8 @@ class TestContract:
         np.testing.assert_array_equal(make().rebuild().rebuild().hash(X), make().rebuild().rebuild().hash(X))
 
     def test_center_cannot_be_changed_behind_the_version(self, family):
+        if not family.takes_center:
+            pytest.skip("no centre")
         mu = np.full(DIM, 0.3, np.float32)
         family.set_center(mu)
         mu[:] = 0
@@ -166,7 +220,8 @@ class TestContract:
     def test_state_and_pickle(self, family, tmp_path):
         X = rows(100)
         family.rebuild()
-        family.set_center(np.sin(np.arange(DIM)))
+        if family.takes_center:
+            family.set_center(np.sin(np.arange(DIM)))
         np.savez(tmp_path / "state.npz", **family.state())
         with np.load(tmp_path / "state.npz") as loaded:
             copies = [family_from_state(loaded), type(family).from_state(family.state()),
@@ -199,13 +254,16 @@ class TestContract:
             results = []
             for number in (1, 2):
                 numba.set_num_threads(number)
-                results.append((family.hash(X), family.hash(sp.csr_array(X)), family.hash(X[5])))
+                results.append((family.hash(X), family.hash(sp.csr_array(X)), family.hash(X[5]),
+                                family.probe_tables(X, min(family.max_probes, 5))))
         finally:
             numba.set_num_threads(threads)
         for one, two in zip(*results):
             np.testing.assert_array_equal(one, two)
 
     def test_scaling_a_row_changes_nothing(self, family):
+        if isinstance(family, PStable):
+            pytest.skip("a hash of distances")
         family.set_center(None)
         X = rows(100)
         for scale in (2.0**-20, 2.0**9):
@@ -247,25 +305,42 @@ class TestContract:
                 family.hash_tables(X, out=out)
 
     def test_wrong_center(self, family):
+        if not family.takes_center:
+            with pytest.raises(TypeError, match="takes no center"):
+                family.set_center(np.zeros(DIM))
+            return
         for center, text in ((np.zeros(3), r"\(3,\)"), (np.full(DIM, np.nan), "NaN")):
             with pytest.raises(ValueError, match=text):
                 family.set_center(center)
 
     def test_probabilities(self, family):
-        similarity = np.linspace(-1, 1, 9)
-        p = family.collision_probability(similarity)
-        assert (np.diff(p) > -1e-12).all() and p[-1] == 1 and p[0] == 0
-        np.testing.assert_allclose(family.retrieval_probability(similarity), 1 - (1 - p**family.K) ** 12, atol=1e-12)
-        assert family.retrieval_probability(1.0) == 1
-        assert np.ndim(family.collision_probability(0.5)) == 0
-        with pytest.raises(ValueError, match="1.5"):
-            family.collision_probability(1.5)
+        alike, first, wrong = domain(family)
+        p = family.collision_probability(alike)
+        assert (np.diff(p) > -1e-12).all() and p[-1] == 1 and p[0] == pytest.approx(first, abs=0.01)
+        retrieval = family.retrieval_probability(alike)
+        assert (np.diff(retrieval) > -1e-12).all() and retrieval[-1] == 1
+        if type(family)._table_probability is HashFamily._table_probability:
+            np.testing.assert_allclose(retrieval, 1 - (1 - p**family.K) ** 12, atol=1e-12)
+        assert np.ndim(family.collision_probability(alike[2])) == 0
+        with pytest.raises(ValueError, match=str(wrong)):
+            family.collision_probability(wrong)
         x = np.random.default_rng(0).standard_normal(DIM)
         assert family.collision_probability_of(x, x) == pytest.approx(1)
 
 
+def domain(family):
+    """What the collision probability takes, from the least to the most alike; the first probability; a wrong value."""
+    if isinstance(family, MinHash):
+        return np.linspace(0, 1, 9), 2.0**-family.bits_per_hash, 1.5
+    if isinstance(family, PStable):
+        return np.linspace(1000, 0, 9), 0, -0.5
+    if isinstance(family, BitSampling):
+        return np.linspace(DIM, 0, 9), 0, DIM + 1
+    return np.linspace(-1, 1, 9), 0, 1.5
+
+
 @pytest.mark.parametrize("name", ["dim", "K", "L"])
-@pytest.mark.parametrize("family", [SimHash, DWTA])
+@pytest.mark.parametrize("family", [SimHash, DWTA, WTA, CrossPolytope, MinHash, PStable, BitSampling])
 def test_sizes_must_be_positive_integers(family, name):
     sizes = {"dim": 8, "K": 2, "L": 2}
     with pytest.raises(ValueError, match=f"{name} is 0"):
@@ -285,6 +360,12 @@ def test_a_code_has_at_most_32_bits():
     assert DWTA(8, K=10, L=2).hash(np.ones(8)).dtype == np.uint32
     with pytest.raises(ValueError, match="K <= 10"):
         DWTA(8, K=11, L=2)
+    with pytest.raises(ValueError, match="K <= 4"):
+        CrossPolytope(128, K=5, L=2)
+    with pytest.raises(ValueError, match="K <= 2"):
+        MinHash(8, K=3, L=2, bits=16)
+    with pytest.raises(ValueError, match="at most 32"):
+        PStable(8, K=33, L=2)
 
 
 def test_importing_the_room_loads_neither_numba_nor_scipy():

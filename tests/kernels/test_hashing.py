@@ -6,6 +6,7 @@ import scipy.sparse as sp
 
 from mongoose_nb.hashing import DWTA, SimHash
 from mongoose_nb.kernels import hashing as kernels
+from mongoose_nb.kernels.densify import ATTEMPTS
 
 # --- SimHash ----------------------------------------------------------------------------------------------------------
 
@@ -79,7 +80,7 @@ def key2(a, b):
 
 def naive_donor(key, b, has_code):
     bins = len(has_code)
-    below = [((key2(key2(key, b), c) >> 32) * bins) >> 32 for c in range(kernels.ATTEMPTS + 1)]
+    below = [((key2(key2(key, b), c) >> 32) * bins) >> 32 for c in range(ATTEMPTS + 1)]
     scan = [(below[-1] + step) % bins for step in range(bins)]
     return next((donor for donor in below[:-1] + scan if has_code[donor]), None)
 

@@ -1,0 +1,432 @@
+"""Asymmetric transforms: rows and queries whose inner product becomes a cosine or a distance, for hash families of these.
+
+::
+
+    data X (n, d)    --data-->   (n, dim)  --family.hash--> codes to store
+    queries Q (m, d) --query-->  (m, dim)  --family.hash--> codes to look up
+
+Queries are scaled to length 1, which changes no order of inner products; data are scaled by one number that `fit` learns.
+`similarity` says what the family sees of an inner product, and `collision_probability` how likely it then collides.
+"""
+
+import abc
+
+import numpy as np
+
+from mongoose_nb.errors import check_int, check_number
+from mongoose_nb.hashing.base import as_count, as_float32
+
+_TRANSFORMS = {}  # class name -> class, for from_state
+_FORMAT = 1
+
+
+class InnerProductTransform(abc.ABC):
+    """What the transforms share: fit, data, query, similarity and state. See the subclasses.
+
+    Parameters
+    ----------
+    headroom : float, default 1.0
+        Factor, at least 1, by which rows added later may be longer than the longest one that `fit` saw.
+    """
+
+    #: longest row after scaling
+    bound = 1.0
+    #: coordinates that are added
+    extra = 1
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _TRANSFORMS[cls.__name__] = cls
+
+    def __init__(self, *, headroom=1.0):
+        self.headroom = check_number("headroom", headroom, low=1)
+        self._input_dim = None
+        self._scale = None  # rows are divided by it
+
+    @property
+    def dim(self):
+        """Number of coordinates of a transformed row, the `dim` of the hash family; known after `fit`."""
+        self._check_fitted()
+        return self._input_dim + self.extra
+
+    @property
+    def scale(self):
+        """What rows are divided by; known after `fit`."""
+        self._check_fitted()
+        return self._scale
+
+    def fit(self, X):
+        """Learn the scale from data rows.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d), or CSR
+
+        Returns
+        -------
+        self
+        """
+        X = _rows(X, None)
+        if not X.shape[0]:
+            raise ValueError("X has no rows to learn the scale from")
+        self._input_dim = X.shape[1]
+        self._fit(_norms(X))
+        return self
+
+    def data(self, X):
+        """Transform data rows, to be stored.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d) or (d,), or CSR
+
+        Returns
+        -------
+        (n, dim) float32
+            CSR if `X` was.
+
+        Raises
+        ------
+        ValueError
+            If a row is longer than the scale allows: fit again, or with headroom.
+        """
+        X = self._checked(X)
+        norm = _norms(X)
+        factor = self._factors(norm)
+        return _extend(X, factor, self._data_tail(np.minimum(norm * factor, self.bound)))
+
+    def query(self, Q):
+        """Transform queries, to be looked up.
+
+        Parameters
+        ----------
+        Q : array_like of shape (n, d) or (d,), or CSR
+
+        Returns
+        -------
+        (n, dim) float32
+            CSR if `Q` was. A query of zeros stays one, apart from what is added.
+        """
+        Q = self._checked(Q)
+        norm = _norms(Q)
+        return _extend(Q, 1 / np.where(norm == 0, 1.0, norm), np.tile(self._query_tail(), (Q.shape[0], 1)))
+
+    @abc.abstractmethod
+    def similarity(self, inner_product, norm=None):
+        """What the hash family sees, a cosine or a distance.
+
+        Parameters
+        ----------
+        inner_product : float or array_like
+            Of a data row and a query scaled to length 1.
+        norm : float or array_like, optional
+            Length of the data row; the longest there may be if not given.
+
+        Returns
+        -------
+        float or ndarray
+        """
+
+    def collision_probability(self, inner_product, family, norm=None):
+        """Probability that one hash of `family` agrees for a data row and a query of this inner product.
+
+        Parameters
+        ----------
+        inner_product, norm
+            As in `similarity`.
+        family : HashFamily
+            Of cosines or distances, as the transform needs.
+
+        Returns
+        -------
+        float or ndarray
+        """
+        return family.collision_probability(self.similarity(inner_product, norm))
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    def state(self):
+        """Everything that makes this transform, as a dict of plain scalars, strings and arrays, for `from_state`."""
+        self._check_fitted()
+        return {"transform": type(self).__name__, "format": _FORMAT, "input_dim": self._input_dim, "scale": self._scale,
+                "headroom": self.headroom, **self._parameters()}
+
+    @classmethod
+    def from_state(cls, state):
+        """Build a transform from the dict that `state` gave; ``InnerProductTransform.from_state`` reads that of any.
+
+        Parameters
+        ----------
+        state : mapping
+            Values may be zero-dimensional arrays, as ``numpy.load`` returns them.
+
+        Raises
+        ------
+        ValueError
+            If the state is of another transform or format, or incomplete.
+        """
+        state = {key: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value for key, value in dict(state).items()}
+        kind = _TRANSFORMS.get(state.pop("transform", None))
+        if kind is None or not issubclass(kind, cls):
+            raise ValueError(f"the state is not of {cls.__name__}")
+        if state.pop("format", None) != _FORMAT:
+            raise ValueError(f"the state has another format; this version reads {_FORMAT}")
+        try:
+            input_dim, scale = state.pop("input_dim"), state.pop("scale")
+        except KeyError as missing:
+            raise ValueError(f"the state of {kind.__name__} lacks {missing}") from None
+        self = kind(**state)
+        self._input_dim = as_count(input_dim, "input_dim")
+        self._scale = self._check_scale(scale)
+        return self
+
+    # --- what a subclass may change -----------------------------------------------------------------------------------
+
+    def _fit(self, norm):
+        longest = norm.max()
+        self._scale = float((longest if longest > 0 else 1.0) * self.headroom / self.bound)
+
+    def _check_scale(self, scale):
+        return check_number("scale", scale, low=0, open_low=True)
+
+    def _factors(self, norm):
+        """What each row is multiplied by."""
+        self._check_norms(norm, self._scale * self.bound)
+        return np.full(norm.shape, 1 / self._scale)
+
+    def _scaled_norm(self, norm):
+        return self.bound / self.headroom if norm is None else np.asarray(norm, np.float64) / self.scale
+
+    @abc.abstractmethod
+    def _data_tail(self, norm):
+        """The coordinates added to data rows of these scaled norms (n,): (n, extra)."""
+
+    @abc.abstractmethod
+    def _query_tail(self):
+        """The coordinates added to queries, (extra,)."""
+
+    def _parameters(self):
+        return {}
+
+    # --- checks -------------------------------------------------------------------------------------------------------
+
+    def _check_fitted(self):
+        if self._input_dim is None:
+            raise ValueError(f"this {type(self).__name__} has no scale yet: call fit(X) with the data rows first")
+
+    def _checked(self, X):
+        self._check_fitted()
+        return _rows(X, self._input_dim)
+
+    def _check_norms(self, norm, longest):
+        if norm.size and norm.max() > longest * (1 + 1e-6):
+            raise ValueError(f"X has a row of length {norm.max():.6g}, but the scale was fitted for {longest:.6g} at most; fit again "
+                             f"with this row, or with more headroom than {self.headroom:g}")
+
+
+class SimpleLSH(InnerProductTransform):
+    """Simple-LSH (Neyshabur and Srebro 2015): ``[x; sqrt(1 - |x|^2)]`` and ``[q; 0]``, for families of cosines.
+
+    Both have length 1, and their cosine is the inner product divided by the longest row's length. Rows much shorter than
+    the longest all look alike to it, nearly orthogonal to every query: then see `NormRange`.
+
+    Parameters
+    ----------
+    headroom : float, default 1.0
+        See `InnerProductTransform`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mongoose_nb import SimHash, SimpleLSH
+    >>> X = np.random.default_rng(0).standard_normal((100, 16))
+    >>> transform = SimpleLSH().fit(X)
+    >>> family = SimHash(transform.dim, K=8, L=10)
+    >>> family.hash(transform.data(X)).shape, family.hash(transform.query(X[:2])).shape
+    ((100, 10), (2, 10))
+    """
+
+    def similarity(self, inner_product, norm=None):
+        """The cosine, ``inner_product / scale``; `norm` has no effect. Parameters: see `InnerProductTransform`."""
+        return np.asarray(inner_product, np.float64)[()] / self.scale
+
+    def _data_tail(self, norm):
+        return np.sqrt(np.maximum(1 - norm * norm, 0))[:, None]
+
+    def _query_tail(self):
+        return np.zeros(1)
+
+
+class NormRange(SimpleLSH):
+    """Norm-ranging LSH (Yan et al. 2018): Simple-LSH by parts of similar length, each with a scale of its own.
+
+    Short rows then differ from each other as much as long ones do. `parts` says to which part a row belongs; keep one index
+    per part, or the part's number beside the code. The queries are the same for all parts.
+
+    Parameters
+    ----------
+    n_parts : int, default 16
+        Number of parts, of equally many of the fitted rows.
+    headroom : float, default 1.0
+        For the part of the longest rows; see `InnerProductTransform`.
+    """
+
+    def __init__(self, n_parts=16, *, headroom=1.0):
+        super().__init__(headroom=headroom)
+        self.n_parts = check_int("n_parts", n_parts, low=1)
+
+    def parts(self, X):
+        """The part of each row, (n,) int64 from 0, the shortest rows, to ``n_parts - 1``.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d) or (d,), or CSR
+        """
+        return self._parts(_norms(self._checked(X)))
+
+    def similarity(self, inner_product, norm=None):
+        """The cosine, ``inner_product / scale[part]``, the part being that of rows of length `norm`; see `SimpleLSH`."""
+        norm = self.scale[-1] if norm is None else np.asarray(norm, np.float64)
+        return np.asarray(inner_product, np.float64)[()] / self.scale[self._parts(norm)]
+
+    def _fit(self, norm):
+        ordered = np.sort(norm)
+        last = np.ceil(np.arange(1, self.n_parts + 1) * ordered.size / self.n_parts).astype(np.int64) - 1
+        scale = ordered[np.maximum(last, 0)]
+        scale[-1] *= self.headroom
+        scale[scale == 0] = min(scale[scale > 0], default=1.0)  # rows of zeros, which fit any scale
+        self._scale = scale
+
+    def _check_scale(self, scale):
+        scale = np.array(scale, np.float64)
+        if scale.shape != (self.n_parts,) or not (scale > 0).all() or (np.diff(scale) < 0).any():
+            raise ValueError(f"scale must hold {self.n_parts} positive lengths in rising order; got {scale!r}")
+        return scale
+
+    def _parts(self, norm):
+        self._check_norms(np.asarray(norm), self._scale[-1])
+        return np.minimum(np.searchsorted(self._scale, norm), self.n_parts - 1)
+
+    def _factors(self, norm):
+        return 1 / self._scale[self._parts(norm)]
+
+    def _parameters(self):
+        return {"n_parts": self.n_parts}
+
+
+class _Powers(InnerProductTransform):
+    """Transforms that add powers of the norm: see the subclasses."""
+
+    def __init__(self, m, bound, headroom):
+        super().__init__(headroom=headroom)
+        self.m = check_int("m", m, low=1)
+        self.bound = check_number("bound", bound, low=0, high=1, open_low=True, open_high=True)
+
+    @property
+    def extra(self):
+        """Coordinates that are added."""
+        return self.m
+
+    def _powers(self, norm):
+        return norm[:, None] ** (2.0 ** np.arange(1, self.m + 1))
+
+    def _parameters(self):
+        return {"m": self.m, "bound": self.bound}
+
+
+class L2ALSH(_Powers):
+    """L2-ALSH (Shrivastava and Li 2014): ``[x; |x|^2; |x|^4; ...]`` and ``[q; 1/2; 1/2; ...]``, for Euclidean distance.
+
+    The squared distance is ``1 + m/4 - 2 q.x + |x|^(2^(m+1))``, whose last term vanishes as m grows. Use it with
+    ``PStable(transform.dim, K, L, width=2.5)``, the width its authors recommend.
+
+    Parameters
+    ----------
+    m : int, default 3
+        Powers that are added.
+    bound : float, default 0.83
+        Length of the longest row after scaling, below 1.
+    headroom : float, default 1.0
+        See `InnerProductTransform`.
+    """
+
+    def __init__(self, m=3, bound=0.83, *, headroom=1.0):
+        super().__init__(m, bound, headroom)
+
+    def similarity(self, inner_product, norm=None):
+        """The Euclidean distance, ``sqrt(1 + m/4 - 2 q.x + |x|^(2^(m+1)))`` of scaled rows; see `InnerProductTransform`."""
+        last = self._scaled_norm(norm) ** (2.0 ** (self.m + 1))
+        return np.sqrt(np.maximum(1 + self.m / 4 - 2 * np.asarray(inner_product, np.float64)[()] / self.scale + last, 0))
+
+    def _data_tail(self, norm):
+        return self._powers(norm)
+
+    def _query_tail(self):
+        return np.full(self.m, 0.5)
+
+
+class SignALSH(_Powers):
+    """Sign-ALSH (Shrivastava and Li 2015): ``[x; 1/2 - |x|^2; 1/2 - |x|^4; ...]`` and ``[q; 0; 0; ...]``, for cosines.
+
+    The cosine is ``q.x / sqrt(m/4 + |x|^(2^(m+1)))``.
+
+    Parameters
+    ----------
+    m : int, default 2
+        Powers that are added.
+    bound : float, default 0.75
+        Length of the longest row after scaling, below 1.
+    headroom : float, default 1.0
+        See `InnerProductTransform`.
+    """
+
+    def __init__(self, m=2, bound=0.75, *, headroom=1.0):
+        super().__init__(m, bound, headroom)
+
+    def similarity(self, inner_product, norm=None):
+        """The cosine, ``q.x / sqrt(m/4 + |x|^(2^(m+1)))`` of scaled rows; see `InnerProductTransform`."""
+        last = self._scaled_norm(norm) ** (2.0 ** (self.m + 1))
+        return np.asarray(inner_product, np.float64)[()] / self.scale / np.sqrt(self.m / 4 + last)
+
+    def _data_tail(self, norm):
+        return 0.5 - self._powers(norm)
+
+    def _query_tail(self):
+        return np.zeros(self.m)
+
+
+def _rows(X, dim):
+    """`X` as float32 rows, dense (n, d) or CSR, of `dim` coordinates and without NaN or infinity."""
+    sparse = getattr(X, "format", None)
+    if sparse is not None and hasattr(X, "tocsr"):
+        if sparse != "csr":
+            raise TypeError(f"X is sparse in format {sparse!r}; rows are read from CSR: pass X.tocsr()")
+        X = X.astype(np.float32)
+        values = X.data
+    else:
+        X = values = np.atleast_2d(as_float32(X, "X"))
+    if len(X.shape) != 2 or (dim is not None and X.shape[1] != dim):
+        raise ValueError(f"X has shape {X.shape}; this transform takes rows of {'d' if dim is None else dim} coordinates")
+    if not np.isfinite(values).all():
+        raise ValueError("X holds NaN or infinity (in float32), which have no inner product; replace them first")
+    return X
+
+
+def _norms(X):
+    """Euclidean lengths of the rows, (n,) float64."""
+    if isinstance(X, np.ndarray):
+        return np.sqrt(np.einsum("ij,ij->i", X, X, dtype=np.float64))
+    squares = X.data.astype(np.float64) ** 2
+    row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    return np.sqrt(np.bincount(row, squares, minlength=X.shape[0]))
+
+
+def _extend(X, factor, tail):
+    """Rows times their factor, with the coordinates `tail` (n, extra) added."""
+    if isinstance(X, np.ndarray):
+        return np.concatenate([X * factor[:, None], tail], axis=1, dtype=np.float32, casting="same_kind")
+    import scipy.sparse as sp
+
+    scaled = X.copy()
+    scaled.data = (X.data * np.repeat(factor, np.diff(X.indptr))).astype(np.float32)
+    return sp.hstack([scaled, sp.csr_array(tail.astype(np.float32))], format="csr", dtype=np.float32)
