@@ -28,7 +28,8 @@ def make_family(family, metric):
     def make(dim, K, L, seed):
         from mongoose_nb import hashing
 
-        made = getattr(hashing, _CLASSES[name])(dim, K, L, seed=seed)
+        options = {"bits": max(1, min(8, 32 // K))} if name == "minhash" else {}
+        made = getattr(hashing, _CLASSES[name])(dim, K, L, seed=seed, **options)
         return _orthogonal(made) if name == "simhash" else made
 
     return make
@@ -73,7 +74,7 @@ def memory(index, n, slots):
         width = -(-(m + 1) // 64) * 64
         total += 4 * d * (m + 1) + 4 * m * 32 * index.L
     K = default_bits(index.family, index.dim, n) if index.K is None else index.K
-    code = min(32, K if index.family == "simhash" else 32)
+    code = min(32, K if index.family in ("simhash", "bitsampling") else 32)
     bits = min(code, max(8, max(1, n - 1).bit_length() + 1), 26)
     item = 1 if code <= 8 else 2 if code <= 16 else 4
     per_bucket = 16 if index.policy == "reservoir" and index.capacity is not None else 12

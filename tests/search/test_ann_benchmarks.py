@@ -9,8 +9,6 @@ import naive_search as naive
 import numpy as np
 import pytest
 
-from mongoose_nb import hashing
-
 FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks" / "ann_benchmarks"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the benchmarks are not part of an installed package")
 
@@ -47,7 +45,6 @@ def test_a_run(module, metric):
     algorithm.done()
 
 
-@pytest.mark.skipif(not hasattr(hashing, "MinHash"), reason="no MinHash")
 def test_sets(module):
     rng = np.random.default_rng(0)
     X = [rng.choice(50, 10, replace=False) for _ in range(100)]
