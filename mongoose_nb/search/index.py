@@ -216,7 +216,7 @@ class LSHIndex:
                 self._rows = None if fresh else self._rows
                 raise
             slots = self._map.add(ids)
-            self._rows.put(slots, batch)
+            self._rows.put(slots, batch, self._map.used)
             n = len(self)
             again = n >= REBUILD * self._trained and (self.K is None or self._trained < SAMPLE)
             if self._tables is None:
@@ -263,7 +263,7 @@ class LSHIndex:
             batch = self._check(X)
             if self._rows.count(batch) != len(ids):
                 raise ValueError(f"{len(ids)} ids came with {self._rows.count(batch)} rows; give one row for each id")
-            self._rows.put(slots, batch)
+            self._rows.put(slots, batch, self._map.used)
             if self._tables is not None:
                 self._place(slots, batch, "move")
             self._searcher = None
@@ -343,7 +343,7 @@ class LSHIndex:
         """Insert or move rows in the tables."""
         Y, rest = self._project(batch)
         if Y is not None:
-            self._sketches = grown(self._sketches, int(slots.max(initial=-1)) + 1)
+            self._sketches = grown(self._sketches, self._map.used)
             self._sketches[slots] = self._projection.sketch(Y, rest)
         if len(slots) <= 64 and self._own_probes:
             codes = np.ascontiguousarray(self._codes(batch, Y, 1)[:, :, 0].T)

@@ -78,9 +78,8 @@ class DenseRows:
         """Rows lo to hi of a batch."""
         return batch[lo:hi]
 
-    def put(self, slots, batch):
-        """Keep a batch in these slots."""
-        need = int(slots.max(initial=-1)) + 1
+    def put(self, slots, batch, need):
+        """Keep a batch in these slots, which are below `need`."""
         self.X = grown(self.X, need)
         self.X[slots] = batch
 
@@ -182,10 +181,9 @@ class SparseRows:
         a, b = indptr[lo], indptr[hi]
         return read_only(indptr[lo:hi + 1] - a), indices[a:b], values if self.sets else values[a:b]
 
-    def put(self, slots, batch):
-        """Keep a batch in these slots."""
+    def put(self, slots, batch, need):
+        """Keep a batch in these slots, which are below `need`."""
         indptr, indices, values = batch
-        need = int(slots.max(initial=-1)) + 1
         self.starts, self.sizes = grown(self.starts, need), grown(self.sizes, need)
         sizes = np.diff(indptr)
         self.held += int(indptr[-1]) - int(self.sizes[slots].sum(dtype=np.int64))
