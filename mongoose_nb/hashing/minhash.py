@@ -33,7 +33,7 @@ class MinHash(HashFamily):
     >>> sets = sp.csr_array(([1, 1, 1, 1], ([0, 0, 1, 1], [7, 900, 900, 7])), shape=(2, 1000))
     >>> family = MinHash(dim=1000, K=2, L=20, seed=1)
     >>> codes = family.hash(sets)
-    >>> codes.dtype, bool((codes[0] == codes[1]).all()), family.collision_probability(0.0)
+    >>> codes.dtype, bool((codes[0] == codes[1]).all()), float(family.collision_probability(0.0))
     (dtype('uint16'), True, 0.00390625)
     """
 

@@ -305,7 +305,8 @@ class NormRange(SimpleLSH):
 
     def _parts(self, norm):
         self._check_norms(np.asarray(norm), self._scale[-1])
-        return np.minimum(np.searchsorted(self._scale, norm), self.n_parts - 1)
+        # a row at the upper end of its part stays there, however its length is rounded
+        return np.minimum(np.searchsorted(self._scale * (1 + 1e-6), norm), self.n_parts - 1)
 
     def _factors(self, norm):
         return 1 / self._scale[self._parts(norm)]

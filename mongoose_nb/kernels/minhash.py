@@ -48,8 +48,9 @@ def _minhash(indptr, indices, values, key, K, bits, first, last, width, out):
                 value = minima[b, 0]
                 if value < 0:
                     value = -2 - value
-                # the lowest bits of a small number are not random yet; nor is the value of an empty set, which stays 0
-                digit = mix64(np.uint64(value)) & low if value else np.uint64(0)
+                # A minimum is small, and its lowest bits are not random; with the bin in it, two minima that differ do not
+                # agree by chance in all the bins that copy them. An empty set keeps 0.
+                digit = mix64((np.uint64(b) << np.uint64(32)) | np.uint64(value)) & low if value else np.uint64(0)
                 code = (code << np.uint64(bits)) | digit
             codes[t] = np.uint32(code)
         store_tables(codes, row, width, out)

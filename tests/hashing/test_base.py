@@ -166,6 +166,17 @@ class TestContract:
             np.testing.assert_array_equal(family.probe_tables(X, 3), codes[:, :, :3])
         assert family.probe_tables(np.empty((0, DIM)), 1).shape == (12, 0, 1)
 
+    def test_probes_find_neighbours_that_the_exact_code_misses(self, family):
+        if family.max_probes == 1:
+            pytest.skip("no multi-probe")
+        rng = np.random.default_rng(1)
+        X = rng.standard_normal((2000, DIM)).astype(np.float32)
+        Y = X + np.float32(0.35 if not isinstance(family, PStable) else 0.02) * rng.standard_normal(X.shape).astype(np.float32)
+        found = (family.probe_tables(Y, 8) == family.hash_tables(X)[:, :, None]).mean(axis=(0, 1))
+        error = 3.3 * np.sqrt(0.25 / 2000)  # of a share of 2,000 rows; the twelve tables only make it smaller
+        assert found[0] > 0.05 and found[1:].sum() > 0.1 * found[0] + error
+        assert (np.diff(found) <= 2 * error).all() and found[0] > found[1] > found[3:].mean()
+
     def test_wrong_probes(self, family):
         for wrong, error in ((0, ValueError), (1.5, TypeError), (None, TypeError)):
             with pytest.raises(error, match="probes"):

@@ -70,8 +70,10 @@ def test_codes_and_probes_are_those_of_dense_rotations(options):
     codes, costs = naive_codes(rotated, family, probes)
     scale = np.linalg.norm(rotated, axis=2).mean() ** 2
     ours = family.probe_tables(X, probes)
-    np.testing.assert_array_equal(ours[:, :, 0].T, codes[:, :, 0])
-    np.testing.assert_array_equal(family.hash(X), codes[:, :, 0])
+    clear = costs[:, :, 1] > 1e-5 * scale  # coordinates of small polytopes can be equal but for rounding
+    assert clear.mean() > 0.8
+    np.testing.assert_array_equal(family.hash(X)[clear], codes[clear, 0])
+    np.testing.assert_array_equal(family.hash(X), ours[:, :, 0].T)
     np.testing.assert_allclose(cost_of(ours.transpose(1, 0, 2), rotated, family) / scale, costs / scale, atol=1e-5)
     if probes == family.max_probes:
         np.testing.assert_array_equal(np.sort(ours, axis=2), np.broadcast_to(np.arange(probes), ours.shape))

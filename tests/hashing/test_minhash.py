@@ -39,8 +39,9 @@ def naive_minhash(members, family):
     codes = []
     for start in range(0, bins, family.K):
         code = 0
-        for value in values[start : start + family.K]:
-            code = (code << family.bits_per_hash) | (mix64(value) % 2**family.bits_per_hash if value else 0)
+        for b in range(start, start + family.K):
+            digit = mix64((b << 32) | values[b]) % 2**family.bits_per_hash if values[b] else 0
+            code = (code << family.bits_per_hash) | digit
         codes.append(code)
     return codes
 
