@@ -16,7 +16,8 @@ D. The inner loop of a sketch distance runs over 64 places, a constant, of 1-D s
    vectorised and took 100 ns.
 E. All start places of a table's buckets are asked for while the table before is read: the buckets of 8 tables at 8 probes are 128
    random lines.
-F. Rejected: partial sums of exact distances with early abandon (the sketch has already dropped what could be abandoned); 128-byte
+F. A sparse distance has four sums: one loop over all entries became hardware gathers, 157 ns a row of 114 entries; four take 49.
+G. Rejected: partial sums of exact distances with early abandon (the sketch has already dropped what could be abandoned); 128-byte
    sketches (recall + 0.002 for 15 us -> 21 us); a product of int8 by int8 (9 ns: LLVM finds no vpdpbusd, and the query would lose
    precision).
 """
@@ -248,15 +249,26 @@ def _bit_distance(q, x):
 @inline
 def _csr_distance(wide, size, indices, values, first, last, sets, base):
     """Of a row and the query spread over `wide`: base - q . x, or of sets the Jaccard distance."""
-    total = np.float32(0)
+    a = np.float32(0)
+    b = np.float32(0)
+    c = np.float32(0)
+    d = np.float32(0)
+    one = np.float32(1)
+    e = first
+    while e + 4 <= last:
+        a += wide[np.uint32(indices[e])] * (one if sets else values[e])
+        b += wide[np.uint32(indices[e + 1])] * (one if sets else values[e + 1])
+        c += wide[np.uint32(indices[e + 2])] * (one if sets else values[e + 2])
+        d += wide[np.uint32(indices[e + 3])] * (one if sets else values[e + 3])
+        e += 4
+    while e < last:
+        a += wide[np.uint32(indices[e])] * (one if sets else values[e])
+        e += 1
+    total = (a + b) + (c + d)
     if sets:
-        for e in range(first, last):
-            total += wide[indices[e]]
         union = np.float32(size + (last - first)) - total
         # two empty sets are equal
-        return np.float32(1) - total / union if union > 0 else np.float32(0)
-    for e in range(first, last):
-        total += wide[indices[e]] * values[e]
+        return one - total / union if union > 0 else np.float32(0)
     return base - total
 
 

@@ -160,9 +160,15 @@ def _band_codes(indptr, indices, shape, K, L, seed):
 
     X = csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=shape)
     widths = [4] * (K // 4) + ([K % 4] if K % 4 else [])
+    # A pass over a set fills as many bins as it has members. With more bins most are copies of others, and bands meet together or not
+    # at all: so small sets are passed over again, for a part of the bands each time.
+    members = max(1, len(indices) // max(1, shape[0]))
+    step = max(1, -(-L // 16), min(L, members // widths[0]))
     out = np.zeros((L, shape[0]), np.uint64)
     for number, width in enumerate(widths):
-        family = MinHash(shape[1], width, L, seed=(seed + 7919 * number) % 2**64, bits=32 // width if width > 2 else 16)
-        out = (out ^ family.hash_tables(X)) * np.uint64(0x9E3779B97F4A7C15)
-        out ^= out >> np.uint64(29)
+        for lo in range(0, L, step):
+            key = (seed + 7919 * number + 104729 * lo) % 2**64
+            family = MinHash(shape[1], width, min(step, L - lo), seed=key, bits=32 // width if width > 2 else 16)
+            part = (out[lo:lo + step] ^ family.hash_tables(X)) * np.uint64(0x9E3779B97F4A7C15)
+            out[lo:lo + step] = part ^ (part >> np.uint64(29))
     return (out >> np.uint64(32)).astype(np.uint32) ^ out.astype(np.uint32)

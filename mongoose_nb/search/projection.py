@@ -16,7 +16,7 @@ WIDTHS = (63, 127)  # coordinates; with the lost length they fill cache lines
 _ENOUGH = 0.6  # of the variance, from which a width will do
 _SHARE = 0.85  # of the projected variance, what a hash sees
 # A query expects a row like it to have lost the same part to this degree: ranks by sketches improve where much is lost.
-LOST_SHARE = np.float32(0.3)
+LOST_SHARE = np.float32(0.5)
 
 
 class Projection:

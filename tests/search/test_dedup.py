@@ -29,9 +29,9 @@ def naive_pairs(X, threshold):
     return dict(zip(zip(i.tolist(), j.tolist()), similar[i, j]))
 
 
-@pytest.mark.parametrize("threshold", [0.5, 0.8])
-def test_no_false_pair_and_as_many_true_ones_as_promised(threshold):
-    X = planted()
+@pytest.mark.parametrize(("threshold", "size"), [(0.5, 60), (0.8, 60), (0.6, 12)])
+def test_no_false_pair_and_as_many_true_ones_as_promised(threshold, size):
+    X = planted(size=size)
     want = naive_pairs(X, threshold)
     found = find_duplicates(X, threshold, recall=0.9)
     pairs = [tuple(p) for p in found.pairs.tolist()]
