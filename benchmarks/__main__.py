@@ -46,7 +46,20 @@ def main():
     costs.add_argument("--parts", default="start,threads,width,rehash,predict", help="comma-separated; all by default")
     costs.add_argument("--rounds", type=int, default=5)
     costs.add_argument("--json", action="store_true")
-    for command in (step, curve, costs):
+    ann = commands.add_parser("ann", help="nearest neighbours: queries/s at a recall, build and change rates, beside faiss, hnswlib, "
+                              "annoy, pynndescent and scikit-learn; duplicates beside datasketch")
+    ann.add_argument("--data", type=pathlib.Path, help="rows: .npy, .npz, .fvecs or .hdf5")
+    ann.add_argument("--queries", type=pathlib.Path, help="queries, likewise; those that are not measured serve to tune")
+    ann.add_argument("--metric", default="l2", choices=("l2", "cosine", "ip"))
+    ann.add_argument("--recall", type=float, default=0.9)
+    ann.add_argument("--k", type=int, default=10)
+    ann.add_argument("--n-queries", type=int, default=1000, help="queries that are measured")
+    ann.add_argument("--rounds", type=int, default=3)
+    ann.add_argument("--systems", help="comma-separated beginnings of names; all by default")
+    ann.add_argument("--changes", action="store_true", help="also change single rows of hnswlib")
+    ann.add_argument("--documents", type=int, help="instead: find duplicates among so many documents")
+    ann.add_argument("--json", action="store_true")
+    for command in (step, curve, costs, ann):
         command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between "
                              "the markers of this name")
     args = parser.parse_args()

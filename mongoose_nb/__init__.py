@@ -31,10 +31,11 @@ _LAZY = {
     "L2ALSH": "mongoose_nb.hashing",
     "SignALSH": "mongoose_nb.hashing",
     "LSHTables": "mongoose_nb.tables",
+    "LSHIndex": "mongoose_nb.search",
     "Network": "mongoose_nb.nn",
     "MongooseClassifier": "mongoose_nb.estimators",
 }
-_MODULES = ("data", "hashing", "metrics", "nn", "schedule", "tables", "testing")
+_MODULES = ("data", "hashing", "metrics", "nn", "schedule", "search", "tables", "testing")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 

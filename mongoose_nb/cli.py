@@ -11,6 +11,7 @@ import sys
 
 from mongoose_nb import __version__
 from mongoose_nb.commands.console import note, one_line
+from mongoose_nb.commands.index import add_arguments as add_index_arguments
 from mongoose_nb.commands.options import add_options
 
 # What the user can put right.
@@ -36,11 +37,14 @@ def build_parser():
     def command(name, text, *, threads=True, epilog=None):
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog, allow_abbrev=False)
         sub.set_defaults(parser=sub)
+        every(sub, threads)
+        return sub
+
+    def every(sub, threads=True):
         sub.add_argument("--json", action="store_true", help="JSON on stdout")
         sub.add_argument("--debug", action="store_true", help="show where an error came from")
         if threads:
             sub.add_argument("--threads", type=int, metavar="N", help="Numba threads; results do not depend on them")
-        return sub
 
     demo = command("demo", "train an LSH network and its exact twin on the data that comes with the package")
     demo.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
@@ -75,6 +79,9 @@ def build_parser():
     predict = command("predict", "print the best outputs of every row as 'id:score id:score ...', scores being logits")
     common(predict)
     predict.add_argument("--out", metavar="FILE", help="write there instead of stdout")
+
+    index = commands.add_parser("index", help="build, query, tune and describe a nearest-neighbour index", allow_abbrev=False)
+    add_index_arguments(index, every)
 
     command("info", "report versions, threads, caches and what of the machine matters", threads=False)
     return parser

@@ -103,7 +103,7 @@ def _check_entry(name, entry, room, path):
     return dtype, tuple(shape), first, last
 
 
-def load(path, kind):
+def load(path, kind, *, mmap=False):
     """Read what `save` wrote.
 
     Parameters
@@ -111,6 +111,8 @@ def load(path, kind):
     path : path-like
     kind : str
         Must be what the file says it is.
+    mmap : bool
+        Map the arrays, read-only, instead of reading them. Their checksums are not computed: that would read them all.
 
     Returns
     -------
@@ -150,6 +152,9 @@ def load(path, kind):
         room = size - 8 - length
         for name, entry in header.items():
             dtype, shape, first, last = _check_entry(name, entry, room, path)
+            if mmap and last > first:
+                arrays[name] = np.memmap(path, dtype, "r", 8 + length + first, shape).view(np.ndarray)
+                continue
             file.seek(8 + length + first)
             raw = np.fromfile(file, np.uint8, last - first)
             if len(raw) != last - first or zlib.crc32(raw) != checksums.get(name):

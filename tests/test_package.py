@@ -14,7 +14,7 @@ import mongoose_nb
 
 ROOT = pathlib.Path(mongoose_nb.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(ROOT)], "mongoose_nb.") if not m.name.endswith("__main__"))
-FACADES = ["mongoose_nb", *(f"mongoose_nb.{name}" for name in ("hashing", "tables", "schedule", "nn", "io", "errors", "testing"))]
+FACADES = ["mongoose_nb", *(f"mongoose_nb.{name}" for name in ("hashing", "tables", "schedule", "nn", "search", "io", "errors", "testing"))]
 
 
 def run(code):
@@ -82,6 +82,7 @@ def test_arrows_point_down():
         "errors": set(), "io": set(), "kernels": set(), "_ext": set(), "data": {"kernels", "errors", "io"},
         "metrics": {"data", "errors"}, "hashing": {"kernels", "errors"}, "schedule": {"hashing", "_ext", "errors"},
         "testing": set(), "tables": {"hashing", "kernels", "_ext", "errors"},
+        "search": {"tables", "hashing", "kernels", "errors", "io"},
         "nn": {"tables", "schedule", "hashing", "kernels", "errors", "io", "data", "metrics"},
     }
     for room, below in allowed.items():

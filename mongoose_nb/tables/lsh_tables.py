@@ -74,6 +74,10 @@ class LSHTables:
 
     # ------------------------------------------------------------------ building and changing
 
+    def fold(self, codes):
+        """Codes of the family, of any shape, as bucket numbers of these tables."""
+        return self._fold(codes, self._bits)
+
     def _fold(self, codes, bits):
         """Codes as bucket numbers of a store of 2^bits buckets."""
         if bits == self.family.code_bits:
@@ -112,7 +116,7 @@ class LSHTables:
         ids = np.atleast_1d(np.asarray(ids))
         if ids.dtype.kind not in "iu" or ids.ndim != 1:
             raise TypeError(f"ids must be integers, one axis; got dtype {ids.dtype} and shape {ids.shape}")
-        if len(np.unique(ids)) != len(ids):
+        if len(ids) > 1 and len(np.unique(ids)) != len(ids):
             raise ValueError("ids must not repeat")
         n = len(self._present)
         if present:
@@ -130,11 +134,11 @@ class LSHTables:
                 raise ValueError(f"id {known[0]} is in the tables already; use move to change it")
         return ids.astype(np.int32)
 
-    def insert(self, ids, X):
-        """Add rows `X` (m, dim) under new `ids` (m,): O(L) a row."""
+    def insert(self, ids, X, *, codes=None):
+        """Add rows `X` (m, dim) under new `ids` (m,): O(L) a row. Who has their bucket numbers `codes` (L, m) need not give X."""
         self._check()
         ids = self._ids(ids, present=False)
-        codes = self._rows(ids, X)
+        codes = self._rows(ids, X) if codes is None else codes.astype(self._codes.dtype, copy=False)
         need = int(ids.max(initial=-1)) + 1
         if need > len(self._present):
             room = max(need, len(self._present) * 5 // 4)
@@ -154,11 +158,12 @@ class LSHTables:
         self._present[ids] = False
         return removed
 
-    def move(self, ids, X):
-        """Put rows where their new vectors `X` (m, dim) belong: O(L) a row, and only in tables where the code changed."""
+    def move(self, ids, X, *, codes=None):
+        """Put rows where their new vectors `X` (m, dim) belong: O(L) a row, and only in tables where the code changed. `codes` as in
+        `insert`."""
         self._check()
         ids = self._ids(ids, present=True)
-        codes = self._rows(ids, X)
+        codes = self._rows(ids, X) if codes is None else codes.astype(self._codes.dtype, copy=False)
         self._store.move(ids, np.ascontiguousarray(self._codes[:, ids]), codes)
         self._codes[:, ids] = codes
 
@@ -173,6 +178,26 @@ class LSHTables:
         """Bucket numbers (L, n) of queries `X` (n, dim) under the tables' own functions."""
         self._check()
         return self._fold(self.family.hash_tables(X), self._bits)
+
+    @property
+    def folds(self):
+        """Whether bucket numbers have fewer bits than the family's codes."""
+        return self._bits != self.family.code_bits
+
+    @property
+    def nbytes(self):
+        """Bytes of buckets and of the rows' codes."""
+        return 0 if self._store is None else self._store.nbytes + self._codes.nbytes + self._present.nbytes
+
+    def flat_views(self):
+        """As `views`, the pools side by side: pool (1, L * P), the distance P of two tables' pools in it, spans (L, buckets, 2)."""
+        pool, spans = self.views()
+        return pool.reshape(1, -1), pool.shape[1], spans
+
+    def codes_of(self, ids):
+        """Bucket numbers (L, m) of rows that are in the tables."""
+        self._check()
+        return self._codes[:, ids]
 
     def views(self):
         """The store's arrays for kernels: pool (L, P) int32 and spans (L, buckets, 2) int32; nothing is copied."""

@@ -1,0 +1,148 @@
+"""`mongoose index`: build, query, tune and stats of a nearest-neighbour index."""
+
+import dataclasses
+import os
+import time
+
+from mongoose_nb.commands.console import json_line, note, result, to_json
+from mongoose_nb.commands.vectors import READS, read_vectors
+from mongoose_nb.commands.warm import threads
+
+BLOCK = 4096
+
+
+def add_arguments(parser, common):
+    """The four subcommands. `common(sub)` adds what every command has."""
+    parts = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name, text):
+        sub = parts.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
+        sub.set_defaults(parser=sub)
+        common(sub)
+        return sub
+
+    build = action("build", "index the rows of a file")
+    tune = action("tune", "find the cheapest K, L, probes and rerank for a recall")
+    for sub in (build, tune):
+        sub.add_argument("data", metavar="DATA", help=f"rows: {READS}")
+        sub.add_argument("--metric", choices=("cosine", "l2", "ip", "jaccard", "hamming"),
+                         help="default: the file's, else l2 (of CSR: cosine)")
+        sub.add_argument("--family", help="hash family (default simhash, minhash or bitsampling)")
+        sub.add_argument("--seed", type=int, help="seed of the hash functions (default 0)")
+        sub.add_argument("--recall", type=float,
+                         help="wanted share of the k nearest rows" + (": tune first" if sub is build else " (default 0.9)"))
+        sub.add_argument("--k", type=int, default=10, help="neighbours of that recall (default 10)")
+        sub.add_argument("--memory", type=float, metavar="MB", help="most memory")
+    tune.add_argument("--queries", metavar="FILE", help="queries like those to come (default: some of the rows)")
+    build.add_argument("--out", required=True, metavar="INDEX", help="file to write")
+    build.add_argument("--overwrite", action="store_true", help="replace the file where it exists")
+    for name, text in (("K", "hashes per table"), ("L", "tables"), ("probes", "buckets per table"), ("rerank", "exact distances per "
+                       "neighbour"), ("capacity", "most rows in a bucket")):
+        build.add_argument(f"--{name}", type=int, help=text)
+    build.add_argument("--policy", choices=("fifo", "reservoir"), help="what a full bucket keeps (default fifo)")
+
+    query = action("query", "print the nearest rows of every query as 'id:distance id:distance ...'")
+    query.add_argument("index", metavar="INDEX", help="file of mongoose index build")
+    query.add_argument("data", metavar="QUERIES", help=f"rows: {READS}")
+    query.add_argument("--k", type=int, default=10, help="neighbours per query (default 10)")
+    query.add_argument("--probes", type=int, help="buckets per table (default: the index's)")
+    query.add_argument("--exact", action="store_true", help="look at every row")
+    query.add_argument("--recall", action="store_true", help="also say, on stderr, which share of the true neighbours was found")
+    stats = action("stats", "print what an index is and how full its buckets are")
+    stats.add_argument("index", metavar="INDEX", help="file of mongoose index build")
+
+
+def run(args):
+    """Do what `args.action` says."""
+    with threads(getattr(args, "threads", None)):
+        {"build": _build, "query": _query, "tune": _tune, "stats": _stats}[args.action](args)
+
+
+def _index(args, X, metric, **more):
+    from mongoose_nb.search import LSHIndex
+
+    metric = args.metric or metric or ("cosine" if hasattr(X, "tocsr") else "l2")
+    given = {name: getattr(args, name) for name in ("family", "seed") if getattr(args, name) is not None}
+    return LSHIndex(metric, X.shape[1], **given, **more)
+
+
+def _tuned(args, index, X, recall, queries=None):
+    memory = None if args.memory is None else int(args.memory * 1e6)
+    return index.tune(X, queries=queries, recall=recall, k=args.k, memory=memory)
+
+
+def _told(tuned):
+    return (f"K={tuned.K} L={tuned.L} probes={tuned.probes} rerank={tuned.rerank}: expect recall {tuned.recall:.3f} +- "
+            f"{tuned.error:.3f} from {tuned.candidates:,.0f} candidates, {tuned.memory / 1e6:,.1f} MB")
+
+
+def _build(args):
+    if os.path.exists(args.out) and not args.overwrite:
+        raise FileExistsError(f"{args.out} exists; give --overwrite to replace it")
+    X, metric = read_vectors(args.data)
+    more = {name: getattr(args, name) for name in ("K", "L", "probes", "rerank", "capacity", "policy") if getattr(args, name) is not None}
+    index = _index(args, X, metric, **more)
+    tuned = None
+    if args.recall is not None:
+        tuned = _tuned(args, index, X, args.recall)
+        note(_told(tuned))
+    start = time.perf_counter()
+    index.add(X)
+    seconds = time.perf_counter() - start
+    index.save(args.out)
+    report = {"index": args.out, "rows": len(index), "seconds": round(seconds, 3), "bytes": os.path.getsize(args.out),
+              "tuned": None if tuned is None else dataclasses.asdict(tuned)}
+    if args.json:
+        json_line(report)
+    else:
+        result(f"{len(index):,} rows in {seconds:.2f} s: {args.out} ({report['bytes'] / 1e6:,.1f} MB)")
+
+
+def _tune(args):
+    X, metric = read_vectors(args.data)
+    index = _index(args, X, metric)
+    queries = None if args.queries is None else read_vectors(args.queries, "test", X.shape[1])[0]
+    tuned = _tuned(args, index, X, 0.9 if args.recall is None else args.recall, queries)
+    if args.json:
+        json_line(dataclasses.asdict(tuned))
+    else:
+        result(_told(tuned))
+    if not tuned.reached:
+        note("the recall was not reached: give more memory, or ask for less")
+
+
+def _query(args):
+    from mongoose_nb.search import LSHIndex
+    from mongoose_nb.search.tune import recall_of
+
+    index = LSHIndex.load(args.index, mmap=True)
+    Q, _ = read_vectors(args.data, "test", index.dim)
+    shares = []
+    for lo in range(0, Q.shape[0], BLOCK):
+        part = Q[lo:lo + BLOCK]
+        ids, distances = index.query(part, args.k, probes=args.probes, exact=args.exact)
+        if args.recall:
+            shares.extend(recall_of(distances, index.query(part, args.k, exact=True)[1]))
+        lines = []
+        for i, (row, values) in enumerate(zip(ids.tolist(), distances.tolist())):
+            pairs = [(one, value) for one, value in zip(row, values) if one >= 0 or value < float("inf")]
+            if args.json:
+                lines.append(to_json({"row": lo + i, "ids": [p[0] for p in pairs], "distances": [float(f"{p[1]:.7g}") for p in pairs]}))
+            else:
+                lines.append(" ".join(f"{one}:{value:.6g}" for one, value in pairs))
+        if lines:
+            result("\n".join(lines))
+    if shares:
+        note(f"recall@{args.k}: {sum(shares) / len(shares):.4f}")
+
+
+def _stats(args):
+    from mongoose_nb.search import LSHIndex
+
+    stats = LSHIndex.load(args.index, mmap=True).stats()
+    if args.json:
+        json_line(stats)
+        return
+    for name, value in {**stats, "buckets": None, **{f"bucket {k}": v for k, v in (stats["buckets"] or {}).items()}}.items():
+        if value is not None:
+            result(f"{name:22} {value}")

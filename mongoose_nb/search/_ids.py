@@ -1,0 +1,123 @@
+"""Which id of the user stands in which slot. Ids are any int64; slots are small numbers, used again after a removal."""
+
+import numpy as np
+
+
+def as_ids(ids):
+    """`ids` as (m,) int64, without repeats."""
+    array = np.atleast_1d(np.asarray(ids))
+    if array.size == 0 and array.dtype.kind == "f":
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise TypeError(f"ids must be integers, one axis; got dtype {array.dtype} and shape {array.shape}")
+    if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise ValueError(f"ids must fit int64; got {array.max()}")
+    array = array.astype(np.int64)
+    if array.size > 1 and len(np.unique(array)) != len(array):
+        raise ValueError("ids must not repeat")
+    return array
+
+
+class IdMap:
+    """Ids to slots. The dict from ids to slots is made when it is first needed: who only adds and searches does without."""
+
+    def __init__(self):
+        self.ids = np.full(0, -1, np.int64)  # by slot; those of free slots mean nothing
+        self.live = np.zeros(0, np.uint8)  # by slot
+        self.free = []
+        self.used = 0  # slots that were ever taken
+        self.next_id = 0
+        self._slots = {}
+
+    def __len__(self):
+        return self.used - len(self.free)
+
+    def _dict(self):
+        if self._slots is None:
+            live = np.flatnonzero(self.live[:self.used])
+            self._slots = dict(zip(self.ids[live].tolist(), live.tolist()))
+        return self._slots
+
+    def __contains__(self, id):
+        return id in self._dict()
+
+    def slots(self, ids):
+        """Slots (m,) int64 of ids; KeyError for one that is not there."""
+        known = self._dict()
+        try:
+            return np.array([known[id] for id in ids.tolist()], np.int64)
+        except KeyError as missing:
+            raise KeyError(f"id {missing.args[0]} is not in the index") from None
+
+    def check_new(self, ids):
+        """ValueError where an id is there already."""
+        known = self._dict()
+        for id in ids.tolist():
+            if id in known:
+                raise ValueError(f"id {id} is in the index already; use update to change its row")
+
+    def fresh(self, m):
+        """m ids beyond all that were ever there."""
+        if self.next_id + m > np.iinfo(np.int64).max:
+            raise ValueError(f"after id {self.next_id - 1} there are no {m} more int64; give ids")
+        return np.arange(self.next_id, self.next_id + m, dtype=np.int64)
+
+    def add(self, ids):
+        """Slots for new ids."""
+        m = len(ids)
+        again = min(m, len(self.free))
+        slots = np.empty(m, np.int64)
+        if again:
+            slots[:again] = self.free[len(self.free) - again:][::-1]
+            del self.free[len(self.free) - again:]
+        slots[again:] = np.arange(self.used, self.used + m - again)
+        self.used += m - again
+        if self.used > len(self.ids):
+            room = max(self.used, len(self.ids) * 5 // 4 + 16)
+            self.ids = np.concatenate([self.ids, np.full(room - len(self.ids), -1, np.int64)])
+            self.live = np.concatenate([self.live, np.zeros(room - len(self.live), np.uint8)])
+        self.ids[slots] = ids
+        self.live[slots] = 1
+        if m:
+            self.next_id = max(self.next_id, int(ids.max()) + 1)
+        if m > 4096 and m > 4 * len(self):  # cheaper made anew, if at all
+            self._slots = None
+        elif self._slots is not None:
+            if m > 4096:
+                self._slots = None
+            else:
+                self._slots.update(zip(ids.tolist(), slots.tolist()))
+        return slots
+
+    def remove(self, ids):
+        """Free the slots of ids."""
+        slots = self.slots(ids)
+        for id in ids.tolist():
+            del self._slots[id]
+        self.live[slots] = 0
+        self.free.extend(slots.tolist())
+        return slots
+
+    def compact(self):
+        """Number the live slots anew, in their order; returns the old ones."""
+        live = np.flatnonzero(self.live[:self.used])
+        ids = self.ids[live]
+        self.ids, self.live = ids, np.ones(len(live), np.uint8)
+        self.free, self.used, self._slots = [], len(live), None
+        return live
+
+    def arrays(self):
+        """What is saved."""
+        return {"ids": self.ids[:self.used], "live": self.live[:self.used], "free": np.array(self.free, np.int64)}
+
+    @classmethod
+    def restore(cls, arrays, next_id):
+        """The map whose `arrays` these are."""
+        self = cls()
+        self.ids, self.live = np.asarray(arrays["ids"]), np.asarray(arrays["live"])
+        self.free, self.used, self.next_id, self._slots = arrays["free"].tolist(), len(self.ids), int(next_id), None
+        free = np.flatnonzero(self.live == 0)
+        if (self.ids.ndim != 1 or self.live.shape != self.ids.shape or self.ids.dtype != np.int64 or self.live.dtype != np.uint8
+                or (self.live > 1).any() or sorted(self.free) != free.tolist()):
+            raise ValueError("the saved ids do not fit their slots")
+        return self

@@ -1,0 +1,216 @@
+"""Choose K, L, probes and rerank for a recall: the cheapest setting that reaches it on queries that were put aside.
+
+1. Some rows are put aside as queries (or the caller gives some); one half serves to choose, the other to say what to expect.
+2. For some K, tables are made once, as many as memory and `MOST_TABLES` allow. For each query and each of its true neighbours the bucket
+   codes tell at which probe of which table they would meet; so the recall of every (L, probes) is known without a search, and the
+   entries of the probed buckets tell the work.
+3. The cheapest settings with some margins are built, and rerank is raised until the measured recall is there with a standard error to
+   spare; of three that get there, the cheapest is taken.
+
+Costs are counted, not timed, so the choice is the same on a busy machine.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from mongoose_nb.errors import check_int, check_number
+from mongoose_nb.search.families import default_bits, takes_projection
+
+MOST_TABLES = 32
+TABLES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+RERANK = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
+# Nanoseconds of a table, a probe, and an entry that is looked at, of sketched rows and of others; measured on MNIST and EURLEX57K.
+_TABLE, _PROBE, _SKETCHED, _EXACT = 150, 15, 9, 80
+# Above the recall asked for, tried one after the other.
+_MARGINS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """What `tune` chose and what it expects.
+
+    Attributes
+    ----------
+    K, L, probes, rerank : int
+        The setting; rerank may be None.
+    recall : float
+        Share of the k nearest rows that queries found which took no part in the choice.
+    error : float
+        Standard error of that share.
+    candidates : float
+        Mean number of candidates of those queries.
+    memory : int
+        Bytes, by `LSHIndex.memory_usage`.
+    reached : bool
+        Whether the recall asked for was reached; else the setting is the best that was found.
+    """
+
+    K: int
+    L: int
+    probes: int
+    rerank: int | None
+    recall: float
+    error: float
+    candidates: float
+    memory: int
+    reached: bool
+
+
+def recall_of(found, truth):
+    """Share (n,) of the k found distances that are no farther than the k-th true one; ties count, as in ann-benchmarks."""
+    bound = truth[:, -1:] + 1e-5 * np.abs(truth[:, -1:]) + 1e-7
+    exists = np.isfinite(truth)
+    bound = np.where(np.isfinite(bound), bound, np.inf)
+    hits = (np.isfinite(found) & (found <= bound)).sum(axis=1)
+    return np.minimum(hits / np.maximum(exists.sum(axis=1), 1), 1.0)
+
+
+def _like(index, **changes):
+    """An index without rows and with the settings of another."""
+    from mongoose_nb.search.storage import PARAMETERS
+
+    settings = {name: getattr(index, name) for name in PARAMETERS} | changes
+    return type(index)(settings.pop("metric"), settings.pop("dim"), **settings)
+
+
+def _stored(X):
+    return X.nnz / max(X.shape[0], 1) if hasattr(X, "nnz") else None
+
+
+def _hash_choices(index, n):
+    """Hashes per table to try, in a spread around those of the default."""
+    dim = index.dim if not takes_projection(index.metric) else min(index.dim, 32)
+    middle = default_bits(index.family, dim, n)
+    wide = index.family in ("simhash", "bitsampling")
+    return sorted({max(1, middle + step) for step in ((-4, -2, 0, 1, 2) if wide else (-2, -1, 0, 1, 2))})
+
+
+def _plans(trial, Q, truth, k):
+    """(recall of the candidates, entries looked at) by L and probes of an index."""
+    batch = trial._rows.check(Q)
+    Y, _ = trial._project(batch, queries=True)
+    family = trial._tables.family
+    most = min(PROBES[-1], (1 << min(family.code_bits, 20)) if trial._own_probes else getattr(family, "max_probes", 1))
+    codes = trial._codes(batch, Y, most)  # (n, L, P)
+    slots = trial._map.slots(truth.ravel()).reshape(truth.shape)
+    rows = trial._tables.codes_of(slots.ravel()).reshape(-1, *truth.shape)  # (L, n, k)
+    spans = trial._tables.flat_views()[2]
+    # first[t, q, j]: the probe of table t that would meet neighbour j of query q
+    first = np.empty((trial.L, *truth.shape), np.int32)
+    entries = np.empty((trial.L, most))
+    for t in range(trial.L):
+        meets = codes[:, t, None, :] == rows[t, :, :, None]
+        first[t] = np.where(meets.any(axis=2), meets.argmax(axis=2), most)
+        entries[t] = spans[t, codes[:, t, :], 1].mean(axis=0)
+    soonest = np.minimum.accumulate(first, axis=0)
+    work = np.cumsum(np.cumsum(entries, axis=1), axis=0)
+    for L in TABLES:
+        for P in PROBES:
+            if L <= trial.L and P <= most:
+                yield L, P, float((soonest[L - 1] < P).mean()), float(work[L - 1, P - 1])
+
+
+def tune(index, X, *, queries=None, recall=0.9, k=10, memory=None, n_queries=1000, seed=0):
+    """Choose K, L, probes and rerank of an index for rows and queries like these, and set them.
+
+    Parameters
+    ----------
+    index : LSHIndex
+        Gets the setting and the functions that were measured; where it holds rows they are hashed anew. `X` is not added. The functions
+        stay until the rows are four times those of X.
+    X : (n, dim)
+        The rows that the index is to hold, or as many like them: recall depends on their number.
+    queries : (m, dim), optional
+        Queries like those to come. Without them, rows of X are put aside for it.
+    recall : float
+        Wanted share of the k nearest rows.
+    k : int
+    memory : int, optional
+        Most bytes, by `LSHIndex.memory_usage`.
+    n_queries : int
+        Most queries that are looked at; one half chooses, the other measures. The more, the closer the expectation.
+    seed : int
+        Of the rows put aside.
+
+    Returns
+    -------
+    Tuned
+
+    Raises
+    ------
+    ValueError
+        Fewer than 20 queries or rows, or no setting within the memory.
+    """
+    recall = check_number("recall", recall, low=0, high=1, open_low=True)
+    k = check_int("k", k, low=1)
+    X = X if hasattr(X, "tocsr") else np.asarray(X)
+    order = np.random.default_rng(seed).permutation(X.shape[0])
+    if queries is None:
+        m = min(n_queries, X.shape[0] // 10)
+        Q, X = X[np.sort(order[:m])], X[np.sort(order[m:])]
+    else:
+        queries = queries if hasattr(queries, "tocsr") else np.asarray(queries)
+        Q = queries[np.sort(np.random.default_rng(seed).permutation(queries.shape[0])[:n_queries])]
+    n, m = X.shape[0], Q.shape[0]
+    if m < 20 or n < max(k, 20):
+        raise ValueError(f"there are {m} queries and {n} rows to tune by; give at least 20 queries and {max(k, 20)} rows")
+    choose, held = np.arange(0, m, 2), np.arange(1, m, 2)
+    plain = _like(index, train_size=max(n + 1, 2))
+    plain.add(X)
+    truth = plain.query(Q, k, exact=True)
+    plans = []
+    for K in _hash_choices(index, n):
+        fits = [L for L in TABLES if L <= MOST_TABLES * (1 if takes_projection(index.metric) else 4)
+                and (memory is None or _like(index, K=K, L=L).memory_usage(n, stored=_stored(X)) <= memory)]
+        if not fits:
+            continue
+        trial = _like(index, K=K, L=max(fits), train_size=2, probes=None, max_candidates=None, exact_fallback=False)
+        trial.add(X)
+        each = _SKETCHED if trial._sketches is not None else _EXACT
+        for L, P, reach, work in _plans(trial, Q[choose], truth[0][choose], k):
+            plans.append((L * (_TABLE + _PROBE * P) + each * work, K, L, P, reach))
+    if not plans:
+        raise ValueError(f"no setting fits into memory={memory}; one table takes "
+                         f"{_like(index, L=1).memory_usage(n, stored=_stored(X))}")
+    plans.sort()
+    setting, trial = _measured(index, X, Q[choose], truth[1][choose], k, recall, plans)
+    shares = recall_of(trial.query(Q[held], k)[1], truth[1][held])
+    sizes = np.diff(trial.candidates(Q[held])[0])
+    index._writable()
+    with index._lock.writing():
+        index.K, index.L, index.probes, index.rerank = trial.K, trial.L, trial._probes, trial.rerank
+        index._tuned = n, trial._projection, trial._tables.family
+        index._reload()
+    return Tuned(trial.K, trial.L, trial._probes, trial.rerank, float(shares.mean()), float(shares.std() / np.sqrt(len(shares))),
+                 float(sizes.mean()), index.memory_usage(n, stored=_stored(X)), setting)
+
+
+def _measured(index, X, Q, truth, k, recall, plans):
+    """(whether the recall was reached, index with the setting). Of the first settings that reach it, the cheapest with its rerank."""
+    best, reached, tried = None, [], set()
+    exact = index.dim / 3 if _stored(X) is None else 1.5 * _stored(X) + 50  # nanoseconds of an exact distance
+    for margin in _MARGINS:
+        fit = [p for p in plans if p[4] >= min(recall + margin, 1.0)]
+        # where no plan reaches that far: the one that reaches farthest
+        cost, K, L, P, _ = fit[0] if fit else max(plans, key=lambda p: (p[4], -p[0]))
+        if (K, L, P) in tried:
+            continue
+        tried.add((K, L, P))
+        trial = _like(index, K=K, L=L, probes=P, train_size=2, exact_fallback=False)
+        trial.add(X)
+        for rerank in RERANK if trial._sketches is not None else (None,):
+            trial.rerank = rerank
+            shares = recall_of(trial.query(Q, k)[1], truth)
+            if best is None or shares.mean() > best[0]:
+                best = shares.mean(), trial, rerank
+            if shares.mean() >= min(recall + shares.std() / np.sqrt(len(shares)), 1.0):
+                reached.append((cost + (rerank or 0) * k * exact, len(reached), trial))
+                break
+        if len(reached) == 3 or not fit:
+            break
+    if reached:
+        return True, min(reached)[2]
+    best[1].rerank = best[2]
+    return bool(best[0] >= recall), best[1]

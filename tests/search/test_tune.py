@@ -1,0 +1,61 @@
+"""tune: what it promises holds on queries that it never saw."""
+
+import naive_search as naive
+import numpy as np
+import pytest
+
+from mongoose_nb.search import LSHIndex
+from mongoose_nb.search.tune import recall_of
+
+DIM = 24
+
+
+def test_recall_counts_ties_and_missing_ones():
+    truth = np.array([[1, 2, 2], [1, 2, np.inf], [0, 0, 0]], np.float32)
+    found = np.array([[1, 2, 9], [1, np.inf, np.inf], [0, 0, 0]], np.float32)
+    np.testing.assert_allclose(recall_of(found, truth), [2 / 3, 1 / 2, 1])
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_the_promise_holds(metric):
+    """Of 1,000 unseen queries: within two points, and three standard errors of both measurements, of what was promised."""
+    X, Q = naive.data(metric, 6000, DIM), naive.data(metric, 1000, DIM, seed=1)
+    index = LSHIndex(metric, DIM, n_threads=1)
+    promised = index.tune(X, recall=0.85, n_queries=600)
+    index.add(X)
+    shares = recall_of(index.query(Q, 10)[1], index.query(Q, 10, exact=True)[1])
+    error = 3 * np.hypot(promised.error, shares.std() / np.sqrt(len(shares)))
+    assert promised.reached and promised.recall > 0.85 - 3 * promised.error
+    assert abs(shares.mean() - promised.recall) < 0.02 + error
+    assert index.stats()["K"] == promised.K and index.stats()["probes"] == promised.probes and index.L == promised.L
+    assert np.diff(index.candidates(Q)[0]).mean() < 3000
+    assert index.nbytes <= index.memory_usage(6000)
+
+
+def test_a_higher_recall_costs_more_and_memory_bounds_the_tables():
+    X = naive.data("l2", 3000, DIM)
+    low, high = (LSHIndex("l2", DIM).tune(X, recall=r) for r in (0.6, 0.95))
+    assert low.recall < high.recall and low.candidates < high.candidates
+    memory = LSHIndex("l2", DIM, K=10, L=2).memory_usage(2700)
+    index = LSHIndex("l2", DIM)
+    small = index.tune(X, recall=0.8, memory=memory)
+    assert small.memory <= memory and index.memory_usage(2700) <= memory
+    with pytest.raises(ValueError, match="memory=1000"):
+        index.tune(X, memory=1000)
+
+
+def test_queries_of_ones_own_and_rows_already_there():
+    X, Q = naive.data("cosine", 2000, DIM, True), naive.data("cosine", 200, DIM, True, seed=1)
+    index = LSHIndex("cosine", DIM)
+    index.add(X)
+    tuned = index.tune(X, queries=Q, recall=0.9, k=5)
+    assert index.stats()["L"] == tuned.L and index.stats()["trained"] == 2000
+    again = LSHIndex("cosine", DIM).tune(X, queries=Q, recall=0.9, k=5)
+    assert again == tuned  # counted, not timed
+
+
+def test_too_few():
+    with pytest.raises(ValueError, match="20 queries"):
+        LSHIndex("l2", 4).tune(np.zeros((100, 4)))
+    with pytest.raises(ValueError, match="recall"):
+        LSHIndex("l2", 4).tune(np.zeros((1000, 4)), recall=1.5)
