@@ -52,6 +52,12 @@ class Ours:
         """P@1 on the first n test rows, over all outputs."""
         return self.net.evaluate(self.X_test[:n], self.Y_test[:n], k=1)["P@1"]
 
+    def held_MB(self):
+        """Weights, moments and hash tables."""
+        held = sum(array.nbytes for name, p in self.net.parameters().items() for array in p.arrays(name).values())
+        tables = getattr(self.net.output.sampler, "tables", None)
+        return round((held + (tables.nbytes if tables is not None else 0)) / 1e6)
+
     def close(self):
         """Nothing to end."""
 

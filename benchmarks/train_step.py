@@ -83,6 +83,7 @@ def run(args):
         entry = {"samples_per_s": statistics.median(speed), "lowest": min(speed), "highest": max(speed),
                  "active": rounds[name][-1]["active"], "P@1": system.score(args.n_test), "steps": len(speed) * batches[name]}
         if isinstance(system, Ours):
+            entry["held_MB"] = system.held_MB()
             least = _least_us(system, machine["huge pages"])
             spent = {phase: statistics.median(r["split"][phase] * 1e6 / s for r, s in zip(rounds[name], speed))
                      for phase in rounds[name][0]["split"]}
@@ -107,7 +108,7 @@ def table(result):
     for pages, m in result["machine"].items():
         lines.append(f"  {pages}: stream {m['stream_GB_s']:.1f} GB/s, random row {m['row_ns']:.0f} ns, Adam on a random row "
                      f"{m['adam_row_ns']:.0f} ns, RowAdam {m['rowadam_row_ns']:.0f} ns, sgemm {m['gemm_GFLOP_s']:.0f} GFLOP/s")
-    lines.append(f"{'system':23} {'samples/s':>10} {'lowest':>8} {'highest':>8} {'active':>8} {'of limit':>8} {'P@1':>7}  "
+    lines.append(f"{'system':23} {'samples/s':>10} {'lowest':>8} {'highest':>8} {'active':>8} {'of limit':>8} {'P@1':>7} {'MB':>6}  "
                  "ratios; microseconds a sample by phase / their limit")
     for name, e in result["systems"].items():
         share = f"{e['share_of_limit']:8.0%}" if "share_of_limit" in e else " " * 8
@@ -115,5 +116,7 @@ def table(result):
         least = e.get("least_us", {})
         more += [f"{k} {v:.1f}" + (f"/{least[k]:.1f}" if k in least else "") for k, v in e.get("us", {}).items() if v]
         lines.append(f"{name:23} {e['samples_per_s']:10,.0f} {e['lowest']:8,.0f} {e['highest']:8,.0f} {e['active']:8,.0f} {share} "
-                     f"{e['P@1']:7.4f}  {', '.join(more)}")
+                     f"{e['P@1']:7.4f} {e.get('held_MB', e.get('peak_MB')):6,}  {', '.join(more)}")
+    lines.append(f"MB: of ours the weights, moments and tables (peak of the process that holds all of them: "
+                 f"{result['peak_MB_of_ours_together']:,}), of PyTorch the peak of its process")
     return "\n".join(lines)
