@@ -169,7 +169,7 @@ def test_damage_never_crashes(Store, data):
     """A damaged state is refused, or makes a sound store that works."""
     policy, capacity = data.draw(st.sampled_from(["fifo", "reservoir"])), data.draw(st.sampled_from([None, 6]))
     state = filled(Store, policy, capacity).state()
-    for name in data.draw(st.lists(st.sampled_from(sorted(state)), min_size=1, max_size=2)):
+    for name in data.draw(st.lists(st.sampled_from(sorted(state)), min_size=1, max_size=2, unique=True)):
         value = state[name]
         if isinstance(value, np.ndarray) and value.size and data.draw(st.booleans()):
             value = value.copy()
