@@ -76,6 +76,10 @@ def build_parser():
     common(predict)
     predict.add_argument("--out", metavar="FILE", help="write there instead of stdout")
 
+    report = command("report", "write a page with loss, P@1, recall, drift, buckets and time of training runs", threads=False)
+    report.add_argument("runs", nargs="+", metavar="RUN", help="directory of mongoose train; several are compared")
+    report.add_argument("-o", "--out", default="report.html", metavar="FILE", help="page to write (default report.html)")
+
     command("info", "report versions, threads, caches and what of the machine matters", threads=False)
     return parser
 
