@@ -13,7 +13,7 @@ from typing import NamedTuple
 WIDTH, HEIGHT = 400, 240
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 40
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
-COLOURS = 8
+COLOURS, PARTS = 8, 10
 
 
 class Line(NamedTuple):
@@ -183,11 +183,11 @@ def stacked_bars(title, names, parts, rows, *, format_value=percent):
     out, each = [], 44
     for k, (name, row) in enumerate(zip(names, rows)):
         top, x = k * each, 0.0
-        out.append(_text(0, top + 13, name, "start", "label"))
+        out.append(_text(0, top + 13, name if len(name) <= 48 else f"…{name[-47:]}", "start", "label"))
         for i, value in enumerate(row):
             width = value / high * WIDTH
             if width > 0:
-                out.append(f'<rect class="bar p{i}" x="{x:.1f}" y="{top + 18}" width="{width:.1f}" height="18">'
+                out.append(f'<rect class="bar p{i % PARTS}" x="{x:.1f}" y="{top + 18}" width="{width:.1f}" height="18">'
                            f"<title>{escape(f'{parts[i]}: {format_value(value)}')}</title></rect>")
             x += width
     return _svg(title, each * len(rows), out)

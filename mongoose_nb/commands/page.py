@@ -2,7 +2,7 @@
 
 from html import escape
 
-from mongoose_nb.commands.charts import COLOURS, Line, column_chart, line_chart, number, percent, stacked_bars
+from mongoose_nb.commands.charts import COLOURS, PARTS, Line, column_chart, line_chart, number, percent, stacked_bars
 
 UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
@@ -28,8 +28,9 @@ th{font-weight:600;white-space:nowrap}td.n,th.n{text-align:right;white-space:now
 .key{display:inline-block;margin-right:14px;white-space:nowrap;max-width:100%;overflow:hidden;text-overflow:ellipsis;font-size:.9rem}
 .key i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:6px;vertical-align:-1px}
 details{margin-top:10px}summary{cursor:pointer}
+@media (max-width:480px){body{padding:8px}section{padding:8px}svg text{font-size:14px}svg text.label{font-size:15px}}
 """ + "".join(f"svg .{c}{{stroke:var(--{c})}}svg .bar.{c},svg .dot.{c}{{fill:var(--{c});stroke:none}}.key .{c}{{background:var(--{c})}}"
-              for c in (*(f"c{i}" for i in range(COLOURS)), *(f"p{i}" for i in range(10))))
+              for c in (*(f"c{i}" for i in range(COLOURS)), *(f"p{i}" for i in range(PARTS))))
 
 
 def render(runs):
@@ -143,7 +144,7 @@ def _buckets(runs):
     names = ["0", *(str(2**i) for i in range(longest - 1))]
     columns = [(i, [n / sum(entry["bucket_histogram"]) for n in entry["bucket_histogram"]]) for i, entry in last]
     drawing = column_chart("Share of the buckets by the outputs in them", names, columns,
-                           "outputs in a bucket, from this number to below the next")
+                           "outputs in a bucket, at least")
     facts = [(runs[i].name, number(e["bucket_mean"]), number(e["bucket_max"]), f"{e['bucket_entropy']:.2f} of {e['bucket_bits']:.2f}")
              for i, e in last]
     return _card("Buckets at the end", drawing + _table(("run", "mean, occupied", "largest", "entropy, bits"), facts, (1, 2, 3)),
@@ -157,7 +158,7 @@ def _time(runs):
              for j, name in enumerate(names)]
     drawing = stacked_bars("Shares of the training time", [run.name for run in runs], names, rows)
     return _card("Where the time goes", drawing + _table(("phase", *(run.name for run in runs)), facts, range(1, len(runs) + 1)),
-                 _keys([(j % 10, name) for j, name in enumerate(names)], "p"), "Of the time spent in these phases, all epochs.")
+                 _keys([(j % PARTS, name) for j, name in enumerate(names)], "p"), "Of the time spent in these phases, all epochs.")
 
 
 def _active(runs):

@@ -1,7 +1,7 @@
 """Importance weights of what SimHash tables retrieve: 1 / q, q the probability that the functions drawn put an output in the list.
 
 Spring and Shrivastava, "A New Unbiased and Efficient Class of LSH-Based Samplers and Estimators for Partition Function Computation
-in Log-Linear Models" (2017).
+in Log-Linear Models" (arXiv 1703.05160, 2017).
 
 A. *Where it is unbiased*: over the draw of Gaussian functions, with fresh tables, unbounded buckets, room for all that is retrieved,
    and no filler. Then an output is in the list exactly if enough of L independent tables agree with the query, and the angle says
@@ -12,7 +12,7 @@ B. *Where it is not.* A vote cut-off (more retrieved than `head` has room for) a
    steps share one draw: the mean over the steps between two rebuilds is not the mean over draws.
 C. *With filler* an output is in the list by hashing or else by the uniform draw, ``q = 1 - (1 - p)(1 - u / R)``: no weight exceeds R / u.
    u and R depend a little on how much was retrieved, hence on the same draw; the error is of the order of the spread of u / R.
-D. *Without filler* q is clipped from below at 1 / sqrt(outputs) (truncated importance sampling: Ionides 2008, section 2): rows that
+D. *Without filler* q is clipped from below at 1 / sqrt(outputs) (truncated importance sampling: Ionides 2008): rows that
    are retrieved by a rare accident would otherwise outweigh all others. What lies below the clip is underestimated.
 
 ``correction="tail"`` needs none of this to be unbiased and has no variance in its head; this one is for lists without filler, and

@@ -9,7 +9,8 @@ expected sum over the set the sum over all outputs. They differ in what is known
 
 Where an output may come in either of two ways that do not depend on each other, it stays out only if both leave it out:
 ``q = 1 - (1 - p)(1 - u / R)``, p the probability of the first way. An output stands in a list once at most, so q is also its expected
-count, which is what sampled softmax subtracts the logarithm of (Jean et al. 2015, section 3; Yi et al., RecSys 2019, section 4).
+count, which is what sampled softmax subtracts the logarithm of (Bengio and Senecal 2008; for in-batch labels, "logQ", Yi et al., RecSys
+2019). Those subtract it from a sample's own label too; that one is in the list for certain, so here it counts once.
 """
 
 import numpy as np
@@ -84,7 +85,7 @@ class LabelFrequency:
 def retrieval_probability(cosine, family, min_votes=1):
     """Probability, over the draw of the functions, that SimHash tables hold a row in at least `min_votes` of the query's buckets.
 
-    With one vote this is 1 - (1 - p^K)^L, p = 1 - angle / pi (Spring and Shrivastava 2017, section 3); tables are independent, so with
+    With one vote this is 1 - (1 - p^K)^L, p = 1 - angle / pi (Spring and Shrivastava 2017); tables are independent, so with
     more it is the binomial tail (Chen et al. 2020, section 3.1).
 
     Parameters
