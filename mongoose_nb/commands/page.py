@@ -118,12 +118,12 @@ def _recall(runs):
     unit, _ = _unit(runs)
     lines = [_curve(run, i, "topk_recall", unit) for i, run in enumerate(runs)]
     lines += [_curve(run, i, column, unit, faint=True) for i, run in enumerate(runs)
-              for column in ["label_recall" if "label_recall" in run.epochs[-1] else "labels_found"]]
+              for column in ["labels_found" if "labels_found" in run.epochs[-1] else "label_recall"]]
     k = sorted({e["topk"] for run in runs for e in run.epochs if "topk" in e})
     best = "the exact best outputs" if len(k) != 1 else f"the exact best {k[0]} outputs"
     return _lines(runs, "Recall of the candidates", "Recall", lines,
-                  f"Solid: share of {best} in the list of a training step, labels not added. Dotted: share of the true labels, in the "
-                  "buckets or in the list.", format_y=percent, zero=True)
+                  f"Solid: share of {best} in the list of a training step, labels not added. Dotted: share of the true labels in it.",
+                  format_y=percent, zero=True)
 
 
 def _drift(runs):
@@ -145,10 +145,11 @@ def _buckets(runs):
     columns = [(i, [n / sum(entry["bucket_histogram"]) for n in entry["bucket_histogram"]]) for i, entry in last]
     drawing = column_chart("Share of the buckets by the outputs in them", names, columns,
                            "outputs in a bucket, at least")
-    facts = [(runs[i].name, number(e["bucket_mean"]), number(e["bucket_max"]), f"{e['bucket_entropy']:.2f} of {e['bucket_bits']:.2f}")
-             for i, e in last]
-    return _card("Buckets at the end", drawing + _table(("run", "mean, occupied", "largest", "entropy, bits"), facts, (1, 2, 3)),
-                 _run_keys(runs, [i for i, _ in last]))
+    facts = [(runs[i].name, number(e["bucket_mean"]), number(e["bucket_max"]), f"{e['bucket_entropy']:.2f} of {e['bucket_bits']:.2f}",
+              percent(e["label_recall"]) if "label_recall" in e else "–") for i, e in last]
+    table = _table(("run", "mean, occupied", "largest", "entropy, bits", "labels found"), facts, range(1, 5))
+    return _card("Buckets at the end", drawing + table,
+                 _run_keys(runs, [i for i, _ in last]), "Labels found: in the buckets of their samples, whatever the votes.")
 
 
 def _time(runs):
