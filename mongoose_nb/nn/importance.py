@@ -15,6 +15,9 @@ C. *With filler* an output is in the list by hashing or else by the uniform draw
 D. *Without filler* q is clipped from below at 1 / sqrt(outputs) (truncated importance sampling: Ionides 2008): rows that
    are retrieved by a rare accident would otherwise outweigh all others. What lies below the clip is underestimated.
 
+E. *Measured* (EURLEX57K, 400 candidates, P@1 after three epochs): with filler 0.801, where tail has 0.809 and none 0.821; without
+   filler 0.804, where none has 0.825.
+
 ``correction="tail"`` needs none of this to be unbiased and has no variance in its head; this one is for lists without filler, and
 for seeing what the other saves.
 """

