@@ -83,6 +83,10 @@ def build_parser():
     index = commands.add_parser("index", help="build, query, tune and describe a nearest-neighbour index", allow_abbrev=False)
     add_index_arguments(index, every)
 
+    report = command("report", "write a page with loss, P@1, recall, drift, buckets and time of training runs", threads=False)
+    report.add_argument("runs", nargs="+", metavar="RUN", help="directory of mongoose train; several are compared")
+    report.add_argument("-o", "--out", default="report.html", metavar="FILE", help="page to write (default report.html)")
+
     command("info", "report versions, threads, caches and what of the machine matters", threads=False)
     return parser
 

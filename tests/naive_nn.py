@@ -1,7 +1,8 @@
 """The whole network in float64, dense, straight from the formulas: the oracle of layers, losses and optimisers.
 
 A sampled layer is a dense one with a weight for every (sample, unit): 0 where it is not computed, 1 where it is, and R / u for
-uniform filler, u drawn from R, that stands for all R. With those weights sampled and exact losses are one formula.
+uniform filler, u drawn from R, that stands for all R, or what a correction by output says; 1 in any case for a sample's own labels.
+With those weights sampled and exact losses are one formula.
 """
 
 import numpy as np
@@ -48,14 +49,16 @@ def weights_of(sets, n_samples, n_units):
             ids = sets.ids[sets.start[i]:sets.start[i] + sets.count[i]]
             out[i, ids[:sets.n_exact[i]]] = 1
             out[i, ids[sets.n_exact[i]:]] = np.exp(np.float64(sets.shift[i]))
+            if len(sets.shifts):
+                out[i, ids] *= np.exp(np.float64(sets.shifts[sets.start[i]:sets.start[i] + sets.count[i]]))
     else:
-        out[:, sets.ids[:sets.n_exact]] = 1
-        out[:, sets.ids[sets.n_exact:]] = np.exp(np.float64(sets.shift))
+        out[:, sets.ids] = np.exp(np.float64(sets.shifts)) if len(sets.shifts) else 1
     return out
 
 
 def loss_and_delta(Z, Y, weight, loss):
     """Loss of every sample, and its derivative by the logits Z."""
+    weight = np.where(Y > 0, 1, weight)
     if loss == "logistic":
         # -log sigmoid(z) of a label is softplus(z) - z
         return (weight * np.logaddexp(0, Z)).sum(1) - (Y * Z).sum(1), weight * _sigmoid(Z) - Y

@@ -2,9 +2,11 @@
 
 ::
 
-    cli.py (argparse) --options.py--> args --> demo  train  evaluate  predict  info
-                                                 |     |        |        |      |
-                                   warm.py  <----+-----+--------+--------+      +--> system.py   versions, machine
+    cli.py (argparse) --options.py--> args --> demo  train  evaluate  predict  report  info
+                                                 |     |        |        |       |       |
+                                                 |     |        |        |       |       +--> system.py   versions, machine
+                                                 |     |        |        |       +--> page.py --> charts.py   runs.py -> HTML
+                                   warm.py  <----+-----+--------+--------+
                                    datasets.py  <------+--------+--------+           files -> Dataset, fingerprints
                                    runs.py  <----------+--------+--------+           the directory a run writes
 

@@ -113,7 +113,7 @@ GROUPS = {
         Option("candidates", whole, "N", "outputs beside the labels"),
         Option("head", real, "SHARE", "lsh: share of the candidates that the hash tables retrieve; the rest is uniform"),
         Option("shape", word, "NAME", "sample | batch: a list of outputs for each sample, or one for the batch"),
-        Option("correction", word, "NAME", "tail | none: whether uniform outputs stand for all that were not retrieved"),
+        Option("correction", word, "NAME", "tail | logq | importance | none: what sampled outputs stand for"),
         Option("fill", switch, None, "lsh: whether uniform outputs are added at all"),
         Option("family", word, "NAME", "lsh: simhash | dwta"),
         Option("K", limit, "N", "lsh: hashes per table, or none for a number that fits the outputs"),

@@ -1,7 +1,7 @@
 """The directory that a training run writes.
 
     RUN/settings.json     every setting in force, versions, where the data came from and its fingerprint
-    RUN/metrics.jsonl     one JSON object per epoch
+    RUN/metrics.jsonl     one JSON object per epoch: the history with `nn.Diagnostics`, from which mongoose report draws
     RUN/model.mongoose    the network with optimiser and hash tables, replaced as a whole after an epoch
 """
 

@@ -13,7 +13,7 @@ from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
-from mongoose_nb.nn import Callback, Checkpoint, EarlyStopping, JSONLines, Network, ProgressBar, Wide
+from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar, Wide
 
 # What may be given along with --resume: everything else was settled when the run began.
 RESUMABLE = ("epochs", "early_stopping", "save_every", "test")
@@ -212,7 +212,8 @@ def _train(network, data, settings, out, args, clock):
     bar = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
     saver = _SaveEvery(out / runs.MODEL, settings["save_every"])
     stopping = None if settings["early_stopping"] is None else EarlyStopping(patience=settings["early_stopping"])
-    callbacks = [JSONLines(out / runs.METRICS), saver, _Log(settings["epochs"], args.json, not bar)] + [ProgressBar()] * bar
+    callbacks = [Diagnostics(), JSONLines(out / runs.METRICS), saver, _Log(settings["epochs"], args.json, not bar)]
+    callbacks += [ProgressBar()] * bar
     before = network.epoch
     try:
         history = network.fit(data.X, data.Y, epochs=settings["epochs"] - before, batch_size=settings["batch_size"],

@@ -30,6 +30,8 @@ class CenteredInnerProduct:
     ----------
     shape : (n, d + 1)
         Shape of the transformed rows, which slices ``self[lo:hi]`` make on the fly.
+    row_mean : (d,) float32
+    bias_mean : float32
     """
 
     def __init__(self, W, bias, query_mean, query_length, *, extra=None):
@@ -42,8 +44,8 @@ class CenteredInnerProduct:
         self.extra = np.float32(extra)
         sums = np.empty((CHUNKS, W.shape[1]))
         sum_chunks(W, sums)
-        self._row_mean = (sums.sum(axis=0) / len(W)).astype(np.float32)
-        self._bias_mean = bias.mean(dtype=np.float32)
+        self.row_mean = (sums.sum(axis=0) / len(W)).astype(np.float32)
+        self.bias_mean = bias.mean(dtype=np.float32)
         self.shape = (W.shape[0], W.shape[1] + 1)
 
     def __getitem__(self, rows):
@@ -52,7 +54,7 @@ class CenteredInnerProduct:
 
         w = self._W[rows]
         out = np.empty((len(w), self.shape[1]), np.float32)
-        center_rows(w, self._bias[rows], self._row_mean, self._bias_mean, self.query_mean, self.extra, out)
+        center_rows(w, self._bias[rows], self.row_mean, self.bias_mean, self.query_mean, self.extra, out)
         return out
 
 

@@ -1,7 +1,8 @@
 """Layers on per-sample active sets: each sample touches only the output rows on its own list.
 
 An active set is, for sample i, the slice ``ids[start[i] : start[i] + count[i]]``: true labels first (``n_label[i]``), then what
-hashing retrieved, then uniform filler from position ``n_exact[i]`` on, whose logits carry the correction ``shift[i]``.
+hashing retrieved, then uniform filler from position ``n_exact[i]`` on, whose logits carry the correction ``shift[i]``. Corrections
+that differ by output come in `shifts`, as long as `ids`; it is empty where there are none, which costs one test per row.
 
 A. *Fused online softmax.* A sample's rows are walked in blocks of 16: logits, running maximum and the running sum of
    exp(z) * row together, so forward and the gradient to the layer below read each weight row once (the second use finds it in
@@ -48,7 +49,7 @@ def _add_rows(acc, W, ids, coef):
 
 
 @inline
-def _softmax_sample(h, W, bias, ids, n_label, n_exact, shift, scale, delta, grad):
+def _softmax_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, delta, grad):
     """Loss of one sample; `delta` receives d loss / d logits and `grad` d loss / d h, both times `scale`."""
     n = ids.shape[0]
     D = h.shape[0]
@@ -67,6 +68,8 @@ def _softmax_sample(h, W, bias, ids, n_label, n_exact, shift, scale, delta, grad
             z = _dot(h, W[row]) + bias[row]
             if j >= n_exact:
                 z += shift
+            if shifts.shape[0] > 0:
+                z += shifts[j]
             delta[j] = z
             # written so that a NaN becomes the maximum and reaches the loss
             if not z <= block_top:
@@ -100,8 +103,8 @@ def _softmax_sample(h, W, bias, ids, n_label, n_exact, shift, scale, delta, grad
 
 
 @inline
-def _logistic_sample(h, W, bias, ids, n_label, n_exact, shift, scale, delta, grad):
-    """As `_softmax_sample` for one-vs-all logistic loss: the filler stands for the rest with weight exp(shift)."""
+def _logistic_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, delta, grad):
+    """As `_softmax_sample` for one-vs-all logistic loss: what is sampled stands for the rest with weight exp(shift)."""
     n = ids.shape[0]
     for d in range(h.shape[0]):
         grad[d] = np.float32(0.0)
@@ -115,6 +118,8 @@ def _logistic_sample(h, W, bias, ids, n_label, n_exact, shift, scale, delta, gra
             row = ids[j]
             z = _dot(h, W[row]) + bias[row]
             weight = tail_weight if j >= n_exact else np.float32(1.0)
+            if shifts.shape[0] > 0:
+                weight *= np.float32(np.exp(shifts[j]))
             if j < n_label:
                 loss += softplus32(-z)
                 delta[j] = scale * (sigmoid32(z) - np.float32(1.0))
@@ -126,20 +131,20 @@ def _logistic_sample(h, W, bias, ids, n_label, n_exact, shift, scale, delta, gra
 
 
 @parallel
-def loss_active(H, W, bias, start, count, ids, n_label, n_exact, shift, logistic, scale, delta, grad, loss):
+def loss_active(H, W, bias, start, count, ids, n_label, n_exact, shift, shifts, logistic, scale, delta, grad, loss):
     """Forward and backward of the output layer on per-sample active sets.
 
-    H (B, D) activations; W (N, D), bias (N,); `delta` (as `ids`), `grad` (B, D) and `loss` (B,) are written. Under the
-    softmax a sample without labels has no target: its loss and gradients are zero.
+    H (B, D) activations; W (N, D), bias (N,); shift (B,); shifts as `ids`, zero for labels, or empty. Out: `delta` (as `ids`),
+    `grad` (B, D) and `loss` (B,). Under the softmax a sample without labels has no target: its loss and gradients are zero.
     """
     for i in prange(H.shape[0]):
         s, n = start[i], count[i]
         if logistic:
-            loss[i] = _logistic_sample(H[i], W, bias, ids[s:s + n], n_label[i], n_exact[i], shift[i], scale, delta[s:s + n],
-                                       grad[i])
+            loss[i] = _logistic_sample(H[i], W, bias, ids[s:s + n], n_label[i], n_exact[i], shift[i], shifts[s:s + n], scale,
+                                       delta[s:s + n], grad[i])
         elif n_label[i] > 0:
-            loss[i] = _softmax_sample(H[i], W, bias, ids[s:s + n], n_label[i], n_exact[i], shift[i], scale, delta[s:s + n],
-                                      grad[i])
+            loss[i] = _softmax_sample(H[i], W, bias, ids[s:s + n], n_label[i], n_exact[i], shift[i], shifts[s:s + n], scale,
+                                      delta[s:s + n], grad[i])
         else:
             loss[i] = np.float32(0.0)
             delta[s:s + n] = np.float32(0.0)

@@ -11,7 +11,9 @@ C. Listed rows are gathered once, into R, and read from there by the second pass
 D. Gradients to the activations are summed by a fixed number of groups of blocks and then in group order. Numbers of blocks and
    groups depend on the length of the list alone, and are multiples of 8, so that 2, 4 or 8 threads have equal shares: the same
    bits for any number of threads.
-E. Targets are pairs (column of the list, sample), grouped by column with a counting sort: NumPy's sort and search took longer than
+E. Corrections are a list, `shifts`, as long as the list of outputs or empty. A sample's own labels are in the list for certain: where
+   a column is corrected, its pairs with the samples that have it as a label are not.
+F. Targets are pairs (column of the list, sample), grouped by column with a counting sort: NumPy's sort and search took longer than
    one of the products.
 """
 
@@ -71,8 +73,10 @@ def group_targets(count, columns, logistic, ptr, sample, value):
 
 
 @parallel
-def logits_shared(H, W, bias, ids, contiguous, n_rows, n_exact, shift, logistic, R, Z, top, total):
-    """Z[r, i] = H[i] . W[ids[r]] + bias (+ shift from n_exact on); top and total (blocks, B): maximum and sum of exp by block.
+def logits_shared(H, W, bias, ids, contiguous, n_rows, shifts, ptr, sample, logistic, R, Z, top, total):
+    """Z[r, i] = H[i] . W[ids[r]] + bias (+ shifts[r]); top and total (blocks, B): maximum and sum of exp by block.
+
+    shifts (n_rows,), or empty for none; they spare the pairs `ptr`, `sample` of `group_targets`.
 
     Under the logistic loss `total` is the block's sum of weight * softplus(z) instead. R (n_rows, D) receives the listed rows; with
     `contiguous` it is W itself and is left alone.
@@ -95,8 +99,10 @@ def logits_shared(H, W, bias, ids, contiguous, n_rows, n_exact, shift, logistic,
             total[k, i] = np.float32(0.0)
         for r in range(lo, hi):
             add = bias[r if contiguous else ids[r]]
-            if r >= n_exact and not logistic:
-                add += shift
+            if shifts.shape[0] > 0 and not logistic:
+                add += shifts[r]
+                for q in range(ptr[r], ptr[r + 1]):
+                    Z[r, sample[q]] -= shifts[r]
             for i in range(B):
                 v = Z[r, i] + add
                 Z[r, i] = v
@@ -104,9 +110,12 @@ def logits_shared(H, W, bias, ids, contiguous, n_rows, n_exact, shift, logistic,
                     top[k, i] = v
         if logistic:
             for r in range(lo, hi):
-                weight = np.float32(np.exp(shift)) if r >= n_exact else np.float32(1.0)
+                weight = np.float32(np.exp(shifts[r])) if shifts.shape[0] > 0 else np.float32(1.0)
                 for i in range(B):
                     total[k, i] += weight * softplus32(Z[r, i])
+                if weight != np.float32(1.0):
+                    for q in range(ptr[r], ptr[r + 1]):
+                        total[k, sample[q]] -= (weight - np.float32(1.0)) * softplus32(Z[r, sample[q]])
         else:
             for r in range(lo, hi):
                 for i in range(B):
@@ -138,14 +147,17 @@ def finish_loss(count, logistic, Z, top, total, ptr, sample, value, log_z, loss)
 
 
 @inline
-def _delta_block(Z, lo, hi, log_z, logistic, n_exact, shift, scale, count, ptr, sample, value):
+def _delta_block(Z, lo, hi, log_z, logistic, shifts, scale, count, ptr, sample, value):
     """Turn the logits of a block into d loss / d logits."""
     B = log_z.shape[0]
     for r in range(lo, hi):
         if logistic:
-            weight = scale * (np.float32(np.exp(shift)) if r >= n_exact else np.float32(1.0))
+            weight = np.float32(np.exp(shifts[r])) if shifts.shape[0] > 0 else np.float32(1.0)
             for i in range(B):
-                Z[r, i] = weight * sigmoid32(Z[r, i])
+                Z[r, i] = scale * weight * sigmoid32(Z[r, i])
+            if weight != np.float32(1.0):
+                for q in range(ptr[r], ptr[r + 1]):
+                    Z[r, sample[q]] /= weight
         else:
             for i in range(B):
                 Z[r, i] = (scale if count[i] > 0 else np.float32(0.0)) * exp32(Z[r, i] - log_z[i])
@@ -154,8 +166,7 @@ def _delta_block(Z, lo, hi, log_z, logistic, n_exact, shift, scale, count, ptr, 
 
 
 @parallel
-def backward_shared(H, R, n_rows, n_exact, shift, logistic, Z, log_z, scale, count, ptr, sample, value, part, partial, grad, G,
-                    squares):
+def backward_shared(H, R, n_rows, shifts, logistic, Z, log_z, scale, count, ptr, sample, value, part, partial, grad, G, squares):
     """Second pass. Z becomes d loss / d logits; grad (B, D) the gradient to H; with squares (blocks,), G (n_rows, D) the gradient of
     the rows and squares its squared norm with the bias's, by block.
 
@@ -171,7 +182,7 @@ def backward_shared(H, R, n_rows, n_exact, shift, logistic, Z, log_z, scale, cou
         for k in range(first, (group + 1) * n_blocks // groups):
             lo = k * n_rows // n_blocks
             hi = (k + 1) * n_rows // n_blocks
-            _delta_block(Z, lo, hi, log_z, logistic, n_exact, shift, scale, count, ptr, sample, value)
+            _delta_block(Z, lo, hi, log_z, logistic, shifts, scale, count, ptr, sample, value)
             if k == first:
                 np.dot(Z[lo:hi].T, R[lo:hi], partial[group])
             else:

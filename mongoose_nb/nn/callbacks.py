@@ -15,7 +15,7 @@ class Callback:
     """Does nothing; a base for callbacks."""
 
     def on_fit_begin(self, network, logs):
-        """Before the first batch; `logs` has epochs, batches and samples (per epoch) and batch_size."""
+        """Before the first batch; `logs` has epochs, batches and samples (per epoch), batch_size, and the training data X, Y (CSR)."""
 
     def on_batch_end(self, network, logs):
         """After every step; `logs` has epoch (from 1), batch (from 0), loss, samples and active_share."""

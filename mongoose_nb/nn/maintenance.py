@@ -148,6 +148,11 @@ class KeptTables:
 
     # ------------------------------------------------------------------ figures
 
+    @property
+    def fired(self):
+        """Firings since the last report, whatever the schedule."""
+        return self._fired
+
     def counts(self):
         """Firings since the last report and the share of changed bits at the last look, where the schedule measures it."""
         if not self.schedule.measures:

@@ -277,7 +277,7 @@ class Network:
         history = History()
         with compute_threads(self._work(X, batch_size)):
             notify(callbacks, "on_fit_begin", self, {"epochs": epochs, "batches": batches, "batch_size": batch_size,
-                                                     "samples": X.shape[0]})
+                                                     "samples": X.shape[0], "X": X, "Y": Y})
             for _ in range(epochs):
                 entry, stop = self._epoch(X, Y, batch_size, total_steps, callbacks)
                 if validation is not None:

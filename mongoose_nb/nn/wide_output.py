@@ -76,7 +76,7 @@ class WideOutput:
             grad = get("grad", h.shape)
             loss = get("loss", len(h))
             loss_active(h, self.weights.value, self.bias.value, sets.start, sets.count, sets.ids, sets.n_label, sets.n_exact,
-                        sets.shift, self.logistic, np.float32(1.0 / len(h)), delta, grad, loss)
+                        sets.shift, sets.shifts, self.logistic, np.float32(1.0 / len(h)), delta, grad, loss)
         with timer("backward"):
             if self._rows is None:
                 self._rows = RowUpdate(self.weights, self.bias)
@@ -98,11 +98,11 @@ class WideOutput:
             rows = self.weights.value if everything else get("rows", (m, width))
             blocks = wide.count_blocks(m)
             Z, top, total = get("Z", (m, n)), get("top", (blocks, n)), get("total", (blocks, n))
-            wide.logits_shared(h, self.weights.value, self.bias.value, ids, everything, m, shared.n_exact, shared.shift,
-                               self.logistic, rows, Z, top, total)
             columns = labels.flat()[1] if everything else shared.pair_column
             ptr, sample, value = get("ptr", m + 1, np.int64), get("sample", len(columns), np.int32), get("value", len(columns))
             wide.group_targets(labels.count, frozen(columns), self.logistic, ptr, sample, value)
+            wide.logits_shared(h, self.weights.value, self.bias.value, ids, everything, m, shared.shifts, ptr, sample, self.logistic,
+                               rows, Z, top, total)
             loss, log_z = np.empty(n, np.float32), get("log_z", n)
             wide.finish_loss(labels.count, self.logistic, Z, top, total, ptr, sample, value, log_z, loss)
         with timer("backward"):
@@ -110,8 +110,8 @@ class WideOutput:
             part, partial = get("part", (threads, n, width)), get("partial", (wide.count_groups(blocks), n, width))
             G = get("G", (m, width)) if clip else np.zeros((0, width), np.float32)
             squares, grad = np.zeros(blocks if clip else 0), get("grad", h.shape)
-            wide.backward_shared(h, rows, m, shared.n_exact, shared.shift, self.logistic, Z, log_z, np.float32(1.0 / n), labels.count,
-                                 ptr, sample, value, part, partial, grad, G, squares)
+            wide.backward_shared(h, rows, m, shared.shifts, self.logistic, Z, log_z, np.float32(1.0 / n), labels.count, ptr, sample,
+                                 value, part, partial, grad, G, squares)
         self._step = (h, ids, everything, m, Z)
         self._squares = squares
         return loss, grad

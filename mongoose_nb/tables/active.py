@@ -5,10 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mongoose_nb.errors import check_choice, check_int
+from mongoose_nb.tables.corrections import LabelFrequency, log_weights
 
 STRATEGIES = ("topk", "vanilla", "threshold")
 # Votes are counted in 7 bits, up to this many.
 MAX_VOTES = 126
+NO_SHIFTS = np.zeros(0, np.float32)
 
 
 class ActiveSets(NamedTuple):
@@ -21,15 +23,16 @@ class ActiveSets(NamedTuple):
     n_exact: np.ndarray  # (n,) int64, labels + retrieved
     n_hit: np.ndarray  # (n,) int64, labels that the buckets returned
     shift: np.ndarray  # (n,) float32, added to the logits of the filler
+    shifts: np.ndarray = NO_SHIFTS  # float32, as `ids`: added to each logit, zero for labels; empty for none
 
 
 class SharedSet(NamedTuple):
-    """One set for a batch: `ids` (None: all outputs), the first `n_exact` of them exact, the others sampled."""
+    """One set for a batch: `ids` (None: all outputs), labels and retrieved ones first, filler from `n_exact` on."""
 
     ids: np.ndarray | None
     n_label: int
     n_exact: int
-    shift: np.float32
+    shifts: np.ndarray  # float32, as `ids`: added to each logit, except those of a sample's own labels; empty for none
     pair_column: np.ndarray | None  # place in `ids` of every label of every sample
 
 
@@ -62,9 +65,11 @@ class ActiveSetBuilder:
         tables in random order; those that stand in at least `min_votes` buckets, most frequent first.
     min_votes : int
         Least number of buckets an id must stand in under ``"threshold"``, at most 126.
-    correction : {"tail", "none"}
-        Whether the filler's logits are raised so that it stands for all outputs that were not retrieved: with u of R remaining
+    correction : {"tail", "logq", "none"}
+        ``"tail"``: the filler's logits are raised so that it stands for all outputs that were not retrieved: with u of R remaining
         outputs drawn uniformly, adding log(R / u) makes the sum of exponentials an unbiased estimate of the full one.
+        ``"logq"``, for `shared` without retrieved ids: the labels of other samples stand for the rest too, so that every output of
+        the list, except a sample's own labels, is lowered by the logarithm of its probability to be there; see `corrections`.
     """
 
     def __init__(self, n_rows, *, seed=0, strategy="topk", min_votes=1, correction="tail"):
@@ -72,7 +77,8 @@ class ActiveSetBuilder:
         self.seed = seed
         self.strategy = STRATEGIES.index(check_choice("strategy", strategy, STRATEGIES))
         self.min_votes = check_int("min_votes", min_votes, low=1, high=MAX_VOTES) if strategy == "threshold" else 1
-        self.correction = check_choice("correction", correction, ("tail", "none"))
+        self.correction = check_choice("correction", correction, ("tail", "logq", "none"))
+        self.frequency = LabelFrequency(n_rows) if correction == "logq" else None
         self._mark = self._touched = self._column = None
 
     def _scratch(self, use_tables):
@@ -157,6 +163,13 @@ class ActiveSetBuilder:
         shared_set(labels.start, labels.count, labels.ids, head_start, head_count, head_ids, candidates, self.n_rows,
                    np.uint64(self.seed), np.uint64(step), self._column, mark[0], ids, pair_column, sizes)
         n_label, n_exact, n = sizes.tolist()
-        filler = n - n_exact
-        shift = np.log((self.n_rows - n_exact) / filler) if self.correction == "tail" and filler else 0.0
-        return SharedSet(ids[:n], n_label, n_exact, np.float32(shift), pair_column)
+        ids, filler, left = ids[:n], n - n_exact, self.n_rows - n_exact
+        shifts = NO_SHIFTS
+        if self.correction == "tail" and filler:
+            shifts = np.zeros(n, np.float32)
+            shifts[n_exact:] = np.log(left / filler)
+        elif self.correction == "logq":
+            self.frequency.observe(labels)
+            # without filler an output that was no label before could weigh anything
+            shifts = log_weights(self.frequency.presence(ids, len(labels.start) - 1), filler, left, floor=1 / self.n_rows)
+        return SharedSet(ids, n_label, n_exact, shifts, pair_column)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mongoose_nb.kernels import active
 
 N, D = 50, 7
+NONE = np.zeros(0, np.float32)
 
 
 def lists(counts, seed=0, n_rows=N, spare=3):
@@ -62,8 +63,8 @@ def test_logits_and_dots(counts, seed):
 
 
 @settings(deadline=None, max_examples=60)
-@given(counts=counts, seed=st.integers(0, 99), logistic=st.booleans(), size=st.sampled_from([1.0, 30.0]))
-def test_loss(counts, seed, logistic, size):
+@given(counts=counts, seed=st.integers(0, 99), logistic=st.booleans(), size=st.sampled_from([1.0, 30.0]), by_output=st.booleans())
+def test_loss(counts, seed, logistic, size, by_output):
     """Sets of 0 to 40 outputs (blocks are of 16), 0 to 3 labels, with filler and without."""
     rng = np.random.default_rng(seed)
     start, count, ids, _ = lists(counts, seed)
@@ -72,14 +73,19 @@ def test_loss(counts, seed, logistic, size):
     n_label = np.minimum(rng.integers(0, 4, len(count)), count)
     n_exact = np.minimum(n_label + rng.integers(0, 20, len(count)), count)
     shift = np.where(n_exact < count, 3 * rng.random(len(count)), 0).astype(np.float32)
+    shifts = (3 * rng.random(len(ids) * by_output)).astype(np.float32)
+    for s, n in zip(start, n_label):
+        shifts[s:s + n] = 0
     delta = np.full(len(ids), 7, np.float32)
     grad, loss = np.full((len(count), D), np.nan, np.float32), np.full(len(count), np.nan, np.float32)
-    active.loss_active(H, W, bias, start, count, ids, n_label, n_exact, shift, logistic, np.float32(0.5), delta, grad, loss)
+    active.loss_active(H, W, bias, start, count, ids, n_label, n_exact, shift, shifts, logistic, np.float32(0.5), delta, grad, loss)
     for i, (s, n) in enumerate(zip(start, count)):
         row = ids[s:s + n]
         z = (W[row].astype(float) @ H[i] + bias[row])[None]
         y = (np.arange(n) < n_label[i])[None] * 1.0
         weight = np.where(np.arange(n) < n_exact[i], 1, np.exp(float(shift[i])))[None]
+        if by_output:
+            weight = weight * np.exp(shifts[s:s + n].astype(float))
         if n == 0:
             want, d = np.zeros(1), np.zeros((1, 0))
         else:
@@ -102,7 +108,7 @@ def test_what_is_not_finite_reaches_the_loss(logistic, place, bad):
     bias[ids[start[0]:start[0] + 30][{"first": slice(0, 1), "last": slice(29, 30), "everywhere": slice(None)}[place]]] = bad
     delta, grad, loss = np.empty(len(ids), np.float32), np.empty((1, D), np.float32), np.empty(1, np.float32)
     one = np.ones(1, np.int64)
-    active.loss_active(H, W, bias, start, count, ids, one, one, np.zeros(1, np.float32), logistic, np.float32(1), delta, grad, loss)
+    active.loss_active(H, W, bias, start, count, ids, one, one, np.zeros(1, np.float32), NONE, logistic, np.float32(1), delta, grad, loss)
     if bad == -np.inf and place == "last":  # an output that cannot be
         assert np.isfinite(loss[0]) and np.isfinite(grad).all()
     elif bad == np.inf and place == "first" and logistic:  # a label that is certain
@@ -136,7 +142,7 @@ def test_same_bits_for_any_number_of_threads():
         numba.set_num_threads(t)
         delta, grad, loss = np.zeros(len(ids), np.float32), np.zeros((40, D), np.float32), np.zeros(40, np.float32)
         n_label = np.minimum(count, 2)
-        active.loss_active(H, W, bias, start, count, ids, n_label, count // 2 + n_label // 2, np.ones(40, np.float32), False,
+        active.loss_active(H, W, bias, start, count, ids, n_label, count // 2 + n_label // 2, np.ones(40, np.float32), NONE, False,
                            np.float32(1), delta, grad, loss)
         out = np.zeros((40, D), np.float32)
         active.sum_rows(start, count, ids, coef, W, np.zeros(D, np.float32), out)

@@ -15,7 +15,7 @@ from mongoose_nb.nn.arrays import frozen
 D = 6
 
 
-def run(n, n_rows, ids, n_exact, shift, labels, logistic, seed=0):
+def run(n, n_rows, ids, shifts, labels, logistic, seed=0):
     """Forward, backward and a step of SGD with rate 1, as the layer calls them; a dict of what came out."""
     rng = np.random.default_rng(seed)
     H, W, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((n, D), (n_rows, D), n_rows))
@@ -25,7 +25,7 @@ def run(n, n_rows, ids, n_exact, shift, labels, logistic, seed=0):
     passed = np.zeros(0, np.int32) if everything else ids
     blocks, threads = wide.count_blocks(m), numba.get_num_threads()
     Z, top, total = np.empty((m, n), np.float32), np.empty((blocks, n), np.float32), np.empty((blocks, n), np.float32)
-    shift = np.float32(shift)
+    shifts = np.asarray(shifts, np.float32)
     R = W if everything else np.empty((m, D), np.float32)
     place = {int(row): p for p, row in enumerate(listed)}
     columns = np.array([place[j] for row in labels for j in row], np.int32)
@@ -35,12 +35,12 @@ def run(n, n_rows, ids, n_exact, shift, labels, logistic, seed=0):
     part, partial = np.empty((threads, n, D), np.float32), np.empty((wide.count_groups(blocks), n, D), np.float32)
     grad, G, squares = np.empty((n, D), np.float32), np.empty((m, D), np.float32), np.zeros(blocks)
     with one_blas_thread():
-        wide.logits_shared(H, W, b, passed, everything, m, n_exact, shift, logistic, R, Z, top, total)
-        logits = Z.copy()
         wide.group_targets(count, frozen(columns), logistic, ptr, sample, value)
+        wide.logits_shared(H, W, b, passed, everything, m, shifts, ptr, sample, logistic, R, Z, top, total)
+        logits = Z.copy()
         wide.finish_loss(count, logistic, Z, top, total, ptr, sample, value, log_z, loss)
-        wide.backward_shared(H, R, m, n_exact, shift, logistic, Z, log_z, np.float32(1 / n), count, ptr, sample, value, part, partial,
-                             grad, G, squares)
+        wide.backward_shared(H, R, m, shifts, logistic, Z, log_z, np.float32(1 / n), count, ptr, sample, value, part, partial, grad, G,
+                             squares)
         W2, b2, c = W.copy(), b.copy(), SGD(1.0).constants(1)
         wide.apply_shared(H, W2, W2, W2, b2, b2, b2, passed, everything, m, Z, 0, c, c, np.empty((threads, wide.BLOCK, D), np.float32))
     return {"H": H, "W": W, "b": b, "logits": logits, "log_z": log_z, "loss": loss, "delta": Z, "grad": grad, "G": G,
@@ -49,20 +49,19 @@ def run(n, n_rows, ids, n_exact, shift, labels, logistic, seed=0):
 
 @settings(deadline=None, max_examples=40)
 @given(n=st.integers(1, 9), m=st.sampled_from([1, 3, 9, 257, 2049]), contiguous=st.booleans(), logistic=st.booleans(),
-       seed=st.integers(0, 99))
-def test_loss_gradient_and_step(n, m, contiguous, logistic, seed):
+       corrected=st.booleans(), seed=st.integers(0, 99))
+def test_loss_gradient_and_step(n, m, contiguous, logistic, corrected, seed):
+    """Corrections by output spare a sample's own labels."""
     rng = np.random.default_rng(seed)
     n_rows = m if contiguous else m + 40
     ids = None if contiguous else rng.permutation(n_rows)[:m].astype(np.int32)
-    n_exact = m if contiguous else int(rng.integers(min(m, 3), m + 1))
-    shift = 0.0 if n_exact == m else 1.5
-    exact = np.arange(m)[:n_exact] if contiguous else ids[:n_exact]
-    labels = [rng.choice(exact, min(len(exact), i % 4), replace=False).tolist() for i in range(n)]
-    out = run(n, n_rows, ids, n_exact, shift, labels, logistic, seed)
+    shifts = 3 * rng.random(m * corrected)
     listed = np.arange(m) if contiguous else ids
+    labels = [rng.choice(listed[:20], min(m, i % 4), replace=False).tolist() for i in range(n)]
+    out = run(n, n_rows, ids, shifts, labels, logistic, seed)
     z = out["H"].astype(float) @ out["W"][listed].T + out["b"][listed]
-    weight = np.where(np.arange(m) < n_exact, 1, np.exp(shift)) * np.ones((n, 1))
     y = np.array([np.isin(listed, row) for row in labels]) * 1.0
+    weight = np.where(y > 0, 1, np.exp(shifts) if corrected else 1)
     losses, delta = naive_nn.loss_and_delta(z, y, weight, "logistic" if logistic else "softmax")
     shifted = z if logistic else z + np.log(weight)
     np.testing.assert_allclose(out["logits"], shifted.T, atol=1e-5)
@@ -93,7 +92,7 @@ def test_same_bits_for_any_number_of_threads(logistic):
     threads, results = numba.get_num_threads(), []
     for t in {1, threads}:
         numba.set_num_threads(t)
-        out = run(40, 5000, None, 5000, 0.0, [[i, i + 7] for i in range(40)], logistic)
+        out = run(40, 5000, None, np.linspace(0, 2, 5000), [[i, i + 7] for i in range(40)], logistic)
         results.append(tuple(np.asarray(array).tobytes() for array in out.values()))
     numba.set_num_threads(threads)
     assert len(set(results)) == 1

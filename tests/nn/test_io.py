@@ -15,6 +15,8 @@ SAMPLERS = {
     "full": Full(),
     "uniform-sample": Uniform(30, shape="sample", correction="none"),
     "uniform-batch": Uniform(30, shape="batch", correction="tail"),
+    "uniform-batch-logq": Uniform(30, shape="batch", correction="logq"),
+    "lsh-importance": LSH(30, L=4, K=3, correction="importance", rehash=3),
     "lsh-sample": LSH(30, K=3, L=6, rehash=4, rebuild=2),
     "lsh-batch": LSH(30, K=3, L=6, rehash=4, shape="batch"),
     "lsh-bounded": LSH(30, K=3, L=6, rehash=5, capacity=8, strategy="vanilla"),

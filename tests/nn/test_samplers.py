@@ -11,7 +11,8 @@ from mongoose_nb.nn.samplers import make_sampler
 from mongoose_nb.nn.timing import PhaseTimer
 from mongoose_nb.schedule import ExponentialDecay, FixedPeriod
 
-SAMPLERS = [Full(), Uniform(20), Uniform(20, shape="sample", correction="none"), LSH(20, L=4), LSH(20, L=4, shape="batch"),
+SAMPLERS = [Full(), Uniform(20), Uniform(20, shape="sample", correction="none"), Uniform(20, correction="logq"), LSH(20, L=4),
+            LSH(20, L=4, correction="importance"), LSH(20, L=4, shape="batch"),
             LSH(9, head=0.1, correction="none", fill=False, family="dwta", K=2, L=3, strategy="threshold", min_votes=2, capacity=7,
                 policy="fifo", center=False, rehash=ExponentialDecay(3, 0.5), rebuild=2)]
 
@@ -41,6 +42,8 @@ class TestSettings:
         for cls in (Uniform, LSH):
             assert cls(shape="sample").correction == "tail" and cls(shape="batch").correction == "none"
             assert cls(shape="batch", correction="tail").correction == "tail"
+        assert Uniform(shape="batch", correction="logq").correction == "logq"
+        assert LSH(correction="importance").correction == "importance"
 
     @pytest.mark.parametrize("make, error, message", [
         (lambda: make_sampler("best"), ValueError, r"sampler='best' is unknown; give one of \['full', 'lsh', 'uniform'\]"),
@@ -49,6 +52,12 @@ class TestSettings:
         (lambda: Uniform(5.0), TypeError, "candidates"),
         (lambda: Uniform(shape="row"), ValueError, "shape must be one of 'sample', 'batch'"),
         (lambda: Uniform(correction="all"), ValueError, "correction"),
+        (lambda: Uniform(shape="sample", correction="logq"), ValueError,
+         "correction='logq' does not go with shape='sample', which takes 'tail' or 'none'"),
+        (lambda: Uniform(correction="importance"), ValueError, "correction must be one of 'tail', 'none', 'logq'"),
+        (lambda: LSH(correction="logq"), ValueError, "correction must be one of 'tail', 'none', 'importance'"),
+        (lambda: LSH(shape="batch", correction="importance"), ValueError, "does not go with shape='batch'"),
+        (lambda: LSH(correction="importance", family="dwta"), ValueError, "needs family='simhash'"),
         (lambda: LSH(head=1.5), ValueError, "head"),
         (lambda: LSH(family="minhash"), ValueError, "family must be one of 'simhash', 'dwta'"),
         (lambda: LSH(K=0), ValueError, "K must be"),
@@ -72,7 +81,7 @@ class TestCounts:
         bound = Full().bind(W, b, 1)
         assert bound.counts() == {"labels": 0.0, "retrieved": 300.0, "filler": 0.0}
         shared = bound.shared(h, labels, 0, PhaseTimer())
-        assert shared.ids is None and shared.n_exact == 300 and shared.shift == 0
+        assert shared.ids is None and shared.n_exact == 300 and len(shared.shifts) == 0
 
     @pytest.mark.parametrize("sampler", [Uniform(20, shape="sample"), LSH(20, L=4, K=3), LSH(20, L=4, K=3, fill=False)], ids=repr)
     def test_per_sample(self, sampler):

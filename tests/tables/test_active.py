@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from estimates import CONFIDENCE, assert_mean, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -14,15 +15,6 @@ from mongoose_nb.nn.arrays import Rows
 from mongoose_nb.tables import ActiveSetBuilder
 from mongoose_nb.tables import active as active_module
 from mongoose_nb.tables.active import STRATEGIES, Views
-
-CONFIDENCE = 0.999
-
-
-def rows_of(lists):
-    """Label rows from lists of ids."""
-    count = np.array([len(row) for row in lists], np.int64)
-    ids = np.array([i for row in lists for i in row], np.int32)
-    return Rows(np.cumsum(count) - count, count, ids, None)
 
 
 def views_of(tables, codes, always=()):
@@ -148,7 +140,8 @@ class TestPerSample:
             else:
                 votes = Counter(j for bucket in buckets for j in bucket)
                 if tables_used:
-                    votes |= dict.fromkeys(always, 126)  # votes saturate there
+                    votes.update(dict.fromkeys(always, 126))
+                votes = {j: min(v, 126) for j, v in votes.items()}  # where votes saturate
                 assert sets.n_hit[i] == sum(j in votes for j in row)
                 least = min_votes if strategy == "threshold" else 1
                 assert_top_votes(retrieved, {j: v for j, v in votes.items() if j not in row}, room, least)
@@ -292,15 +285,6 @@ def outputs():
     return 2 * rng.standard_normal(40), rng.standard_normal((40, 6))
 
 
-def assert_mean(samples, exact):
-    """The mean of independent estimates lies around the exact value, in all coordinates at once, at 99.9 % confidence."""
-    samples = np.asarray(samples).reshape(len(samples), -1)
-    deviation = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
-    bound = stats.norm.ppf(1 - (1 - CONFIDENCE) / 2 / samples.shape[1])
-    assert (np.abs(samples.mean(axis=0) - exact) <= bound * deviation).all()
-    assert (deviation > 0).all()
-
-
 class TestUnbiasedness:
     """With the tail correction, sums over the set estimate sums over all outputs, whatever the tables return."""
 
@@ -348,8 +332,7 @@ class TestUnbiasedness:
             heads = builder.per_sample(rows_of([[], []]), 2, step=step, views=views, head=2, fill=False) if with_heads else None
             shared = builder.shared(rows_of([self.labels, [4]]), 9, step=step, heads=heads)
             weight = np.zeros(40)
-            weight[shared.ids[:shared.n_exact]] = 1
-            weight[shared.ids[shared.n_exact:]] = np.exp(np.float64(shared.shift))
+            weight[shared.ids] = np.exp(np.float64(shared.shifts))
             out.append(weight @ values)
         assert_mean(out, values.sum(0))
 
@@ -357,7 +340,7 @@ class TestUnbiasedness:
 class TestShared:
     @settings(deadline=None, max_examples=100)
     @given(problem=problems(), candidates=st.integers(0, 35), each=st.integers(0, 6), step=st.integers(0, 10**6),
-           correction=st.sampled_from(["tail", "none"]))
+           correction=st.sampled_from(["tail", "logq", "none"]))
     def test_sets_of_any_size(self, problem, candidates, each, step, correction):
         n_rows, tables, codes, labels = problem
         builder = ActiveSetBuilder(n_rows, seed=1, correction=correction)
@@ -378,14 +361,20 @@ class TestShared:
         # filler makes up for what retrieval, which may return the same id to many samples, leaves open
         filler = min(max(0, candidates - len(retrieved)), n_rows - shared.n_exact)
         assert len(ids) - shared.n_exact == filler
-        assert shared.shift == (np.float32(np.log((n_rows - shared.n_exact) / filler)) if filler and correction == "tail" else 0)
+        if filler and correction == "tail":
+            assert (shared.shifts[:shared.n_exact] == 0).all() and len(shared.shifts) == len(ids)
+            assert (shared.shifts[shared.n_exact:] == np.float32(np.log((n_rows - shared.n_exact) / filler))).all()
+        elif correction == "logq":
+            assert len(shared.shifts) == len(ids) and (shared.shifts >= 0).all()
+        else:
+            assert len(shared.shifts) == 0
         assert not builder._mark.any() and (builder._column == -1).all()
         again = builder.shared(rows, candidates, step=step, heads=heads)
         assert again.ids.tolist() == ids and again.pair_column.tolist() == shared.pair_column.tolist()
 
     def test_only_labels_and_nothing_at_all(self):
         shared = ActiveSetBuilder(9).shared(rows_of([[2], [2, 5]]), 0, step=0)
-        assert shared.ids.tolist() == [2, 5] and shared.pair_column.tolist() == [0, 0, 1] and shared.shift == 0
+        assert shared.ids.tolist() == [2, 5] and shared.pair_column.tolist() == [0, 0, 1] and len(shared.shifts) == 0
         assert ActiveSetBuilder(9).shared(rows_of([[], []]), 0, step=0).ids.tolist() == []
 
 
@@ -396,7 +385,7 @@ class TestRefusals:
         ({"strategy": "best"}, ValueError, "strategy must be one of 'topk', 'vanilla', 'threshold'; got 'best'"),
         ({"strategy": "threshold", "min_votes": 0}, ValueError, "min_votes"),
         ({"strategy": "threshold", "min_votes": 127}, ValueError, "min_votes must be an integer from 1 to 126; got 127"),
-        ({"correction": "head"}, ValueError, "correction must be one of 'tail', 'none'"),
+        ({"correction": "head"}, ValueError, "correction must be one of 'tail', 'logq', 'none'"),
     ])
     def test_settings(self, arguments, error, message):
         with pytest.raises(error, match=message):
