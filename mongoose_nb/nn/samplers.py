@@ -160,11 +160,14 @@ class LSH(Sampler):
         batch, where a step takes a fraction of the time.
     rebuild : int or None
         Rehashes between rebuilds (new functions); None keeps the functions.
+    learn : None, str or schedule.LearnedHash
+        Whether the hash functions are trained before a rehash that the schedule orders, on recent activations: ``"contrast"``, or
+        ``"triplet"`` or ``"logistic"`` for comparison (`schedule.LearnedHash`). Needs ``family="simhash"`` and no `rebuild`.
     """
 
     def __init__(self, candidates=1000, *, head=0.5, shape="sample", correction=None, fill=True, family="simhash", K=None, L=None,
-                 strategy="topk", min_votes=2, capacity=128, policy="reservoir", center=True, rehash=None, rebuild=None):
-        from mongoose_nb.schedule import ExponentialDecay, make_schedule
+                 strategy="topk", min_votes=2, capacity=128, policy="reservoir", center=True, rehash=None, rebuild=None, learn=None):
+        from mongoose_nb.schedule import ExponentialDecay, make_learned, make_schedule
 
         self.candidates = check_int("candidates", candidates, low=1)
         self.head = check_number("head", head, low=0.0, high=1.0)
@@ -182,17 +185,25 @@ class LSH(Sampler):
         self.rehash = ExponentialDecay(100 if shape == "sample" else 300, 0.05) if rehash is None else rehash
         make_schedule(self.rehash)  # refuses what it cannot use
         self.rebuild = rebuild if rebuild is None else check_int("rebuild", rebuild, low=1)
+        make_learned(learn)
+        self.learn = learn
+        if learn is not None and self.family != "simhash":
+            raise ValueError(f"learn={learn!r} trains the projections of SimHash, but family={family!r}; use family='simhash'")
+        if learn is not None and rebuild is not None:
+            raise ValueError(f"rebuild={rebuild} would replace by random functions what learn={learn!r} has trained; give one of the two")
 
     def settings(self):
         """Constructor arguments, for saving."""
         out = super().settings()
         if hasattr(self.rehash, "settings"):
             out["rehash"] = self.rehash.settings()
+        if hasattr(self.learn, "settings"):
+            out["learn"] = self.learn.settings()
         return out
 
     def _bind(self, weights, bias, seed):
         from mongoose_nb.hashing import DWTA, SimHash
-        from mongoose_nb.schedule import make_schedule
+        from mongoose_nb.schedule import make_learned, make_schedule
         from mongoose_nb.tables import LSHTables
 
         n_rows, width = weights.value.shape
@@ -207,7 +218,10 @@ class LSH(Sampler):
                                          correction=self.correction)
         schedule = make_schedule(self.rehash)
         schedule.bind(n_rows, width, family=family, seed=seed, room=round(self.head * self.candidates))
-        self._kept = KeptTables(weights, bias, tables, schedule, center=self.center, rebuild=self.rebuild)
+        learner = make_learned(self.learn)
+        if learner is not None:
+            learner.bind(family, seed)
+        self._kept = KeptTables(weights, bias, tables, schedule, center=self.center, rebuild=self.rebuild, learner=learner)
         self._counts = {}
 
     @property
@@ -223,7 +237,7 @@ class LSH(Sampler):
     def per_sample(self, h, labels, step, timer, train=True):
         """`ActiveSets` of every sample."""
         if train:
-            self._kept.observe(h)
+            self._kept.observe(h, labels)
         views = self._kept.views(h, timer)
         with timer("retrieve"):
             sets = self._builder.per_sample(labels, self.candidates, step=step if train else 0, views=views, alike=not train,
@@ -234,7 +248,7 @@ class LSH(Sampler):
 
     def shared(self, h, labels, step, timer):
         """`SharedSet` of the batch: an equal number of retrieved ids from every sample."""
-        self._kept.observe(h)
+        self._kept.observe(h, labels)
         views = self._kept.views(h, timer)
         with timer("retrieve"):
             each = max(1, round(self.head * self.candidates / len(h)))
@@ -261,7 +275,8 @@ class LSH(Sampler):
         return {**self._counts, **self._kept.counts()}
 
     def report(self):
-        """With a schedule that measures drift: firings, rows re-inserted by them, and the mean changed share of the looks."""
+        """With a schedule that measures drift: firings, rows re-inserted by them, and the mean changed share of the looks. With `learn`
+        also what `schedule.LearnedHash.report` gives."""
         return self._kept.report()
 
     def state(self):
