@@ -22,6 +22,11 @@ SHAPES = ("sample", "batch")
 BUCKET_LOAD = 64
 
 
+def default_bits(n_rows):
+    """Bits per table with which a bucket holds about `BUCKET_LOAD` of so many outputs; at least 2."""
+    return round(max(2.0, np.log2(max(1.0, n_rows / BUCKET_LOAD))))
+
+
 def check_correction(correction, shape):
     """The correction asked for, or the one that goes with the shape."""
     if correction is None:
@@ -207,11 +212,11 @@ class LSH(Sampler):
         from mongoose_nb.tables import LSHTables
 
         n_rows, width = weights.value.shape
-        bits = max(2.0, np.log2(max(1.0, n_rows / BUCKET_LOAD)))
         dim = width + 1 if self.center else width
         if self.family == "simhash":
-            family = SimHash(dim, self.K or round(bits), self.L, seed=seed)
+            family = SimHash(dim, self.K or default_bits(n_rows), self.L, seed=seed)
         else:
+            bits = max(2.0, np.log2(max(1.0, n_rows / BUCKET_LOAD)))
             family = DWTA(dim, self.K or max(1, round(bits / 3)), self.L, seed=seed, zeros="value")
         tables = LSHTables(family, capacity=self.capacity, policy=self.policy, seed=seed)
         self._builder = ActiveSetBuilder(n_rows, seed=seed, strategy=self.strategy, min_votes=self.min_votes,
