@@ -96,6 +96,9 @@ class Served:
     @classmethod
     def from_state(cls, weights, bias, settings, arrays):
         """What `state` described, over the same layer."""
+        needed = (weights.value.shape[1] + 1, settings["K"] * settings["L"])
+        if arrays["functions"].shape != needed:  # before anything of that size is drawn
+            raise ValueError(f"the saved functions have shape {arrays['functions'].shape}; needed is {needed}")
         out = cls(weights, bias, **{name: settings[name] for name in ("K", "L", "candidates", "seed")})
         out.family.set_functions(arrays["functions"])
         if arrays["query_mean"].shape != out._query[0].shape:

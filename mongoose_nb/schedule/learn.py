@@ -28,7 +28,8 @@ class LearnedHash:
     loss : {"contrast", "triplet", "logistic"}
         See `schedule.hash_losses`. Only the first is recommended: the others are the paper's and the released code's.
     steps : int
-        Adam steps at a training.
+        Adam steps at a training. More gained nothing while a network trained (EURLEX57K, two epochs, 100 candidates of 4,271 from the
+        tables: P@1 0.744 with random functions, 0.7605 with 20 steps at 7 % of the time, 0.7595 with 50 at 29 %).
     first_steps : int, optional
         At the first training, which starts from random functions; three times `steps` by default.
     lr : float
@@ -57,7 +58,7 @@ class LearnedHash:
     Everything random is keyed by (seed, number of the training), so a run that is saved and resumed learns the same.
     """
 
-    def __init__(self, loss="contrast", *, steps=50, first_steps=None, lr=0.05, queries=2048, batch=128, rows=768, positives=10,
+    def __init__(self, loss="contrast", *, steps=20, first_steps=None, lr=0.05, queries=2048, batch=128, rows=768, positives=10,
                  labels=False, sharpness=20.0, margin=1.0, negative_weight=0.3, balance=1.0):
         self.loss = check_choice("loss", loss, tuple(LOSSES))
         self.steps = check_int("steps", steps, low=1)
@@ -123,12 +124,12 @@ class LearnedHash:
         found = owner * n_rows + ids  # ascending
         query, place = np.nonzero(wanted >= 0)
         keys = np.unique(query * n_rows + wanted[query, place])
-        missed = keys[~np.isin(keys, found)]
+        missed = keys[~_among(keys, found)]
         sample = np.arange(n_rows) if n_rows <= 1024 else rng.integers(0, n_rows, 1024)
         median = np.median(h @ weights[sample].T + bias[sample], axis=1)
-        found = found[~np.isin(found, keys)]
         if len(found) > 4 * _PAIRS:
-            found = np.sort(rng.choice(found, 4 * _PAIRS, replace=False))
+            found = found[np.unique(rng.integers(0, len(found), 4 * _PAIRS))]
+        found = found[~_among(found, keys)]
         query, row = found // n_rows, found % n_rows
         low = (h[query] * weights[row]).sum(axis=1) + bias[row] < median[query]
         returned = found[low]
@@ -284,6 +285,13 @@ def make_learned(learn):
     if not isinstance(learn, dict):
         raise TypeError(f"learn must be None, one of {sorted(LOSSES)}, or a schedule.LearnedHash; got {learn!r}")
     return LearnedHash(**learn)
+
+
+def _among(values, ascending):
+    """Which of `values` are in the other array."""
+    if not len(ascending):
+        return np.zeros(len(values), bool)
+    return ascending[np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)] == values
 
 
 def _rms(rows):

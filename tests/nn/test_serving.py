@@ -131,5 +131,7 @@ def test_refusals(options, error, message):
 
 def test_a_damaged_state_is_refused(net):
     settings, arrays = net.served.state()
+    with pytest.raises(ValueError, match="functions have shape"):
+        Served.from_state(net.output.weights, net.output.bias, {**settings, "L": 10**12}, arrays)
     with pytest.raises(ValueError, match="query_mean has shape"):
         Served.from_state(net.output.weights, net.output.bias, settings, {**arrays, "query_mean": np.zeros(3, np.float32)})
