@@ -125,6 +125,7 @@ GROUPS = {
         Option("center", switch, None, "lsh: whether activations and weights are centred before hashing"),
         Option("rehash", rehash, "STEPS", "lsh: steps between rehashes, PERIOD:RATE for growing gaps, or drift: when weights have turned"),
         Option("rebuild", limit, "N", "lsh: rehashes between new hash functions, or none"),
+        Option("learn", word, "NAME", "lsh: none | contrast | triplet | logistic: whether hash functions are trained before a rehash"),
     ),
     "optimiser": (
         Option("optimizer", word, "NAME", "adam | rowadam | adagrad | sgd"),
@@ -222,7 +223,7 @@ def network_arguments(given):
     if ":" in str(sampler.get("rehash")):
         period, rate = sampler["rehash"].split(":")
         sampler["rehash"] = {"name": "ExponentialDecay", "period": int(period), "rate": float(rate)}
-    out["sampler"] = make_sampler({name: None if value == "none" and name in ("K", "capacity", "rebuild") else value
+    out["sampler"] = make_sampler({name: None if value == "none" and name in ("K", "capacity", "rebuild", "learn") else value
                                    for name, value in sampler.items()})
     out["optimizer"] = make_optimizer(_described("optimizer", given, OPTIMIZER, OPTIMIZERS))
     out["lr_schedule"] = lr_schedules.make_schedule(_described("lr_schedule", given, ("warmup",), lr_schedules.SCHEDULES))

@@ -30,7 +30,11 @@ def save_network(network, path, optimizer):
         for name, sampler in network._samplers().items():
             samplers[name], extra = sampler.state()
             arrays.update({f"sampler.{name}.{k}": v for k, v in extra.items()})
-    io.save(path, KIND, {"network": settings, "step": network.step, "epoch": network.epoch, "samplers": samplers}, arrays)
+    saved = {"network": settings, "step": network.step, "epoch": network.epoch, "samplers": samplers}
+    if network.served is not None:
+        saved["served"], extra = network.served.state()
+        arrays.update({f"served.{k}": v for k, v in extra.items()})
+    io.save(path, KIND, saved, arrays)
 
 
 def _settings(sampler):
@@ -42,6 +46,7 @@ def _settings(sampler):
 def load_network(cls, path):
     """A `cls` from a file; see `Network.load`."""
     from mongoose_nb.nn.network import Wide
+    from mongoose_nb.nn.serving import Served
 
     saved, arrays = io.load(path, KIND)
     try:
@@ -62,6 +67,9 @@ def load_network(cls, path):
             if name in saved["samplers"]:
                 prefix = f"sampler.{name}."
                 sampler.load_state(saved["samplers"][name], {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
+        if "served" in saved:
+            output, extra = network.output, {k: arrays[f"served.{k}"] for k in ("functions", "query_mean")}
+            network.served = Served.from_state(output.weights, output.bias, saved["served"], extra)
     except io.FormatError:
         raise
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:

@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
+from mongoose_nb.nn.recent import Recent
 from mongoose_nb.nn.timing import PhaseTimer
 from mongoose_nb.schedule import Stored
 from mongoose_nb.tables.active import Views
@@ -36,6 +37,8 @@ class KeptTables:
         Hash centred activations against centred weights and biases (`hashing.inner_product`).
     rebuild : int or None
         Rehashes between rebuilds (new functions).
+    learner : schedule.LearnedHash, optional
+        Bound to the tables' family: trained before every rehash that the schedule orders.
 
     Notes
     -----
@@ -44,7 +47,7 @@ class KeptTables:
     one vector since the build, that vector is part of the mean, and a row inserted now lines up with the rows that stayed.
     """
 
-    def __init__(self, weights, bias, tables, schedule, *, center, rebuild):
+    def __init__(self, weights, bias, tables, schedule, *, center, rebuild, learner=None):
         self._weights, self._bias = weights, bias
         self.tables, self.schedule = tables, schedule
         self._center, self._rebuild = center, rebuild
@@ -52,6 +55,8 @@ class KeptTables:
         self.mean = np.zeros(width, np.float32)  # running mean of the activations, and mean length around it
         self.length = 0.0
         self._observed = 0
+        self._learner = learner
+        self._recent = None if learner is None else Recent(learner.queries, width)
         self.query = (np.zeros(width, np.float32), np.float32(1.0))  # how queries are centred since the last build
         self.rehashes = 0
         self._moved = 0  # steps since the last build
@@ -60,8 +65,9 @@ class KeptTables:
 
     # ------------------------------------------------------------------ queries
 
-    def observe(self, h):
-        """Follow the mean activation and the mean length around it: the average at first, then over about 100 batches."""
+    def observe(self, h, labels=None):
+        """Follow the mean activation and the mean length around it: the average at first, then over about 100 batches. Where hash
+        functions learn, keep the activations with their `labels` (Rows)."""
         observed = min(self._observed + 1, 100)
         mean = self.mean + (h.mean(axis=0) - self.mean) / np.float32(observed)
         length = float(np.sqrt(np.square(h - mean).sum(axis=1)).mean())
@@ -70,6 +76,8 @@ class KeptTables:
                                      "as before this step: lower the learning rate or set clip_norm")
         self._observed, self.mean = observed, mean
         self.length += (length - self.length) / observed
+        if self._recent is not None:
+            self._recent.add(h, labels)
 
     def views(self, h, timer):
         """`Views` of the tables for activations `h`; builds tables that are not."""
@@ -111,6 +119,7 @@ class KeptTables:
             return
         self._fired += 1
         if isinstance(answer, str) or not self.tables.built:
+            self._learn(timer)
             self.rehash(timer)
             self._reinserted += len(self.tables)
             return
@@ -132,6 +141,25 @@ class KeptTables:
             self._moved = 0
             with hashable():
                 self.schedule.rebuilt(self._stored())
+
+    def _learn(self, timer):
+        """Train the hash functions on the recent activations and the weights as they are; the tables are stale then."""
+        if self._learner is None or not len(self._recent):
+            return
+        weights, bias = self._weights.value, self._bias.value
+        h, labels = self._recent.h, self._recent.labels
+        with timer("mine"):
+            retrieved = None
+            if self.tables.built:
+                def retrieved(h):
+                    return self.tables.candidates(center_queries(h, *self.query) if self._center else h)
+            examples = self._learner.mine(h, weights, bias, labels, retrieved)
+        with timer("learn"), hashable():
+            rows, queries = weights, h
+            if self._center:
+                rows = CenteredInnerProduct(weights, bias, self.mean, self.length)
+                queries = center_queries(h, rows.query_mean, rows.extra)
+            self._learner.learn(queries, rows, examples)
 
     def _load(self, tables):
         """Hash the weights as they are into `tables`; returns how queries are to be centred."""
@@ -165,6 +193,8 @@ class KeptTables:
         if self.schedule.measures:
             figures = {"firings": self._fired, "reinserted": self._reinserted, **figures}
         self._fired = self._reinserted = 0
+        if self._learner is not None:
+            figures = {**figures, **self._learner.report()}
         return figures
 
     # ------------------------------------------------------------------ saving
@@ -176,8 +206,12 @@ class KeptTables:
         out = {"tables": settings, "observed": self._observed, "length": self.length, "extra": float(self.query[1]),
                "rehashes": self.rehashes, "moved": self._moved, "fired": self._fired, "reinserted": self._reinserted,
                "schedule": schedule}
-        return out, {"mean": self.mean, "query_mean": self.query[0], **{f"tables.{k}": v for k, v in arrays.items()},
-                     **{f"schedule.{k}": v for k, v in more.items()}}
+        arrays = {"mean": self.mean, "query_mean": self.query[0], **{f"tables.{k}": v for k, v in arrays.items()},
+                  **{f"schedule.{k}": v for k, v in more.items()}}
+        if self._learner is not None:
+            out["learner"], more = self._learner.state()
+            arrays.update({f"learner.{k}": v for k, v in more.items()}, **{f"recent.{k}": v for k, v in self._recent.arrays().items()})
+        return out, arrays
 
     def load_state(self, settings, arrays):
         """Put back what `state` gave."""
@@ -202,3 +236,7 @@ class KeptTables:
                 raise ValueError(f"the saved tables hold {len(tables)} rows hashed in {tables.family.dim} dimensions; the layer has "
                                  f"{n_rows} rows, hashed in {self.tables.family.dim}")
             self.tables = tables
+        if self._learner is not None:
+            self._learner.bind(self.tables.family, self.tables.seed)
+            self._learner.load_state(settings["learner"], part("learner"))
+            self._recent.restore(part("recent"))

@@ -128,6 +128,7 @@ class Network:
         self.output = WideOutput(width, self.n_outputs, self.sampler, self.loss, rng=rng(),
                                  init_std=self.output_init_std or default_init_std(width))
         self.output.sampler = self.sampler.bind(self.output.weights, self.output.bias, seed())
+        self.served = None
         for parameter in self.parameters().values():
             parameter.attach(self.optimizer)
 
@@ -298,8 +299,51 @@ class Network:
         self._forget()
         return self
 
+    def fit_serving(self, X, Y, *, candidates=None, K=None, L=None, rows=8192, learn=None):
+        """Train hash tables for ``predict_topk(exact=False)`` and ``evaluate(exact=False)``; the weights stay as they are.
+
+        The hash functions are trained so that true labels and the best-scoring outputs are found (`nn.serving`). They are saved with the
+        network. When the weights move on, the tables follow, and the functions stay until this is called again.
+
+        Parameters
+        ----------
+        X, Y
+            As for `fit`: the training data, or others like them.
+        candidates : int, optional
+            Outputs to score for a row when predicting: by default a hundredth of all, at least 100.
+        K, L : int, optional
+            Hashes per table and tables: by default buckets of about 64 outputs, and 50.
+        rows : int
+            Rows of X to learn from, drawn at random.
+        learn : schedule.LearnedHash, optional
+            By default the contrast with ``labels=True`` in 200 steps.
+
+        Returns
+        -------
+        dict
+            What `schedule.LearnedHash.report` gives, and the ``seconds`` it took.
+        """
+        from mongoose_nb.nn.recent import padded
+        from mongoose_nb.nn.serving import Served
+        from mongoose_nb.schedule import LearnedHash, make_learned
+
+        start = time.perf_counter()
+        X, Y = self._check(X, Y)
+        rows = check_int("rows", rows, low=1)
+        learner = make_learned(LearnedHash(first_steps=200, labels=True) if learn is None else learn)
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 2])))
+        chosen = np.sort(rng.permutation(X.shape[0])[:rows])
+        served = Served(self.output.weights, self.output.bias, K=K, L=L, candidates=candidates, seed=self.seed)
+        h = self.hidden_activations(X[chosen])
+        with compute_threads(len(h) * self.n_outputs * self.output.n_inputs):
+            report = served.fit(h, padded(Rows.of(Y, chosen)), learner)
+        self.served = served
+        return {**report, "seconds": time.perf_counter() - start}
+
     def rehash(self):
         """Bring the hash tables up to date with the weights now, whatever the schedule says."""
+        if self.served is not None:
+            self.served.forget()
         with compute_threads(self.n_outputs * self.output.n_inputs):
             for sampler in self._samplers().values():
                 sampler.rehash_now()
@@ -322,9 +366,10 @@ class Network:
         X : (n, n_features) CSR or dense
         k : int
         exact : bool
-            True scores every output. False scores those that the hash tables retrieve (needs the LSH sampler).
+            True scores every output. False scores those that hash tables retrieve: the ones that `fit_serving` trained, else those
+            of the LSH sampler.
         candidates : int, optional
-            With ``exact=False``, most outputs to score for a row; the sampler's number by default.
+            With ``exact=False``, most outputs to score for a row; by default the number of `fit_serving`, else the sampler's.
 
         Returns
         -------
@@ -338,10 +383,11 @@ class Network:
         k = check_int("k", k, low=1, high=self.n_outputs)
         X = check_X(X, n_features=self.n_features)
         sampler = self.output.sampler
-        if not exact and not hasattr(sampler, "candidates_for"):
-            raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {sampler!r}")
+        if not exact and self.served is None and not hasattr(sampler, "candidates_for"):
+            raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {sampler!r}: call fit_serving first")
         if not exact:
-            candidates = check_int("candidates", sampler.candidates if candidates is None else candidates, low=1)
+            default = (self.served or sampler).candidates
+            candidates = check_int("candidates", default if candidates is None else candidates, low=1)
         ids = np.empty((X.shape[0], k), np.int32)
         scores = np.empty((X.shape[0], k), np.float32)
         timer = PhaseTimer()
@@ -351,8 +397,12 @@ class Network:
                 h = self._forward(Rows.of(X[block]), False, timer)
                 if exact:
                     ids[block], scores[block] = self.output.topk(h, k)
+                    continue
+                if self.served is not None:
+                    sets = self.served.candidates_for(h, candidates, timer, self.step)
                 else:
-                    ids[block], scores[block] = self.output.topk_of(h, k, sampler.candidates_for(h, candidates, timer))
+                    sets = sampler.candidates_for(h, candidates, timer)
+                ids[block], scores[block] = self.output.topk_of(h, k, sets)
         return ids, scores
 
     def predict(self, X):

@@ -25,6 +25,11 @@ SHAPES = ("sample", "batch")
 BUCKET_LOAD = 64
 
 
+def default_bits(n_rows):
+    """Bits per table with which a bucket holds about `BUCKET_LOAD` of so many outputs; at least 2."""
+    return round(max(2.0, np.log2(max(1.0, n_rows / BUCKET_LOAD))))
+
+
 class Sampler:
     """What samplers share: settings, binding, and the counts of the last step."""
 
@@ -191,11 +196,14 @@ class LSH(Sampler):
         batch, where a step takes a fraction of the time.
     rebuild : int or None
         Rehashes between rebuilds (new functions); None keeps the functions.
+    learn : None, str or schedule.LearnedHash
+        Whether the hash functions are trained before a rehash that the schedule orders, on recent activations: ``"contrast"``, or
+        ``"triplet"`` or ``"logistic"`` for comparison (`schedule.LearnedHash`). Needs ``family="simhash"`` and no `rebuild`.
     """
 
     def __init__(self, candidates=1000, *, head=0.5, shape="sample", correction=None, fill=True, family="simhash", K=None, L=None,
-                 strategy="topk", min_votes=2, capacity=128, policy="reservoir", center=True, rehash=None, rebuild=None):
-        from mongoose_nb.schedule import ExponentialDecay, make_schedule
+                 strategy="topk", min_votes=2, capacity=128, policy="reservoir", center=True, rehash=None, rebuild=None, learn=None):
+        from mongoose_nb.schedule import ExponentialDecay, make_learned, make_schedule
 
         self.candidates = check_int("candidates", candidates, low=1)
         self.head = check_number("head", head, low=0.0, high=1.0)
@@ -216,25 +224,35 @@ class LSH(Sampler):
         self.rehash = ExponentialDecay(100 if shape == "sample" else 300, 0.05) if rehash is None else rehash
         make_schedule(self.rehash)  # refuses what it cannot use
         self.rebuild = rebuild if rebuild is None else check_int("rebuild", rebuild, low=1)
+        make_learned(learn)
+        self.learn = learn
+        if learn is not None and self.family != "simhash":
+            raise ValueError(f"learn={learn!r} trains the projections of SimHash, but family={family!r}; use family='simhash'")
+        if learn is not None and self.correction == "importance":
+            raise ValueError(f"correction='importance' needs random hash functions, but learn={learn!r} trains them; give one of the two")
+        if learn is not None and rebuild is not None:
+            raise ValueError(f"rebuild={rebuild} would replace by random functions what learn={learn!r} has trained; give one of the two")
 
     def settings(self):
         """Constructor arguments, for saving."""
         out = super().settings()
         if hasattr(self.rehash, "settings"):
             out["rehash"] = self.rehash.settings()
+        if hasattr(self.learn, "settings"):
+            out["learn"] = self.learn.settings()
         return out
 
     def _bind(self, weights, bias, seed):
         from mongoose_nb.hashing import DWTA, SimHash
-        from mongoose_nb.schedule import make_schedule
+        from mongoose_nb.schedule import make_learned, make_schedule
         from mongoose_nb.tables import LSHTables
 
         n_rows, width = weights.value.shape
-        bits = max(2.0, np.log2(max(1.0, n_rows / BUCKET_LOAD)))
         dim = width + 1 if self.center else width
         if self.family == "simhash":
-            family = SimHash(dim, self.K or round(bits), self.L, seed=seed)
+            family = SimHash(dim, self.K or default_bits(n_rows), self.L, seed=seed)
         else:
+            bits = max(2.0, np.log2(max(1.0, n_rows / BUCKET_LOAD)))
             family = DWTA(dim, self.K or max(1, round(bits / 3)), self.L, seed=seed, zeros="value")
         tables = LSHTables(family, capacity=self.capacity, policy=self.policy, seed=seed)
         by_output = self.correction == "importance"
@@ -242,7 +260,10 @@ class LSH(Sampler):
                                          correction="none" if by_output else self.correction)
         schedule = make_schedule(self.rehash)
         schedule.bind(n_rows, width, family=family, seed=seed, room=round(self.head * self.candidates))
-        self._kept = KeptTables(weights, bias, tables, schedule, center=self.center, rebuild=self.rebuild)
+        learner = make_learned(self.learn)
+        if learner is not None:
+            learner.bind(family, seed)
+        self._kept = KeptTables(weights, bias, tables, schedule, center=self.center, rebuild=self.rebuild, learner=learner)
         self._importance = Importance(weights, bias, self._kept, self.center, self._builder.min_votes) if by_output else None
         self._counts = {}
 
@@ -264,7 +285,7 @@ class LSH(Sampler):
     def per_sample(self, h, labels, step, timer, train=True):
         """`ActiveSets` of every sample."""
         if train:
-            self._kept.observe(h)
+            self._kept.observe(h, labels)
         views = self._kept.views(h, timer)
         with timer("retrieve"):
             sets = self._builder.per_sample(labels, self.candidates, step=step if train else 0, views=views, alike=not train,
@@ -277,7 +298,7 @@ class LSH(Sampler):
 
     def shared(self, h, labels, step, timer):
         """`SharedSet` of the batch: an equal number of retrieved ids from every sample."""
-        self._kept.observe(h)
+        self._kept.observe(h, labels)
         views = self._kept.views(h, timer)
         with timer("retrieve"):
             shared = self._shared(labels, views, step)
@@ -316,7 +337,8 @@ class LSH(Sampler):
         return {**self._counts, **self._kept.counts()}
 
     def report(self):
-        """With a schedule that measures drift: firings, rows re-inserted by them, and the mean changed share of the looks."""
+        """With a schedule that measures drift: firings, rows re-inserted by them, and the mean changed share of the looks. With `learn`
+        also what `schedule.LearnedHash.report` gives."""
         return self._kept.report()
 
     def state(self):

@@ -3,7 +3,7 @@
 import contextlib
 import time
 
-PHASES = ("hash", "retrieve", "forward", "backward", "update", "check", "rehash")
+PHASES = ("hash", "retrieve", "forward", "backward", "update", "check", "mine", "learn", "rehash")
 
 
 class PhaseTimer:

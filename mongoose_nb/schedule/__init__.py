@@ -1,4 +1,4 @@
-"""When hash tables are brought up to date with moving weights, and which rows.
+"""When hash tables are brought up to date with moving weights, and which rows; and how hash functions learn.
 
 ::
 
@@ -13,12 +13,15 @@
     ExponentialDecay    ever more rarely, as SLIDE does
     Drift               when rows have turned, all of them or row by row, as MONGOOSE does
 
+    LearnedHash         when all rows are due, trains the hash functions on recent queries first    learn.py, hash_losses.py
+
 `make_schedule` takes all that users may give: a period, a name, settings, or a schedule.
 """
 
 from mongoose_nb.schedule.base import ALL, Schedule, Stored
 from mongoose_nb.schedule.drift import Drift
+from mongoose_nb.schedule.learn import LearnedHash, make_learned
 from mongoose_nb.schedule.make import make_schedule
 from mongoose_nb.schedule.rehash import ExponentialDecay, FixedPeriod
 
-__all__ = ["ALL", "Drift", "ExponentialDecay", "FixedPeriod", "Schedule", "Stored", "make_schedule"]
+__all__ = ["ALL", "Drift", "ExponentialDecay", "FixedPeriod", "LearnedHash", "Schedule", "Stored", "make_learned", "make_schedule"]

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from nn_problem import FEATURES, OUTPUTS, problem
+from nn_problem import FEATURES, OUTPUTS, digest, problem
 from scipy import stats
 
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct
 from mongoose_nb.nn import LSH, Network, Wide
 from mongoose_nb.nn.arrays import Parameter, Rows
 from mongoose_nb.nn.timing import PhaseTimer
-from mongoose_nb.schedule import ALL, Drift, Schedule
+from mongoose_nb.schedule import ALL, Drift, LearnedHash, Schedule
 
 N, D = 400, 8
 
@@ -203,6 +203,73 @@ class TestDrift:
         layer.W[7, 1] = np.inf
         with pytest.raises(FloatingPointError, match="weights are no longer finite"):
             layer.update()
+
+
+class TestLearning:
+    @pytest.mark.parametrize("loss", ["contrast", "triplet", "logistic"])
+    @pytest.mark.parametrize("center", [True, False])
+    def test_a_full_rehash_learns_first_and_tables_follow(self, loss, center):
+        layer = Layer(Answers(ALL), learn=LearnedHash(loss, steps=3), center=center)
+        drawn = layer.sampler.tables.family.functions
+        assert layer.sampler.report()["trainings"] == 0
+        layer.update()
+        family = layer.sampler.tables.family
+        assert family.version == 1 and layer.sampler.tables.built and not np.array_equal(family.functions, drawn)
+        np.testing.assert_array_equal(layer.sampler.tables._codes, layer.codes_now(np.arange(N)))
+        assert layer.sampler.schedule._log[-1] == ("rebuilt", None)
+        assert layer.timer.seconds["mine"] > 0 and layer.timer.seconds["learn"] > 0
+        report = layer.sampler.report()
+        assert report["trainings"] == 1 and -1 < report["quantisation_gap"] < 1
+        layer.batch()
+
+    def test_moved_rows_do_not_learn(self):
+        layer = Layer(Answers(np.array([4], np.int32), None), learn="contrast")
+        layer.update()
+        layer.update()
+        layer.sampler.rehash_now()
+        assert layer.sampler.tables.family.version == 0 and layer.timer.seconds["mine"] == 0
+
+    def test_the_drift_snapshot_is_taken_anew(self):
+        layer = Layer(Drift(0.2, check_every=1), learn=LearnedHash(steps=2))
+        layer.W[:] = np.random.default_rng(1).standard_normal((N, D))
+        layer.update()
+        assert layer.sampler.counts()["firings"] == 1 and layer.sampler.tables.family.version == 1
+        layer.update()
+        assert layer.sampler.counts()["firings"] == 1 and layer.sampler.counts()["changed_share"] == 0
+
+    def test_outputs_that_score_best_are_found_more_often(self):
+        rng = np.random.default_rng(5)
+        layer = Layer(Answers(*[ALL] * 3), learn=LearnedHash(steps=40), L=12, K=4, candidates=40, head=1.0)
+        fresh = rng.standard_normal((60, D)).astype(np.float32)
+        best = np.argsort(-(fresh @ layer.W.T + layer.b), axis=1)[:, :10]
+
+        def found():
+            sets = layer.sampler.candidates_for(fresh, 40, layer.timer)
+            return np.mean([np.isin(best[i], sets.ids[sets.start[i]:sets.start[i] + sets.count[i]]).mean() for i in range(60)])
+
+        before = found()
+        for _ in range(3):
+            layer.h = rng.standard_normal((200, D)).astype(np.float32)
+            layer.sampler.per_sample(layer.h, labels(200), 0, layer.timer)
+            layer.update()
+        assert found() > before + 0.1
+
+    def test_a_run_that_is_saved_and_resumed_learns_the_same(self, tmp_path):
+        X, Y = problem(n=60)
+
+        def make():
+            sampler = LSH(60, K=3, L=6, rehash=2, learn=LearnedHash(steps=3, queries=40))
+            return Network(FEATURES, OUTPUTS, hidden=(9,), sampler=sampler, lr=0.02)
+
+        straight, halfway = make(), make()
+        straight.fit(X, Y, epochs=2, batch_size=10)
+        halfway.fit(X, Y, epochs=1, batch_size=10)
+        halfway.save(tmp_path / "net")
+        resumed = Network.load(tmp_path / "net")
+        resumed.fit(X, Y, epochs=1, batch_size=10)
+        assert digest(resumed) == digest(straight)
+        np.testing.assert_array_equal(resumed.output.sampler.tables.family.functions, straight.output.sampler.tables.family.functions)
+        assert resumed.output.sampler.report() == straight.output.sampler.report()
 
 
 class TestInANetwork:

@@ -77,7 +77,7 @@ class TestFit:
         for entry in history:
             assert 0 < entry["loss"] < 50 and entry["seconds"] > 0
             assert entry["samples_per_s"] == pytest.approx(24 / entry["seconds"])
-            assert set(entry["time_split"]) == {"hash", "retrieve", "forward", "backward", "update", "check", "rehash"}
+            assert set(entry["time_split"]) == {"hash", "retrieve", "forward", "backward", "update", "check", "mine", "learn", "rehash"}
             assert sum(entry["time_split"].values()) == pytest.approx(1)
             assert {"P@1", "P@3", "P@5"} <= set(entry)
             assert {"labels", "retrieved", "filler"} <= set(entry)

@@ -9,12 +9,13 @@ from mongoose_nb.nn import LSH, Full, Network, Sampler, Uniform
 from mongoose_nb.nn.arrays import Parameter, Rows
 from mongoose_nb.nn.samplers import make_sampler
 from mongoose_nb.nn.timing import PhaseTimer
-from mongoose_nb.schedule import ExponentialDecay, FixedPeriod
+from mongoose_nb.schedule import ExponentialDecay, FixedPeriod, LearnedHash
 
 SAMPLERS = [Full(), Uniform(20), Uniform(20, shape="sample", correction="none"), Uniform(20, correction="logq"), LSH(20, L=4),
             LSH(20, L=4, correction="importance"), LSH(20, L=4, shape="batch"),
             LSH(9, head=0.1, correction="none", fill=False, family="dwta", K=2, L=3, strategy="threshold", min_votes=2, capacity=7,
-                policy="fifo", center=False, rehash=ExponentialDecay(3, 0.5), rebuild=2)]
+                policy="fifo", center=False, rehash=ExponentialDecay(3, 0.5), rebuild=2),
+            LSH(20, L=4, learn="triplet"), LSH(20, L=4, shape="batch", learn=LearnedHash("logistic", steps=3))]
 
 
 def layer(n=300, d=6, seed=0):
@@ -69,6 +70,10 @@ class TestSettings:
         (lambda: LSH(rehash=0), ValueError, "rehash"),
         (lambda: LSH(rehash={"name": "Never"}), ValueError, "'Never' is unknown"),
         (lambda: LSH(rebuild=0), ValueError, "rebuild"),
+        (lambda: LSH(learn="more"), ValueError, r"learn='more' is unknown; give None, one of \['contrast', 'logistic', 'triplet'\]"),
+        (lambda: LSH(learn=1), TypeError, "learn must be None"),
+        (lambda: LSH(learn="contrast", family="dwta"), ValueError, "use family='simhash'"),
+        (lambda: LSH(learn="contrast", rebuild=3), ValueError, "give one of the two"),
     ])
     def test_refusals(self, make, error, message):
         with pytest.raises(error, match=message):
@@ -207,9 +212,10 @@ class TestLSH:
 
     def test_time_is_counted_by_phase(self):
         X, Y = problem()
-        net = Network(FEATURES, OUTPUTS, hidden=(7,), sampler=LSH(20, rehash=1))
-        shares = net.fit(X, Y, epochs=1, batch_size=8)[0]["time_split"]
-        assert all(share > 0 for share in shares.values())
+        for learn in (None, LearnedHash(steps=1)):
+            net = Network(FEATURES, OUTPUTS, hidden=(7,), sampler=LSH(20, rehash=1, learn=learn))
+            shares = net.fit(X, Y, epochs=1, batch_size=8)[0]["time_split"]
+            assert all((share > 0) is (learn is not None or phase not in ("mine", "learn")) for phase, share in shares.items())
 
 
 def test_serving_is_up_to_date_and_leaves_training_alone():

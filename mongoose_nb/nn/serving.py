@@ -1,0 +1,107 @@
+"""Serving through hash tables whose functions were trained for it, after training (Liu et al., "Climbing the WOL", 2020).
+
+The functions learn from true labels first and from the best-scoring outputs next, on activations of given rows; the weights stay as
+they are. Unlike the tables of a sampler, these need not be cheap to refresh, and any network can have them, whatever it was trained with.
+"""
+
+import numpy as np
+
+from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
+from mongoose_nb.nn.arrays import Rows
+from mongoose_nb.nn.maintenance import hashable
+from mongoose_nb.nn.samplers import default_bits
+from mongoose_nb.tables.active import ActiveSetBuilder, Views
+
+
+class Served:
+    """Tables over the rows of an output layer, with trained functions, built when first asked for.
+
+    Parameters
+    ----------
+    weights, bias : Parameter
+        (n, d) and (n,).
+    K, L : int, optional
+        Hashes per table and tables: by default buckets of about 64 outputs, and 50.
+    candidates : int, optional
+        Outputs to score for a row: by default a hundredth of all, at least 100.
+    seed : int
+    """
+
+    def __init__(self, weights, bias, *, K=None, L=None, candidates=None, seed=0):
+        from mongoose_nb.errors import check_int
+        from mongoose_nb.hashing import SimHash
+
+        n, width = weights.value.shape
+        self.candidates = min(n, max(100, n // 100)) if candidates is None else check_int("candidates", candidates, low=1)
+        K = default_bits(n) if K is None else check_int("K", K, low=1)
+        L = 50 if L is None else check_int("L", L, low=1)
+        self._weights, self._bias, self._seed = weights, bias, seed
+        self.family = SimHash(width + 1, K, L, seed=seed)
+        self._query = (np.zeros(width, np.float32), np.float32(1.0))
+        self._builder = ActiveSetBuilder(n, seed=seed, correction="none")
+        self._tables = self._built = None
+
+    def fit(self, h, labels, learner):
+        """Train the functions.
+
+        Parameters
+        ----------
+        h : (m, d) float32
+            Activations.
+        labels : (m, p) int32
+            True labels, -1 where there are fewer.
+        learner : schedule.LearnedHash
+
+        Returns
+        -------
+        dict
+            What `LearnedHash.report` gives.
+        """
+        weights, bias = self._weights.value, self._bias.value
+        mean = h.mean(axis=0, dtype=np.float64).astype(np.float32)
+        length = float(np.sqrt(np.square(h - mean).sum(axis=1)).mean())
+        rows = CenteredInnerProduct(weights, bias, mean, length)
+        self._query = (rows.query_mean, rows.extra)
+        learner.bind(self.family, self._seed)
+        with hashable():
+            learner.learn(center_queries(h, *self._query), rows, learner.mine(h, weights, bias, labels))
+        self.forget()
+        return learner.report()
+
+    def forget(self):
+        """Build the tables anew when next asked."""
+        self._tables = None
+
+    def candidates_for(self, h, n, timer, step):
+        """`ActiveSets` of at most `n` outputs for every row of `h`; tables follow the weights, which are those after `step` steps."""
+        from mongoose_nb.tables import LSHTables
+
+        if self._tables is None or self._built != step:
+            rows = CenteredInnerProduct(self._weights.value, self._bias.value, self._query[0], 0.0, extra=self._query[1])
+            with timer("rehash"), hashable():
+                self._tables = LSHTables(self.family, seed=self._seed).build(rows)
+            self._built = step
+        with timer("hash"):
+            codes = self._tables.codes(center_queries(h, *self._query)).astype(np.uint32, copy=False)
+        with timer("retrieve"):
+            return self._builder.per_sample(Rows.empty(len(h)), n, step=0, alike=True, views=Views(*self._tables.views(), codes), head=n,
+                                            fill=False)
+
+    def state(self):
+        """(settings, arrays) for `from_state`; the tables are not among them, since the weights are saved beside."""
+        settings = {"K": self.family.K, "L": self.family.L, "candidates": self.candidates, "seed": self._seed,
+                    "extra": float(self._query[1])}
+        return settings, {"functions": self.family.functions, "query_mean": self._query[0]}
+
+    @classmethod
+    def from_state(cls, weights, bias, settings, arrays):
+        """What `state` described, over the same layer."""
+        needed = (weights.value.shape[1] + 1, settings["K"] * settings["L"])
+        if arrays["functions"].shape != needed:  # before anything of that size is drawn
+            raise ValueError(f"the saved functions have shape {arrays['functions'].shape}; needed is {needed}")
+        out = cls(weights, bias, **{name: settings[name] for name in ("K", "L", "candidates", "seed")})
+        out.family.set_functions(arrays["functions"])
+        if arrays["query_mean"].shape != out._query[0].shape:
+            raise ValueError(f"the saved query_mean has shape {arrays['query_mean'].shape}; the layer's width is {len(out._query[0])}")
+        out._query = (np.array(arrays["query_mean"], np.float32), np.float32(settings["extra"]))
+        return out
