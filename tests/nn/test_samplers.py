@@ -74,6 +74,7 @@ class TestSettings:
         (lambda: LSH(learn=1), TypeError, "learn must be None"),
         (lambda: LSH(learn="contrast", family="dwta"), ValueError, "use family='simhash'"),
         (lambda: LSH(learn="contrast", rebuild=3), ValueError, "give one of the two"),
+        (lambda: LSH(learn="contrast", correction="importance"), ValueError, "needs random hash functions"),
     ])
     def test_refusals(self, make, error, message):
         with pytest.raises(error, match=message):
