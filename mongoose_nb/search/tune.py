@@ -21,7 +21,7 @@ from mongoose_nb.search.families import default_bits, takes_projection
 MOST_TABLES = 32
 TABLES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-MOST_RERANK = 128
+FIRST_RERANK, MOST_RERANK = 4, 128
 # Nanoseconds of a table, a probe, and an entry that is looked at, of sketched rows and of others; measured on MNIST and EURLEX57K.
 _TABLE, _PROBE, _SKETCHED, _EXACT = 150, 15, 9, 80
 # Above the recall asked for, tried one after the other.
@@ -225,25 +225,29 @@ def _measured(trials, Q, truth, k, recall, plans, stored):
         tried.add((K, L, P))
         trial = trials.make(K, L, P)
         trial.max_candidates = trials.index.max_candidates
-        trial.rerank = MOST_RERANK if trial._sketches is not None else None
-        if reaches(trial):
+        low, trial.rerank = 0, None if trial._sketches is None else FIRST_RERANK
+        found = reaches(trial)
+        while not found and trial.rerank is not None and trial.rerank < MOST_RERANK:
+            low, trial.rerank = trial.rerank, 2 * trial.rerank
+            found = reaches(trial)
+        if found:
             if trial.rerank is not None:
-                _lower(trial, "rerank", reaches)
+                _lower(trial, "rerank", reaches, low)
             reached.append((cost + (trial.rerank or 0) * k * exact, len(reached), trial))
         if len(reached) == 3 or not fit:
             break
     if reached:
         trial = min(reached)[2]
-        _lower(trial, "_probes", reaches)
+        _lower(trial, "_probes", reaches, 0)
         return True, trial
     _, trial, trial._probes, trial.rerank = best
     return bool(best[0] >= recall), trial
 
 
-def _lower(trial, name, reaches):
-    """Set a number to the least with which the recall is reached, as far as bisection tells; it is reached with the present one."""
-    low, high = 0, getattr(trial, name)
-    while high - low > 1:
+def _lower(trial, name, reaches, low):
+    """Set a number, with which the recall is reached, to about the least with which it is; with `low` it is not."""
+    high = getattr(trial, name)
+    while high - low > max(1, high // 16):
         middle = (low + high) // 2
         setattr(trial, name, middle)
         low, high = (low, middle) if reaches(trial) else (middle, high)
