@@ -1,4 +1,4 @@
-"""Nearest neighbours: queries a second at a recall, build time, and single changes a second; duplicates of 100,000 documents."""
+"""Nearest neighbours: queries a second at a recall, and build time; the other measures of search are reached from here."""
 
 import os
 import statistics
@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from benchmarks.ann_systems import Hnswlib, systems
+from benchmarks.ann_systems import systems
 
 
 def _truth(metric, X, Q, k):
@@ -37,13 +37,23 @@ def run(args):
     from mongoose_nb.search.tune import recall_of
 
     if args.documents:
-        return duplicates(args)
+        from benchmarks import ann_sets
+
+        return (ann_sets.neighbours if args.metric == "jaccard" else ann_sets.duplicates)(args)
     X, Q = read_vectors(str(args.data))[0], read_vectors(str(args.queries), "test")[0]
     sparse = hasattr(X, "tocsr")
     if not sparse:
         X, Q = np.array(X, np.float32), np.array(Q, np.float32)
+    if args.changes:
+        from benchmarks.ann_changes import changes
+
+        return changes(args, X, Q)
+    if args.promise:
+        from benchmarks.ann_promise import promise
+
+        return promise(args, X, Q)
     order = np.random.default_rng(0).permutation(Q.shape[0])
-    tune_queries, Q = Q[np.sort(order[args.n_queries:args.n_queries + 1000])], Q[np.sort(order[:args.n_queries])]
+    tune_queries, Q = Q[np.sort(order[args.n_queries:args.n_queries + 2000])], Q[np.sort(order[:args.n_queries])]
     far, distances_of = _truth(args.metric, X, Q, args.k)
     result = {"rows": X.shape[0], "dim": X.shape[1], "metric": args.metric, "k": args.k, "recall": args.recall, "systems": {}}
     wanted = args.systems.split(",") if args.systems else None
@@ -68,33 +78,7 @@ def run(args):
                 seconds.append(time.perf_counter() - start)
             entry["qps"] = Q.shape[0] / statistics.median(seconds)
             result["systems"][system.name] = entry
-            if args.changes and isinstance(system, Hnswlib) or system.name == "mongoose_nb":
-                entry["changes"] = changes(system, Q)
     return result, table(result)
-
-
-def changes(system, Q, m=300):
-    """Additions, updates and removals a second, one row at a time."""
-    n, out, index = 10**7, {}, system.index
-    ours = not isinstance(system, Hnswlib)
-    if hasattr(Q, "tocsr"):
-        m = min(m, Q.shape[0])
-    rows = [Q[i:i + 1] for i in range(m)]
-    again = [Q[m - 1 - i:m - i] for i in range(m)]
-    index.add(rows[0], [n - 1]) if ours else index.add_items(rows[0], [n - 1])
-    start = time.perf_counter()
-    for i in range(m):
-        index.add(rows[i], [n + i]) if ours else index.add_items(rows[i], [n + i])
-    out["add"] = m / (time.perf_counter() - start)
-    start = time.perf_counter()
-    for i in range(m):
-        index.update([n + i], again[i]) if ours else index.add_items(again[i], [n + i])
-    out["update"] = m / (time.perf_counter() - start)
-    start = time.perf_counter()
-    for i in range(m):
-        index.remove([n + i]) if ours else index.mark_deleted(n + i)
-    out["remove"] = m / (time.perf_counter() - start)
-    return out
 
 
 def table(result):
@@ -105,60 +89,5 @@ def table(result):
     for name, e in result["systems"].items():
         ratio = f"{ours['qps'] / e['qps']:7.1f}" if ours else " " * 7
         lines.append(f"{name:44} {e['found']:7.3f} {e['qps']:10,.0f} {ratio} {e['build_s']:8.1f}  {e['setting'] or ''}"
-                     + (f" (tuning {e['tune_s']:.1f} s)" if e["tune_s"] else ""))
-    for name, e in result["systems"].items():
-        if "changes" in e:
-            lines.append(f"{name}: single rows a second: " + ", ".join(f"{what} {rate:,.0f}" for what, rate in e["changes"].items()))
+                     + (f" (tuned in {e['tune_s']:.1f} s)" if e["tune_s"] else ""))
     return "\n".join(lines)
-
-
-def documents(n, seed=0, size=100, words=50_000):
-    """Sets of words; a fifth are copies of an earlier one with some words replaced."""
-    rng = np.random.default_rng(seed)
-    out = []
-    for i in range(n):
-        if i and rng.random() < 0.2:
-            one = out[rng.integers(0, i)].copy()
-            change = rng.integers(0, size // 3)
-            one[rng.choice(len(one), change, replace=False)] = rng.integers(0, words, change)
-        else:
-            one = rng.integers(0, words, size)
-        out.append(one)
-    return [np.unique(one) for one in out]
-
-
-def duplicates(args, threshold=0.7):
-    """find_duplicates and datasketch's MinHashLSH on the same sets, 128 hashes each."""
-    from datasketch import MinHash, MinHashLSH
-    from scipy.sparse import csr_matrix
-
-    from mongoose_nb.search.dedup import find_duplicates
-
-    sets = documents(args.documents)
-    indptr = np.cumsum([0] + [len(s) for s in sets])
-    X = csr_matrix((np.ones(indptr[-1], np.float32), np.concatenate(sets), indptr))
-    find_duplicates(X[:1000], threshold, n_threads=1)  # compiles
-    start = time.perf_counter()
-    ours = find_duplicates(X, threshold, n_threads=1)
-    ours_s = time.perf_counter() - start
-    exact = find_duplicates(X, threshold, recall=0.99999, n_hashes=1024, n_threads=1)
-    true = set(map(tuple, exact.pairs.tolist()))
-    start = time.perf_counter()
-    lsh = MinHashLSH(threshold=threshold, num_perm=128)
-    found = set()
-    for i, one in enumerate(sets):
-        sketch = MinHash(num_perm=128)
-        sketch.update_batch([b"%d" % word for word in one.tolist()])
-        found.update((int(j), i) for j in lsh.query(sketch))
-        lsh.insert(str(i), sketch)
-    theirs_s = time.perf_counter() - start
-    mine = set(map(tuple, ours.pairs.tolist()))
-    result = {"documents": args.documents, "threshold": threshold, "pairs": len(true)}
-    for name, pairs, seconds in (("mongoose_nb", mine, ours_s), ("datasketch", found, theirs_s)):
-        both = len(pairs & true)
-        result[name] = {"seconds": seconds, "recall": both / max(len(true), 1), "precision": both / max(len(pairs), 1)}
-    text = "\n".join([f"{args.documents:,} documents of about 100 words, {len(true):,} pairs of similarity >= {threshold}; one thread"]
-                     + [f"{name:12} {e['seconds']:8.2f} s  recall {e['recall']:.4f}  precision {e['precision']:.4f}"
-                        for name, e in ((n, result[n]) for n in ("mongoose_nb", "datasketch"))]
-                     + [f"ratio {theirs_s / ours_s:.1f}"])
-    return result, text

@@ -1,5 +1,7 @@
 """Nearest-neighbour libraries behind one interface: `build(X)`, a list of `settings`, `query(Q, k, setting)` -> ids; one thread each."""
 
+import importlib.util
+
 import numpy as np
 
 
@@ -210,6 +212,40 @@ class PyNNDescent:
         return self.index.query(Q, k=k, epsilon=setting)[0].astype(np.int64)
 
 
+class Falconn:
+    """FALCONN 1.3.1, cross-polytope hashes with its default parameters, on centred rows as its authors advise; more probes for more
+    recall. It is measured where it can be imported: its wheel-less release needs newer pybind11 headers to compile."""
+
+    name = "FALCONN"
+    settings = [10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640]
+
+    def __init__(self, metric):
+        self.metric = metric
+
+    def build(self, X):
+        """One thread."""
+        import falconn
+
+        X = _unit(X) if self.metric == "cosine" else X
+        self.mean = X.mean(axis=0)
+        self.X = np.ascontiguousarray(X - self.mean, np.float32)
+        parameters = falconn.get_default_parameters(*X.shape, falconn.DistanceFunction.EuclideanSquared)
+        parameters.num_setup_threads = 1
+        self.index = falconn.LSHIndex(parameters)
+        self.index.setup(self.X)
+        self.asked = self.index.construct_query_object()
+
+    def query(self, Q, k, setting):
+        """Ids."""
+        Q = np.ascontiguousarray((_unit(Q) if self.metric == "cosine" else Q) - self.mean, np.float32)
+        self.asked.set_num_probes(setting)
+        out = np.full((len(Q), k), -1, np.int64)
+        for i, q in enumerate(Q):
+            ids = self.asked.find_k_nearest_neighbors(q, k)
+            out[i, :len(ids)] = ids
+        return out
+
+
 class SklearnBrute:
     """NearestNeighbors(algorithm="brute"), dense or CSR."""
 
@@ -237,4 +273,6 @@ def systems(metric, recall, tune_queries, sparse):
         return [*ours, SklearnBrute(metric)]
     lsh = [FaissLSH(metric, bits, augmented) for bits in (256, 1024) for augmented in ((False, True) if metric == "ip" else (False,))]
     others = [Blas(metric), FaissFlat(metric), *lsh, Hnswlib(metric), Annoy(metric)]
-    return [*ours, *others, *([] if metric == "ip" else [PyNNDescent(metric), SklearnBrute(metric)])]
+    if metric != "ip":
+        others += [PyNNDescent(metric), SklearnBrute(metric), *([Falconn(metric)] if importlib.util.find_spec("falconn") else [])]
+    return [*ours, *others]

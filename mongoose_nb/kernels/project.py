@@ -9,13 +9,17 @@ B. Eight coordinates of a row are taken at a time, so that y is loaded and store
 C. *A sketch row is whole cache lines of int8*: coordinates, each with a scale of its own, and at last the length of what the
    projection loses. As a query has a fraction of its own lost length there, the squared difference adds the expected square of the
    lost parts without a second array.
-D. Flips come in one order for all queries, over the ranks of the margins (Lv et al. 2007, section 4.5): no heap at query time.
+D. *A few rows that are added* go through one kernel, `place_dense`: the calls of three and the arrays between them took longer than
+   their work.
+E. Flips come in one order for all queries, over the ranks of the margins (Lv et al. 2007, section 4.5): no heap at query time.
 """
 
 import numpy as np
 
 from mongoose_nb.kernels._jit import inline, serial
 
+# Bucket numbers of long codes: the high bits of this product (multiplicative hashing).
+ODD = np.uint32(2654435769)
 _MAX = np.finfo(np.float32).max
 
 
@@ -115,16 +119,54 @@ def project_csr(indptr, indices, values, scale, extra, mean, mean_square, mean_a
         rest[i] = _rest(total, y)
 
 
+@inline
+def _sketch(y, rest, inverse, out):
+    m = y.shape[0]
+    low = np.float32(-127)
+    high = np.float32(127)
+    for j in range(m):
+        out[j] = np.int8(np.rint(min(max(y[j] * inverse[j], low), high)))
+    out[m] = np.int8(np.rint(min(rest * inverse[m], high)))
+
+
 @serial
 def sketch_rows(Y, rest, inverse, out):
     """Bytes of coordinates (n, m) and lost lengths, `inverse` (m + 1,) steps a unit; what of `out` (n, width) is beyond stays."""
-    m = Y.shape[1]
-    low = np.float32(-127)
-    high = np.float32(127)
     for i in range(Y.shape[0]):
-        for j in range(m):
-            out[i, j] = np.int8(np.rint(min(max(Y[i, j] * inverse[j], low), high)))
-        out[i, m] = np.int8(np.rint(min(rest[i] * inverse[m], high)))
+        _sketch(Y[i], rest[i], inverse, out[i])
+
+
+@inline
+def _margins(y, functions, margins):
+    for f in range(functions.shape[1]):
+        margins[f] = np.float32(0)
+    for j in range(functions.shape[0]):
+        a = y[j]
+        for f in range(functions.shape[1]):
+            margins[f] += a * functions[j, f]
+
+
+@serial
+def place_dense(X, slots, longest, mean, axes, inverse, functions, K, fold, sketches, codes):
+    """What tables hold of a few new rows X (n, d): ``sketches[slots[i]]``, and bucket numbers codes (L, n), of which the last `fold`
+    bits of a product are dropped where `fold` > 0. Where mean (D,) has a coordinate more than X, that is what brings a row to the
+    length `longest`."""
+    y = np.empty(axes.shape[1], np.float32)
+    margins = np.empty(functions.shape[1], np.float32)
+    for i in range(X.shape[0]):
+        extra = np.float32(0)
+        if mean.shape[0] > X.shape[1]:
+            for j in range(X.shape[1]):
+                extra += X[i, j] * X[i, j]
+            extra = np.sqrt(max(longest * longest - extra, np.float32(0)))
+        rest = _project(X[i], np.float32(1), extra, mean, axes, y)
+        _sketch(y, rest, inverse, sketches[slots[i]])
+        _margins(y, functions, margins)
+        for t in range(codes.shape[0]):
+            code = np.uint32(0)
+            for k in range(K):
+                code = (code << np.uint32(1)) | np.uint32(margins[t * K + k] > 0)
+            codes[t, i] = np.uint32(code * ODD) >> np.uint32(fold) if fold > 0 else code
 
 
 @serial
@@ -132,17 +174,11 @@ def simhash_probes(Y, functions, flips, K, out):
     """Bucket numbers out (n, L, P) of queries by their first coordinates: the signs of y @ functions (h, K * L), and those with the
     least certain signs turned over. Bit r of ``flips[p]`` (P,) uint32 turns the sign of rank r by certainty."""
     L = out.shape[1]
-    F = functions.shape[1]
-    margins = np.empty(F, np.float32)
+    margins = np.empty(functions.shape[1], np.float32)
     order = np.empty(K, np.int64)
     one = np.uint32(1)
     for i in range(Y.shape[0]):
-        for f in range(F):
-            margins[f] = np.float32(0)
-        for j in range(functions.shape[0]):
-            a = Y[i, j]
-            for f in range(F):
-                margins[f] += a * functions[j, f]
+        _margins(Y[i], functions, margins)
         for t in range(L):
             margin = margins[t * K:t * K + K]
             code = np.uint32(0)

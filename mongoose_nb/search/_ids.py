@@ -5,7 +5,8 @@ import numpy as np
 
 def as_ids(ids):
     """`ids` as (m,) int64, without repeats."""
-    array = np.atleast_1d(np.asarray(ids))
+    array = np.asarray(ids)
+    array = array if array.ndim else array[None]
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu" or array.ndim != 1:
@@ -65,6 +66,8 @@ class IdMap:
     def add(self, ids):
         """Slots for new ids."""
         m = len(ids)
+        if m == 1:
+            return self._add_one(int(ids[0]))
         again = min(m, len(self.free))
         slots = np.empty(m, np.int64)
         if again:
@@ -72,10 +75,7 @@ class IdMap:
             del self.free[len(self.free) - again:]
         slots[again:] = np.arange(self.used, self.used + m - again)
         self.used += m - again
-        if self.used > len(self.ids):
-            room = max(self.used, len(self.ids) * 5 // 4 + 16)
-            self.ids = np.concatenate([self.ids, np.full(room - len(self.ids), -1, np.int64)])
-            self.live = np.concatenate([self.live, np.zeros(room - len(self.live), np.uint8)])
+        self._make_room()
         self.ids[slots] = ids
         self.live[slots] = 1
         if m:
@@ -88,6 +88,25 @@ class IdMap:
             else:
                 self._slots.update(zip(ids.tolist(), slots.tolist()))
         return slots
+
+    def _add_one(self, id):
+        if self.free:
+            slot = self.free.pop()
+        else:
+            slot = self.used
+            self.used += 1
+            self._make_room()
+        self.ids[slot], self.live[slot] = id, 1
+        self.next_id = max(self.next_id, id + 1)
+        if self._slots is not None:
+            self._slots[id] = slot
+        return np.array([slot])
+
+    def _make_room(self):
+        if self.used > len(self.ids):
+            room = max(self.used, len(self.ids) * 5 // 4 + 16)
+            self.ids = np.concatenate([self.ids, np.full(room - len(self.ids), -1, np.int64)])
+            self.live = np.concatenate([self.live, np.zeros(room - len(self.live), np.uint8)])
 
     def remove(self, ids):
         """Free the slots of ids."""

@@ -16,7 +16,7 @@ from mongoose_nb.search.projection import LOST_SHARE
 # Queries from which another thread is worth its start.
 BLOCK = 32
 # Queries and rows of one matrix product.
-_QUERIES, _ROWS = 256, 8192
+_QUERIES, _SPARSE_QUERIES, _ROWS = 256, 64, 8192
 _NO_STEPS = read_only(np.zeros(1, np.float32))
 _pools = {}
 _pools_lock = threading.Lock()
@@ -134,44 +134,72 @@ class Searcher:
         return out
 
     def exact(self, batch, k):
-        """The k nearest of all: as `search` without codes. For many dense queries a matrix product proposes more than enough, of which
-        the kernel's distances choose."""
+        """The k nearest of all: as `search` without codes. For many queries a matrix product proposes more than enough, of which the
+        kernel's distances choose."""
         n = self.rows.count(batch)
-        if self.kind != "dense" or n < BLOCK or self.slots < 64 * BLOCK:
+        if self.kind == "bits" or n < BLOCK or self.slots < 64 * BLOCK:
             return self.search(batch, None, None, None, k, budget=1, refine=1)
         wanted = min(2 * k + 64, self.slots)
         out = np.full((n, k), -1, np.int32), np.full((n, k), np.inf, np.float32), np.full((n, 2), int(self.live.sum()), np.int64)
-        for lo in range(0, n, _QUERIES):
-            part = batch[lo:lo + _QUERIES]
+        queries = _QUERIES if self.kind == "dense" else _SPARSE_QUERIES
+        for lo in range(0, n, queries):
+            part = self.rows.part(batch, lo, min(n, lo + queries))
             near = np.sort(self._propose(part, wanted), axis=1)
-            indptr = np.arange(len(part) + 1, dtype=np.int64) * wanted
+            indptr = np.arange(len(near) + 1, dtype=np.int64) * wanted
             distances = self.measure(part, indptr, near.ravel()).reshape(near.shape)
             distances[self.live[near] == 0] = np.inf
             order = np.argsort(distances, axis=1, kind="stable")[:, :k]
             slots, found = np.take_along_axis(near, order, axis=1), np.take_along_axis(distances, order, axis=1)
             slots[~np.isfinite(found)] = -1
-            out[0][lo:lo + len(part), :slots.shape[1]], out[1][lo:lo + len(part), :slots.shape[1]] = slots, found
+            out[0][lo:lo + len(near), :slots.shape[1]], out[1][lo:lo + len(near), :slots.shape[1]] = slots, found
         return out
 
     def _propose(self, Q, wanted):
         """Slots (n, wanted) int32 whose distances are least by a matrix product, within rounding."""
+        n = self.rows.count(Q)
+        scores = self._dense_scores(Q) if self.kind == "dense" else self._sparse_scores(Q)
+        values, slots = np.zeros((n, 0), np.float32), np.zeros((n, 0), np.int32)
+        for lo, score in scores:
+            score[:, self.live[lo:lo + _ROWS] == 0] = np.inf
+            values = np.concatenate([values, score], axis=1)
+            rows = np.arange(lo, lo + score.shape[1], dtype=np.int32)
+            slots = np.concatenate([slots, np.broadcast_to(rows, score.shape)], axis=1)
+            if values.shape[1] > wanted:
+                keep = np.argpartition(values, wanted - 1, axis=1)[:, :wanted]
+                values, slots = np.take_along_axis(values, keep, axis=1), np.take_along_axis(slots, keep, axis=1)
+        return slots
+
+    def _dense_scores(self, Q):
+        """First row and scores (n, rows), in the order of the distances, of blocks of rows."""
         X = self._data[0]
         mean = X[:: max(1, self.slots // 1024)].mean(axis=0) if self.rows.metric == "l2" else np.zeros(X.shape[1], np.float32)
         Q = Q - mean
-        values, slots = np.zeros((len(Q), 0), np.float32), np.zeros((len(Q), 0), np.int32)
         for lo in range(0, self.slots, _ROWS):
             x = X[lo:lo + _ROWS] - mean
             score = Q @ x.T
             np.negative(score, out=score)
             if self.rows.metric == "l2":
                 score += 0.5 * np.einsum("ij,ij->i", x, x)
-            score[:, self.live[lo:lo + _ROWS] == 0] = np.inf
-            values = np.concatenate([values, score], axis=1)
-            slots = np.concatenate([slots, np.broadcast_to(np.arange(lo, lo + len(x), dtype=np.int32), score.shape)], axis=1)
-            if values.shape[1] > wanted:
-                keep = np.argpartition(values, wanted - 1, axis=1)[:, :wanted]
-                values, slots = np.take_along_axis(values, keep, axis=1), np.take_along_axis(slots, keep, axis=1)
-        return slots
+            yield lo, score
+
+    def _sparse_scores(self, Q):
+        from mongoose_nb.kernels.search import multiply_csr
+
+        indptr, indices, values = Q
+        sizes, sets = np.diff(indptr), self.rows.sets
+        wide = np.zeros((self.rows.dim, len(sizes)), np.float32)
+        wide[indices, np.repeat(np.arange(len(sizes)), sizes)] = 1 if sets else values
+        starts, lengths, *entries = self._data
+        for lo in range(0, self.slots, _ROWS):
+            hi = min(lo + _ROWS, self.slots)
+            product = np.empty((hi - lo, len(sizes)), np.float32)
+            multiply_csr(starts[lo:hi], lengths[lo:hi], *entries, sets, wide, product)
+            score = np.ascontiguousarray(product.T)
+            if sets:
+                union = (sizes[:, None] + lengths[None, lo:hi]).astype(np.float32) - score
+                score /= np.maximum(union, 1)
+                score[union == 0] = 1  # two empty sets are equal
+            yield lo, np.negative(score, out=score)
 
     def candidates(self, n, codes):
         """All rows that share a probed bucket with a query: indptr (n + 1,), slots (indptr[-1],), ascending for each query."""

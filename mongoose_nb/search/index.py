@@ -296,29 +296,49 @@ class LSHIndex:
 
     def _train(self):
         """Learn functions from the rows at hand and load the tables. Slots are numbered anew."""
-        from mongoose_nb.tables import LSHTables
-
         n = len(self)
         known, projection, family = (0, None, None) if self._tuned is None else self._tuned
         if n >= REBUILD * known:
             self._tuned = projection = family = None
         if len(self._map.free):
             self._rows.restrict(self._map.compact())
-        if family is None and takes_projection(self.metric):
-            sample = np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64))
-            longest = 0.0
-            for lo in range(0, n, _BLOCK) if self.metric == "ip" else ():
-                longest = max(longest, float(Projection._lengths(self._lens(), self._rows.take(np.arange(lo, min(n, lo + _BLOCK)))).max()))
-            projection = Projection(self._rows, sample, longest, self.seed)
+        if projection is None and takes_projection(self.metric):
+            projection = self._learn(n)
+        self._use(projection)
+        self._load_tables(_Hashed(self, n), family)  # slice by slice: they need not all be in memory
+
+    def _hashed_rows(self):
+        """All rows as a family hashes them; their sketches are filled in on the way."""
+        rows = _Hashed(self, len(self))
+        if self._projection is None:
+            return rows
+        return np.concatenate([rows[lo:lo + _BLOCK] for lo in range(0, len(self), _BLOCK)])
+
+    def _learn(self, n):
+        """A projection for the n rows."""
+        sample = np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64))
+        longest = 0.0
+        for lo in range(0, n, _BLOCK) if self.metric == "ip" else ():
+            longest = max(longest, float(Projection._lengths(self._lens(), self._rows.take(np.arange(lo, min(n, lo + _BLOCK)))).max()))
+        return Projection(self._rows, sample, longest, self.seed)
+
+    def _use(self, projection):
+        """Take a projection, with room for sketches, or none."""
         self._projection, self._sketches = projection, None
         if projection is not None:
             self._sketches = np.zeros((len(self._map.ids), projection.width), np.int8)
-        dim = self.dim if projection is None else projection.hashed
+
+    def _load_tables(self, rows, family=None):
+        """Make the tables of rows as a family hashes them, under slots 0, 1, ..."""
+        from mongoose_nb.tables import LSHTables
+
+        n = rows.shape[0]
+        dim = self.dim if self._projection is None else self._projection.hashed
         K = default_bits(self.family, dim, n) if self.K is None else self.K
         with _one_at_a_time:
             family = family or make_family(self.family, self.metric)(dim, K, self.L, self.seed)
             tables = LSHTables(family, capacity=self.capacity, policy=self.policy, seed=self.seed)
-            tables.build(_Hashed(self, n))
+            tables.build(rows)
         self._tables, self._trained, self._long, self._searcher = tables, n, 0, None
         self._set_probes(self.probes)
 
@@ -341,16 +361,22 @@ class LSHIndex:
 
     def _place(self, slots, batch, how):
         """Insert or move rows in the tables."""
+        if self._projection is not None:
+            self._sketches = grown(self._sketches, self._map.used)
+        if len(slots) <= 64 and self._own_probes:
+            if self._rows.kind == "dense":
+                codes = self._projection.place(batch, slots, self._sketches, self._tables)
+            else:
+                Y, rest = self._project(batch)
+                self._sketches[slots] = self._projection.sketch(Y, rest)
+                codes = np.ascontiguousarray(self._codes(batch, Y, 1)[:, :, 0].T)
+            getattr(self._tables, how)(slots, batch, codes=codes)
+            return
         Y, rest = self._project(batch)
         if Y is not None:
-            self._sketches = grown(self._sketches, self._map.used)
             self._sketches[slots] = self._projection.sketch(Y, rest)
-        if len(slots) <= 64 and self._own_probes:
-            codes = np.ascontiguousarray(self._codes(batch, Y, 1)[:, :, 0].T)
-            getattr(self._tables, how)(slots, batch, codes=codes)
-        else:
-            with _one_at_a_time:
-                getattr(self._tables, how)(slots, self._hash_input(batch, Y))
+        with _one_at_a_time:
+            getattr(self._tables, how)(slots, self._hash_input(batch, Y))
 
     # --- searching ----------------------------------------------------------------------------------------------------
 

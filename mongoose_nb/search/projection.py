@@ -160,6 +160,16 @@ class Projection:
         sketch_rows(Y, rest, self.inverse, out)
         return out
 
+    def place(self, batch, slots, sketches, tables):
+        """Sketches of a few dense rows into their slots; their bucket numbers (L, n) uint32 by signs."""
+        from mongoose_nb.kernels.project import place_dense
+
+        family = tables.family
+        codes = np.empty((family.L, len(slots)), np.uint32)
+        place_dense(batch, slots, self.longest, self.mean, self.axes, self.inverse, family.functions, family.K,
+                    32 - tables.bits if tables.folds else 0, sketches, codes)
+        return codes
+
     def too_long(self, batch):
         """How many rows of a batch are longer than `longest`, which inner products need to be a bound."""
         return int((self._lengths(batch) > self.longest * np.float32(1.0001)).sum()) if self.augmented else 0

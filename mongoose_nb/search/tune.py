@@ -4,10 +4,11 @@
 2. For some K, tables are made once, as many as memory and `MOST_TABLES` allow. For each query and each of its true neighbours the bucket
    codes tell at which probe of which table they would meet; so the recall of every (L, probes) is known without a search, and the
    entries of the probed buckets tell the work.
-3. The cheapest settings with some margins are built, and rerank is raised until the measured recall is there with a standard error to
-   spare; of three that get there, the cheapest is taken.
+3. The cheapest settings with some margins are built, and for each the least rerank is sought with which the measured recall is there
+   with a standard error to spare. Of three that get there the cheapest is taken, and its probes are lowered as far as that goes: the
+   steps of the tables in 2 are coarse, and a recall beyond the one asked for is paid at every query.
 
-Costs are counted, not timed, so the choice is the same on a busy machine.
+Rows are projected once, for all settings. Costs are counted, not timed, so the choice is the same on a busy machine.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from mongoose_nb.search.families import default_bits, takes_projection
 MOST_TABLES = 32
 TABLES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-RERANK = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
+FIRST_RERANK, MOST_RERANK = 4, 128
 # Nanoseconds of a table, a probe, and an entry that is looked at, of sketched rows and of others; measured on MNIST and EURLEX57K.
 _TABLE, _PROBE, _SKETCHED, _EXACT = 150, 15, 9, 80
 # Above the recall asked for, tried one after the other.
@@ -75,6 +76,26 @@ def _like(index, **changes):
     return type(index)(settings.pop("metric"), settings.pop("dim"), **settings)
 
 
+class _Trials:
+    """Indexes over the same rows with tables of their own; what is common to them is computed once."""
+
+    def __init__(self, index, X):
+        self.index, self.n = index, X.shape[0]
+        self.plain = _like(index, train_size=self.n + 1)
+        self.plain.add(X)
+        if takes_projection(index.metric):
+            self.plain._use(self.plain._learn(self.n))
+            self.rows = self.plain._hashed_rows()
+
+    def make(self, K, L, probes=None):
+        """An index with these settings."""
+        trial = _like(self.index, K=K, L=L, probes=probes, train_size=2, max_candidates=None, exact_fallback=False)
+        for part in ("_rows", "_map", "_projection", "_sketches"):
+            setattr(trial, part, getattr(self.plain, part))
+        trial._load_tables(self.rows if trial._projection is not None else trial._hashed_rows())
+        return trial
+
+
 def _stored(X):
     return X.nnz / max(X.shape[0], 1) if hasattr(X, "nnz") else None
 
@@ -112,7 +133,7 @@ def _plans(trial, Q, truth, k):
                 yield L, P, float((soonest[L - 1] < P).mean()), float(work[L - 1, P - 1])
 
 
-def tune(index, X, *, queries=None, recall=0.9, k=10, memory=None, n_queries=1000, seed=0):
+def tune(index, X, *, queries=None, recall=0.9, k=10, memory=None, n_queries=2000, seed=0):
     """Choose K, L, probes and rerank of an index for rows and queries like these, and set them.
 
     Parameters
@@ -157,17 +178,15 @@ def tune(index, X, *, queries=None, recall=0.9, k=10, memory=None, n_queries=100
     if m < 20 or n < max(k, 20):
         raise ValueError(f"there are {m} queries and {n} rows to tune by; give at least 20 queries and {max(k, 20)} rows")
     choose, held = np.arange(0, m, 2), np.arange(1, m, 2)
-    plain = _like(index, train_size=max(n + 1, 2))
-    plain.add(X)
-    truth = plain.query(Q, k, exact=True)
+    trials = _Trials(index, X)
+    truth = trials.plain.query(Q, k, exact=True)
     plans = []
     for K in _hash_choices(index, n):
         fits = [L for L in TABLES if L <= MOST_TABLES * (1 if takes_projection(index.metric) else 4)
                 and (memory is None or _like(index, K=K, L=L).memory_usage(n, stored=_stored(X)) <= memory)]
         if not fits:
             continue
-        trial = _like(index, K=K, L=max(fits), train_size=2, probes=None, max_candidates=None, exact_fallback=False)
-        trial.add(X)
+        trial = trials.make(K, max(fits))
         each = _SKETCHED if trial._sketches is not None else _EXACT
         for L, P, reach, work in _plans(trial, Q[choose], truth[0][choose], k):
             plans.append((L * (_TABLE + _PROBE * P) + each * work, K, L, P, reach))
@@ -175,7 +194,7 @@ def tune(index, X, *, queries=None, recall=0.9, k=10, memory=None, n_queries=100
         raise ValueError(f"no setting fits into memory={memory}; one table takes "
                          f"{_like(index, L=1).memory_usage(n, stored=_stored(X))}")
     plans.sort()
-    setting, trial = _measured(index, X, Q[choose], truth[1][choose], k, recall, plans)
+    reached, trial = _measured(trials, Q[choose], truth[1][choose], k, recall, plans, _stored(X))
     shares = recall_of(trial.query(Q[held], k)[1], truth[1][held])
     sizes = np.diff(trial.candidates(Q[held])[0])
     index._writable()
@@ -184,13 +203,19 @@ def tune(index, X, *, queries=None, recall=0.9, k=10, memory=None, n_queries=100
         index._tuned = n, trial._projection, trial._tables.family
         index._reload()
     return Tuned(trial.K, trial.L, trial._probes, trial.rerank, float(shares.mean()), float(shares.std() / np.sqrt(len(shares))),
-                 float(sizes.mean()), index.memory_usage(n, stored=_stored(X)), setting)
+                 float(sizes.mean()), index.memory_usage(n, stored=_stored(X)), reached)
 
 
-def _measured(index, X, Q, truth, k, recall, plans):
-    """(whether the recall was reached, index with the setting). Of the first settings that reach it, the cheapest with its rerank."""
-    best, reached, tried = None, [], set()
-    exact = index.dim / 3 if _stored(X) is None else 1.5 * _stored(X) + 50  # nanoseconds of an exact distance
+def _measured(trials, Q, truth, k, recall, plans, stored):
+    """(whether the recall was reached, index with the setting)."""
+    def reaches(trial):
+        shares = recall_of(trial.query(Q, k)[1], truth)
+        if best[1] is None or shares.mean() > best[0]:
+            best[:] = shares.mean(), trial, trial._probes, trial.rerank
+        return shares.mean() >= min(recall + shares.std() / np.sqrt(len(shares)), 1.0)
+
+    best, reached, tried = [0.0, None, None, None], [], set()
+    exact = trials.index.dim / 3 if stored is None else stored + 50  # nanoseconds of an exact distance
     for margin in _MARGINS:
         fit = [p for p in plans if p[4] >= min(recall + margin, 1.0)]
         # where no plan reaches that far: the one that reaches farthest
@@ -198,19 +223,32 @@ def _measured(index, X, Q, truth, k, recall, plans):
         if (K, L, P) in tried:
             continue
         tried.add((K, L, P))
-        trial = _like(index, K=K, L=L, probes=P, train_size=2, exact_fallback=False)
-        trial.add(X)
-        for rerank in RERANK if trial._sketches is not None else (None,):
-            trial.rerank = rerank
-            shares = recall_of(trial.query(Q, k)[1], truth)
-            if best is None or shares.mean() > best[0]:
-                best = shares.mean(), trial, rerank
-            if shares.mean() >= min(recall + shares.std() / np.sqrt(len(shares)), 1.0):
-                reached.append((cost + (rerank or 0) * k * exact, len(reached), trial))
-                break
+        trial = trials.make(K, L, P)
+        trial.max_candidates = trials.index.max_candidates
+        low, trial.rerank = 0, None if trial._sketches is None else FIRST_RERANK
+        found = reaches(trial)
+        while not found and trial.rerank is not None and trial.rerank < MOST_RERANK:
+            low, trial.rerank = trial.rerank, 2 * trial.rerank
+            found = reaches(trial)
+        if found:
+            if trial.rerank is not None:
+                _lower(trial, "rerank", reaches, low)
+            reached.append((cost + (trial.rerank or 0) * k * exact, len(reached), trial))
         if len(reached) == 3 or not fit:
             break
     if reached:
-        return True, min(reached)[2]
-    best[1].rerank = best[2]
-    return bool(best[0] >= recall), best[1]
+        trial = min(reached)[2]
+        _lower(trial, "_probes", reaches, 0)
+        return True, trial
+    _, trial, trial._probes, trial.rerank = best
+    return bool(best[0] >= recall), trial
+
+
+def _lower(trial, name, reaches, low):
+    """Set a number, with which the recall is reached, to about the least with which it is; with `low` it is not."""
+    high = getattr(trial, name)
+    while high - low > max(1, high // 16):
+        middle = (low + high) // 2
+        setattr(trial, name, middle)
+        low, high = (low, middle) if reaches(trial) else (middle, high)
+    setattr(trial, name, high)

@@ -113,12 +113,17 @@ class LSHTables:
         return self
 
     def _ids(self, ids, present):
-        ids = np.atleast_1d(np.asarray(ids))
+        ids = np.asarray(ids)
+        ids = ids if ids.ndim else ids[None]
         if ids.dtype.kind not in "iu" or ids.ndim != 1:
             raise TypeError(f"ids must be integers, one axis; got dtype {ids.dtype} and shape {ids.shape}")
         if len(ids) > 1 and len(np.unique(ids)) != len(ids):
             raise ValueError("ids must not repeat")
         n = len(self._present)
+        if len(ids) == 1:
+            row = int(ids[0])
+            if row >= 0 and (row < n and bool(self._present[row])) == present:
+                return ids.astype(np.int32)
         if present:
             wrong = ids[(ids < 0) | (ids >= n)]
             wrong = wrong if len(wrong) else ids[~self._present[ids]]
@@ -138,7 +143,7 @@ class LSHTables:
         """Add rows `X` (m, dim) under new `ids` (m,): O(L) a row. Who has their bucket numbers `codes` (L, m) need not give X."""
         self._check()
         ids = self._ids(ids, present=False)
-        codes = self._rows(ids, X) if codes is None else codes.astype(self._codes.dtype, copy=False)
+        codes = self._rows(ids, X) if codes is None else codes
         need = int(ids.max(initial=-1)) + 1
         if need > len(self._present):
             room = max(need, len(self._present) * 5 // 4)
@@ -163,7 +168,7 @@ class LSHTables:
         `insert`."""
         self._check()
         ids = self._ids(ids, present=True)
-        codes = self._rows(ids, X) if codes is None else codes.astype(self._codes.dtype, copy=False)
+        codes = self._rows(ids, X) if codes is None else codes
         self._store.move(ids, np.ascontiguousarray(self._codes[:, ids]), codes)
         self._codes[:, ids] = codes
 
@@ -178,6 +183,11 @@ class LSHTables:
         """Bucket numbers (L, n) of queries `X` (n, dim) under the tables' own functions."""
         self._check()
         return self._fold(self.family.hash_tables(X), self._bits)
+
+    @property
+    def bits(self):
+        """Bits of a bucket number."""
+        return self._bits
 
     @property
     def folds(self):
