@@ -167,11 +167,14 @@ def sum_rows(start, count, ids, coef, W, bias, out):
         for d in range(out.shape[1]):
             out[i, d] = bias[d]
         last = start[i] + count[i]
+        c = np.empty(GROUP, np.float32)  # so that `_add_rows` is compiled once, for coefficients that may be written
         for lo in range(start[i], last, GROUP):
             hi = min(last, lo + GROUP)
             for j in range(hi, min(last, hi + GROUP)):
                 prefetch_row(W, ids[j])
-            _add_rows(out[i], W, ids[lo:hi], coef[lo:hi])
+            for j in range(lo, hi):
+                c[j - lo] = coef[j]
+            _add_rows(out[i], W, ids[lo:hi], c[: hi - lo])
 
 
 @parallel

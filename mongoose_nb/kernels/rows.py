@@ -214,8 +214,8 @@ def square_rows(V, sample, value, rows, ends, part_ptr, part_rows, has_bias, g, 
         out[p] = square
 
 
-@parallel
+@serial
 def apply_dense(G, kind, hyper, W, M, S):
     """Optimiser step on all rows of a small dense matrix."""
-    for r in prange(W.shape[0]):
+    for r in range(W.shape[0]):
         _step(kind, hyper, W[r], M[r], S[r], G[r])

@@ -75,7 +75,7 @@ class WideOutput:
             delta = get("delta", len(sets.ids))
             grad = get("grad", h.shape)
             loss = get("loss", len(h))
-            loss_active(h, self.weights.value, self.bias.value, sets.start, sets.count, sets.ids, sets.n_label, sets.n_exact,
+            loss_active(h, self.weights.value, self.bias.value, sets.start, sets.count, frozen(sets.ids), sets.n_label, sets.n_exact,
                         sets.shift, sets.shifts, self.logistic, np.float32(1.0 / len(h)), delta, grad, loss)
         with timer("backward"):
             if self._rows is None:
