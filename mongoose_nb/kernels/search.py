@@ -35,6 +35,7 @@ from mongoose_nb.kernels.prefetch import prefetch_line, prefetch_row
 
 CHUNK = 64
 VOTES = 128  # votes are counted up to one less
+SPARSE_AHEAD = 3  # sparse rows
 AHEAD = 8  # sketch rows asked for ahead of their turn
 CROWD = 12  # candidates for each that is chosen, from which a heap is used
 _LOW = np.uint64(0xFFFFFFFF)
@@ -309,15 +310,21 @@ def _csr_distance(wide, size, indices, values, first, last, sets, base):
 
 
 @inline
+def _prefetch_sketch(sketch, row):
+    for column in range(0, sketch.shape[1], CHUNK):
+        prefetch_line(sketch, row, column)
+
+
+@inline
 def _nearest_sketches(y, weight, sketch, touched, n, values, rows, keys):
     """The len(rows) rows with the least sketch distances, of more; of equally near ones the first. Scratch: values, keys."""
     held = 0
     for p in range(min(AHEAD, n)):
-        prefetch_line(sketch, touched[p], 0)
+        _prefetch_sketch(sketch, touched[p])
     if n <= keys.shape[0]:
         for p in range(n):
             if p + AHEAD < n:
-                prefetch_line(sketch, touched[p + AHEAD], 0)
+                _prefetch_sketch(sketch, touched[p + AHEAD])
             row = touched[p]
             # squares are not negative, so their bits have their order
             bits = np.float32(_sketch_distance(y, weight, sketch[row])).view(np.uint32)
@@ -329,7 +336,7 @@ def _nearest_sketches(y, weight, sketch, touched, n, values, rows, keys):
         return held
     for p in range(n):
         if p + AHEAD < n:
-            prefetch_line(sketch, touched[p + AHEAD], 0)
+            _prefetch_sketch(sketch, touched[p + AHEAD])
         row = touched[p]
         held = _offer(values, rows, held, _sketch_distance(y, weight, sketch[row]), row)
     return held
@@ -397,9 +404,9 @@ def search_csr(q_indptr, q_indices, q_values, pool, stride, spans, codes, live, 
             wide[q_indices[e]] = np.float32(1) if sets else q_values[e]
         held = 0
         for p in range(n):
-            if p + 2 < n:
-                ahead = starts[chosen[p + 2]]
-                for line in range(ahead, ahead + sizes[chosen[p + 2]], 16):
+            if p + SPARSE_AHEAD < n:
+                ahead = starts[chosen[p + SPARSE_AHEAD]]
+                for line in range(ahead, ahead + sizes[chosen[p + SPARSE_AHEAD]], 16):
                     prefetch_line(indices, 0, line)
                     if not sets:
                         prefetch_line(values, 0, line)

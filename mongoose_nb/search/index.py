@@ -12,7 +12,7 @@ from mongoose_nb.search._searcher import Searcher, default_threads, in_parts
 from mongoose_nb.search.families import FAMILIES, default_bits, make_family, takes_projection
 from mongoose_nb.search.probing import flip_order
 from mongoose_nb.search.projection import SAMPLE, Projection
-from mongoose_nb.search.rows import BitRows, DenseRows, SparseRows, grown, is_sparse
+from mongoose_nb.search.rows import BitRows, DenseRows, SparseRows, grown, is_sparse, zeros
 
 METRICS = ("cosine", "l2", "ip", "jaccard", "hamming")
 # Functions are drawn anew when the rows have become so many times those they were chosen for.
@@ -326,7 +326,7 @@ class LSHIndex:
         """Take a projection, with room for sketches, or none."""
         self._projection, self._sketches = projection, None
         if projection is not None:
-            self._sketches = np.zeros((len(self._map.ids), projection.width), np.int8)
+            self._sketches = zeros((len(self._map.ids), projection.width), np.int8)
 
     def _load_tables(self, rows, family=None):
         """Make the tables of rows as a family hashes them, under slots 0, 1, ..."""

@@ -4,10 +4,13 @@ A *batch* is rows that have been checked and brought to the form in which they a
 by a quarter, so that adding costs O(1) copies a row.
 """
 
+import math
+
 import numpy as np
 
 from mongoose_nb.hashing.base import as_float32, read_only
 
+_LINE = 64
 GROWTH = 4  # arrays grow by one part in so many
 
 
@@ -38,11 +41,19 @@ def _two_axes(X, dim):
     return X
 
 
+def zeros(shape, dtype):
+    """Zeros that begin at a cache line: where rows are whole lines, none lies across one more."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + _LINE, np.uint8)
+    start = -raw.ctypes.data % _LINE
+    return raw[start:start + size].view(dtype).reshape(shape)
+
+
 def grown(array, need):
     """An array with at least `need` rows, and the same ones at its beginning."""
     if need <= len(array):
         return array
-    out = np.zeros((max(need, len(array) + len(array) // GROWTH + 16), *array.shape[1:]), array.dtype)
+    out = zeros((max(need, len(array) + len(array) // GROWTH + 16), *array.shape[1:]), array.dtype)
     out[:len(array)] = array
     return out
 

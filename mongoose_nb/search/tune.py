@@ -223,11 +223,14 @@ def _measured(trials, Q, truth, k, recall, plans, stored):
         if (K, L, P) in tried:
             continue
         tried.add((K, L, P))
+        most = MOST_RERANK if not reached else (min(reached)[0] - cost) / (k * exact)  # beyond, it is not the cheapest
+        if most < 1:
+            break
         trial = trials.make(K, L, P)
         trial.max_candidates = trials.index.max_candidates
         low, trial.rerank = 0, None if trial._sketches is None else FIRST_RERANK
         found = reaches(trial)
-        while not found and trial.rerank is not None and trial.rerank < MOST_RERANK:
+        while not found and trial.rerank is not None and 2 * trial.rerank <= min(most, MOST_RERANK):
             low, trial.rerank = trial.rerank, 2 * trial.rerank
             found = reaches(trial)
         if found:
