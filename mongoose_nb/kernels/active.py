@@ -68,12 +68,14 @@ def _softmax_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, del
             z = _dot(h, W[row]) + bias[row]
             if j >= n_exact:
                 z += shift
-            if shifts.shape[0] > 0:
-                z += shifts[j]
             delta[j] = z
+        if shifts.shape[0] > 0:  # outside the loop above, which is the hot one
+            for j in range(lo, hi):
+                delta[j] += shifts[j]
+        for j in range(lo, hi):
             # written so that a NaN becomes the maximum and reaches the loss
-            if not z <= block_top:
-                block_top = z
+            if not delta[j] <= block_top:
+                block_top = delta[j]
         if not block_top <= top:
             shrink = exp32(top - block_top)
             total *= shrink
