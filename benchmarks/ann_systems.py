@@ -208,11 +208,15 @@ class PyNNDescent:
 
     def build(self, X):
         """One thread; compiled before on a part."""
+        import time
+
         import pynndescent
 
         for rows in (X[:1000], X):
+            start = time.perf_counter()
             self.index = pynndescent.NNDescent(rows, metric=self.metric, n_neighbors=30, n_jobs=1, random_state=0)
             self.index.prepare()
+            self.build_s = time.perf_counter() - start
             self.index.query(rows[:50], k=10)
 
     def query(self, Q, k, setting):
