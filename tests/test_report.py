@@ -9,7 +9,7 @@ from xml.dom import minidom
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from nn_problem import planted
 
@@ -173,9 +173,14 @@ def test_output_that_cannot_be(folder, tmp_path, capsys):
 
 class TestCharts:
     @given(low=st.floats(-1e6, 1e6), span=st.floats(0, 1e6))
+    @example(low=0.0, span=5e-324)
+    @example(low=5e-324, span=0.0)
+    @example(low=1e6, span=2e-10)
     def test_ticks(self, low, span):
-        got = charts.ticks(low, low + span)
-        high = low + span if low + span > low else low + (abs(low) or 1.0)
+        high = low + span
+        got = charts.ticks(low, high)
+        if high - low <= max(1e-12 * max(abs(low), abs(high)), 1e-300):
+            high = low + (abs(low) if abs(low) > 1e-300 else 1.0)
         slack = 1e-6 * (high - low) + 1e-9 * abs(low)
         assert 1 <= len(got) <= 7 and all(low - slack <= t <= high + slack for t in got)
         steps = np.diff(got)

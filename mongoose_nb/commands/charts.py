@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 400, 240
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 40
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
 COLOURS, PARTS = 8, 10
+FLAT, TINY = 1e-12, 1e-300  # a range this small, against its ends or by itself, is a single value: its steps would round to nothing
 
 
 class Line(NamedTuple):
@@ -27,9 +28,9 @@ class Line(NamedTuple):
 
 
 def ticks(low, high, count=5):
-    """Round numbers from `low` to `high`, about `count`."""
-    if not high > low:
-        high = low + (abs(low) or 1.0)
+    """Round numbers from `low` to `high`, about `count`; where the two are one value, from it upward."""
+    if not high - low > max(FLAT * max(abs(low), abs(high)), TINY):
+        high = low + (abs(low) if abs(low) > TINY else 1.0)
     raw = (high - low) / count
     step = 10.0 ** math.floor(math.log10(raw))
     step *= next(m for m in (1, 2, 5, 10) if m * step >= raw * 0.999)
