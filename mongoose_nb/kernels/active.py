@@ -18,6 +18,9 @@ from mongoose_nb.kernels.fastmath import exp32, sigmoid32, softplus32
 from mongoose_nb.kernels.prefetch import prefetch_row
 
 GROUP = 16
+# Rows are asked for so many before their turn, one at a time: 16 at once fill the buffers of the processor (40 us a sample of 1,000
+# rows, 30 one by one).
+AHEAD = 8
 
 
 @inline
@@ -60,10 +63,10 @@ def _softmax_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, del
         grad[d] = np.float32(0.0)
     for lo in range(0, n, GROUP):
         hi = min(n, lo + GROUP)
-        for j in range(hi, min(n, hi + GROUP)):
-            prefetch_row(W, ids[j])
         block_top = top
         for j in range(lo, hi):
+            if j + AHEAD < n:
+                prefetch_row(W, ids[j + AHEAD])
             row = ids[j]
             z = _dot(h, W[row]) + bias[row]
             if j >= n_exact:
@@ -114,9 +117,9 @@ def _logistic_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, de
     loss = np.float32(0.0)
     for lo in range(0, n, GROUP):
         hi = min(n, lo + GROUP)
-        for j in range(hi, min(n, hi + GROUP)):
-            prefetch_row(W, ids[j])
         for j in range(lo, hi):
+            if j + AHEAD < n:
+                prefetch_row(W, ids[j + AHEAD])
             row = ids[j]
             z = _dot(h, W[row]) + bias[row]
             weight = tail_weight if j >= n_exact else np.float32(1.0)

@@ -8,8 +8,9 @@ A. *Row owner, not scatter.* `sort_pairs` turns "samples -> rows" into "rows -> 
    rows, then rows); `apply_rows` gives each range to one thread, which gathers a row's gradient in registers and applies the
    optimiser at once. No gradient buffer for the layer, no atomics, and sums run in sample order: any number of threads, same
    bits. Rejected: scattering into a dense gradient (writes N x D floats), HOGWILD (not reproducible).
-B. Within a range rows are visited in order of first touch: no pass over untouched rows, however many there are. `cursor` (N,)
-   is zero before and after.
+B. Within a range rows are visited in order of first touch, without a pass over untouched rows, however many there are; where many
+   are touched, in order of ids, which memory likes: 115 ns a row instead of 169 with 92,000 of 100,000 touched, 171 instead of 212
+   with 214,000 of 670,091. `cursor` (N,) is zero before and after.
 C. A row-wise second moment (v of length 1) moves a third fewer bytes: 82 to 95 ns a random row against 130 to 150 with Adam's. Moments
    that lie side by side, (N, 2 D), were slower than two matrices: 150 to 165.
 D. The optimiser is chosen by a number inside the row loop: one compilation serves all. An optimiser without a state passes
@@ -28,6 +29,8 @@ LR, BETA1, BETA2, EPS, DECAY, CORR1, CORR2, SCALE = range(8)
 CHUNKS = 16
 # rows to prefetch before their turn
 AHEAD = 4
+# a range of which more than one in so many is touched is visited in order of ids
+DENSE = 8
 
 
 @inline
@@ -118,6 +121,14 @@ def sort_pairs(start, count, ids, coef, shift, n_parts, cursor, hist, key, sampl
                 rows[lo + n_rows] = row
                 n_rows += 1
             cursor[row] += 1
+        first = p << shift
+        last = min(cursor.shape[0], (p + 1) << shift)
+        if n_rows * DENSE > last - first:
+            n_rows = 0
+            for row in range(first, last):
+                if cursor[row] > 0:
+                    rows[lo + n_rows] = row
+                    n_rows += 1
         at = lo
         for k in range(lo, lo + n_rows):
             n = cursor[rows[k]]
