@@ -312,7 +312,7 @@ class Network:
         candidates : int, optional
             Outputs to score for a row when predicting: by default a hundredth of all, at least 100.
         K, L : int, optional
-            Hashes per table and tables: by default buckets of about 64 outputs, and 50.
+            Hashes per table and tables: by default buckets of about 512 outputs, and 200.
         rows : int
             Rows of X to learn from, drawn at random.
         learn : schedule.LearnedHash, optional

@@ -25,9 +25,9 @@ SHAPES = ("sample", "batch")
 BUCKET_LOAD = 64
 
 
-def default_bits(n_rows):
-    """Bits per table with which a bucket holds about `BUCKET_LOAD` of so many outputs; at least 2."""
-    return round(max(2.0, np.log2(max(1.0, n_rows / BUCKET_LOAD))))
+def default_bits(n_rows, load=BUCKET_LOAD):
+    """Bits per table with which a bucket holds about `load` of so many outputs; at least 2."""
+    return round(max(2.0, np.log2(max(1.0, n_rows / load))))
 
 
 class Sampler:
