@@ -60,6 +60,8 @@ def main():
     ann.add_argument("--promise", type=int, metavar="SEEDS", help="instead: what tune promises, and what other queries find")
     ann.add_argument("--documents", type=int, help="instead: find duplicates among so many documents (with --metric jaccard: nearest ones)")
     ann.add_argument("--others-documents", type=int, help="datasketch gets the first so many of them")
+    ann.add_argument("--plot", type=pathlib.Path, help="measure more settings of each system, and draw queries a second against recall "
+                     "into this file (needs matplotlib)")
     ann.add_argument("--json", action="store_true")
     ablation = commands.add_parser("ablation", help="P@1 of random and learned functions under every schedule, beside uniform and full")
     ablation.add_argument("--set", type=pathlib.Path, required=True, help="as for train-step")

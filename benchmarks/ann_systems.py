@@ -150,6 +150,7 @@ class Hnswlib:
 
     name = "hnswlib"
     settings = [10, 15, 20, 30, 40, 80, 160, 320, 640]
+    reuse = False  # whether rows may take the places of deleted ones
 
     def __init__(self, metric):
         self.metric = metric
@@ -159,7 +160,7 @@ class Hnswlib:
         import hnswlib
 
         self.index = hnswlib.Index(space=self.metric, dim=X.shape[1])
-        self.index.init_index(max_elements=len(X) + 10000, M=16, ef_construction=200)
+        self.index.init_index(max_elements=len(X) + 10000, M=16, ef_construction=200, allow_replace_deleted=self.reuse)
         self.index.set_num_threads(1)
         self.index.add_items(X, num_threads=1)
 

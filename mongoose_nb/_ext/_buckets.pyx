@@ -190,11 +190,21 @@ cdef class Core:
         self.counters[t, 1] -= 1
         return 1
 
+    cdef int check_growth(self, Py_ssize_t m) except -1:
+        """`_check_growth`, which takes as long as an insertion, where a pool could come near the bound."""
+        cdef Py_ssize_t t
+        cdef int64_t most = 0
+        for t in range(self.counters.shape[0]):
+            most = max(most, self.counters[t, 1])
+        if most + m > 1 << 30:
+            self._check_growth(m)
+        return 0
+
     def _insert(self, const int32_t[::1] ids, const uint32_t[:, ::1] codes):
         cdef Py_ssize_t t, i
         self.check(ids, codes)
         with self.mutex:
-            self._check_growth(ids.shape[0])
+            self.check_growth(ids.shape[0])
             with nogil:
                 for t in range(codes.shape[0]):
                     for i in range(ids.shape[0]):
@@ -217,7 +227,7 @@ cdef class Core:
         self.check(ids, old_codes)
         self.check(ids, new_codes)
         with self.mutex:
-            self._check_growth(ids.shape[0])
+            self.check_growth(ids.shape[0])
             with nogil:
                 for t in range(old_codes.shape[0]):
                     for i in range(ids.shape[0]):

@@ -146,7 +146,7 @@ class StoreBase:
     @property
     def rows(self):
         """int : rows held: the number of ids in the fullest table."""
-        return int(self._counters[:, ENTRIES].max(initial=0))
+        return max(self._counters[:, ENTRIES].tolist(), default=0)
 
     @property
     def reserved(self):

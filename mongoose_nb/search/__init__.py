@@ -14,7 +14,7 @@
 - `tune`: K, L, probes and rerank for a recall within a memory
 - `storage`: the file of an index, mapped or read
 - `neighbors.LSHNeighbors`: scikit-learn's neighbours transformer
-- `faces.FaissLike`, `faces.HnswlibLike`: for code written for those
+- `faiss_like.FaissLike`, `hnswlib_like.HnswlibLike`: for code written for those
 """
 
 from mongoose_nb.search.index import METRICS, LSHIndex

@@ -104,7 +104,7 @@ class IdMap:
 
     def _make_room(self):
         if self.used > len(self.ids):
-            room = max(self.used, len(self.ids) * 5 // 4 + 16)
+            room = self.used * 5 // 4 + 16
             self.ids = np.concatenate([self.ids, np.full(room - len(self.ids), -1, np.int64)])
             self.live = np.concatenate([self.live, np.zeros(room - len(self.live), np.uint8)])
 

@@ -79,10 +79,11 @@ class Searcher:
         else:
             self._sketch = (LOST_SHARE, _NO_STEPS, _NO_STEPS, read_only(np.zeros((1, 64), np.int8)))
         self._base = np.float32(1 if rows.metric == "cosine" else 0)
-        if self.kind == "sparse":
-            self._data = (read_only(rows.starts), read_only(rows.sizes), read_only(rows.indices[None, :]), read_only(rows.values[None, :]))
+        if self.kind == "sparse":  # arrays have more room than there are slots
+            self._data = (read_only(rows.starts[:self.slots]), read_only(rows.sizes[:self.slots]), read_only(rows.indices[None, :]),
+                          read_only(rows.values[None, :]))
         else:
-            self._data = (read_only(rows.X),)
+            self._data = (read_only(rows.X[:self.slots]),)
         self._scratch = []
 
     def _borrow(self):

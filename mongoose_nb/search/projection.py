@@ -9,6 +9,7 @@ hash of angles.
 import numpy as np
 
 from mongoose_nb.hashing.base import read_only
+from mongoose_nb.search.rows import kernels
 
 SAMPLE = 16384  # rows that the axes are learnt from
 _EXACT = 1024  # so many columns have a covariance matrix that is worth its price
@@ -135,8 +136,6 @@ class Projection:
 
     def project(self, batch, queries=False):
         """Coordinates Y (n, m) and the lengths (n,) of what is lost."""
-        from mongoose_nb.kernels import project as kernels
-
         n = len(batch[0]) - 1 if self.sparse else len(batch)
         Y, rest = np.empty((n, self.axes.shape[1]), np.float32), np.empty(n, np.float32)
         if self.augmented:
@@ -147,27 +146,23 @@ class Projection:
         else:
             scale, extra = np.ones(n, np.float32), np.zeros(n, np.float32)
         if self.sparse:
-            kernels.project_csr(*batch, scale, extra, self.mean, self.mean_square, self.mean_axes, self.axes, Y, rest)
+            kernels().project_csr(*batch, scale, extra, self.mean, self.mean_square, self.mean_axes, self.axes, Y, rest)
         else:
-            kernels.project_dense(batch, scale, extra, self.mean, self.axes, Y, rest)
+            kernels().project_dense(batch, scale, extra, self.mean, self.axes, Y, rest)
         return Y, rest
 
     def sketch(self, Y, rest):
         """Sketches (n, width) int8."""
-        from mongoose_nb.kernels.project import sketch_rows
-
         out = np.zeros((len(Y), self.width), np.int8)
-        sketch_rows(Y, rest, self.inverse, out)
+        kernels().sketch_rows(Y, rest, self.inverse, out)
         return out
 
     def place(self, batch, slots, sketches, tables):
         """Sketches of a few dense rows into their slots; their bucket numbers (L, n) uint32 by signs."""
-        from mongoose_nb.kernels.project import place_dense
-
         family = tables.family
         codes = np.empty((family.L, len(slots)), np.uint32)
-        place_dense(batch, slots, self.longest, self.mean, self.axes, self.inverse, family.functions, family.K,
-                    32 - tables.bits if tables.folds else 0, sketches, codes)
+        kernels().place_dense(batch, slots, self.longest, self.mean, self.axes, self.inverse, family.functions, family.K,
+                              32 - tables.bits if tables.folds else 0, sketches, codes)
         return codes
 
     def too_long(self, batch):

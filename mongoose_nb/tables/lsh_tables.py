@@ -10,6 +10,11 @@ BUILD_BLOCK = 1 << 15
 _ODD = np.uint32(2654435769)
 
 
+def _columns(ids):
+    """What picks the columns of ids out of an array: of one id a slice, which NumPy takes in a third of the time."""
+    return slice(int(ids[0]), int(ids[0]) + 1) if len(ids) == 1 else ids
+
+
 class StaleTablesError(RuntimeError):
     """Tables were asked with hash functions other than those they were built with."""
 
@@ -144,7 +149,7 @@ class LSHTables:
         self._check()
         ids = self._ids(ids, present=False)
         codes = self._rows(ids, X) if codes is None else codes
-        need = int(ids.max(initial=-1)) + 1
+        need = int(ids[0] if len(ids) == 1 else ids.max(initial=-1)) + 1
         if need > len(self._present):
             room = max(need, len(self._present) * 5 // 4)
             grown = np.zeros((self.family.L, room), self._codes.dtype)
@@ -152,14 +157,14 @@ class LSHTables:
             self._codes = grown
             self._present = np.concatenate([self._present, np.zeros(room - len(self._present), bool)])
         self._store.insert(ids, codes)
-        self._codes[:, ids] = codes
+        self._codes[:, _columns(ids)] = codes
         self._present[ids] = True
 
     def remove(self, ids):
         """Take rows out: O(L) a row. Returns the number of bucket entries removed (a full bucket may have dropped some before)."""
         self._check()
         ids = self._ids(ids, present=True)
-        removed = self._store.remove(ids, np.ascontiguousarray(self._codes[:, ids]))
+        removed = self._store.remove(ids, self._codes[:, _columns(ids)])
         self._present[ids] = False
         return removed
 
@@ -169,8 +174,9 @@ class LSHTables:
         self._check()
         ids = self._ids(ids, present=True)
         codes = self._rows(ids, X) if codes is None else codes
-        self._store.move(ids, np.ascontiguousarray(self._codes[:, ids]), codes)
-        self._codes[:, ids] = codes
+        columns = _columns(ids)
+        self._store.move(ids, self._codes[:, columns], codes)
+        self._codes[:, columns] = codes
 
     def _rows(self, ids, X):
         if X.shape[0] != len(ids):

@@ -54,6 +54,16 @@ def test_an_exact_query_is_brute_force(case):
     assert_nearest(metric, ids, found, naive.distances(metric, Q, X), 7)
 
 
+def test_an_exact_query_leaves_out_the_room_for_rows_to_come():
+    """Many queries go through a matrix product, of rows alone: not of the room that is left behind them."""
+    for metric, sparse in CASES:
+        X = naive.data(metric, 2101, DIM, sparse)
+        index = LSHIndex(metric, DIM, train_size=10**6)
+        index.add(X[:2100])
+        index.add(X[2100:])
+        assert_nearest(metric, *index.query(X[-40:], 3, exact=True), naive.distances(metric, X[-40:], X), 3)
+
+
 def test_few_rows_are_searched_exactly():
     for metric, sparse in CASES:
         X, Q = naive.data(metric, 60, DIM, sparse), naive.data(metric, 5, DIM, sparse, seed=1)
