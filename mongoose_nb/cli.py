@@ -56,8 +56,8 @@ def build_parser():
     train.add_argument("--out", metavar="RUN", help="directory to write")
     train.add_argument("--overwrite", action="store_true", help="replace the run in a directory that is not empty")
     train.add_argument("--resume", metavar="RUN",
-                       help="go on from RUN/model.mongoose until --epochs in all; DATA may have moved, not changed; early stopping "
-                       "starts to count anew")
+                       help="go on from RUN/model.mongoose until --epochs in all, as if the run had never been interrupted; DATA may have "
+                       "moved, not changed")
     train.add_argument("--config", metavar="TOML", help="file with settings under the names of these flags, which win")
     add_options(train)
 

@@ -102,6 +102,19 @@ class Diagnostics(Callback):
         """Let go of the samples."""
         self._X = self._Y = None
 
+    def state(self):
+        """The trace of the epoch that runs, its times by how long ago they were."""
+        now = time.perf_counter()
+        return {"points": [(step, now - when, loss, share) for step, when, loss, share in self._points],
+                "fired": [now - when for when in self._fired], "seen": self._seen, "loss": self._loss, "samples": self._samples}, {}
+
+    def load_state(self, network, settings, arrays):
+        """Put back what `state` gave."""
+        now = self._last = time.perf_counter()
+        self._points = [(step, now - ago, loss, share) for step, ago, loss, share in settings["points"]]
+        self._fired = [now - ago for ago in settings["fired"]]
+        self._seen, self._loss, self._samples = settings["seen"], settings["loss"], settings["samples"]
+
 
 def recall_figures(network, X, Y, topk):
     """How much of the exact answer, and of the labels, is in the lists of a training step; see `Diagnostics`."""

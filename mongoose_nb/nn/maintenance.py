@@ -229,6 +229,7 @@ class KeptTables:
         self.query = (np.array(arrays["query_mean"], np.float32), np.float32(settings["extra"]))
         self.rehashes, self._moved = settings["rehashes"], settings["moved"]
         self._fired, self._reinserted = settings["fired"], settings["reinserted"]
+        self._serving = None
         self.schedule.load_state(settings["schedule"], part("schedule"))
         if settings["tables"] is not None:
             tables = LSHTables.from_state(settings["tables"], part("tables"))

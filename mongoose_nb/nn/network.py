@@ -9,10 +9,11 @@ from mongoose_nb.errors import check_int, check_number
 from mongoose_nb.kernels._threads import compute_threads
 from mongoose_nb.nn import io
 from mongoose_nb.nn.arrays import Rows
-from mongoose_nb.nn.callbacks import EarlyStopping, History, ProgressBar, as_callback, notify
+from mongoose_nb.nn.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, as_callback, notify
 from mongoose_nb.nn.dense import Dense
 from mongoose_nb.nn.lr import make_schedule
 from mongoose_nb.nn.optimizers import make_optimizer
+from mongoose_nb.nn.progress import Progress, data_mark
 from mongoose_nb.nn.samplers import Sampler, make_sampler
 from mongoose_nb.nn.sparse_input import SparseInput
 from mongoose_nb.nn.timing import PhaseTimer
@@ -86,6 +87,7 @@ class Network:
                                 else check_number("output_init_std", output_init_std, low=0.0, open_low=True))
         self.step = 0
         self.epoch = 0
+        self._progress = None  # (Progress, callbacks) while `fit` runs
         self._build()
 
     # ------------------------------------------------------------------ construction
@@ -203,30 +205,36 @@ class Network:
         self.step += 1
         return loss
 
-    def _epoch(self, X, Y, batch_size, total_steps, callbacks):
-        n = X.shape[0]
+    def _epoch(self, X, Y, progress, total_steps, callbacks=(), savers=()):
+        """The batches of one epoch from where `progress` stands; the entry of the history, and whether a callback asked to stop."""
+        n, batch_size = X.shape[0], progress.batch_size
         order = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 1, self.epoch]))).permutation(n)
         timer = PhaseTimer()
-        start = time.perf_counter()
-        total, active, counts, stop = 0.0, 0.0, {}, False
-        for batch, lo in enumerate(range(0, n, batch_size)):
+        timer.seconds.update(progress.phases)
+        progress.phases, counts, stop = timer.seconds, progress.counts, False
+        progress.start()
+        for lo in range(progress.batch * batch_size, n, batch_size):
             rows = order[lo:lo + batch_size]
             loss = self._train_batch(Rows.of(X, rows), Rows.of(Y, rows), timer, total_steps)
-            total += loss * len(rows)
+            progress.loss += loss * len(rows)
             seen = self.output.sampler.counts()
             share = seen.get("active", self.n_outputs) / self.n_outputs
-            active += share * len(rows)
+            progress.active += share * len(rows)
             for name, value in seen.items():
-                counts[name] = counts.get(name, 0.0) + value * len(rows)
-            if callbacks and notify(callbacks, "on_batch_end", self, {"epoch": self.epoch + 1, "batch": batch, "loss": loss,
-                                                                      "samples": len(rows), "active_share": share}):
+                counts[name] = counts.get(name, 0.0) + float(value) * len(rows)
+            progress.batch += 1
+            logs = {"epoch": self.epoch + 1, "batch": progress.batch - 1, "loss": loss, "samples": len(rows), "active_share": share}
+            if callbacks and notify(callbacks, "on_batch_end", self, logs):
                 n, stop = lo + len(rows), True
                 break
-        seconds = time.perf_counter() - start
+            notify(savers, "on_batch_end", self, logs)
+        progress.tick()
         self.epoch += 1
-        return {"epoch": self.epoch, "step": self.step, "loss": total / n, "seconds": seconds, "samples_per_s": n / seconds,
-                "active_share": active / n, **{k: v / n for k, v in counts.items()}, **self.output.sampler.report(),
-                "time_split": timer.shares()}, stop
+        entry = {"epoch": self.epoch, "step": self.step, "loss": progress.loss / n, "seconds": progress.seconds,
+                 "samples_per_s": n / progress.seconds, "active_share": progress.active / n, **{k: v / n for k, v in counts.items()},
+                 **self.output.sampler.report(), "time_split": timer.shares()}
+        progress.begin_epoch()
+        return entry, stop
 
     # ------------------------------------------------------------------ training
 
@@ -238,7 +246,8 @@ class Network:
         check_same_rows(X, Y)
         return X, Y
 
-    def fit(self, X, Y, *, epochs=10, batch_size=256, validation=None, early_stopping=None, callbacks=(), verbose=0):
+    def fit(self, X, Y, *, epochs=10, batch_size=256, validation=None, early_stopping=None, callbacks=(), verbose=0,
+            resume=None):
         """Train for a number of passes over the data, in an order drawn anew for each.
 
         Parameters
@@ -255,6 +264,10 @@ class Network:
             See `nn.callbacks`.
         verbose : int
             1 shows a progress bar (needs tqdm).
+        resume : path-like, optional
+            A file of `nn.Checkpoint`: where it exists, go on from it, to the last bit as if the call that wrote it had never ended. It
+            takes the same network settings, data and batch size; `epochs` counts from where that call began. Where it does not exist
+            training begins, so a script can be run again until it gets to its end.
 
         Returns
         -------
@@ -266,6 +279,8 @@ class Network:
         if validation is not None:
             validation = self._check(*validation)
         callbacks = [as_callback(c) for c in callbacks]
+        savers = [c for c in callbacks if isinstance(c, Checkpoint)]
+        callbacks = [c for c in callbacks if not isinstance(c, Checkpoint)]
         if early_stopping is not None:
             if validation is None:
                 raise ValueError("early_stopping needs validation=(X, Y)")
@@ -274,20 +289,43 @@ class Network:
         if verbose:
             callbacks.append(ProgressBar())
         batches = -(-X.shape[0] // batch_size)
-        total_steps = self.step + epochs * batches
-        history = History()
-        with compute_threads(self._work(X, batch_size)):
-            notify(callbacks, "on_fit_begin", self, {"epochs": epochs, "batches": batches, "batch_size": batch_size,
-                                                     "samples": X.shape[0], "X": X, "Y": Y})
-            for _ in range(epochs):
-                entry, stop = self._epoch(X, Y, batch_size, total_steps, callbacks)
-                if validation is not None:
-                    entry.update(self.evaluate(*validation))
-                history.append(entry)
-                if notify(callbacks, "on_epoch_end", self, entry) or stop:
-                    break
-            notify(callbacks, "on_fit_end", self, history)
+        marked = savers or resume is not None
+        progress = Progress(self.epoch, epochs, batch_size, X.shape[0], data_mark(X, Y) if marked else 0)
+        saved, states = (None, {}) if resume is None else io.resume_network(self, resume)
+        if saved is not None:
+            saved.agree(progress, resume)
+            progress = saved
+            if epochs > progress.epochs:
+                progress.epochs, progress.stopped, progress.done = epochs, progress.stopped and not progress.done, False
+        self._progress = (progress, callbacks)
+        try:
+            with compute_threads(self._work(X, batch_size)):
+                notify([*callbacks, *savers], "on_fit_begin", self, {"epochs": epochs, "batches": batches, "batch_size": batch_size,
+                                                                     "samples": X.shape[0], "X": X, "Y": Y})
+                io.load_callbacks(self, callbacks, states, resume)
+                history = self._fit(X, Y, validation, progress, callbacks, savers)
+                notify(callbacks, "on_fit_end", self, history)
+                progress.done = True
+                notify(savers, "on_fit_end", self, history)
+        finally:
+            self._progress = None
         self._forget()
+        return history
+
+    def _fit(self, X, Y, validation, progress, callbacks, savers):
+        """The epochs that are left; the history of all. Savers are told last, so that they know what the others have made of it."""
+        progress.history = history = History(progress.history)
+        left = 0 if progress.stopped or progress.done else progress.first_epoch + progress.epochs - self.epoch
+        total_steps = self.step - progress.batch + left * -(-X.shape[0] // progress.batch_size)
+        for _ in range(left):
+            entry, progress.stopped = self._epoch(X, Y, progress, total_steps, callbacks, savers)
+            if validation is not None:
+                entry.update(self.evaluate(*validation))
+            history.append(entry)
+            progress.stopped |= notify(callbacks, "on_epoch_end", self, entry)
+            progress.stopped |= notify(savers, "on_epoch_end", self, entry)
+            if progress.stopped:
+                break
         return history
 
     def partial_fit(self, X, Y, *, batch_size=256):
@@ -295,7 +333,7 @@ class Network:
         batch_size = check_int("batch_size", batch_size, low=1)
         X, Y = self._check(X, Y)
         with compute_threads(self._work(X, batch_size)):
-            self._epoch(X, Y, batch_size, self.step + -(-X.shape[0] // batch_size), [])
+            self._epoch(X, Y, Progress(self.epoch, 1, batch_size, X.shape[0]), self.step + -(-X.shape[0] // batch_size), [])
         self._forget()
         return self
 

@@ -1,0 +1,5 @@
+"""To come."""
+
+
+def add_arguments(parser):
+    """Flags of this trial."""
