@@ -222,8 +222,10 @@ def load(path, kind, *, mmap=False):
             raise FormatError(f"{path!r} is damaged: its settings cannot be read") from None
         arrays = {}
         room = size - 8 - length
-        for name, entry in header.items():
-            dtype, shape, first, last = _check_entry(name, entry, room, path)
+        entries = {name: _check_entry(name, entry, room, path) for name, entry in header.items()}
+        if sum(last - first for _, _, first, last in entries.values()) > room:
+            raise FormatError(f"{path!r} is damaged: its arrays overlap")
+        for name, (dtype, shape, first, last) in entries.items():
             if mmap and last > first:
                 arrays[name] = np.memmap(path, dtype, "r", 8 + length + first, shape).view(np.ndarray)
                 continue

@@ -131,10 +131,10 @@ def damage_array(rng, array):
         array = np.concatenate([array, array[-1:]])
     elif kind == 4:
         array = array.reshape(-1) if array.ndim > 1 else array[None]
-    elif kind == 5:
+    elif kind == 5 and array.dtype.kind in "iufb":
         with np.errstate(all="ignore"):
             array = array.astype(rng.choice(["float32", "float64", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]))
-    elif kind == 6:
+    elif kind == 6 and array.ndim:
         array = array[:0]
     elif array.size and array.dtype.kind in "iu":
         with np.errstate(all="ignore"):

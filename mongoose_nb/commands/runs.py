@@ -83,7 +83,11 @@ def load_network(path):
     if not (path / MODEL).exists():
         raise ValueError(f"{path} has no {MODEL}; is it a directory that mongoose train wrote, and did an epoch end there?")
     record = read_settings(path) if (path / SETTINGS).exists() else {}
-    return Network.load(path / MODEL), record.get("data", {}).get("train", {}).get("zero_based")
+    try:
+        zero_based = record.get("data", {}).get("train", {}).get("zero_based")
+    except AttributeError as error:
+        raise ValueError(f"{path / SETTINGS} is damaged: {error}") from error
+    return Network.load(path / MODEL), zero_based
 
 
 def load_to_resume(path, record):

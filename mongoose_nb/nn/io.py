@@ -5,9 +5,12 @@ import json
 import os
 
 from mongoose_nb import io
+from mongoose_nb.errors import check_int
 from mongoose_nb.nn.lr import schedule_settings
 
 KIND = "network"
+# Numbers in hash functions that are drawn on the word of a file: a quarter of a gigabyte. Defaults take a hundred thousand.
+MAX_FUNCTIONS = 1 << 26
 
 
 def network_settings(network):
@@ -76,14 +79,27 @@ def make_network(cls, settings):
     return cls(**{**settings, "hidden": hidden})
 
 
+def _sizes(settings):
+    """(numbers in the weights, numbers in the hash functions of the largest sampler) of a network with these settings."""
+    width, weights, functions = settings["n_features"], 0, 0
+    layers = [*settings["hidden"], {"units": settings["n_outputs"], "sampler": settings["sampler"]}]
+    for layer in layers:
+        units = layer["units"] if isinstance(layer, dict) else layer
+        if isinstance(layer, dict) and isinstance(layer["sampler"], dict):
+            functions = max(functions, (width + 1) * (layer["sampler"].get("K") or 32) * (layer["sampler"].get("L") or 1))
+        weights += width * units
+        width = units
+    return weights, functions
+
+
 def load_network(cls, path):
     """A `cls` from a file; see `Network.load`."""
     saved, arrays = io.load(path, KIND)
     with _reading(path):
         settings = saved["network"]
         # what the network would take is compared with what the file holds before anything of that size is allocated
-        stated = settings["n_features"] * settings["hidden"][0] + settings["n_outputs"]
-        if stated > sum(a.size for a in arrays.values()):
+        weights, functions = _sizes(settings)
+        if weights > sum(a.size for a in arrays.values()) or functions > MAX_FUNCTIONS:
             raise io.FormatError(f"{path!r} is damaged: its settings describe a larger network than it holds")
         network = make_network(cls, settings)
         _restore(network, saved, arrays, path)
@@ -97,7 +113,7 @@ def _reading(path):
         yield
     except io.FormatError:
         raise
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError) as error:
         raise io.FormatError(f"{path!r} is damaged: {error}") from error
 
 
@@ -114,7 +130,7 @@ def _restore(network, saved, arrays, path):
             if part in arrays and arrays[part].shape != own.shape:
                 raise io.FormatError(f"{path!r} is damaged: {part!r} has shape {arrays[part].shape}, the network needs {own.shape}")
         parameter.restore(name, arrays)
-    network.step, network.epoch = int(saved["step"]), int(saved["epoch"])
+    network.step, network.epoch = (check_int(name, saved[name], low=0, high=2**62) for name in ("step", "epoch"))
     for name, sampler in network._samplers().items():
         if name in saved["samplers"]:
             sampler.load_state(saved["samplers"][name], _part(arrays, f"sampler.{name}."))

@@ -241,7 +241,8 @@ class LearnedHash:
                 if arrays[name].shape != needed:
                     raise ValueError(f"the saved moments of the learned hash have shape {arrays[name].shape}; the functions have {needed}")
             self._m, self._v = np.array(arrays["m"], np.float32), np.array(arrays["v"], np.float32)
-        self._t, self._trainings, self._last = int(settings["t"]), int(settings["trainings"]), dict(settings["last"])
+        self._t, self._trainings = (check_int(name, settings[name], low=0, high=2**62) for name in ("t", "trainings"))
+        self._last = dict(settings["last"])
 
     def __repr__(self):
         return f"LearnedHash({', '.join(f'{k}={v!r}' for k, v in self.settings().items())})"
