@@ -29,8 +29,8 @@ class Finding(AssertionError):
 
 # ------------------------------------------------------------------ damage
 
-NUMBERS = [0, 1, -1, 2, 7, 255, 2**31 - 1, 2**31, -(2**31), 2**32, 2**63 - 1, 2**63, 2**64, 10**30, 0.0, -0.0, 0.5, 1e-45, 1e38, 1e39, 1e308,
-           float("inf"), float("-inf"), float("nan")]
+NUMBERS = [0, 1, -1, 2, 7, 255, 2**31 - 1, 2**31, -(2**31), 2**32, 2**63 - 1, 2**63, 2**64, 10**30, 0.0, -0.0, 0.5, 1e-45, 1e38, 1e39,
+           1e308, float("inf"), float("-inf"), float("nan")]
 VALUES = [*NUMBERS, None, True, False, "", "x", "lsh", "../../etc/passwd", "\0", [], [1], {}, {"name": "lsh"}, [[]], "9" * 400]
 
 
@@ -59,7 +59,7 @@ def damage_bytes(rng, raw):
     return bytes(raw)
 
 
-TOKENS = [b"0", b"1", b"-1", b",", b":", b" ", b"\n", b"\r\n", b"\t", b"#", b"nan", b"inf", b"1e999", b"1e-999", b"0x10", b"99999999999999999999",
+TOKENS = [b"0", b"1", b"-1", b",", b":", b" ", b"\n", b"\r\n", b"\t", b"#", b"nan", b"inf", b"1e999", b"1e-999", b"0x10", b"9" * 20,
           b"2147483648", b"4294967296", b"1:1", b"3,3", b"qid:1", b"+", b".", b"\0", b"\xff\xfe", b"\xc3\xa4", b"1_0", b" 5:5:5 "]
 
 
@@ -413,8 +413,8 @@ class CommandLines:
         X, label = planted(n=40, n_outputs=12)
         Y = sp.csr_matrix((np.ones(40, np.float32), label, np.arange(41)), shape=(40, 12))
         data.write_xc(folder / "train.txt", X, Y)
-        self.call(["train", str(folder / "train.txt"), "--out", str(folder / "run"), "--epochs", "1", "--hidden", "4", "--validation", "0.3",
-                   "--early-stopping", "2"])
+        self.call(["train", str(folder / "train.txt"), "--out", str(folder / "run"), "--epochs", "1", "--hidden", "4",
+                   "--validation", "0.3", "--early-stopping", "2"])
         np.save(folder / "rows.npy", X.toarray())
         self.call(["index", "build", str(folder / "rows.npy"), "--out", str(folder / "index")])
         self.files = {name: (folder / "run" / name).read_bytes() for name in ("settings.json", "metrics.jsonl", "model.mongoose")}
@@ -429,8 +429,8 @@ class CommandLines:
 
     def _value(self, rng):
         folder = str(self.folder)
-        words = ["1", "2", "0", "-1", "0.5", "nan", "inf", "1e400", "", " ", "x", "none", "lsh", "full", "uniform", "batch", "sample", "auto",
-                 "contrast", "drift", "3:0.1", ":", "1:", "wide:3", "4,wide:9,3", "4,4", "\0", "ä", "../..", "--", "-", "/dev/null",
+        words = ["1", "2", "0", "-1", "0.5", "nan", "inf", "1e400", "", " ", "x", "none", "lsh", "full", "uniform", "batch", "sample",
+                 "auto", "contrast", "drift", "3:0.1", ":", "1:", "wide:3", "4,wide:9,3", "4,4", "\0", "ä", "../..", "--", "-", "/dev/null",
                  folder + "/train.txt", folder + "/run", folder + "/run/model.mongoose", folder + "/index", folder + "/rows.npy",
                  folder, folder + "/none", folder + "/case.toml", "9" * 50, "\n", "%s%n", "{}", "'; rm x"]
         return words[rng.integers(0, len(words))]
@@ -439,14 +439,16 @@ class CommandLines:
         from mongoose_nb.commands.options import OPTIONS
 
         folder = str(self.folder)
-        command = ["train", "evaluate", "predict", "index", "report", "info", "nothing", ""][rng.choice(8, p=[.4, .15, .15, .15, .1, .01, .02, .02])]
+        commands = ["train", "evaluate", "predict", "index", "report", "info", "nothing", ""]
+        command = commands[rng.choice(8, p=[.4, .15, .15, .15, .1, .01, .02, .02])]
         argv = [command]
         if command == "index":
             argv.append(str(rng.choice(["build", "query", "stats", "tune", "no"])))
         for _ in range(int(rng.integers(0, 3))):
             argv.append(self._value(rng))
-        flags = [f"--{o.name}" for o in OPTIONS.values()] + ["--out", "--resume", "--config", "--k", "--lsh", "--json", "--threads", "--train",
-                                                             "--A", "--overwrite", "--exact", "--recall", "--metric", "-o"]
+        flags = [f"--{o.name}" for o in OPTIONS.values()]
+        flags += ["--out", "--resume", "--config", "--k", "--lsh", "--json", "--threads", "--train", "--A", "--overwrite", "--exact",
+                  "--recall", "--metric", "-o"]
         for _ in range(int(rng.integers(0, 4))):
             argv.append(flags[rng.integers(0, len(flags))])
             if rng.random() < 0.85:
@@ -471,9 +473,9 @@ class CommandLines:
                 else:
                     raw = damage_bytes(rng, raw)
                 (folder / "run" / name).write_bytes(raw)
-                argv = [["train", "--resume", f"{folder}/run", "--epochs", "2"], ["evaluate", f"{folder}/run", f"{folder}/train.txt"],
-                        ["predict", f"{folder}/run", f"{folder}/train.txt", "--lsh"], ["report", f"{folder}/run", "-o", f"{folder}/report.html"],
-                        ][rng.integers(0, 4)]
+                at, train = f"{folder}/run", f"{folder}/train.txt"
+                argv = [["train", "--resume", at, "--epochs", "2"], ["evaluate", at, train], ["predict", at, train, "--lsh"],
+                        ["report", at, "-o", f"{folder}/report.html"]][rng.integers(0, 4)]
             elif rng.random() < 0.1:
                 (folder / "case.toml").write_bytes(damage_text(rng, self.toml))
                 argv = ["train", f"{folder}/train.txt", "--out", f"{folder}/new", "--overwrite", "--config", f"{folder}/case.toml"]

@@ -425,7 +425,7 @@ class Network:
             raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {sampler!r}: call fit_serving first")
         if not exact:
             default = (self.served or sampler).candidates
-            candidates = check_int("candidates", default if candidates is None else candidates, low=1)
+            candidates = check_int("candidates", default if candidates is None else candidates, low=1, high=2**31 - 2)
         ids = np.empty((X.shape[0], k), np.int32)
         scores = np.empty((X.shape[0], k), np.float32)
         timer = PhaseTimer()
