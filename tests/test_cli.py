@@ -135,7 +135,7 @@ def test_train_writes_a_run(call, folder, tmp_path):
     assert settings["network"]["sampler"] == {**nn.LSH(30).settings()}
     assert settings["network"]["optimizer"] == nn.Adam(0.01).settings()
     assert settings["training"] == {"epochs": 3, "batch_size": 64, "early_stopping": 5, "save_every": 1, "save_steps": None,
-                                    "keep": 1, "validation": 0.25}
+                                    "keep": 1, "nonfinite": "stop", "validation": 0.25}
     assert settings["data"]["train"]["rows"] == 400 and settings["data"]["test"]["rows"] == 100
     assert settings["versions"]["numba"]
     assert "300 training rows, 100 validation rows, 100 test rows" in err

@@ -13,12 +13,13 @@ from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
+from mongoose_nb.errors import check_choice
 from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar, Wide
 from mongoose_nb.nn.io import network_settings
 
 # What may be given along with --resume: everything else was settled when the run began.
-RESUMABLE = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "test")
-LOOP = ("epochs", "early_stopping", "save_every", "save_steps", "keep")
+RESUMABLE = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite", "test")
+LOOP = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -52,10 +53,11 @@ def _training_settings(given):
     defaults = inspect.signature(Network.fit).parameters
     out = {name: given.get(name, defaults[name].default) for name in ("epochs", "batch_size")}
     out.update(early_stopping=given.get("early_stopping"), save_every=given.get("save_every", 1), save_steps=given.get("save_steps"),
-               keep=given.get("keep", 1), validation=given.get("validation"))
+               keep=given.get("keep", 1), nonfinite=given.get("nonfinite", "stop"), validation=given.get("validation"))
     for name, low in (("epochs", 1), ("batch_size", 1), ("early_stopping", 0), ("save_every", 0), ("save_steps", 1), ("keep", 1)):
         if out[name] is not None and out[name] < low:
             raise ValueError(f"--{name.replace('_', '-')} must be at least {low}; got {out[name]}")
+    check_choice("--nonfinite", out["nonfinite"], ("stop", "skip"))
     if out["early_stopping"] is not None and out["validation"] is None:
         raise ValueError("--early-stopping needs --validation SHARE or --validation DATA: the test set must not choose the epoch")
     return out
@@ -222,7 +224,7 @@ def _train(network, data, settings, out, args, clock, first=0):
     callbacks += [ProgressBar()] * bar
     try:
         history = network.fit(data.X, data.Y, epochs=settings["epochs"] - first, batch_size=settings["batch_size"],
-                              validation=scored, early_stopping=stopping, callbacks=callbacks,
+                              validation=scored, early_stopping=stopping, callbacks=callbacks, nonfinite=settings["nonfinite"],
                               resume=None if network.epoch else out / runs.MODEL)
     except KeyboardInterrupt:
         if (out / runs.MODEL).exists():

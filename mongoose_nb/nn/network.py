@@ -1,16 +1,18 @@
 """A feed-forward network with sparse input and a wide output layer: build, train, predict, save."""
 
 import dataclasses
+import math
 import time
 
 import numpy as np
 
-from mongoose_nb.errors import check_int, check_number
+from mongoose_nb.errors import check_choice, check_int, check_number
 from mongoose_nb.kernels._threads import compute_threads
 from mongoose_nb.nn import io
 from mongoose_nb.nn.arrays import Rows
 from mongoose_nb.nn.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, as_callback, notify
 from mongoose_nb.nn.dense import Dense
+from mongoose_nb.nn.finite import LARGEST_GRADIENT, find_not_finite, largest
 from mongoose_nb.nn.lr import make_schedule
 from mongoose_nb.nn.optimizers import make_optimizer
 from mongoose_nb.nn.progress import Progress, data_mark
@@ -165,8 +167,11 @@ class Network:
 
     # ------------------------------------------------------------------ one step
 
-    def _forward(self, x, train, timer):
+    def _forward(self, x, train, timer, inputs=None):
+        """Input of the output layer; what every layer was given is appended to `inputs`."""
         for layer in self.layers:
+            if inputs is not None:
+                inputs.append(x)
             if isinstance(layer, WideHidden):
                 x = layer.forward(x, train, self.step, timer)
             else:
@@ -174,20 +179,29 @@ class Network:
                     x = layer.forward(x, train)
         return x
 
-    def _train_batch(self, x, labels, timer, total_steps):
-        """One optimiser step; returns the mean loss."""
-        with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at below
-            h = self._forward(x, True, timer)
-            losses, grad = self.output.loss(h, labels, self.step, timer, self.clip_norm is not None)
-            loss = float(losses.mean(dtype=np.float64))
-        if not np.isfinite(loss):
-            bad = np.flatnonzero(~np.isfinite(losses))
-            raise FloatingPointError(
-                f"the loss is not finite at step {self.step} ({len(bad)} of {len(losses)} samples of the batch, first at "
-                f"place {bad[0]}): the weights are as before this step; lower the learning rate (now {self.optimizer.lr:g}) or "
-                "set clip_norm")
+    def _train_batch(self, x, labels, timer, total_steps, skip=False, peak=0.0):
+        """One optimiser step; returns the mean loss. With `skip`, None and no step where the batch makes it not finite. No value of the
+        data is beyond `peak`."""
+        reason, losses, inputs = None, np.zeros(len(labels), np.float32), []
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at below
+                h = self._forward(x, True, timer, inputs)
+                losses, grad = self.output.loss(h, labels, self.step, timer, self.clip_norm is not None)
+                loss = float(losses.mean(dtype=np.float64))
+        except FloatingPointError as error:  # what cannot be hashed
+            reason, loss = error, math.nan
+        if not math.isfinite(loss):
+            return self._not_finite("loss", losses, find_not_finite(self, x), skip, reason)
+        # a loss may be finite where the gradient is not, or is not any more when the optimiser squares it
+        if not largest(h) < LARGEST_GRADIENT:
+            return self._not_finite("gradient", losses, ("output", f"activations of up to {largest(h):.3g}", False), skip)
         with timer("backward"):
             for i in range(len(self.layers) - 1, -1, -1):
+                bound = len(losses) * largest(grad)
+                if not (bound * (peak if i == 0 else largest(inputs[i])) < LARGEST_GRADIENT
+                        or i == 0 and bound * largest(inputs[0]) < LARGEST_GRADIENT):  # few rows may hold the peak
+                    what = f"values of up to {largest(inputs[i]):.3g} meet gradients of up to {largest(grad):.3g}"
+                    return self._not_finite("gradient", losses, (f"hidden{i}", what, False), skip)
                 grad = self.layers[i].backward(grad, need_input=i > 0)
         with timer("update"):
             stack = [*self.layers, self.output]
@@ -200,10 +214,24 @@ class Network:
             bias_constants = self.optimizer.constants(self.step + 1, rate, scale, decay=False)
             for layer in stack:
                 layer.update(self.optimizer.kind, constants, bias_constants)
-        for layer in self._sampled_layers().values():
-            layer.sampler.after_update(self.step, timer, layer.touched)
+        for name, layer in self._sampled_layers().items():
+            try:
+                layer.sampler.after_update(self.step, timer, layer.touched)
+            except FloatingPointError as error:
+                raise FloatingPointError(f"{error} (layer {name}, at step {self.step})") from error
         self.step += 1
         return loss
+
+    def _not_finite(self, quantity, losses, found, skip, reason=None):
+        """Say which layer made the loss or the gradient something else than a number, and why; None where that may be skipped."""
+        layer, what, blame = found
+        if skip and not blame:
+            return None
+        bad = np.flatnonzero(~np.isfinite(losses))
+        where = f" ({len(bad)} of {len(losses)} samples of the batch, first at place {bad[0]})" if len(bad) else ""
+        other = "" if blame else ", or leave out such batches with nonfinite='skip'"
+        raise FloatingPointError(f"the {quantity} is not finite at step {self.step}{where}: {what}, in layer {layer}; the weights are as "
+                                 f"before this step: lower the learning rate (now {self.optimizer.lr:g}) or set clip_norm{other}") from reason
 
     def _epoch(self, X, Y, progress, total_steps, callbacks=(), savers=()):
         """The batches of one epoch from where `progress` stands; the entry of the history, and whether a callback asked to stop."""
@@ -211,11 +239,14 @@ class Network:
         order = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 1, self.epoch]))).permutation(n)
         timer = PhaseTimer()
         timer.seconds.update(progress.phases)
-        progress.phases, counts, stop = timer.seconds, progress.counts, False
+        progress.phases, counts, stop, peak = timer.seconds, progress.counts, False, largest(X.data)
         progress.start()
         for lo in range(progress.batch * batch_size, n, batch_size):
             rows = order[lo:lo + batch_size]
-            loss = self._train_batch(Rows.of(X, rows), Rows.of(Y, rows), timer, total_steps)
+            loss = self._train_batch(Rows.of(X, rows), Rows.of(Y, rows), timer, total_steps, progress.skip, peak)
+            if loss is None:
+                progress.batch, progress.skipped = progress.batch + 1, progress.skipped + len(rows)
+                continue
             progress.loss += loss * len(rows)
             seen = self.output.sampler.counts()
             share = seen.get("active", self.n_outputs) / self.n_outputs
@@ -229,10 +260,16 @@ class Network:
                 break
             notify(savers, "on_batch_end", self, logs)
         progress.tick()
+        skipped, n = progress.skipped, n - progress.skipped
+        if n == 0:
+            raise FloatingPointError(f"no batch of epoch {self.epoch + 1} has a finite loss, and all were left out (nonfinite='skip'): "
+                                     "scale the data, or lower the learning rate")
         self.epoch += 1
         entry = {"epoch": self.epoch, "step": self.step, "loss": progress.loss / n, "seconds": progress.seconds,
                  "samples_per_s": n / progress.seconds, "active_share": progress.active / n, **{k: v / n for k, v in counts.items()},
                  **self.output.sampler.report(), "time_split": timer.shares()}
+        if skipped:
+            entry["skipped"] = skipped
         progress.begin_epoch()
         return entry, stop
 
@@ -247,7 +284,7 @@ class Network:
         return X, Y
 
     def fit(self, X, Y, *, epochs=10, batch_size=256, validation=None, early_stopping=None, callbacks=(), verbose=0,
-            resume=None):
+            resume=None, nonfinite="stop"):
         """Train for a number of passes over the data, in an order drawn anew for each.
 
         Parameters
@@ -268,6 +305,9 @@ class Network:
             A file of `nn.Checkpoint`: where it exists, go on from it, to the last bit as if the call that wrote it had never ended. It
             takes the same network settings, data and batch size; `epochs` counts from where that call began. Where it does not exist
             training begins, so a script can be run again until it gets to its end.
+        nonfinite : {"stop", "skip"}
+            What to do where a batch has a loss that is not finite: a FloatingPointError that names step, layer and cause, or go on
+            without that batch; the history then has the number of samples ``skipped``. Weights that are not finite stop both.
 
         Returns
         -------
@@ -291,10 +331,12 @@ class Network:
         batches = -(-X.shape[0] // batch_size)
         marked = savers or resume is not None
         progress = Progress(self.epoch, epochs, batch_size, X.shape[0], data_mark(X, Y) if marked else 0)
+        progress.skip = check_choice("nonfinite", nonfinite, ("stop", "skip")) == "skip"
         saved, states = (None, {}) if resume is None else io.resume_network(self, resume)
         if saved is not None:
             saved.agree(progress, resume)
             progress = saved
+            progress.skip = nonfinite == "skip"
             if epochs > progress.epochs:
                 progress.epochs, progress.stopped, progress.done = epochs, progress.stopped and not progress.done, False
         self._progress = (progress, callbacks)

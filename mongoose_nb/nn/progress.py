@@ -40,6 +40,8 @@ class Progress:
         Sums over the batches taken, of which the epoch's entry is made.
     counts, phases : dict
         Likewise: what the sampler counted, seconds by phase.
+    skipped : int
+        Samples of batches that were left out.
     """
 
     first_epoch: int
@@ -56,13 +58,15 @@ class Progress:
     active: float = 0.0
     counts: dict = dataclasses.field(default_factory=dict)
     phases: dict = dataclasses.field(default_factory=dict)
+    skipped: int = 0
 
     _start = None  # on the clock, while an epoch runs
+    skip = False  # of this call: whether batches whose loss is not finite are left out
 
     def begin_epoch(self):
         """Nothing taken yet."""
         self._start = None
-        self.batch, self.seconds, self.loss, self.active, self.counts, self.phases = 0, 0.0, 0.0, 0.0, {}, {}
+        self.batch, self.seconds, self.loss, self.active, self.counts, self.phases, self.skipped = 0, 0.0, 0.0, 0.0, {}, {}, 0
 
     def start(self):
         """Set the clock of the epoch, less what it has run already."""
