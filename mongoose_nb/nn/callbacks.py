@@ -85,10 +85,11 @@ class EarlyStopping(Callback):
     def on_fit_end(self, network, logs):
         """Bring the best weights back."""
         if self._weights is not None:
-            for name, parameter in network.parameters().items():
-                parameter.value[...] = self._weights[name]
+            with network._lock:
+                for name, parameter in network.parameters().items():
+                    parameter.value[...] = self._weights[name]
+                network.rehash()
             self._weights = None
-            network.rehash()
 
     def state(self):
         """Best score, epochs without a better one, and the best weights."""

@@ -92,7 +92,8 @@ class Diagnostics(Callback):
         logs["trace"] = {"step": list(step), "seconds": [round(t - begin, 3) for t in when], "loss": [round(x, 5) for x in loss],
                          "changed_share": [x if x is None else round(float(x), 5) for x in share],
                          "firings": [round(t - begin, 3) for t in self._fired[::thin]]}
-        logs.update(recall_figures(network, self._X, self._Y, self.topk))
+        with network._lock:
+            logs.update(recall_figures(network, self._X, self._Y, self.topk))
         tables = getattr(network.output.sampler, "tables", None)
         if tables is not None:
             logs.update(bucket_figures(tables))

@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from mongoose_nb.errors import check_choice, check_int, check_number
+from mongoose_nb.kernels._locks import FairLock
 from mongoose_nb.kernels._threads import compute_threads
 from mongoose_nb.nn import io
 from mongoose_nb.nn.arrays import Rows
@@ -70,6 +71,13 @@ class Network:
         Optimiser steps taken.
     epoch : int
         Passes over training data taken.
+
+    Notes
+    -----
+    Threads may share a network. Training holds it for a step, a prediction for a block of 8,192 rows, and they take turns: what is
+    predicted while another thread trains is the answer of the network after some whole step. Two trainings at once are not
+    refused, and of no use. A process that is forked off while another thread trains has a copy in the middle of a step: start it
+    with "spawn", or fork before.
     """
 
     def __init__(self, n_features, n_outputs, *, hidden=(128,), activation="relu", sampler="lsh", loss="softmax",
@@ -90,6 +98,7 @@ class Network:
         self.step = 0
         self.epoch = 0
         self._progress = None  # (Progress, callbacks) while `fit` runs
+        self._lock = FairLock()  # held by whoever trains for a step, by whoever predicts for a block of rows
         self._build()
 
     # ------------------------------------------------------------------ construction
@@ -231,7 +240,8 @@ class Network:
         where = f" ({len(bad)} of {len(losses)} samples of the batch, first at place {bad[0]})" if len(bad) else ""
         other = "" if blame else ", or leave out such batches with nonfinite='skip'"
         raise FloatingPointError(f"the {quantity} is not finite at step {self.step}{where}: {what}, in layer {layer}; the weights are as "
-                                 f"before this step: lower the learning rate (now {self.optimizer.lr:g}) or set clip_norm{other}") from reason
+                                 f"before this step: lower the learning rate (now {self.optimizer.lr:g}) or set clip_norm{other}"
+                                 ) from reason
 
     def _epoch(self, X, Y, progress, total_steps, callbacks=(), savers=()):
         """The batches of one epoch from where `progress` stands; the entry of the history, and whether a callback asked to stop."""
@@ -243,7 +253,8 @@ class Network:
         progress.start()
         for lo in range(progress.batch * batch_size, n, batch_size):
             rows = order[lo:lo + batch_size]
-            loss = self._train_batch(Rows.of(X, rows), Rows.of(Y, rows), timer, total_steps, progress.skip, peak)
+            with self._lock:
+                loss = self._train_batch(Rows.of(X, rows), Rows.of(Y, rows), timer, total_steps, progress.skip, peak)
             if loss is None:
                 progress.batch, progress.skipped = progress.batch + 1, progress.skipped + len(rows)
                 continue
@@ -415,7 +426,7 @@ class Network:
         chosen = np.sort(rng.permutation(X.shape[0])[:rows])
         served = Served(self.output.weights, self.output.bias, K=K, L=L, candidates=candidates, seed=self.seed)
         h = self.hidden_activations(X[chosen])
-        with compute_threads(len(h) * self.n_outputs * self.output.n_inputs):
+        with compute_threads(len(h) * self.n_outputs * self.output.n_inputs), self._lock:
             report = served.fit(h, padded(Rows.of(Y, chosen)), learner)
         self.served = served
         return {**report, "seconds": time.perf_counter() - start}
@@ -424,7 +435,7 @@ class Network:
         """Bring the hash tables up to date with the weights now, whatever the schedule says."""
         if self.served is not None:
             self.served.forget()
-        with compute_threads(self.n_outputs * self.output.n_inputs):
+        with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
             for sampler in self._samplers().values():
                 sampler.rehash_now()
 
@@ -435,7 +446,7 @@ class Network:
         from mongoose_nb.data.validate import check_X
 
         X = check_X(X, n_features=self.n_features)
-        with compute_threads(self._work(X, X.shape[0])):
+        with compute_threads(self._work(X, X.shape[0])), self._lock:
             return np.array(self._forward(Rows.of(X), False, PhaseTimer()))
 
     def predict_topk(self, X, k=5, *, exact=True, candidates=None):
@@ -474,16 +485,19 @@ class Network:
         with compute_threads(self._work(X, X.shape[0], None if exact else candidates)):
             for lo in range(0, X.shape[0], PREDICT_BLOCK):
                 block = slice(lo, min(lo + PREDICT_BLOCK, X.shape[0]))
-                h = self._forward(Rows.of(X[block]), False, timer)
-                if exact:
-                    ids[block], scores[block] = self.output.topk(h, k)
-                    continue
-                if self.served is not None:
-                    sets = self.served.candidates_for(h, candidates, timer, self.step)
-                else:
-                    sets = sampler.candidates_for(h, candidates, timer)
-                ids[block], scores[block] = self.output.topk_of(h, k, sets)
+                with self._lock:
+                    ids[block], scores[block] = self._topk(Rows.of(X[block]), k, exact, candidates, timer)
         return ids, scores
+
+    def _topk(self, x, k, exact, candidates, timer):
+        h = self._forward(x, False, timer)
+        if exact:
+            return self.output.topk(h, k)
+        if self.served is not None:
+            sets = self.served.candidates_for(h, candidates, timer, self.step)
+        else:
+            sets = self.output.sampler.candidates_for(h, candidates, timer)
+        return self.output.topk_of(h, k, sets)
 
     def predict(self, X):
         """The best output of every row, (n,) int32."""
@@ -531,7 +545,8 @@ class Network:
         optimizer : bool
             With the optimiser's moments and the hash tables, so that training goes on exactly; without, a third of the size.
         """
-        io.save_network(self, path, optimizer)
+        with self._lock:
+            io.save_network(self, path, optimizer)
 
     @classmethod
     def load(cls, path):
