@@ -354,7 +354,7 @@ def die_at(monkeypatch, step):
 
     def dying(self, *args):
         if self.hidden == (24,) and self.step == step:
-            raise MemoryError("killed")
+            raise RuntimeError("killed")
         return train_batch(self, *args)
 
     monkeypatch.setattr(nn.Network, "_train_batch", dying)
@@ -537,6 +537,41 @@ def test_info(call):
     assert {found["extension"], found["sketch"]} <= {"compiled", "fallback"} and found["threads"] >= 1
     code, out, _ = call("info")
     assert code == 0 and "kernel cache" in out and "drift sketch" in out and found["numba"] in out
+
+
+def test_doctor(call, monkeypatch):
+    from mongoose_nb.commands import doctor, system
+
+    code, out, _ = call("doctor")
+    assert code == 0 and out.splitlines()[-1].startswith("0 broken") and "kernel cache" in out
+    code, out, _ = call("doctor", "--json")
+    found = json.loads(out)
+    assert code == 0 and {c["name"] for c in found["checks"]} >= {"versions", "extension", "C compiler", "threading layer", "huge pages",
+                                                                 "kernel cache", "BLAS"}
+    monkeypatch.setattr(system, "huge_pages", lambda: "never")
+    monkeypatch.setattr(system, "threading_layer", lambda: "workqueue")
+    assert doctor.huge_pages().state == doctor.layer().state == "slow" and "madvise" in doctor.huge_pages().advice
+    monkeypatch.setattr(system, "threading_layer", lambda: "unknown (asked for: tbb)")
+    code, out, _ = call("doctor")
+    assert code == 1 and "broken" in out and "pip install tbb" in out
+
+
+def test_warmup(call, monkeypatch):
+    from mongoose_nb.commands import warmup
+
+    done = []
+    monkeypatch.setattr(warmup, "STEPS", {"a": lambda: done.append(1), "texts": warmup._texts})
+    code, out, err = call("warmup")
+    assert code == 0 and done == [1] and "a ..." in err and "compiled in" in out
+    assert set(json.loads(call("warmup", "--json")[1])) == {"seconds", "compile_seconds", "cache_dir", "cache_bytes"}
+
+
+def test_no_memory_is_one_line(call, run, folder, monkeypatch):
+    def greedy(*args, **kwargs):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr(nn.Network, "predict_topk", greedy)
+    assert_refused(call("predict", run, folder / "test.txt"), "not enough memory", "9 TiB", code=1)
 
 
 def test_demo(call, folder, monkeypatch):

@@ -84,8 +84,8 @@ def run(args):
             figures, tail = _try(folder, package, requirements, args.tests)
             found[case] = figures
             numpy, scipy, numba = figures["versions"]
-            lines.append(f"{case:7} NumPy {numpy}, SciPy {scipy}, Numba {numba}: {figures['passed']:,} tests passed in {figures['seconds']} s, "
-                         f"installed {figures['installed_MB']} MB, import {figures['import_ms']} ms")
+            lines.append(f"{case:7} NumPy {numpy}, SciPy {scipy}, Numba {numba}: {figures['passed']:,} tests passed in "
+                         f"{figures['seconds']} s, installed {figures['installed_MB']} MB, import {figures['import_ms']} ms")
             if figures["code"]:
                 failures.append(f"{case}: {tail}")
     return found, "\n".join(lines), failures

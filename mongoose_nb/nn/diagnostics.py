@@ -55,6 +55,8 @@ class Diagnostics(Callback):
     def on_fit_begin(self, network, logs):
         """Draw the samples to look at."""
         n = logs["samples"]
+        if n is None:
+            raise ValueError("Diagnostics draws its samples from X and Y, and does not go with a training on chunks")
         stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([network.seed, 2])))
         chosen = np.sort(stream.choice(n, min(self.rows, n), replace=False))
         self._X, self._Y = logs["X"][chosen], logs["Y"][chosen]

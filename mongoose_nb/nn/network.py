@@ -16,7 +16,8 @@ from mongoose_nb.nn.dense import Dense
 from mongoose_nb.nn.finite import LARGEST_GRADIENT, find_not_finite, largest
 from mongoose_nb.nn.lr import make_schedule
 from mongoose_nb.nn.optimizers import make_optimizer
-from mongoose_nb.nn.progress import Progress, data_mark
+from mongoose_nb.nn.parts import Chunks, Whole
+from mongoose_nb.nn.progress import Progress
 from mongoose_nb.nn.samplers import Sampler, make_sampler
 from mongoose_nb.nn.sparse_input import SparseInput
 from mongoose_nb.nn.timing import PhaseTimer
@@ -243,35 +244,20 @@ class Network:
                                  f"before this step: lower the learning rate (now {self.optimizer.lr:g}) or set clip_norm{other}"
                                  ) from reason
 
-    def _epoch(self, X, Y, progress, total_steps, callbacks=(), savers=()):
+    def _epoch(self, parts, progress, total_steps, callbacks=(), savers=()):
         """The batches of one epoch from where `progress` stands; the entry of the history, and whether a callback asked to stop."""
-        n, batch_size = X.shape[0], progress.batch_size
-        order = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 1, self.epoch]))).permutation(n)
         timer = PhaseTimer()
         timer.seconds.update(progress.phases)
-        progress.phases, counts, stop, peak = timer.seconds, progress.counts, False, largest(X.data)
+        progress.phases, stop = timer.seconds, False
         progress.start()
-        for lo in range(progress.batch * batch_size, n, batch_size):
-            rows = order[lo:lo + batch_size]
-            with self._lock:
-                loss = self._train_batch(Rows.of(X, rows), Rows.of(Y, rows), timer, total_steps, progress.skip, peak)
-            if loss is None:
-                progress.batch, progress.skipped = progress.batch + 1, progress.skipped + len(rows)
+        for part, (X, Y) in enumerate(parts):
+            if part < progress.part:
                 continue
-            progress.loss += loss * len(rows)
-            seen = self.output.sampler.counts()
-            share = seen.get("active", self.n_outputs) / self.n_outputs
-            progress.active += share * len(rows)
-            for name, value in seen.items():
-                counts[name] = counts.get(name, 0.0) + float(value) * len(rows)
-            progress.batch += 1
-            logs = {"epoch": self.epoch + 1, "batch": progress.batch - 1, "loss": loss, "samples": len(rows), "active_share": share}
-            if callbacks and notify(callbacks, "on_batch_end", self, logs):
-                n, stop = lo + len(rows), True
+            stop = self._part(X, Y, part, progress, timer, total_steps, callbacks, savers)
+            if stop:
                 break
-            notify(savers, "on_batch_end", self, logs)
         progress.tick()
-        skipped, n = progress.skipped, n - progress.skipped
+        skipped, n, counts = progress.skipped, progress.seen - progress.skipped, progress.counts
         if n == 0:
             raise FloatingPointError(f"no batch of epoch {self.epoch + 1} has a finite loss, and all were left out (nonfinite='skip'): "
                                      "scale the data, or lower the learning rate")
@@ -284,6 +270,33 @@ class Network:
         progress.begin_epoch()
         return entry, stop
 
+    def _part(self, X, Y, part, progress, timer, total_steps, callbacks, savers):
+        """The batches of rows that are at hand together, in an order of their own; whether a callback asked to stop."""
+        n, batch_size, counts, peak = X.shape[0], progress.batch_size, progress.counts, largest(X.data)
+        key = [self.seed, 1, self.epoch] + [part] * (part > 0)
+        order = np.random.Generator(np.random.Philox(np.random.SeedSequence(key))).permutation(n)
+        for lo in range(progress.batch * batch_size, n, batch_size):
+            rows = order[lo:lo + batch_size]
+            with self._lock:
+                loss = self._train_batch(Rows.of(X, rows), Rows.of(Y, rows), timer, total_steps, progress.skip, peak)
+            progress.batch += 1
+            progress.seen += len(rows)
+            if loss is None:
+                progress.skipped += len(rows)
+                continue
+            progress.loss += loss * len(rows)
+            seen = self.output.sampler.counts()
+            share = seen.get("active", self.n_outputs) / self.n_outputs
+            progress.active += share * len(rows)
+            for name, value in seen.items():
+                counts[name] = counts.get(name, 0.0) + float(value) * len(rows)
+            logs = {"epoch": self.epoch + 1, "batch": progress.batch - 1, "loss": loss, "samples": len(rows), "active_share": share}
+            if callbacks and notify(callbacks, "on_batch_end", self, logs):
+                return True
+            notify(savers, "on_batch_end", self, logs)
+        progress.part, progress.batch = part + 1, 0
+        return False
+
     # ------------------------------------------------------------------ training
 
     def _check(self, X, Y):
@@ -294,8 +307,8 @@ class Network:
         check_same_rows(X, Y)
         return X, Y
 
-    def fit(self, X, Y, *, epochs=10, batch_size=256, validation=None, early_stopping=None, callbacks=(), verbose=0,
-            resume=None, nonfinite="stop"):
+    def fit(self, X, Y=None, *, epochs=10, batch_size=256, validation=None, early_stopping=None, callbacks=(), verbose=0,
+            resume=None, nonfinite="stop", steps_per_epoch=None):
         """Train for a number of passes over the data, in an order drawn anew for each.
 
         Parameters
@@ -303,6 +316,10 @@ class Network:
         X : (n, n_features) CSR or dense
         Y : (n, n_outputs) CSR indicator, list of lists of ids, or (n,) class ids
             Rows without a label are allowed; under the softmax they have no loss.
+        X : iterable of (X, Y), where Y is left out
+            Chunks that fit in memory one at a time, of data that need not: a list, a `data.XCChunks`, or anything whose ``iter`` begins
+            anew. Rows are shuffled within a chunk, and batches end with it. CSR matrices over memory-mapped arrays
+            (`data.map_arrays`) are used in place and need no chunks.
         epochs, batch_size : int
         validation : (X, Y), optional
             Scored exactly after every epoch: P@1, P@3, P@5.
@@ -319,6 +336,8 @@ class Network:
         nonfinite : {"stop", "skip"}
             What to do where a batch has a loss that is not finite: a FloatingPointError that names step, layer and cause, or go on
             without that batch; the history then has the number of samples ``skipped``. Weights that are not finite stop both.
+        steps_per_epoch : int, optional
+            With chunks, for a learning-rate schedule that has to know the length of the run.
 
         Returns
         -------
@@ -326,7 +345,7 @@ class Network:
         """
         epochs = check_int("epochs", epochs, low=1)
         batch_size = check_int("batch_size", batch_size, low=1)
-        X, Y = self._check(X, Y)
+        parts = Whole(*self._check(X, Y)) if Y is not None else Chunks(X, self._check, epochs, steps_per_epoch, self.lr_schedule)
         if validation is not None:
             validation = self._check(*validation)
         callbacks = [as_callback(c) for c in callbacks]
@@ -339,9 +358,8 @@ class Network:
             callbacks.append(early_stopping if given else EarlyStopping(patience=early_stopping))
         if verbose:
             callbacks.append(ProgressBar())
-        batches = -(-X.shape[0] // batch_size)
         marked = savers or resume is not None
-        progress = Progress(self.epoch, epochs, batch_size, X.shape[0], data_mark(X, Y) if marked else 0)
+        progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step)
         progress.skip = check_choice("nonfinite", nonfinite, ("stop", "skip")) == "skip"
         saved, states = (None, {}) if resume is None else io.resume_network(self, resume)
         if saved is not None:
@@ -352,11 +370,11 @@ class Network:
                 progress.epochs, progress.stopped, progress.done = epochs, progress.stopped and not progress.done, False
         self._progress = (progress, callbacks)
         try:
-            with compute_threads(self._work(X, batch_size)):
-                notify([*callbacks, *savers], "on_fit_begin", self, {"epochs": epochs, "batches": batches, "batch_size": batch_size,
-                                                                     "samples": X.shape[0], "X": X, "Y": Y})
+            with compute_threads(parts.work(self._work, batch_size)):
+                notify([*callbacks, *savers], "on_fit_begin", self, {"epochs": epochs, "batches": parts.batches(batch_size),
+                                                                     "batch_size": batch_size, **parts.logs()})
                 io.load_callbacks(self, callbacks, states, resume)
-                history = self._fit(X, Y, validation, progress, callbacks, savers)
+                history = self._fit(parts, validation, progress, callbacks, savers)
                 notify(callbacks, "on_fit_end", self, history)
                 progress.done = True
                 notify(savers, "on_fit_end", self, history)
@@ -365,13 +383,13 @@ class Network:
         self._forget()
         return history
 
-    def _fit(self, X, Y, validation, progress, callbacks, savers):
+    def _fit(self, parts, validation, progress, callbacks, savers):
         """The epochs that are left; the history of all. Savers are told last, so that they know what the others have made of it."""
         progress.history = history = History(progress.history)
         left = 0 if progress.stopped or progress.done else progress.first_epoch + progress.epochs - self.epoch
-        total_steps = self.step - progress.batch + left * -(-X.shape[0] // progress.batch_size)
+        total_steps = progress.first_step + progress.epochs * (parts.batches(progress.batch_size) or 0)
         for _ in range(left):
-            entry, progress.stopped = self._epoch(X, Y, progress, total_steps, callbacks, savers)
+            entry, progress.stopped = self._epoch(parts, progress, total_steps, callbacks, savers)
             if validation is not None:
                 entry.update(self.evaluate(*validation))
             history.append(entry)
@@ -386,7 +404,7 @@ class Network:
         batch_size = check_int("batch_size", batch_size, low=1)
         X, Y = self._check(X, Y)
         with compute_threads(self._work(X, batch_size)):
-            self._epoch(X, Y, Progress(self.epoch, 1, batch_size, X.shape[0]), self.step + -(-X.shape[0] // batch_size), [])
+            self._epoch([(X, Y)], Progress(self.epoch, 1, batch_size, X.shape[0]), self.step + -(-X.shape[0] // batch_size), [])
         self._forget()
         return self
 

@@ -42,6 +42,12 @@ class Progress:
         Likewise: what the sampler counted, seconds by phase.
     skipped : int
         Samples of batches that were left out.
+    part : int
+        Chunks taken of the epoch that runs; `batch` counts in the next one.
+    seen : int
+        Samples of the batches taken.
+    first_step : int
+        Steps that the network had taken when the call began.
     """
 
     first_epoch: int
@@ -59,6 +65,9 @@ class Progress:
     counts: dict = dataclasses.field(default_factory=dict)
     phases: dict = dataclasses.field(default_factory=dict)
     skipped: int = 0
+    part: int = 0
+    seen: int = 0
+    first_step: int = 0
 
     _start = None  # on the clock, while an epoch runs
     skip = False  # of this call: whether batches whose loss is not finite are left out
@@ -67,6 +76,7 @@ class Progress:
         """Nothing taken yet."""
         self._start = None
         self.batch, self.seconds, self.loss, self.active, self.counts, self.phases, self.skipped = 0, 0.0, 0.0, 0.0, {}, {}, 0
+        self.part = self.seen = 0
 
     def start(self):
         """Set the clock of the epoch, less what it has run already."""
