@@ -56,8 +56,8 @@ def build_parser():
     train.add_argument("--out", metavar="RUN", help="directory to write")
     train.add_argument("--overwrite", action="store_true", help="replace the run in a directory that is not empty")
     train.add_argument("--resume", metavar="RUN",
-                       help="go on from RUN/model.mongoose until --epochs in all; DATA may have moved, not changed; early stopping "
-                       "starts to count anew")
+                       help="go on from RUN/model.mongoose until --epochs in all, as if the run had never been interrupted; DATA may have "
+                       "moved, not changed")
     train.add_argument("--config", metavar="TOML", help="file with settings under the names of these flags, which win")
     add_options(train)
 
@@ -87,6 +87,8 @@ def build_parser():
     report.add_argument("runs", nargs="+", metavar="RUN", help="directory of mongoose train; several are compared")
     report.add_argument("-o", "--out", default="report.html", metavar="FILE", help="page to write (default report.html)")
 
+    command("doctor", "check compiler, extension, kernels, threads, caches and machine, with advice", threads=False)
+    command("warmup", "compile the common kernels now, and keep them")
     command("info", "report versions, threads, caches and what of the machine matters", threads=False)
     return parser
 
@@ -123,9 +125,9 @@ def main(argv=None):
     except SystemExit as stop:
         return stop.code or 0
     try:
-        importlib.import_module(f"mongoose_nb.commands.{args.command}").run(args)
+        code = importlib.import_module(f"mongoose_nb.commands.{args.command}").run(args)
         sys.stdout.flush()
-        return 0
+        return code or 0
     except KeyboardInterrupt as interrupt:
         below = "\n" if sys.stderr.isatty() else ""  # the terminal's ^C
         note(f"{below}mongoose: {str(interrupt) or 'interrupted'}")
@@ -139,6 +141,9 @@ def main(argv=None):
         if isinstance(error, (*USAGE_ERRORS, ImportError)):
             note(f"mongoose {args.command}: error: {one_line(error)}")
             return 2 if isinstance(error, USAGE_ERRORS) else 1
+        if isinstance(error, MemoryError):
+            note(f"mongoose {args.command}: error: not enough memory: {one_line(error)}")
+            return 1
         known = isinstance(error, FloatingPointError | OSError)
         note(f"mongoose {args.command}: error: {'' if known else type(error).__name__ + ': '}{one_line(error)}"
              f"{'' if known else ' (--debug shows where)'}")

@@ -6,9 +6,12 @@ of 64 bytes (they can be memory-mapped). The metadata hold the format's name and
 JSON, and a CRC-32 of every array and of the header itself: a damaged learning rate would otherwise be read as another one.
 """
 
+import contextlib
+import glob
 import json
 import math
 import os
+import shutil
 import tempfile
 import zlib
 
@@ -34,7 +37,61 @@ def header_checksum(header):
     return zlib.crc32(json.dumps({**header, "__metadata__": meta}, sort_keys=True).encode())
 
 
-def save(path, kind, settings, arrays):
+def older(path, i):
+    """Where the i-th older version of `path` is kept."""
+    return path if i == 0 else f"{path}.{i}"
+
+
+def remove_leftovers(path):
+    """Remove the temporary files that processes killed while they wrote `path` have left; nobody must be writing it."""
+    path = os.path.abspath(os.fspath(path))
+    for file in glob.glob(glob.escape(path) + ".*.part"):
+        with contextlib.suppress(OSError):
+            os.unlink(file)
+
+
+def _keep_older(path, keep):
+    """Make room at `path` for another version, the last `keep` of which stay; there is a whole file at `path` at every moment."""
+    for i in range(keep - 1, 0, -1):
+        newer = older(path, i - 1)
+        if not os.path.exists(newer):
+            continue
+        if i > 1:
+            os.replace(newer, older(path, i))
+            continue
+        second = f"{path}.older.part"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(second)
+        try:
+            os.link(newer, second)
+        except OSError:  # a file system without links
+            shutil.copyfile(newer, second)
+        os.replace(second, older(path, i))
+
+
+def _sync_directory(directory):
+    """Have the names in a directory on disk, where that can be asked for."""
+    with contextlib.suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def _said(path):
+    """An OSError that names the file and what became of it, not a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        left = "the file that was there is as it was" if os.path.exists(path) else "nothing was written"
+        raise OSError(error.errno, f"cannot be saved: {error.strerror}; {left}", path) from error
+
+
+def save(path, kind, settings, arrays, *, keep=1):
     """Write arrays and settings to `path`, replacing it only when all is on disk.
 
     Parameters
@@ -45,6 +102,14 @@ def save(path, kind, settings, arrays):
     settings : dict
         Anything JSON can hold.
     arrays : dict of str to array
+    keep : int
+        Versions to keep: the one before as ``path.1``, and so on.
+
+    Raises
+    ------
+    OSError
+        No room, no permission: what stood at `path` is untouched. A process that is killed leaves at most a temporary file
+        ``path.*.part`` behind.
     """
     header, blocks, offset = {}, [], 0
     checksums = {}
@@ -69,6 +134,11 @@ def save(path, kind, settings, arrays):
     directory = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(directory):
         raise FileNotFoundError(f"cannot save to {path!r}: the directory {directory!r} does not exist")
+    with _said(path):
+        _write(path, directory, text, blocks, keep)
+
+
+def _write(path, directory, text, blocks, keep):
     handle, temporary = tempfile.mkstemp(prefix=os.path.basename(path) + ".", suffix=".part", dir=directory)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -82,10 +152,12 @@ def save(path, kind, settings, arrays):
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
+        _keep_older(path, keep)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
+    _sync_directory(directory)
 
 
 def _check_entry(name, entry, room, path):
@@ -150,8 +222,10 @@ def load(path, kind, *, mmap=False):
             raise FormatError(f"{path!r} is damaged: its settings cannot be read") from None
         arrays = {}
         room = size - 8 - length
-        for name, entry in header.items():
-            dtype, shape, first, last = _check_entry(name, entry, room, path)
+        entries = {name: _check_entry(name, entry, room, path) for name, entry in header.items()}
+        if sum(last - first for _, _, first, last in entries.values()) > room:
+            raise FormatError(f"{path!r} is damaged: its arrays overlap")
+        for name, (dtype, shape, first, last) in entries.items():
             if mmap and last > first:
                 arrays[name] = np.memmap(path, dtype, "r", 8 + length + first, shape).view(np.ndarray)
                 continue

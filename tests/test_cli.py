@@ -57,6 +57,8 @@ def bits(path):
     from mongoose_nb import io
 
     settings, arrays = io.load(path / runs.MODEL, "network")
+    for name in ("progress", "callbacks"):  # they hold times
+        settings.pop(name, None)
     return settings, {name: array.tobytes() for name, array in arrays.items()}
 
 
@@ -132,7 +134,8 @@ def test_train_writes_a_run(call, folder, tmp_path):
     assert settings["network"]["hidden"] == [16]
     assert settings["network"]["sampler"] == {**nn.LSH(30).settings()}
     assert settings["network"]["optimizer"] == nn.Adam(0.01).settings()
-    assert settings["training"] == {"epochs": 3, "batch_size": 64, "early_stopping": 5, "save_every": 1, "validation": 0.25}
+    assert settings["training"] == {"epochs": 3, "batch_size": 64, "early_stopping": 5, "save_every": 1, "save_steps": None,
+                                    "keep": 1, "nonfinite": "stop", "validation": 0.25}
     assert settings["data"]["train"]["rows"] == 400 and settings["data"]["test"]["rows"] == 100
     assert settings["versions"]["numba"]
     assert "300 training rows, 100 validation rows, 100 test rows" in err
@@ -345,6 +348,42 @@ def test_resume_after_an_interrupt(call, folder, tmp_path, monkeypatch):
     assert [json.loads(line)["epoch"] for line in (tmp_path / "r" / runs.METRICS).read_text().splitlines()] == [1, 2, 3, 4]
 
 
+def die_at(monkeypatch, step):
+    """The process ends after so many steps of the real network, not of its narrow twin on which kernels are compiled."""
+    train_batch = nn.Network._train_batch
+
+    def dying(self, *args):
+        if self.hidden == (24,) and self.step == step:
+            raise RuntimeError("killed")
+        return train_batch(self, *args)
+
+    monkeypatch.setattr(nn.Network, "_train_batch", dying)
+
+
+@pytest.mark.parametrize("flags", [["--save-steps", "2", "--keep", "2"], ["--save-every", "0"]], ids=["steps", "nothing saved"])
+def test_resume_goes_on_counting(call, folder, tmp_path, monkeypatch, flags):
+    """Killed three times: early stopping, log and weights are those of a run that was not."""
+    arguments = ["train", folder / "train.txt", "--epochs", "12", "--validation", "0.2", "--early-stopping", "1", "--lr", "0.5",
+                 "--hidden", "24", "--batch-size", "64", "--candidates", "30", *flags]
+    assert call(*arguments, "--out", tmp_path / "whole")[0] == 0
+    epochs = len((tmp_path / "whole" / runs.METRICS).read_text().splitlines())
+    assert epochs < 12  # it stopped by itself
+    resume = ["train", "--resume", tmp_path / "r"]
+    for i, step in enumerate((4, 8, 5 * epochs - 1)):
+        with monkeypatch.context() as patch:
+            die_at(patch, step)
+            assert call(*([*arguments, "--out", tmp_path / "r"] if i == 0 else resume))[0] == 1
+    code, out, _ = call(*resume, "--json")
+    assert code == 0
+    assert bits(tmp_path / "r") == bits(tmp_path / "whole")
+    one, two = ([json.loads(line) for line in (tmp_path / name / runs.METRICS).read_text().splitlines()] for name in ("whole", "r"))
+    for name in ("epoch", "loss", "P@1", "topk_recall", "firings"):
+        assert [e[name] for e in one] == [e[name] for e in two]
+    assert_refused(call(*resume), "it stopped after", "--epochs")
+    assert call(*arguments, "--out", tmp_path / "r", "--overwrite", "--epochs", "1")[0] == 0
+    assert not (tmp_path / "r" / (runs.MODEL + ".2")).exists()
+
+
 def test_resume_refuses(call, run, folder, tmp_path):
     assert_refused(call("train", "--resume", run), "4 epochs", "--epochs")
     assert_refused(call("train", "--resume", run, "--epochs", "6", "--lr", "1"), "--lr", "--resume")
@@ -498,6 +537,41 @@ def test_info(call):
     assert {found["extension"], found["sketch"]} <= {"compiled", "fallback"} and found["threads"] >= 1
     code, out, _ = call("info")
     assert code == 0 and "kernel cache" in out and "drift sketch" in out and found["numba"] in out
+
+
+def test_doctor(call, monkeypatch):
+    from mongoose_nb.commands import doctor, system
+
+    code, out, _ = call("doctor")
+    assert code == 0 and out.splitlines()[-1].startswith("0 broken") and "kernel cache" in out
+    code, out, _ = call("doctor", "--json")
+    found = json.loads(out)
+    assert code == 0 and {c["name"] for c in found["checks"]} >= {"versions", "extension", "C compiler", "threading layer", "huge pages",
+                                                                 "kernel cache", "BLAS"}
+    monkeypatch.setattr(system, "huge_pages", lambda: "never")
+    monkeypatch.setattr(system, "threading_layer", lambda: "workqueue")
+    assert doctor.huge_pages().state == doctor.layer().state == "slow" and "madvise" in doctor.huge_pages().advice
+    monkeypatch.setattr(system, "threading_layer", lambda: "unknown (asked for: tbb)")
+    code, out, _ = call("doctor")
+    assert code == 1 and "broken" in out and "pip install tbb" in out
+
+
+def test_warmup(call, monkeypatch):
+    from mongoose_nb.commands import warmup
+
+    done = []
+    monkeypatch.setattr(warmup, "STEPS", {"a": lambda: done.append(1), "texts": warmup._texts})
+    code, out, err = call("warmup")
+    assert code == 0 and done == [1] and "a ..." in err and "compiled in" in out
+    assert set(json.loads(call("warmup", "--json")[1])) == {"seconds", "compile_seconds", "cache_dir", "cache_bytes"}
+
+
+def test_no_memory_is_one_line(call, run, folder, monkeypatch):
+    def greedy(*args, **kwargs):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr(nn.Network, "predict_topk", greedy)
+    assert_refused(call("predict", run, folder / "test.txt"), "not enough memory", "9 TiB", code=1)
 
 
 def test_demo(call, folder, monkeypatch):

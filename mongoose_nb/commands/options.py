@@ -141,7 +141,10 @@ GROUPS = {
         Option("batch-size", whole, "N", "rows of a step"),
         Option("early-stopping", whole, "PATIENCE",
                "stop after so many epochs without a better P@1 on --validation; keep the best weights"),
+        Option("nonfinite", word, "NAME", "stop | skip: what to do where a batch has a loss that is not finite (default stop)"),
         Option("save-every", whole, "EPOCHS", "write the network every so many epochs (default 1; 0: at the end only)"),
+        Option("save-steps", whole, "STEPS", "also every so many steps, to lose less of a long epoch when the process is killed"),
+        Option("keep", whole, "N", "versions of the network to keep, the older ones as model.mongoose.1 and so on (default 1)"),
     ),
 }
 OPTIONS = {option.dest: option for group in GROUPS.values() for option in group}

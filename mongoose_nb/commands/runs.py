@@ -2,7 +2,7 @@
 
     RUN/settings.json     every setting in force, versions, where the data came from and its fingerprint
     RUN/metrics.jsonl     one JSON object per epoch: the history with `nn.Diagnostics`, from which mongoose report draws
-    RUN/model.mongoose    the network with optimiser and hash tables, replaced as a whole after an epoch
+    RUN/model.mongoose    the network with optimiser and hash tables and all that going on takes, replaced as a whole after an epoch
 """
 
 import json
@@ -31,6 +31,9 @@ def begin(path, record):
     path.mkdir(parents=True, exist_ok=True)
     for name in (MODEL, METRICS, SETTINGS):
         (path / name).unlink(missing_ok=True)
+    for file in path.glob(f"{MODEL}.*"):  # older versions, and what a killed process left
+        if file.suffix == ".part" or file.suffix[1:].isdigit():
+            file.unlink()
     write_settings(path, record)
 
 
@@ -80,17 +83,24 @@ def load_network(path):
     if not (path / MODEL).exists():
         raise ValueError(f"{path} has no {MODEL}; is it a directory that mongoose train wrote, and did an epoch end there?")
     record = read_settings(path) if (path / SETTINGS).exists() else {}
-    return Network.load(path / MODEL), record.get("data", {}).get("train", {}).get("zero_based")
+    try:
+        zero_based = record.get("data", {}).get("train", {}).get("zero_based")
+    except AttributeError as error:
+        raise ValueError(f"{path / SETTINGS} is damaged: {error}") from error
+    return Network.load(path / MODEL), zero_based
 
 
-def describe_network(network):
-    """Every setting of a network, as JSON can hold it."""
-    from mongoose_nb.nn.lr import schedule_settings
-    from mongoose_nb.nn.samplers import make_sampler
+def load_to_resume(path, record):
+    """(network, what its file says) of a run to go on with. Where a checkpoint of the training is there, the network is not filled
+    yet, which `Network.fit` does; before the first one was written the run begins anew."""
+    from mongoose_nb.nn import Network
+    from mongoose_nb.nn.io import make_network, peek
 
-    hidden = [int(h) if not hasattr(h, "units") else {"units": h.units, "sampler": make_sampler(h.sampler).settings()}
-              for h in network.hidden]
-    return {"n_features": network.n_features, "n_outputs": network.n_outputs, "hidden": hidden, "activation": network.activation,
-            "loss": network.loss, "sampler": network.sampler.settings(), "optimizer": network.optimizer.settings(),
-            "lr_schedule": schedule_settings(network.lr_schedule), "clip_norm": network.clip_norm, "init_std": network.init_std,
-            "output_init_std": network.output_init_std, "seed": network.seed}
+    file = pathlib.Path(path) / MODEL
+    saved = peek(file) if file.exists() else {"progress": None, "epoch": 0, "step": 0}
+    if saved["progress"] is None and file.exists():
+        return Network.load(file), saved
+    try:
+        return make_network(Network, saved.get("network") or record["network"]), saved
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ValueError(f"{pathlib.Path(path) / SETTINGS} is damaged: its network cannot be made: {error}") from error

@@ -90,14 +90,20 @@ def cache_base():
         os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "mongoose_nb")
 
 
+def cached_bytes():
+    """Bytes of the compiled kernels that are kept."""
+    from mongoose_nb.kernels._jit import CACHE_DIR
+
+    return sum(f.stat().st_size for f in pathlib.Path(CACHE_DIR).rglob("*.nb?")) if CACHE_DIR else 0
+
+
 def report():
     """Everything, by name."""
     import numba
 
     from mongoose_nb.kernels._jit import CACHE_DIR
 
-    cached = [f.stat().st_size for f in pathlib.Path(CACHE_DIR).rglob("*.nb?")] if CACHE_DIR else []
     return {**versions(), "platform": platform.platform(), "executable": sys.executable, "cpu": cpu_name(), "cpus": cpus(),
             "threads": numba.get_num_threads(), "threading_layer": threading_layer(), "blas": blas(),
             "huge_pages": huge_pages(), "cache_dir": CACHE_DIR or cache_base(), "cache_writable": CACHE_DIR is not None,
-            "cache_bytes": sum(cached)}
+            "cache_bytes": cached_bytes()}

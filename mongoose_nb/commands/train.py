@@ -13,10 +13,13 @@ from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
+from mongoose_nb.errors import check_choice
 from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar, Wide
+from mongoose_nb.nn.io import network_settings
 
 # What may be given along with --resume: everything else was settled when the run began.
-RESUMABLE = ("epochs", "early_stopping", "save_every", "test")
+RESUMABLE = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite", "test")
+LOOP = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -49,11 +52,12 @@ def _training_settings(given):
     """Settings of the loop, with the library's defaults."""
     defaults = inspect.signature(Network.fit).parameters
     out = {name: given.get(name, defaults[name].default) for name in ("epochs", "batch_size")}
-    out.update(early_stopping=given.get("early_stopping"), save_every=given.get("save_every", 1),
-               validation=given.get("validation"))
-    for name, low in (("epochs", 1), ("batch_size", 1), ("early_stopping", 0), ("save_every", 0)):
+    out.update(early_stopping=given.get("early_stopping"), save_every=given.get("save_every", 1), save_steps=given.get("save_steps"),
+               keep=given.get("keep", 1), nonfinite=given.get("nonfinite", "stop"), validation=given.get("validation"))
+    for name, low in (("epochs", 1), ("batch_size", 1), ("early_stopping", 0), ("save_every", 0), ("save_steps", 1), ("keep", 1)):
         if out[name] is not None and out[name] < low:
             raise ValueError(f"--{name.replace('_', '-')} must be at least {low}; got {out[name]}")
+    check_choice("--nonfinite", out["nonfinite"], ("stop", "skip"))
     if out["early_stopping"] is not None and out["validation"] is None:
         raise ValueError("--early-stopping needs --validation SHARE or --validation DATA: the test set must not choose the epoch")
     return out
@@ -105,7 +109,7 @@ def _start(args, clock):
     data = _Data(given, seed)
     network = Network(data.X.shape[1], data.Y.shape[1], **arguments)
     data.announce()
-    record = {"network": runs.describe_network(network), "training": settings, "data": data.record, "versions": versions(),
+    record = {"network": network_settings(network), "training": settings, "data": data.record, "versions": versions(),
               "threads": args.threads}
     runs.begin(out, record)
     _compile(network, arguments, data, clock)
@@ -121,9 +125,11 @@ def _resume(args, clock):
         raise ValueError(f"{fixed[0]} does not go with --resume, which keeps the settings of {path}; it takes DATA, {allowed} "
                          "and --threads")
     record = runs.read_settings(path)
-    network, zero_based = runs.load_network(path)
+    network, saved = runs.load_to_resume(path, record)
+    progress = saved["progress"]
     try:
         recorded, training = record["data"], record["training"]
+        zero_based = recorded["train"].get("zero_based")
         shares = isinstance(training["validation"], float)
         given = {"data": args.data or recorded["train"]["path"], "zero_based": zero_based,
                  "n_features": network.n_features, "n_labels": network.n_outputs}
@@ -138,24 +144,28 @@ def _resume(args, clock):
         raise ValueError(f"{path / runs.SETTINGS} is damaged: {error!r} is missing") from error
     if test is not None:
         given["test"] = test
-    changed = {name: getattr(args, name) for name in ("epochs", "early_stopping", "save_every") if getattr(args, name) is not None}
+    changed = {name: getattr(args, name) for name in LOOP if getattr(args, name) is not None}
     settings = _training_settings({**{k: v for k, v in training.items() if v is not None}, **changed})
-    if settings["epochs"] <= network.epoch:
-        raise ValueError(f"{path} has {network.epoch} epochs already; give --epochs with a number above to go on")
+    ended = progress is None or progress["done"]
+    first = saved["epoch"] if progress is None else progress["first_epoch"]
+    reached = saved["epoch"] if progress is None else max(saved["epoch"], first + progress["epochs"])
+    if ended and settings["epochs"] <= reached:
+        stopped = f" (it stopped after {saved['epoch']})" if saved["epoch"] < reached else ""
+        raise ValueError(f"{path} has {reached} epochs already{stopped}; give --epochs with a number above to go on")
     data = _Data(given, network.seed)
     for name in ("train", "validation"):
         if data.record.get(name, {}).get("sha256") != recorded.get(name, {}).get("sha256"):
             raise ValueError(f"{data.record[name]['path']} is not the {name} data that {path} began with; "
                              "start a new run for other data")
     data.announce()
-    note(f"going on after epoch {network.epoch}, step {network.step:,}")
-    runs.trim_metrics(path, network.epoch)
+    note(f"going on after epoch {saved['epoch']}, step {saved['step']:,}")
+    runs.trim_metrics(path, saved["epoch"])
     runs.write_settings(path, {**{k: v for k, v in record.items() if k != "format_version"}, "training": settings,
                                "data": data.record, "versions": versions(), "threads": args.threads})
     arguments = {"sampler": network.sampler, "optimizer": network.optimizer, "hidden": network.hidden, "loss": network.loss,
                  "activation": network.activation, "clip_norm": network.clip_norm}
     _compile(network, arguments, data, clock)
-    _train(network, data, settings, path, args, clock)
+    _train(network, data, settings, path, args, clock, first)
 
 
 def _compile(network, arguments, data, clock):
@@ -193,37 +203,33 @@ def epoch_line(logs, epochs):
 
 
 class _SaveEvery(Checkpoint):
-    """Save every so many epochs."""
+    """Save every so many epochs, and every so many steps."""
 
-    def __init__(self, path, every):
-        super().__init__(path)
-        self.every = every
-        self.saved = None
+    def __init__(self, path, settings):
+        super().__init__(path, every=settings["save_steps"], keep=settings["keep"])
+        self.epochs = settings["save_every"]
 
     def on_epoch_end(self, network, logs):
         """Save if it is time."""
-        if self.every and logs["epoch"] % self.every == 0:
+        if self.epochs and logs["epoch"] % self.epochs == 0:
             super().on_epoch_end(network, logs)
-            self.saved = logs["epoch"]
 
 
-def _train(network, data, settings, out, args, clock):
+def _train(network, data, settings, out, args, clock, first=0):
     scored = data.validation or data.test
     bar = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
-    saver = _SaveEvery(out / runs.MODEL, settings["save_every"])
     stopping = None if settings["early_stopping"] is None else EarlyStopping(patience=settings["early_stopping"])
-    callbacks = [Diagnostics(), JSONLines(out / runs.METRICS), saver, _Log(settings["epochs"], args.json, not bar)]
+    callbacks = [Diagnostics(), JSONLines(out / runs.METRICS), _SaveEvery(out / runs.MODEL, settings),
+                 _Log(settings["epochs"], args.json, not bar)]
     callbacks += [ProgressBar()] * bar
-    before = network.epoch
     try:
-        history = network.fit(data.X, data.Y, epochs=settings["epochs"] - before, batch_size=settings["batch_size"],
-                              validation=scored, early_stopping=stopping, callbacks=callbacks)
+        history = network.fit(data.X, data.Y, epochs=settings["epochs"] - first, batch_size=settings["batch_size"],
+                              validation=scored, early_stopping=stopping, callbacks=callbacks, nonfinite=settings["nonfinite"],
+                              resume=None if network.epoch else out / runs.MODEL)
     except KeyboardInterrupt:
         if (out / runs.MODEL).exists():
             raise Interrupted(f"interrupted; go on with: mongoose train --resume {out}") from None
-        raise Interrupted(f"interrupted before a network was saved in {out}") from None
-    if saver.saved != network.epoch or stopping is not None:
-        network.save(out / runs.MODEL)
+        raise Interrupted(f"interrupted before a network was saved in {out}; begin anew with: mongoose train --resume {out}") from None
     seconds = sum(entry["seconds"] for entry in history)
     final = {"event": "end", "run": str(out), "model": str(out / runs.MODEL), "epochs": network.epoch, "step": network.step,
              "loss": history[-1]["loss"], "seconds": seconds, "samples_per_s": len(history) * data.X.shape[0] / seconds,

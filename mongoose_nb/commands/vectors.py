@@ -22,25 +22,48 @@ def read_vectors(path, part="train", dim=None):
     ValueError, OSError
         Another form, or a broken file.
     """
-    import numpy as np
+    from mongoose_nb.data._npz import map_npy
 
     ending = os.path.splitext(path)[1].lower()
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no such file")
     if ending == ".npy":
-        X = np.load(path, mmap_mode="r", allow_pickle=False)
+        X = _named(path, map_npy)
         if X.ndim != 2:
             raise ValueError(f"{path} holds an array of shape {X.shape}; rows (n, dim) are needed")
         return X, None
     if ending == ".npz":
-        from scipy.sparse import load_npz
-
-        return load_npz(path).tocsr(), None
+        return _named(path, _csr), None
     if ending == ".fvecs":
         return _fvecs(path), None
     if ending in (".hdf5", ".h5"):
         return _hdf5(path, part, dim)
     raise ValueError(f"{path}: no reader for {ending or 'a name without an ending'}; known are {READS}")
+
+
+def _named(path, read):
+    try:
+        return read(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _csr(path):
+    """What ``scipy.sparse.save_npz`` wrote, of any format, as CSR."""
+    from scipy.sparse import load_npz
+
+    from mongoose_nb.data._npz import check_npz
+
+    check_npz(path)
+    try:
+        matrix = load_npz(path)
+        if hasattr(matrix, "check_format"):
+            matrix.check_format(full_check=True)  # conversions trust the indices
+        return matrix.tocsr()
+    except OSError:
+        raise
+    except Exception as error:  # SciPy lets out whatever comes of arrays that do not fit
+        raise ValueError(f"no sparse matrix of scipy.sparse.save_npz, or damaged ({error})") from error
 
 
 def _fvecs(path):

@@ -13,6 +13,7 @@ import zlib
 import numpy as np
 
 from mongoose_nb.data._files import replacing
+from mongoose_nb.data._npz import check_npz
 
 VERSION = 1
 _logger = logging.getLogger("mongoose_nb")
@@ -42,6 +43,8 @@ def _matrix(arrays, name, shape):
              and (len(indices) == 0 or 0 <= indices.min() <= indices.max() < shape[1]))
     if not right:
         raise ValueError(f"{name} is not a CSR matrix")
+    if not np.isfinite(data).all() or (name == "Y" and (data != 1).any()):
+        raise ValueError(f"{name} holds values that it cannot have")
     matrix = sp.csr_matrix((data, indices, indptr), shape=shape)
     if not matrix.has_canonical_format:
         raise ValueError(f"{name} is not sorted")
@@ -51,6 +54,7 @@ def _matrix(arrays, name, shape):
 def load(file, stat):
     """The (X, Y) in the cache `file` if it belongs to the source with this `stat`, else None."""
     try:
+        check_npz(file)
         with np.load(file, allow_pickle=False) as arrays:
             if not np.array_equal(arrays["key"], _key(stat)):
                 return None
@@ -58,7 +62,7 @@ def load(file, stat):
             return _matrix(arrays, "X", (n, d)), _matrix(arrays, "Y", (n, n_labels))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, OverflowError, zipfile.BadZipFile, zlib.error) as error:
         _logger.warning("ignoring the unreadable cache %s (%s)", file, error)
         return None
 

@@ -31,6 +31,8 @@ def replacing(path):
         # not `tempfile`: its files are private to the user, and the umask should decide
         with open(temporary, "xb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):

@@ -1,11 +1,10 @@
 """Data sets as npz arrays, and one function that finds the right reader."""
 
 import os
-import zipfile
-import zlib
 
 import numpy as np
 
+from mongoose_nb.data._npz import read_npz_arrays
 from mongoose_nb.data.validate import check_X, check_Y
 from mongoose_nb.data.xc import check_same_columns, read_xc, read_xc_four
 
@@ -35,15 +34,12 @@ def read_npz(path):
 
     path = os.fspath(path)
     try:
-        stored = np.load(path, allow_pickle=False)
-        if isinstance(stored, np.ndarray):
-            raise ValueError("it is one bare array")
-        with stored:
-            missing = [key for key in _KEYS if key not in stored.files]
-            if missing:
-                raise ValueError(f"it lacks {', '.join(missing)} and has {', '.join(stored.files)}")
-            arrays = {key: stored[key] for key in _KEYS}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        stored = read_npz_arrays(path)
+        missing = [key for key in _KEYS if key not in stored]
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)} and has {', '.join(stored)}")
+        arrays = {key: stored[key] for key in _KEYS}
+    except ValueError as error:
         raise ValueError(f"{path}: not an npz file with the arrays {', '.join(_KEYS)} ({error})") from error
     try:
         n, d, n_labels = (int(v) for v in arrays["shape"])
@@ -51,7 +47,7 @@ def read_npz(path):
         X = sp.csr_matrix((arrays["val"], arrays["feat"], arrays["fptr"]), shape=(n, d))
         Y = sp.csr_matrix((ones, arrays["lab"], arrays["lptr"]), shape=(n, n_labels))
         return check_X(X), check_Y(Y)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mongoose_nb.hashing.base import HashFamily, as_count, read_only
+from mongoose_nb.hashing.base import HashFamily, as_count, as_seed, read_only
 
 
 class MinHash(HashFamily):
@@ -109,4 +109,4 @@ class MinHash(HashFamily):
         return {"functions": np.asarray(self._functions, np.uint64)}
 
     def _restore_arrays(self, state):
-        self._functions = np.uint64(state["functions"])
+        self._functions = np.uint64(as_seed(state["functions"]))

@@ -14,6 +14,8 @@ import tempfile
 
 import numba
 
+from mongoose_nb.kernels._guard import guard
+
 FASTMATH = {"reassoc", "nsz", "contract", "arcp", "afn"}
 
 
@@ -41,6 +43,8 @@ def _njit(**options):
 
     def decorate(function):
         compiled = numba.njit(**options)(function)
+        if options.get("parallel"):
+            guard(compiled)
         if CACHE_DIR is not None:
             # The locator reads this setting once, while it is made, and keeps the path; the user's setting is put back at once.
             saved, numba.config.CACHE_DIR = numba.config.CACHE_DIR, CACHE_DIR

@@ -9,6 +9,8 @@ import contextlib
 import functools
 import threading
 
+from mongoose_nb.kernels._locks import renew_in_child
+
 # Multiplications between two points where threads wait for each other, from which more than one is worth it: about a millisecond.
 # Measured on tiny problems: 200 steps took 0.25 s on one thread and 2 to 20 s on two of a machine that others used too.
 THREADS_FROM = 1 << 22
@@ -18,6 +20,15 @@ _depth = 0
 _limiter = None
 
 
+class _Renewed:
+    """In a forked process nobody is inside."""
+
+    def renew(self):
+        """Called in the child."""
+        global _lock, _depth, _limiter
+        _lock, _depth, _limiter = threading.RLock(), 0, None
+
+
 @functools.lru_cache(maxsize=1)
 def _controller():
     # Numba binds matrix products to SciPy's BLAS: it has to be loaded before the controller looks for libraries.
@@ -25,6 +36,9 @@ def _controller():
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
+
+
+_renewed = renew_in_child(_Renewed())
 
 
 @contextlib.contextmanager

@@ -2,11 +2,13 @@
 
 A callback is an object with any of ``on_fit_begin(network, logs)``, ``on_batch_end(network, logs)``, ``on_epoch_end(network,
 logs)`` and ``on_fit_end(network, logs)``, or a function, which is called as ``on_epoch_end``. One that returns True ends the
-training.
+training. One with ``state()`` and ``load_state(network, settings, arrays)`` goes on where it stood when a training is resumed.
 """
 
 import json
 import os
+
+import numpy as np
 
 from mongoose_nb.errors import check_int, check_number
 
@@ -25,6 +27,13 @@ class Callback:
 
     def on_fit_end(self, network, logs):
         """After the last epoch; `logs` is the whole history."""
+
+    def state(self):
+        """(settings, arrays) for a checkpoint: what JSON can hold, and arrays by name."""
+        return {}, {}
+
+    def load_state(self, network, settings, arrays):
+        """Put back what `state` gave; called after ``on_fit_begin``, with the network as it was then."""
 
 
 class FunctionCallback(Callback):
@@ -76,10 +85,28 @@ class EarlyStopping(Callback):
     def on_fit_end(self, network, logs):
         """Bring the best weights back."""
         if self._weights is not None:
-            for name, parameter in network.parameters().items():
-                parameter.value[...] = self._weights[name]
+            with network._lock:
+                for name, parameter in network.parameters().items():
+                    parameter.value[...] = self._weights[name]
+                network.rehash()
             self._weights = None
-            network.rehash()
+
+    def state(self):
+        """Best score, epochs without a better one, and the best weights."""
+        settings = {"best": self.best, "best_epoch": self.best_epoch, "waited": self._waited, "monitor": self.monitor}
+        return settings, dict(self._weights or {})
+
+    def load_state(self, network, settings, arrays):
+        """Go on counting, unless another score was watched."""
+        if settings["monitor"] != self.monitor or settings["best"] is None:
+            return
+        self.best, self.best_epoch, self._waited = float(settings["best"]), int(settings["best_epoch"]), int(settings["waited"])
+        if self.restore_best:  # a call that ended has put the best weights back
+            self._weights = {name: np.array(arrays.get(name, p.value), np.float32) for name, p in network.parameters().items()}
+            for name, parameter in network.parameters().items():
+                if self._weights[name].shape != parameter.value.shape:
+                    raise ValueError(f"the best weights saved for {name!r} have shape {self._weights[name].shape}; needed is "
+                                     f"{parameter.value.shape}")
 
 
 class JSONLines(Callback):
@@ -93,16 +120,77 @@ class JSONLines(Callback):
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(logs) + "\n")
 
+    def state(self):
+        """How long the file is."""
+        return {"size": os.path.getsize(self.path) if os.path.exists(self.path) else 0}, {}
+
+    def load_state(self, network, settings, arrays):
+        """Cut off what was written after the checkpoint: it is about to be written again."""
+        size = int(settings["size"])
+        if os.path.exists(self.path) and os.path.getsize(self.path) > size >= 0:
+            os.truncate(self.path, size)
+
 
 class Checkpoint(Callback):
-    """Save the network after every epoch."""
+    """Save the network after every epoch, with all that ``fit(..., resume=path)`` takes to go on as if nothing had happened.
 
-    def __init__(self, path):
+    A file is complete or not there, and replaces the one before only when it is on disk, so the process may be killed at any moment.
+
+    Parameters
+    ----------
+    path : path-like
+    every : int, optional
+        Also every so many steps.
+    keep : int
+        Versions to keep: the one before as ``path.1``, and so on.
+
+    Notes
+    -----
+    Written are weights, the optimiser's moments, hash functions and tables, the state of the schedule, the place in the data, the
+    history, and the states of the other callbacks: `EarlyStopping` goes on counting, `JSONLines` cuts off what the file does
+    not know of. Randomness needs no state: it is keyed by seed and step. Checkpoints are told last, wherever they stand in the list.
+
+    Examples
+    --------
+    ::
+
+        net = Network(n_features, n_labels, seed=0)
+        net.fit(X, Y, epochs=10, callbacks=[nn.Checkpoint("run.ckpt", every=500)], resume="run.ckpt")
+
+    may be killed and run again any number of times.
+    """
+
+    def __init__(self, path, *, every=None, keep=1):
         self.path = os.fspath(path)
+        self.every = None if every is None else check_int("every", every, low=1)
+        self.keep = check_int("keep", keep, low=1, high=1000)
+
+    def save(self, network):
+        """Write the file."""
+        from mongoose_nb.nn.io import save_network
+
+        save_network(network, self.path, True, network._progress, self.keep)
+
+    def on_fit_begin(self, network, logs):
+        """Refuse now what cannot be saved later, and remove what a killed process left of a file."""
+        from mongoose_nb.io import remove_leftovers
+        from mongoose_nb.nn.io import network_settings
+
+        network_settings(network)
+        remove_leftovers(self.path)
+
+    def on_batch_end(self, network, logs):
+        """Save when it is time to."""
+        if self.every is not None and network.step % self.every == 0:
+            self.save(network)
 
     def on_epoch_end(self, network, logs):
-        """Save, replacing the file as a whole."""
-        network.save(self.path)
+        """Save."""
+        self.save(network)
+
+    def on_fit_end(self, network, logs):
+        """Save what the other callbacks left, such as the best weights."""
+        self.save(network)
 
 
 class ProgressBar(Callback):
@@ -120,7 +208,7 @@ class ProgressBar(Callback):
         """Move the bar."""
         if self._bar is None:
             self._bar = self._tqdm(total=self._run["samples"], unit="sample", leave=True,
-                                   desc=f"epoch {logs['epoch']}", mininterval=0.5)
+                                   desc=f"epoch {logs['epoch']}", mininterval=0.5, initial=logs["batch"] * self._run["batch_size"])
         self._bar.update(logs["samples"])
         self._bar.set_postfix(loss=f"{logs['loss']:.3f}", active=f"{logs['active_share']:.1%}", refresh=False)
 

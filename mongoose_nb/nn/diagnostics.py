@@ -55,6 +55,8 @@ class Diagnostics(Callback):
     def on_fit_begin(self, network, logs):
         """Draw the samples to look at."""
         n = logs["samples"]
+        if n is None:
+            raise ValueError("Diagnostics draws its samples from X and Y, and does not go with a training on chunks")
         stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([network.seed, 2])))
         chosen = np.sort(stream.choice(n, min(self.rows, n), replace=False))
         self._X, self._Y = logs["X"][chosen], logs["Y"][chosen]
@@ -92,7 +94,8 @@ class Diagnostics(Callback):
         logs["trace"] = {"step": list(step), "seconds": [round(t - begin, 3) for t in when], "loss": [round(x, 5) for x in loss],
                          "changed_share": [x if x is None else round(float(x), 5) for x in share],
                          "firings": [round(t - begin, 3) for t in self._fired[::thin]]}
-        logs.update(recall_figures(network, self._X, self._Y, self.topk))
+        with network._lock:
+            logs.update(recall_figures(network, self._X, self._Y, self.topk))
         tables = getattr(network.output.sampler, "tables", None)
         if tables is not None:
             logs.update(bucket_figures(tables))
@@ -101,6 +104,19 @@ class Diagnostics(Callback):
     def on_fit_end(self, network, logs):
         """Let go of the samples."""
         self._X = self._Y = None
+
+    def state(self):
+        """The trace of the epoch that runs, its times by how long ago they were."""
+        now = time.perf_counter()
+        return {"points": [(step, now - when, loss, share) for step, when, loss, share in self._points],
+                "fired": [now - when for when in self._fired], "seen": self._seen, "loss": self._loss, "samples": self._samples}, {}
+
+    def load_state(self, network, settings, arrays):
+        """Put back what `state` gave."""
+        now = self._last = time.perf_counter()
+        self._points = [(step, now - ago, loss, share) for step, ago, loss, share in settings["points"]]
+        self._fired = [now - ago for ago in settings["fired"]]
+        self._seen, self._loss, self._samples = settings["seen"], settings["loss"], settings["samples"]
 
 
 def recall_figures(network, X, Y, topk):

@@ -87,6 +87,8 @@ class Importance:
 
     def state(self):
         """Arrays that `load_state` takes back."""
+        if self._kept.tables.built:
+            self._frame()  # after a rehash nobody may have asked yet
         return {"hashed_means": self._means.copy()}
 
     def load_state(self, arrays):

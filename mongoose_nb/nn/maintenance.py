@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 
+from mongoose_nb.errors import check_int, check_number
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
 from mongoose_nb.nn.recent import Recent
 from mongoose_nb.nn.timing import PhaseTimer
@@ -225,10 +226,11 @@ class KeptTables:
             if arrays[name].shape != (width,):
                 raise ValueError(f"the sampler's {name} has shape {arrays[name].shape}; the layer's width is {width}")
         self.mean = np.array(arrays["mean"], np.float32)
-        self._observed, self.length = settings["observed"], settings["length"]
-        self.query = (np.array(arrays["query_mean"], np.float32), np.float32(settings["extra"]))
-        self.rehashes, self._moved = settings["rehashes"], settings["moved"]
-        self._fired, self._reinserted = settings["fired"], settings["reinserted"]
+        self._observed, self.rehashes, self._moved, self._fired, self._reinserted = (
+            check_int(name, settings[name], low=0, high=2**62) for name in ("observed", "rehashes", "moved", "fired", "reinserted"))
+        self.length = check_number("length", settings["length"], low=0.0)
+        self.query = (np.array(arrays["query_mean"], np.float32), np.float32(check_number("extra", settings["extra"])))
+        self._serving = None
         self.schedule.load_state(settings["schedule"], part("schedule"))
         if settings["tables"] is not None:
             tables = LSHTables.from_state(settings["tables"], part("tables"))
@@ -240,3 +242,6 @@ class KeptTables:
             self._learner.bind(self.tables.family, self.tables.seed)
             self._learner.load_state(settings["learner"], part("learner"))
             self._recent.restore(part("recent"))
+            labels = self._recent.labels
+            if labels.size and not -1 <= labels.min() <= labels.max() < n_rows:
+                raise ValueError(f"the saved recent labels must be ids of the layer's {n_rows} rows")

@@ -1,18 +1,23 @@
 """A feed-forward network with sparse input and a wide output layer: build, train, predict, save."""
 
 import dataclasses
+import math
 import time
 
 import numpy as np
 
-from mongoose_nb.errors import check_int, check_number
+from mongoose_nb.errors import check_choice, check_int, check_number
+from mongoose_nb.kernels._locks import FairLock
 from mongoose_nb.kernels._threads import compute_threads
 from mongoose_nb.nn import io
 from mongoose_nb.nn.arrays import Rows
-from mongoose_nb.nn.callbacks import EarlyStopping, History, ProgressBar, as_callback, notify
+from mongoose_nb.nn.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, as_callback, notify
 from mongoose_nb.nn.dense import Dense
+from mongoose_nb.nn.finite import LARGEST_GRADIENT, find_not_finite, largest
 from mongoose_nb.nn.lr import make_schedule
 from mongoose_nb.nn.optimizers import make_optimizer
+from mongoose_nb.nn.parts import Chunks, Whole
+from mongoose_nb.nn.progress import Progress
 from mongoose_nb.nn.samplers import Sampler, make_sampler
 from mongoose_nb.nn.sparse_input import SparseInput
 from mongoose_nb.nn.timing import PhaseTimer
@@ -67,6 +72,13 @@ class Network:
         Optimiser steps taken.
     epoch : int
         Passes over training data taken.
+
+    Notes
+    -----
+    Threads may share a network. Training holds it for a step, a prediction for a block of 8,192 rows, and they take turns: what is
+    predicted while another thread trains is the answer of the network after some whole step. Two trainings at once are not
+    refused, and of no use. A process that is forked off while another thread trains has a copy in the middle of a step: start it
+    with "spawn", or fork before.
     """
 
     def __init__(self, n_features, n_outputs, *, hidden=(128,), activation="relu", sampler="lsh", loss="softmax",
@@ -86,6 +98,8 @@ class Network:
                                 else check_number("output_init_std", output_init_std, low=0.0, open_low=True))
         self.step = 0
         self.epoch = 0
+        self._progress = None  # (Progress, callbacks) while `fit` runs
+        self._lock = FairLock()  # held by whoever trains for a step, by whoever predicts for a block of rows
         self._build()
 
     # ------------------------------------------------------------------ construction
@@ -163,8 +177,11 @@ class Network:
 
     # ------------------------------------------------------------------ one step
 
-    def _forward(self, x, train, timer):
+    def _forward(self, x, train, timer, inputs=None):
+        """Input of the output layer; what every layer was given is appended to `inputs`."""
         for layer in self.layers:
+            if inputs is not None:
+                inputs.append(x)
             if isinstance(layer, WideHidden):
                 x = layer.forward(x, train, self.step, timer)
             else:
@@ -172,20 +189,29 @@ class Network:
                     x = layer.forward(x, train)
         return x
 
-    def _train_batch(self, x, labels, timer, total_steps):
-        """One optimiser step; returns the mean loss."""
-        with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at below
-            h = self._forward(x, True, timer)
-            losses, grad = self.output.loss(h, labels, self.step, timer, self.clip_norm is not None)
-            loss = float(losses.mean(dtype=np.float64))
-        if not np.isfinite(loss):
-            bad = np.flatnonzero(~np.isfinite(losses))
-            raise FloatingPointError(
-                f"the loss is not finite at step {self.step} ({len(bad)} of {len(losses)} samples of the batch, first at "
-                f"place {bad[0]}): the weights are as before this step; lower the learning rate (now {self.optimizer.lr:g}) or "
-                "set clip_norm")
+    def _train_batch(self, x, labels, timer, total_steps, skip=False, peak=0.0):
+        """One optimiser step; returns the mean loss. With `skip`, None and no step where the batch makes it not finite. No value of the
+        data is beyond `peak`."""
+        reason, losses, inputs = None, np.zeros(len(labels), np.float32), []
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at below
+                h = self._forward(x, True, timer, inputs)
+                losses, grad = self.output.loss(h, labels, self.step, timer, self.clip_norm is not None)
+                loss = float(losses.mean(dtype=np.float64))
+        except FloatingPointError as error:  # what cannot be hashed
+            reason, loss = error, math.nan
+        if not math.isfinite(loss):
+            return self._not_finite("loss", losses, find_not_finite(self, x), skip, reason)
+        # a loss may be finite where the gradient is not, or is not any more when the optimiser squares it
+        if not largest(h) < LARGEST_GRADIENT:
+            return self._not_finite("gradient", losses, ("output", f"activations of up to {largest(h):.3g}", False), skip)
         with timer("backward"):
             for i in range(len(self.layers) - 1, -1, -1):
+                bound = len(losses) * largest(grad)
+                if not (bound * (peak if i == 0 else largest(inputs[i])) < LARGEST_GRADIENT
+                        or i == 0 and bound * largest(inputs[0]) < LARGEST_GRADIENT):  # few rows may hold the peak
+                    what = f"values of up to {largest(inputs[i]):.3g} meet gradients of up to {largest(grad):.3g}"
+                    return self._not_finite("gradient", losses, (f"hidden{i}", what, False), skip)
                 grad = self.layers[i].backward(grad, need_input=i > 0)
         with timer("update"):
             stack = [*self.layers, self.output]
@@ -198,35 +224,78 @@ class Network:
             bias_constants = self.optimizer.constants(self.step + 1, rate, scale, decay=False)
             for layer in stack:
                 layer.update(self.optimizer.kind, constants, bias_constants)
-        for layer in self._sampled_layers().values():
-            layer.sampler.after_update(self.step, timer, layer.touched)
+        for name, layer in self._sampled_layers().items():
+            try:
+                layer.sampler.after_update(self.step, timer, layer.touched)
+            except FloatingPointError as error:
+                raise FloatingPointError(f"{error} (layer {name}, at step {self.step})") from error
         self.step += 1
         return loss
 
-    def _epoch(self, X, Y, batch_size, total_steps, callbacks):
-        n = X.shape[0]
-        order = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 1, self.epoch]))).permutation(n)
+    def _not_finite(self, quantity, losses, found, skip, reason=None):
+        """Say which layer made the loss or the gradient something else than a number, and why; None where that may be skipped."""
+        layer, what, blame = found
+        if skip and not blame:
+            return None
+        bad = np.flatnonzero(~np.isfinite(losses))
+        where = f" ({len(bad)} of {len(losses)} samples of the batch, first at place {bad[0]})" if len(bad) else ""
+        other = "" if blame else ", or leave out such batches with nonfinite='skip'"
+        raise FloatingPointError(f"the {quantity} is not finite at step {self.step}{where}: {what}, in layer {layer}; the weights are as "
+                                 f"before this step: lower the learning rate (now {self.optimizer.lr:g}) or set clip_norm{other}"
+                                 ) from reason
+
+    def _epoch(self, parts, progress, total_steps, callbacks=(), savers=()):
+        """The batches of one epoch from where `progress` stands; the entry of the history, and whether a callback asked to stop."""
         timer = PhaseTimer()
-        start = time.perf_counter()
-        total, active, counts, stop = 0.0, 0.0, {}, False
-        for batch, lo in enumerate(range(0, n, batch_size)):
+        timer.seconds.update(progress.phases)
+        progress.phases, stop = timer.seconds, False
+        progress.start()
+        for part, (X, Y) in enumerate(parts):
+            if part < progress.part:
+                continue
+            stop = self._part(X, Y, part, progress, timer, total_steps, callbacks, savers)
+            if stop:
+                break
+        progress.tick()
+        skipped, n, counts = progress.skipped, progress.seen - progress.skipped, progress.counts
+        if n == 0:
+            raise FloatingPointError(f"no batch of epoch {self.epoch + 1} has a finite loss, and all were left out (nonfinite='skip'): "
+                                     "scale the data, or lower the learning rate")
+        self.epoch += 1
+        entry = {"epoch": self.epoch, "step": self.step, "loss": progress.loss / n, "seconds": progress.seconds,
+                 "samples_per_s": n / progress.seconds, "active_share": progress.active / n, **{k: v / n for k, v in counts.items()},
+                 **self.output.sampler.report(), "time_split": timer.shares()}
+        if skipped:
+            entry["skipped"] = skipped
+        progress.begin_epoch()
+        return entry, stop
+
+    def _part(self, X, Y, part, progress, timer, total_steps, callbacks, savers):
+        """The batches of rows that are at hand together, in an order of their own; whether a callback asked to stop."""
+        n, batch_size, counts, peak = X.shape[0], progress.batch_size, progress.counts, largest(X.data)
+        key = [self.seed, 1, self.epoch] + [part] * (part > 0)
+        order = np.random.Generator(np.random.Philox(np.random.SeedSequence(key))).permutation(n)
+        for lo in range(progress.batch * batch_size, n, batch_size):
             rows = order[lo:lo + batch_size]
-            loss = self._train_batch(Rows.of(X, rows), Rows.of(Y, rows), timer, total_steps)
-            total += loss * len(rows)
+            with self._lock:
+                loss = self._train_batch(Rows.of(X, rows), Rows.of(Y, rows), timer, total_steps, progress.skip, peak)
+            progress.batch += 1
+            progress.seen += len(rows)
+            if loss is None:
+                progress.skipped += len(rows)
+                continue
+            progress.loss += loss * len(rows)
             seen = self.output.sampler.counts()
             share = seen.get("active", self.n_outputs) / self.n_outputs
-            active += share * len(rows)
+            progress.active += share * len(rows)
             for name, value in seen.items():
-                counts[name] = counts.get(name, 0.0) + value * len(rows)
-            if callbacks and notify(callbacks, "on_batch_end", self, {"epoch": self.epoch + 1, "batch": batch, "loss": loss,
-                                                                      "samples": len(rows), "active_share": share}):
-                n, stop = lo + len(rows), True
-                break
-        seconds = time.perf_counter() - start
-        self.epoch += 1
-        return {"epoch": self.epoch, "step": self.step, "loss": total / n, "seconds": seconds, "samples_per_s": n / seconds,
-                "active_share": active / n, **{k: v / n for k, v in counts.items()}, **self.output.sampler.report(),
-                "time_split": timer.shares()}, stop
+                counts[name] = counts.get(name, 0.0) + float(value) * len(rows)
+            logs = {"epoch": self.epoch + 1, "batch": progress.batch - 1, "loss": loss, "samples": len(rows), "active_share": share}
+            if callbacks and notify(callbacks, "on_batch_end", self, logs):
+                return True
+            notify(savers, "on_batch_end", self, logs)
+        progress.part, progress.batch = part + 1, 0
+        return False
 
     # ------------------------------------------------------------------ training
 
@@ -238,7 +307,8 @@ class Network:
         check_same_rows(X, Y)
         return X, Y
 
-    def fit(self, X, Y, *, epochs=10, batch_size=256, validation=None, early_stopping=None, callbacks=(), verbose=0):
+    def fit(self, X, Y=None, *, epochs=10, batch_size=256, validation=None, early_stopping=None, callbacks=(), verbose=0,
+            resume=None, nonfinite="stop", steps_per_epoch=None):
         """Train for a number of passes over the data, in an order drawn anew for each.
 
         Parameters
@@ -246,6 +316,10 @@ class Network:
         X : (n, n_features) CSR or dense
         Y : (n, n_outputs) CSR indicator, list of lists of ids, or (n,) class ids
             Rows without a label are allowed; under the softmax they have no loss.
+        X : iterable of (X, Y), where Y is left out
+            Chunks that fit in memory one at a time, of data that need not: a list, a `data.XCChunks`, or anything whose ``iter`` begins
+            anew. Rows are shuffled within a chunk, and batches end with it. CSR matrices over memory-mapped arrays
+            (`data.map_arrays`) are used in place and need no chunks.
         epochs, batch_size : int
         validation : (X, Y), optional
             Scored exactly after every epoch: P@1, P@3, P@5.
@@ -255,6 +329,15 @@ class Network:
             See `nn.callbacks`.
         verbose : int
             1 shows a progress bar (needs tqdm).
+        resume : path-like, optional
+            A file of `nn.Checkpoint`: where it exists, go on from it, to the last bit as if the call that wrote it had never ended. It
+            takes the same network settings, data and batch size; `epochs` counts from where that call began. Where it does not exist
+            training begins, so a script can be run again until it gets to its end.
+        nonfinite : {"stop", "skip"}
+            What to do where a batch has a loss that is not finite: a FloatingPointError that names step, layer and cause, or go on
+            without that batch; the history then has the number of samples ``skipped``. Weights that are not finite stop both.
+        steps_per_epoch : int, optional
+            With chunks, for a learning-rate schedule that has to know the length of the run.
 
         Returns
         -------
@@ -262,10 +345,12 @@ class Network:
         """
         epochs = check_int("epochs", epochs, low=1)
         batch_size = check_int("batch_size", batch_size, low=1)
-        X, Y = self._check(X, Y)
+        parts = Whole(*self._check(X, Y)) if Y is not None else Chunks(X, self._check, epochs, steps_per_epoch, self.lr_schedule)
         if validation is not None:
             validation = self._check(*validation)
         callbacks = [as_callback(c) for c in callbacks]
+        savers = [c for c in callbacks if isinstance(c, Checkpoint)]
+        callbacks = [c for c in callbacks if not isinstance(c, Checkpoint)]
         if early_stopping is not None:
             if validation is None:
                 raise ValueError("early_stopping needs validation=(X, Y)")
@@ -273,21 +358,45 @@ class Network:
             callbacks.append(early_stopping if given else EarlyStopping(patience=early_stopping))
         if verbose:
             callbacks.append(ProgressBar())
-        batches = -(-X.shape[0] // batch_size)
-        total_steps = self.step + epochs * batches
-        history = History()
-        with compute_threads(self._work(X, batch_size)):
-            notify(callbacks, "on_fit_begin", self, {"epochs": epochs, "batches": batches, "batch_size": batch_size,
-                                                     "samples": X.shape[0], "X": X, "Y": Y})
-            for _ in range(epochs):
-                entry, stop = self._epoch(X, Y, batch_size, total_steps, callbacks)
-                if validation is not None:
-                    entry.update(self.evaluate(*validation))
-                history.append(entry)
-                if notify(callbacks, "on_epoch_end", self, entry) or stop:
-                    break
-            notify(callbacks, "on_fit_end", self, history)
+        marked = savers or resume is not None
+        progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step)
+        progress.skip = check_choice("nonfinite", nonfinite, ("stop", "skip")) == "skip"
+        saved, states = (None, {}) if resume is None else io.resume_network(self, resume)
+        if saved is not None:
+            saved.agree(progress, resume)
+            progress = saved
+            progress.skip = nonfinite == "skip"
+            if epochs > progress.epochs:
+                progress.epochs, progress.stopped, progress.done = epochs, progress.stopped and not progress.done, False
+        self._progress = (progress, callbacks)
+        try:
+            with compute_threads(parts.work(self._work, batch_size)):
+                notify([*callbacks, *savers], "on_fit_begin", self, {"epochs": epochs, "batches": parts.batches(batch_size),
+                                                                     "batch_size": batch_size, **parts.logs()})
+                io.load_callbacks(self, callbacks, states, resume)
+                history = self._fit(parts, validation, progress, callbacks, savers)
+                notify(callbacks, "on_fit_end", self, history)
+                progress.done = True
+                notify(savers, "on_fit_end", self, history)
+        finally:
+            self._progress = None
         self._forget()
+        return history
+
+    def _fit(self, parts, validation, progress, callbacks, savers):
+        """The epochs that are left; the history of all. Savers are told last, so that they know what the others have made of it."""
+        progress.history = history = History(progress.history)
+        left = 0 if progress.stopped or progress.done else progress.first_epoch + progress.epochs - self.epoch
+        total_steps = progress.first_step + progress.epochs * (parts.batches(progress.batch_size) or 0)
+        for _ in range(left):
+            entry, progress.stopped = self._epoch(parts, progress, total_steps, callbacks, savers)
+            if validation is not None:
+                entry.update(self.evaluate(*validation))
+            history.append(entry)
+            progress.stopped |= notify(callbacks, "on_epoch_end", self, entry)
+            progress.stopped |= notify(savers, "on_epoch_end", self, entry)
+            if progress.stopped:
+                break
         return history
 
     def partial_fit(self, X, Y, *, batch_size=256):
@@ -295,7 +404,7 @@ class Network:
         batch_size = check_int("batch_size", batch_size, low=1)
         X, Y = self._check(X, Y)
         with compute_threads(self._work(X, batch_size)):
-            self._epoch(X, Y, batch_size, self.step + -(-X.shape[0] // batch_size), [])
+            self._epoch([(X, Y)], Progress(self.epoch, 1, batch_size, X.shape[0]), self.step + -(-X.shape[0] // batch_size), [])
         self._forget()
         return self
 
@@ -335,7 +444,7 @@ class Network:
         chosen = np.sort(rng.permutation(X.shape[0])[:rows])
         served = Served(self.output.weights, self.output.bias, K=K, L=L, candidates=candidates, seed=self.seed)
         h = self.hidden_activations(X[chosen])
-        with compute_threads(len(h) * self.n_outputs * self.output.n_inputs):
+        with compute_threads(len(h) * self.n_outputs * self.output.n_inputs), self._lock:
             report = served.fit(h, padded(Rows.of(Y, chosen)), learner)
         self.served = served
         return {**report, "seconds": time.perf_counter() - start}
@@ -344,7 +453,7 @@ class Network:
         """Bring the hash tables up to date with the weights now, whatever the schedule says."""
         if self.served is not None:
             self.served.forget()
-        with compute_threads(self.n_outputs * self.output.n_inputs):
+        with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
             for sampler in self._samplers().values():
                 sampler.rehash_now()
 
@@ -355,7 +464,7 @@ class Network:
         from mongoose_nb.data.validate import check_X
 
         X = check_X(X, n_features=self.n_features)
-        with compute_threads(self._work(X, X.shape[0])):
+        with compute_threads(self._work(X, X.shape[0])), self._lock:
             return np.array(self._forward(Rows.of(X), False, PhaseTimer()))
 
     def predict_topk(self, X, k=5, *, exact=True, candidates=None):
@@ -387,23 +496,26 @@ class Network:
             raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {sampler!r}: call fit_serving first")
         if not exact:
             default = (self.served or sampler).candidates
-            candidates = check_int("candidates", default if candidates is None else candidates, low=1)
+            candidates = check_int("candidates", default if candidates is None else candidates, low=1, high=2**31 - 2)
         ids = np.empty((X.shape[0], k), np.int32)
         scores = np.empty((X.shape[0], k), np.float32)
         timer = PhaseTimer()
         with compute_threads(self._work(X, X.shape[0], None if exact else candidates)):
             for lo in range(0, X.shape[0], PREDICT_BLOCK):
                 block = slice(lo, min(lo + PREDICT_BLOCK, X.shape[0]))
-                h = self._forward(Rows.of(X[block]), False, timer)
-                if exact:
-                    ids[block], scores[block] = self.output.topk(h, k)
-                    continue
-                if self.served is not None:
-                    sets = self.served.candidates_for(h, candidates, timer, self.step)
-                else:
-                    sets = sampler.candidates_for(h, candidates, timer)
-                ids[block], scores[block] = self.output.topk_of(h, k, sets)
+                with self._lock:
+                    ids[block], scores[block] = self._topk(Rows.of(X[block]), k, exact, candidates, timer)
         return ids, scores
+
+    def _topk(self, x, k, exact, candidates, timer):
+        h = self._forward(x, False, timer)
+        if exact:
+            return self.output.topk(h, k)
+        if self.served is not None:
+            sets = self.served.candidates_for(h, candidates, timer, self.step)
+        else:
+            sets = self.output.sampler.candidates_for(h, candidates, timer)
+        return self.output.topk_of(h, k, sets)
 
     def predict(self, X):
         """The best output of every row, (n,) int32."""
@@ -451,7 +563,8 @@ class Network:
         optimizer : bool
             With the optimiser's moments and the hash tables, so that training goes on exactly; without, a third of the size.
         """
-        io.save_network(self, path, optimizer)
+        with self._lock:
+            io.save_network(self, path, optimizer)
 
     @classmethod
     def load(cls, path):

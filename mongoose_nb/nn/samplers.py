@@ -116,7 +116,7 @@ class Uniform(Sampler):
     """
 
     def __init__(self, candidates=1000, *, shape="batch", correction=None):
-        self.candidates = check_int("candidates", candidates, low=1)
+        self.candidates = check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.shape = check_choice("shape", shape, SHAPES)
         self.correction = check_correction(correction, shape, UNIFORM)
 
@@ -205,7 +205,7 @@ class LSH(Sampler):
                  strategy="topk", min_votes=2, capacity=128, policy="reservoir", center=True, rehash=None, rebuild=None, learn=None):
         from mongoose_nb.schedule import ExponentialDecay, make_learned, make_schedule
 
-        self.candidates = check_int("candidates", candidates, low=1)
+        self.candidates = check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.head = check_number("head", head, low=0.0, high=1.0)
         self.shape = check_choice("shape", shape, SHAPES)
         self.correction = check_correction(correction, shape, HASHED)

@@ -36,7 +36,7 @@ class Served:
         from mongoose_nb.hashing import SimHash
 
         n, width = weights.value.shape
-        self.candidates = min(n, max(100, n // 100)) if candidates is None else check_int("candidates", candidates, low=1)
+        self.candidates = min(n, max(100, n // 100)) if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
         K = default_bits(n, BUCKET_LOAD) if K is None else check_int("K", K, low=1)
         L = TABLES if L is None else check_int("L", L, low=1)
         self._weights, self._bias, self._seed = weights, bias, seed

@@ -85,6 +85,10 @@ class Schedule:
 
     def load_state(self, settings, arrays):
         """Put back what `state` gave, after `bind`."""
+        own, _ = self.state()
+        for name, value in settings.items():  # they may come from a file
+            if name not in own or type(value) is not type(own[name]):
+                raise ValueError(f"the saved state of {type(self).__name__} has {name}={value!r}, which it does not keep")
         vars(self).update(settings)
 
     def __repr__(self):

@@ -18,6 +18,8 @@ from mongoose_nb.schedule.hash_losses import LOSSES, Examples, soft_bits
 _BETA1, _BETA2, _EPS = 0.9, 0.99, 1e-12
 # Queries from which pairs are mined, and pairs kept of each kind: unions of buckets are long.
 _PAIR_QUERIES, _PAIRS = 512, 1 << 16
+# Most of anything that is counted: settings may come from a file, and would else ask for all memory, or for ever.
+MOST = 1 << 20
 
 
 class LearnedHash:
@@ -61,13 +63,13 @@ class LearnedHash:
     def __init__(self, loss="contrast", *, steps=20, first_steps=None, lr=0.05, queries=2048, batch=128, rows=768, positives=10,
                  labels=False, sharpness=20.0, margin=1.0, negative_weight=0.3, balance=1.0):
         self.loss = check_choice("loss", loss, tuple(LOSSES))
-        self.steps = check_int("steps", steps, low=1)
-        self.first_steps = None if first_steps is None else check_int("first_steps", first_steps, low=1)
+        self.steps = check_int("steps", steps, low=1, high=MOST)
+        self.first_steps = None if first_steps is None else check_int("first_steps", first_steps, low=1, high=MOST)
         self.lr = check_number("lr", lr, low=0.0, open_low=True)
-        self.queries = check_int("queries", queries, low=1)
-        self.batch = check_int("batch", batch, low=2)
-        self.rows = check_int("rows", rows, low=2)
-        self.positives = check_int("positives", positives, low=1)
+        self.queries = check_int("queries", queries, low=1, high=MOST)
+        self.batch = check_int("batch", batch, low=2, high=MOST)
+        self.rows = check_int("rows", rows, low=2, high=MOST)
+        self.positives = check_int("positives", positives, low=1, high=MOST)
         self.labels = bool(labels)
         self.sharpness = check_number("sharpness", sharpness, low=0.0, open_low=True)
         self.margin = check_number("margin", margin, low=0.0)
@@ -241,7 +243,8 @@ class LearnedHash:
                 if arrays[name].shape != needed:
                     raise ValueError(f"the saved moments of the learned hash have shape {arrays[name].shape}; the functions have {needed}")
             self._m, self._v = np.array(arrays["m"], np.float32), np.array(arrays["v"], np.float32)
-        self._t, self._trainings, self._last = int(settings["t"]), int(settings["trainings"]), dict(settings["last"])
+        self._t, self._trainings = (check_int(name, settings[name], low=0, high=2**62) for name in ("t", "trainings"))
+        self._last = dict(settings["last"])
 
     def __repr__(self):
         return f"LearnedHash({', '.join(f'{k}={v!r}' for k, v in self.settings().items())})"

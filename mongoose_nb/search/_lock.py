@@ -2,6 +2,8 @@
 
 import threading
 
+from mongoose_nb.kernels._locks import renew_in_child
+
 
 class ReadWriteLock:
     """A lock that many readers share; writers go first, so that a stream of queries cannot keep a change waiting for ever.
@@ -11,6 +13,11 @@ class ReadWriteLock:
     """
 
     def __init__(self):
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self):
+        """Nobody reads or writes: in a process that was forked off, the other threads are gone."""
         self._gate = threading.Lock()  # guards what follows
         self._changed = threading.Condition(self._gate)
         self._writer = threading.RLock()

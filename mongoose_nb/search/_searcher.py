@@ -6,11 +6,11 @@ and for sparse rows a place for every column) is lent to one call at a time and 
 
 import concurrent.futures
 import os
-import threading
 
 import numpy as np
 
 from mongoose_nb.hashing.base import read_only
+from mongoose_nb.kernels._locks import FairLock
 from mongoose_nb.search.projection import LOST_SHARE
 
 # Queries from which another thread is worth its start.
@@ -19,7 +19,7 @@ BLOCK = 32
 _QUERIES, _SPARSE_QUERIES, _ROWS = 256, 64, 8192
 _NO_STEPS = read_only(np.zeros(1, np.float32))
 _pools = {}
-_pools_lock = threading.Lock()
+_pools_lock = FairLock()
 
 
 def pool_of(n_threads):

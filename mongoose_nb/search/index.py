@@ -1,11 +1,11 @@
 """LSHIndex: approximate nearest neighbours and largest inner products, with rows that come, change and go."""
 
 import math
-import threading
 
 import numpy as np
 
 from mongoose_nb.errors import check_choice, check_int
+from mongoose_nb.kernels._locks import FairLock
 from mongoose_nb.search._ids import IdMap, as_ids
 from mongoose_nb.search._lock import ReadWriteLock
 from mongoose_nb.search._searcher import Searcher, default_threads, in_parts
@@ -19,8 +19,8 @@ METRICS = ("cosine", "l2", "ip", "jaccard", "hamming")
 REBUILD = 4
 # Rows that are taken in at a time.
 _BLOCK = 1 << 15
-# Families whose kernels run on all threads are asked by one caller at a time: the workqueue layer aborts otherwise.
-_one_at_a_time = threading.Lock()
+# Families whose kernels run on all threads are asked by one caller at a time.
+_one_at_a_time = FairLock()
 
 
 class LSHIndex:

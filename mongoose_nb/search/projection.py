@@ -8,6 +8,7 @@ hash of angles.
 
 import numpy as np
 
+from mongoose_nb.errors import check_number
 from mongoose_nb.hashing.base import read_only
 from mongoose_nb.search.rows import kernels
 
@@ -183,8 +184,8 @@ class Projection:
     def from_state(cls, settings, arrays):
         """The projection whose `state` this is."""
         self = cls.__new__(cls)
-        self.sparse, self.augmented = bool(settings["sparse"]), bool(settings["augmented"])
-        self.longest, self.hashed = np.float32(settings["longest"]), int(settings["hashed"])
+        self.sparse, self.augmented = settings["sparse"] is True, settings["augmented"] is True
+        self.longest, self.hashed = np.float32(check_number("longest", settings["longest"])), int(settings["hashed"])
         self.mean, self.axes = np.array(arrays["mean"]), np.array(arrays["axes"])
         steps = np.array(arrays["steps"])
         if (self.axes.ndim != 2 or self.mean.shape != self.axes.shape[:1] or steps.shape != (self.axes.shape[1] + 1,)

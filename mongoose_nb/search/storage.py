@@ -1,12 +1,14 @@
 """The file of an index: settings, rows, sketches, functions and buckets; nothing is pickled.
 
 Mapped (``mmap=True``) the large arrays - rows, sketches, bucket entries - stay in the file, shared by all processes that map it; only
-the start of each bucket is computed, 8 bytes a bucket. Their checksums are not computed then, which would read them all.
+the start of each bucket is computed, 8 bytes a bucket. Their checksums are not computed then, which would read them all; that bucket
+entries name rows of the index is made sure of all the same.
 """
 
 import numpy as np
 
 from mongoose_nb import io
+from mongoose_nb.errors import check_int
 from mongoose_nb.hashing.base import read_only
 from mongoose_nb.search._ids import IdMap
 from mongoose_nb.search.projection import Projection
@@ -90,7 +92,7 @@ def load(cls, path, mmap):
         if "sketches" in arrays:
             arrays["sketches"] = arrays["sketches"].view(np.int8)
         restore(index, settings, arrays, mmap)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise io.FormatError(f"{path!r} does not hold a whole index: {error}") from error
     return index
 
@@ -109,14 +111,22 @@ def restore(index, settings, arrays, mmap=False):
         index._rows.restore(part("rows"), used)
     index._trained, index._long = int(settings["trained"]), int(settings["long"])
     if settings["projection"] is not None:
-        index._projection = Projection.from_state(settings["projection"], part("projection"))
+        index._projection = learnt = Projection.from_state(settings["projection"], part("projection"))
+        expected = (settings["kind"] == "sparse", index.metric == "ip", index.dim + (index.metric == "ip"))
+        if (learnt.sparse, learnt.augmented, len(learnt.axes)) != expected:
+            raise ValueError("the saved projection is not one of the saved rows")
         index._sketches = arrays["sketches"]
         if index._sketches.shape != (used, index._projection.width) or index._sketches.dtype != np.int8:
             raise ValueError("the saved sketches do not fit the saved rows")
     if settings["tables"] is not None:
-        index._tables = (_frozen if mmap else _tables)(settings, part("tables"))
-        if index._tables.family.L != index.L:
-            raise ValueError("the saved tables are not as many as the index has")
+        tables = part("tables")
+        index._tables = (_frozen if mmap else _tables)(settings, tables)
+        ids = tables["store.ids"]
+        if ids.size and not 0 <= ids.min() <= ids.max() < used:  # of a mapped file they are all that is read
+            raise ValueError("the saved buckets name rows that are not there")
+        family = index._tables.family
+        if family.L != index.L or family.dim != (index.dim if index._projection is None else index._projection.hashed):
+            raise ValueError("the saved hash family does not fit the index")
         index._set_probes(index.probes)
     index._read_only = mmap
     if not mmap:  # arrays that came from a file or a pickle may be read-only
@@ -131,18 +141,18 @@ def restore(index, settings, arrays, mmap=False):
 def _tables(settings, arrays):
     from mongoose_nb.tables import LSHTables
 
-    tables = LSHTables.from_state(settings["tables"], arrays)
-    if len(arrays["store.ids"]) and int(arrays["store.ids"].max()) >= len(arrays["present"]):
-        raise ValueError("the saved buckets name rows that are not there")
-    return tables
+    return LSHTables.from_state(settings["tables"], arrays)
 
 
 def _frozen(settings, arrays):
     from mongoose_nb.hashing import family_from_state
 
     scalars = settings["tables"]
+    bits, ids, sizes = check_int("bits", scalars["bits"], low=1, high=26), arrays["store.ids"], arrays["store.sizes"]
     family = {**scalars["family"], **{k[7:]: v for k, v in arrays.items() if k.startswith("family.")}}
-    return FrozenTables(family_from_state(family), int(scalars["bits"]), read_only(arrays["store.ids"]), arrays["store.sizes"],
-                        settings["stats"])
+    family = family_from_state(family)
+    if ids.dtype != np.int32 or ids.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.shape != (family.L, 1 << bits) or sizes.min() < 0:
+        raise ValueError("the saved buckets do not fit the saved hash family")
+    return FrozenTables(family, bits, read_only(ids), sizes, settings["stats"])
 
 

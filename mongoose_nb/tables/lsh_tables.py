@@ -306,6 +306,9 @@ class LSHTables:
         codes, present = np.array(arrays["codes"]), np.array(arrays["present"], bool)
         if codes.shape != (tables.family.L, len(present)) or (codes.size and int(codes.max()) >> tables._bits):
             raise ValueError("the saved row codes do not fit the saved hash family")
+        ids = arrays["store.ids"]
+        if len(ids) and int(ids.max()) >= len(present):
+            raise ValueError("the saved buckets name rows that are not there")
         tables._codes, tables._present = codes, present
         tables._version = tables.family.version
         return tables

@@ -7,7 +7,7 @@ import pytest
 from nn_problem import FEATURES, OUTPUTS, problem
 
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct
-from mongoose_nb.nn import LSH, SGD, Adam, Callback, Checkpoint, EarlyStopping, History, JSONLines, Network, ProgressBar, Uniform
+from mongoose_nb.nn import LSH, SGD, Adam, Callback, EarlyStopping, History, JSONLines, Network, ProgressBar, Uniform
 from mongoose_nb.nn.callbacks import as_callback, notify
 
 
@@ -196,15 +196,6 @@ def test_json_lines(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2] * 3
     assert all("P@1" in line and line["loss"] > 0 for line in lines)
-
-
-def test_checkpoint(tmp_path):
-    X, Y = problem()
-    net = network()
-    seen = []
-    net.fit(X, Y, epochs=3, callbacks=[Checkpoint(tmp_path / "f"), lambda n, logs: seen.append(Network.load(tmp_path / "f").epoch)])
-    assert seen == [1, 2, 3]
-    assert [p.name for p in tmp_path.iterdir()] == ["f"]
 
 
 def test_progress_bar(capsys):

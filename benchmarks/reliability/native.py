@@ -1,0 +1,97 @@
+"""Native code with its checks switched on: the extensions under AddressSanitizer and UBSan and with Cython's bounds checks, Numba's
+kernels with bounds checks.
+
+Copies of the package are built in a scratch folder; the installed one stays as it is. A sanitiser ends the process at its first finding,
+and an index out of bounds is an exception, so the suite tells.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).parents[2]
+EXTENSIONS = ("tests/_ext", "tests/tables", "tests/schedule/test_drift.py")
+KERNELS = ("tests/kernels", "tests/hashing", "tests/tables", "tests/search", "tests/nn", "tests/data", "tests/_ext")
+PARTS = ("sanitizers", "bounds of extensions", "bounds of kernels")
+
+
+def add_arguments(parser):
+    """Flags of this trial."""
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--tests", nargs="+", help="other tests than those that the part is about")
+
+
+def _copy(folder):
+    for name in ("mongoose_nb", "tests", "benchmarks", "docs", "examples", "pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.so", "*.c", "__pycache__", "build"))
+        elif source.exists():
+            shutil.copy(source, folder / name)
+
+
+def _build(folder, **environment):
+    done = subprocess.run([sys.executable, "-c", "from setuptools import setup; setup()", "build_ext", "--inplace", "--force"], cwd=folder,
+                          env={**os.environ, "MONGOOSE_NB_REQUIRE_EXT": "1", **environment}, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the extensions cannot be built: {done.stderr[-1500:]}")
+
+
+def _suite(folder, tests, *options, **environment):
+    """(passed, failed, seconds, end of the output) of a run of the tests."""
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *tests], cwd=folder,
+                          env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment}, capture_output=True, text=True)
+    counts = {name: int(number) for number, name in re.findall(r"(\d+) (passed|failed|error)", done.stdout)}
+    bad = counts.get("failed", 0) + counts.get("error", 0)
+    if done.returncode and not bad:
+        bad = 1  # the process died
+    dots = sum(line.split(" ")[0].count(".") for line in done.stdout.splitlines() if re.fullmatch(r"[.sxFE]+( +\[ *\d+%\])?", line))
+    return counts.get("passed", dots), bad, time.perf_counter() - start, (done.stdout + done.stderr)[-3000:]
+
+
+def _library(name):
+    return subprocess.run([os.environ.get("CC", "gcc"), f"-print-file-name={name}"], capture_output=True, text=True).stdout.strip()
+
+
+def _sanitizers(folder, tests):
+    flags = "-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined -g -O1"
+    _build(folder, CFLAGS=flags, LDFLAGS="-fsanitize=address,undefined")
+    # memory of NumPy and Python from malloc, which the sanitiser watches; leaks of the interpreter at its end are not ours
+    return _suite(folder, tests or EXTENSIONS, "-p", "no:faulthandler", LD_PRELOAD=f"{_library('libasan.so')} {_library('libubsan.so')}",
+                  ASAN_OPTIONS="detect_leaks=0:halt_on_error=1:allocator_may_return_null=1",
+                  UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1", PYTHONMALLOC="malloc")
+
+
+def _bounds_of_extensions(folder, tests):
+    for source in (folder / "mongoose_nb" / "_ext").glob("*.pyx"):
+        text = source.read_text()
+        source.write_text(text.replace("boundscheck=False", "boundscheck=True").replace("wraparound=False", "wraparound=True")
+                          .replace("initializedcheck=False", "initializedcheck=True"))
+    _build(folder)
+    return _suite(folder, tests or EXTENSIONS, "-W", "error::pytest.PytestUnraisableExceptionWarning")
+
+
+def _bounds_of_kernels(folder, tests):
+    _build(folder)
+    return _suite(folder, tests or KERNELS, NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(folder / "cache"))
+
+
+def run(args):
+    """The trial."""
+    found, lines, failures = {}, [], []
+    for part in args.parts:
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            _copy(folder)
+            passed, bad, seconds, tail = globals()["_" + part.replace(" ", "_")](folder, args.tests)
+        found[part] = {"passed": passed, "failed": bad, "seconds": round(seconds)}
+        lines.append(f"{part:22} {passed:6,} tests passed, {bad} findings, {seconds:.0f} s")
+        if bad:
+            failures.append(f"{part}: {tail}")
+    return found, "\n".join(lines), failures

@@ -1,0 +1,124 @@
+"""Data sets larger than memory: CSR arrays mapped from a file, and texts read chunk by chunk."""
+
+import gzip
+import os
+
+import numpy as np
+
+from mongoose_nb import io
+from mongoose_nb.data._parse import parse, read_header, to_csr
+from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
+
+KIND = "dataset"
+
+
+def save_arrays(path, X, Y):
+    """Write a data set so that `map_arrays` can map it.
+
+    Parameters
+    ----------
+    path : path-like
+    X, Y
+        As for `nn.Network.fit`.
+    """
+    X, Y = check_X(X), check_Y(Y)
+    check_same_rows(X, Y)
+    arrays = {f"{name}.{part}": getattr(matrix, part) for name, matrix in (("X", X), ("Y", Y)) for part in ("data", "indices", "indptr")}
+    io.save(path, KIND, {"shape": [*X.shape, Y.shape[1]]}, arrays)
+
+
+def map_arrays(path):
+    """The data set that `save_arrays` wrote, its arrays mapped: read when they are needed, and given back when memory is short.
+
+    Returns
+    -------
+    X, Y : scipy.sparse.csr_matrix
+        Read-only. Row pointers and ids are looked through once, since what trains on them trusts them.
+
+    Raises
+    ------
+    io.FormatError
+        Not such a file, or damaged.
+    """
+    import scipy.sparse as sp
+
+    settings, arrays = io.load(path, KIND, mmap=True)
+    try:
+        n, d, labels = settings["shape"]
+        out = []
+        for name, columns in (("X", d), ("Y", labels)):
+            data, indices, indptr = (arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+            if data.dtype != np.float32 or indices.dtype != indptr.dtype or indptr.dtype.kind != "i":
+                raise ValueError(f"{name} has other types than were saved")
+            matrix = sp.csr_matrix((data, indices, indptr), shape=(n, columns), copy=False)
+            matrix.check_format(full_check=True)
+            out.append(matrix)
+        return check_X(out[0]), check_Y(out[1])
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise io.FormatError(f"{os.fspath(path)!r} is damaged: {error}") from error
+
+
+class XCChunks:
+    """A text in the format of the Extreme Classification Repository, a chunk of rows at a time: for data that do not fit in memory.
+
+    Parameters
+    ----------
+    path : path-like
+        Plain or gzip, as `read_xc` reads it.
+    chunk_bytes : int
+        Text of a chunk, about; its arrays take about as much.
+
+    Attributes
+    ----------
+    n_rows, n_features, n_labels : int
+        What the first line says.
+
+    Examples
+    --------
+    ::
+
+        chunks = data.XCChunks("train.txt")
+        net = Network(chunks.n_features, chunks.n_labels)
+        net.fit(chunks, epochs=3)
+    """
+
+    def __init__(self, path, *, chunk_bytes=1 << 26):
+        self.path, self.chunk_bytes = os.fspath(path), max(1, int(chunk_bytes))
+        with self._open() as file:
+            (self.n_rows, self.n_features, self.n_labels), _ = self._header(file)
+
+    def _open(self):
+        with open(self.path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        return gzip.open(self.path, "rb") if packed else open(self.path, "rb")
+
+    def _header(self, file):
+        return read_header(self.path, file.readline(1 << 16), ("rows", "features", "labels"))
+
+    def __iter__(self):
+        from mongoose_nb.kernels import text
+
+        rows_read = 0
+        try:
+            with self._open() as file:
+                self._header(file)
+                while True:
+                    block = file.read(self.chunk_bytes)
+                    block += file.readline()
+                    if rows_read == self.n_rows and not block.strip():
+                        return
+                    left = self.n_rows - rows_read
+                    if not block:
+                        raise ValueError(f"{self.path}: {rows_read} rows, but the first line says {self.n_rows}")
+                    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+                    last = lines >= left  # blank lines may follow
+                    rows = parse(self.path, block, 0, text.LABELS, n_rows=left if last else lines, n_features=self.n_features,
+                                 n_labels=self.n_labels, first_line=rows_read + 2)
+                    rows_read += left if last else lines
+                    yield (to_csr(self.path, rows["row_feats"], rows["ids"], rows["values"], self.n_features, rows["feats_sorted"]),
+                           to_csr(self.path, rows["row_labels"], rows["labels"], None, self.n_labels, rows["labels_sorted"]))
+        except (EOFError, gzip.BadGzipFile) as error:
+            raise ValueError(f"{self.path}: the gzip stream is broken or cut short ({error})") from error
+
+    def __repr__(self):
+        return f"XCChunks({self.path!r}, {self.n_rows:,} rows, {self.n_features:,} features, {self.n_labels:,} labels)"

@@ -1,0 +1,80 @@
+"""Locks that survive a fork, and one that is fair. Nothing but the standard library: who only holds a lock need not load Numba.
+
+A lock that another thread holds when a process is forked would be held in the child for ever: there it is made anew.
+"""
+
+import os
+import threading
+import weakref
+
+_renewed = weakref.WeakSet()
+
+
+def renew_in_child(lock):
+    """Have ``lock.renew()`` called in processes that are forked off; returns `lock`."""
+    _renewed.add(lock)
+    return lock
+
+
+def _in_child():
+    for lock in list(_renewed):
+        lock.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
+class FairLock:
+    """A reentrant lock that is handed over in the order in which it was asked for.
+
+    With ``threading.RLock`` a loop that releases and acquires again, such as training, keeps all others waiting: it is back before
+    the one that was woken.
+    """
+
+    def __init__(self):
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self):
+        """Nobody holds it, nobody waits."""
+        self._gate = threading.Lock()
+        self._owner, self._depth, self._queue = None, 0, []
+
+    def __enter__(self):
+        me = threading.get_ident()
+        with self._gate:
+            if self._owner in (None, me):
+                self._owner, self._depth = me, self._depth + 1
+                return self
+            turn = threading.Lock()
+            turn.acquire()
+            self._queue.append((me, turn))
+        try:
+            turn.acquire()
+        except BaseException:  # an interrupt while it waited
+            with self._gate:
+                waiting = (me, turn) in self._queue
+                if waiting:
+                    self._queue.remove((me, turn))
+            if not waiting:
+                self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        with self._gate:
+            self._depth -= 1
+            if self._depth:
+                return
+            self._owner = None
+            if self._queue:
+                self._owner, turn = self._queue.pop(0)
+                self._depth = 1
+                turn.release()
+
+    def __deepcopy__(self, memo):
+        return FairLock()
+
+    def __reduce__(self):
+        return FairLock, ()

@@ -1,0 +1,128 @@
+"""Where a call of `fit` stands: with the network, all that going on from there takes.
+
+The order of the rows in an epoch follows from the seed and the epoch, so a number of batches is a position in the data. Sums of the
+epoch that runs and the histories of those before are kept too: what a run reports is the same, interrupted or not.
+"""
+
+import dataclasses
+import time
+import zlib
+
+import numpy as np
+
+# Values of a matrix that its mark looks at, at most; of all row pointers it sees every one.
+MARKED = 1 << 20
+
+
+@dataclasses.dataclass
+class Progress:
+    """The state of a training loop.
+
+    Attributes
+    ----------
+    first_epoch : int
+        Epochs that the network had taken when the call began.
+    epochs : int
+        Epochs of the call.
+    batch_size, samples : int
+        Of the call; a position in the data has no meaning under others.
+    mark : int
+        `data_mark` of the data, or 0 where nobody asked.
+    batch : int
+        Batches taken of the epoch that runs.
+    history : list of dict
+        Entries of the epochs that ended.
+    stopped : bool
+        Whether a callback has asked for the end.
+    done : bool
+        Whether the call has ended.
+    seconds, loss, active : float
+        Sums over the batches taken, of which the epoch's entry is made.
+    counts, phases : dict
+        Likewise: what the sampler counted, seconds by phase.
+    skipped : int
+        Samples of batches that were left out.
+    part : int
+        Chunks taken of the epoch that runs; `batch` counts in the next one.
+    seen : int
+        Samples of the batches taken.
+    first_step : int
+        Steps that the network had taken when the call began.
+    """
+
+    first_epoch: int
+    epochs: int
+    batch_size: int
+    samples: int
+    mark: int = 0
+    batch: int = 0
+    history: list = dataclasses.field(default_factory=list)
+    stopped: bool = False
+    done: bool = False
+    seconds: float = 0.0
+    loss: float = 0.0
+    active: float = 0.0
+    counts: dict = dataclasses.field(default_factory=dict)
+    phases: dict = dataclasses.field(default_factory=dict)
+    skipped: int = 0
+    part: int = 0
+    seen: int = 0
+    first_step: int = 0
+
+    _start = None  # on the clock, while an epoch runs
+    skip = False  # of this call: whether batches whose loss is not finite are left out
+
+    def begin_epoch(self):
+        """Nothing taken yet."""
+        self._start = None
+        self.batch, self.seconds, self.loss, self.active, self.counts, self.phases, self.skipped = 0, 0.0, 0.0, 0.0, {}, {}, 0
+        self.part = self.seen = 0
+
+    def start(self):
+        """Set the clock of the epoch, less what it has run already."""
+        self._start = time.perf_counter() - self.seconds
+
+    def tick(self):
+        """Seconds of the epoch up to now."""
+        if self._start is not None:
+            self.seconds = time.perf_counter() - self._start
+
+    def settings(self):
+        """As JSON can hold it."""
+        self.tick()
+        return dataclasses.asdict(self)
+
+    def agree(self, other, path):
+        """Raise ValueError where `other`, of the call at hand, is not one that this, from the file at `path`, can go on as."""
+        for name, what in (("samples", "rows"), ("batch_size", "rows in a batch"), ("mark", "as the mark of the data")):
+            mine, given = getattr(self, name), getattr(other, name)
+            if mine != given:
+                raise ValueError(f"{path!r} was written by a training with {mine} {what}, this one has {given}: give the same data and "
+                                 "batch_size to go on, or remove the file to begin anew")
+
+    @classmethod
+    def from_settings(cls, settings):
+        """What `settings` gave; ValueError or TypeError where it cannot have been that."""
+        out = cls(**settings)
+        for field in dataclasses.fields(cls):
+            value, kind = getattr(out, field.name), field.type
+            if type(value) is not kind and not (kind is float and type(value) is int):
+                raise ValueError(f"{field.name} = {value!r} is not of type {kind.__name__}")
+            if kind in (int, float) and value < 0:
+                raise ValueError(f"{field.name} = {value!r} is below zero")
+        return out
+
+
+def data_mark(*matrices):
+    """A checksum of CSR matrices: shapes, all row pointers, and up to a million of the other entries, evenly spread.
+
+    It tells data from other data, not from every version of itself.
+    """
+    out = 0
+    for matrix in matrices:
+        out = zlib.crc32(np.array(matrix.shape, "<i8"), out)
+        out = zlib.crc32(np.ascontiguousarray(matrix.indptr, "<i8"), out)
+        step = -(-max(1, len(matrix.indices)) // MARKED)
+        out = zlib.crc32(np.ascontiguousarray(matrix.indices[::step], "<i8"), out)
+        out = zlib.crc32(np.ascontiguousarray(matrix.data[::step], "<f4"), out)
+    return out

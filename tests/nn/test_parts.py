@@ -1,0 +1,114 @@
+"""Training on chunks and on mapped arrays."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, problem
+
+from mongoose_nb import data
+from mongoose_nb.nn import LSH, Callback, Checkpoint, Diagnostics, Network
+
+
+def network(**settings):
+    return Network(FEATURES, OUTPUTS, **{"hidden": (7,), "sampler": LSH(30, K=3, L=4, rehash=4), "seed": 3, **settings})
+
+
+def chunks(sizes=(10, 9, 5)):
+    X, Y = problem()
+    ends = np.cumsum(sizes)
+    return [(X[e - n:e], Y[e - n:e]) for n, e in zip(sizes, ends)]
+
+
+def test_one_chunk_is_the_whole():
+    one, other = network(), network()
+    a = one.fit(*problem(), epochs=3, batch_size=5)
+    b = other.fit([problem()], epochs=3, batch_size=5)
+    assert_same_arrays(one, other)
+    assert a.column("loss") == b.column("loss")
+
+
+def test_every_row_is_seen_once_an_epoch():
+    seen = []
+
+    class Sizes(Callback):
+        def on_batch_end(self, net, logs):
+            seen.append(logs["samples"])
+
+    history = network().fit(chunks(), epochs=2, batch_size=4, callbacks=[Sizes()])
+    assert seen == [4, 4, 2, 4, 4, 1, 4, 1] * 2 and len(history) == 2
+
+
+def test_mapped_arrays_are_the_same_as_those_in_memory(tmp_path):
+    X, Y = problem()
+    data.save_arrays(tmp_path / "f", X, Y)
+    one, other = network(), network()
+    one.fit(X, Y, epochs=2, batch_size=5)
+    other.fit(*data.map_arrays(tmp_path / "f"), epochs=2, batch_size=5)
+    assert_same_arrays(one, other)
+
+
+def test_a_text_chunk_by_chunk(tmp_path):
+    X, Y = problem()
+    data.write_xc(tmp_path / "f", X, Y)
+    parts = data.XCChunks(tmp_path / "f", chunk_bytes=400)
+    one, other = network(), network()
+    one.fit(parts, epochs=2, batch_size=4)
+    other.fit(list(parts), epochs=2, batch_size=4)
+    assert len(list(parts)) > 3
+    assert_same_arrays(one, other)
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_killed_in_a_chunk(tmp_path, every):
+    """A position is a chunk and a batch in it."""
+    class Killed(BaseException):
+        pass
+
+    whole = network(lr_schedule="linear")
+    settings = {"epochs": 2, "batch_size": 4, "steps_per_epoch": 8}
+    history = whole.fit(chunks(), **settings)
+    for step in (2, 4, 7, 10, 15, None):
+        def die(self, net, logs, step=step):
+            if net.step == step:
+                raise Killed
+
+        net = network(lr_schedule="linear")
+        try:
+            again = net.fit(chunks(), **settings, resume=tmp_path / "f",
+                            callbacks=[Checkpoint(tmp_path / "f", every=every), type("Die", (), {"on_batch_end": die})()])
+        except Killed:
+            continue
+    assert_same_arrays(whole, net)
+    assert again.column("loss") == history.column("loss")
+
+
+def test_a_stop_ends_the_epoch():
+    read = []
+
+    class Counted:
+        def __iter__(self):
+            for pair in chunks():
+                read.append(1)
+                yield pair
+
+    net = network()
+    net.fit(Counted(), epochs=5, batch_size=4, callbacks=[type("Stop", (), {"on_batch_end": lambda s, n, logs: n.step == 2})()])
+    assert (net.step, net.epoch, len(read)) == (2, 1, 1)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="only once"):
+        network().fit(iter(chunks()), epochs=2)
+    network().fit(iter(chunks()), epochs=1)
+    with pytest.raises(ValueError, match="steps_per_epoch"):
+        network(lr_schedule="cosine").fit(chunks())
+    with pytest.raises(TypeError, match="must be a pair"):
+        network().fit([problem()[0]])
+    with pytest.raises(TypeError, match=r"iterable of \(X, Y\) chunks; got csr_matrix"):
+        network().fit(problem()[0])
+    with pytest.raises(ValueError, match="no chunks"):
+        network().fit([])
+    with pytest.raises(ValueError, match="Diagnostics"):
+        network().fit(chunks(), callbacks=[Diagnostics()])
+    with pytest.raises(ValueError, match="30"):
+        network().fit([(sp.csr_matrix((3, 4), dtype=np.float32), [0, 1, 2])])

@@ -1,0 +1,76 @@
+"""Files that earlier versions wrote can be read for ever: ``tests/golden`` holds some of each format version."""
+
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from mongoose_nb import data, io, nn
+from mongoose_nb.data import _cache
+from mongoose_nb.search import LSHIndex
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "golden"))
+from make import INDEXES, networks, problem, rows  # noqa: E402
+
+FOLDERS = sorted((pathlib.Path(__file__).parent / "golden").glob("v*"))
+
+
+@pytest.fixture(params=FOLDERS, ids=lambda p: p.name)
+def folder(request, tmp_path):
+    """A copy, so that nothing that reads can change the files."""
+    shutil.copytree(request.param, tmp_path / "v")
+    return tmp_path / "v"
+
+
+def expected(folder, name):
+    return json.loads((folder / "expected.json").read_text())[name]
+
+
+def test_there_is_one_of_the_present_version():
+    assert FOLDERS[-1].name == f"v{io.FORMAT_VERSION}"
+
+
+@pytest.mark.parametrize("name", networks())
+def test_networks(folder, name):
+    X, Y = problem()
+    net = nn.Network.load(folder / f"{name}.mongoose")
+    found, want = net.predict_topk(X[:5], 3), expected(folder, name)
+    np.testing.assert_array_equal(found[0], want["ids"])
+    np.testing.assert_allclose(found[1], want["scores"], rtol=1e-4, atol=1e-5)  # another processor rounds otherwise
+    assert (net.step, net.epoch) == (want["step"], want["epoch"])
+    net.predict_topk(X, 3, exact=False)
+    assert np.isfinite(net.fit(X, Y, epochs=1)[0]["loss"])
+
+
+@pytest.mark.parametrize("name", ["lsh", "wide-drift"])
+def test_checkpoints(folder, name):
+    X, Y = problem()
+    net = networks()[name]
+    history = net.fit(X, Y, epochs=5, batch_size=8, resume=folder / f"{name}.mongoose")
+    assert [entry["epoch"] for entry in history] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("mapped", [False, True], ids=["read", "mapped"])
+@pytest.mark.parametrize("metric", INDEXES)
+def test_indexes(folder, metric, mapped):
+    X, want = rows()[INDEXES[metric]], expected(folder, metric)
+    index = LSHIndex.load(folder / f"{metric}.index", mmap=mapped)
+    ids, distances = index.query(X[:5], 3)
+    np.testing.assert_array_equal(ids, want["ids"])
+    np.testing.assert_allclose(distances, want["distances"], rtol=1e-5, atol=1e-5)
+    if not mapped:
+        index.add(X[:2])
+        assert len(index) == 41 and 3 not in index
+
+
+def test_caches(folder):
+    X, Y = data.read_xc(folder / "set.txt")
+    os.utime(folder / "set.txt", ns=(10**18, 10**18))
+    stored = _cache.load(str(folder / "set.txt.npz"), os.stat(folder / "set.txt"))
+    assert stored is not None
+    for a, b in zip(stored, (X, Y)):
+        assert (a != b).nnz == 0
