@@ -5,6 +5,8 @@ It reads commands, one JSON object a line, from standard input and answers each 
 the peak of all; ``{"quit": true}`` ends.
 """
 
+import ctypes
+import gc
 import json
 import sys
 import time
@@ -70,6 +72,8 @@ def _torch(system, batch, length, rounds):
 
 
 def _measure(side, command):
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what earlier measurements left free counts for none
     before = _memory("VmRSS")
     _forget_peak()
     forward, backward = (_ours if side == "ours" else _torch)(command["system"], command["batch"], command["length"], command["rounds"])

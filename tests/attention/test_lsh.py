@@ -187,6 +187,7 @@ def test_number_of_buckets():
 def test_exact_below():
     qk, v, _, mask, dout = arrays(13)
     layer = LSHAttention(2, 8, True, exact_below=76)
+    assert [LSHAttention(2, 8).is_exact(n) for n in (31, 32)] == [True, False]
     assert layer.is_exact(75) and not layer.is_exact(76)
     out, cache = layer.forward(qk, v, mask=mask)
     np.testing.assert_array_equal(out, full_attention(qk, v, causal=True, mask=mask)[0])
