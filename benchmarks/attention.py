@@ -43,7 +43,7 @@ def run(args):
     def measure(worker, system, length, rounds, batch=args.batch, repeats=None):
         if (system, length, rounds) in done:
             return
-        repeats = repeats or max(2, min(7, args.repeats * 4096 // length + 1))
+        repeats = repeats or max(1 if length > 8192 else 2, min(7, args.repeats * 4096 // length + 1))
         got = worker.ask(system=system, length=length, rounds=rounds, batch=batch, repeats=repeats)
         rows.append({"system": system, "length": length, "rounds": rounds, **got})
         if args.keep:
