@@ -98,7 +98,17 @@ def main():
     words.add_argument("--window", type=int, default=4)
     words.add_argument("--min-count", type=int, default=1)
     words.add_argument("--json", action="store_true")
-    for command in (step, curve, costs, ann, ablation, serve, words):
+    attention = commands.add_parser("attention", help="LSH attention by length, beside reformer-pytorch and PyTorch's exact attention")
+    attention.add_argument("--torch", help="Python interpreter of an environment with PyTorch and reformer-pytorch")
+    attention.add_argument("--lengths", type=int, nargs="+", default=[512, 1024, 2048, 4096, 8192, 16384])
+    attention.add_argument("--hashes", type=int, nargs="+", default=[1, 2, 4], help="rounds of hashing")
+    attention.add_argument("--batch", type=int, default=4)
+    attention.add_argument("--long", type=int, default=65536, help="also run ours once on so many tokens; 0: don't")
+    attention.add_argument("--repeats", type=int, default=3, help="steps at 4,096 tokens; fewer for longer, more for shorter")
+    attention.add_argument("--keep", type=pathlib.Path, help="file that holds what was measured: a run that was stopped goes on from it")
+    attention.add_argument("--threads", type=int)
+    attention.add_argument("--json", action="store_true")
+    for command in (step, curve, costs, ann, ablation, serve, words, attention):
         command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between "
                              "the markers of this name")
     args = parser.parse_args()
