@@ -35,7 +35,7 @@ _LAZY = {
     "Network": "mongoose_nb.nn",
     "MongooseClassifier": "mongoose_nb.estimators",
 }
-_MODULES = ("data", "hashing", "metrics", "nn", "schedule", "search", "tables", "testing")
+_MODULES = ("attention", "data", "hashing", "metrics", "nn", "schedule", "search", "tables", "testing")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 

@@ -1,0 +1,23 @@
+"""Floor 3: attention by hashing, with exact attention behind the same calls.
+
+::
+
+    qk, v (batch, heads, tokens, width)
+        |
+        v          rotations.py: random, orthogonal; learned.py: learned
+    hash rows  <-------------------
+        |
+    sort by (bucket, position), an interval of keys for every query       kernels.attention_sort
+        |
+    chunk by chunk, round by round: one softmax over all pairs reached    kernels.attention_chunks
+        |
+    out, cache  ->  backward(dout, cache) -> dqk, dv
+
+- `lsh`: `LSHAttention`, `lsh_attention`
+- `full`: `full_attention`, the exact twin
+"""
+
+from mongoose_nb.attention.full import full_attention, full_attention_backward
+from mongoose_nb.attention.lsh import LSHAttention, lsh_attention
+
+__all__ = ["LSHAttention", "full_attention", "full_attention_backward", "lsh_attention"]

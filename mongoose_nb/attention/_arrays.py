@@ -1,0 +1,57 @@
+"""Checks of the arrays of attention, and their view as rows with strides: heads need not be neighbours in memory."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Rows(NamedTuple):
+    """An array (B, H, T, d) as rows (n, d): row ``b * strides[0] + h * strides[1] + t * strides[2]`` is token t of a head."""
+
+    array: np.ndarray
+    rows: np.ndarray
+    strides: np.ndarray
+
+
+def as_rows(array):
+    """`Rows` without a copy where the memory is that of (B, H, T, d) or (B, T, H, d)."""
+    B, H, T, d = array.shape
+    if array.flags.c_contiguous:
+        return Rows(array, array.reshape(-1, d), np.array([H * T, T, 1], np.int64))
+    other = array.transpose(0, 2, 1, 3)
+    if other.flags.c_contiguous:
+        return Rows(array, other.reshape(-1, d), np.array([T * H, 1, H], np.int64))
+    return as_rows(np.ascontiguousarray(array))
+
+
+def zeros_like(rows):
+    """`Rows` of zeros in the same layout."""
+    B, H, T, d = rows.array.shape
+    if rows.array.flags.c_contiguous:
+        return as_rows(np.zeros((B, H, T, d), rows.rows.dtype))
+    return as_rows(np.zeros((B, T, H, d), rows.rows.dtype).transpose(0, 2, 1, 3))
+
+
+def check_heads(name, array, like=None):
+    """`array` as `Rows` of float32 or float64, of the shape and dtype of `like` where that is given."""
+    array = np.asarray(array)
+    if array.ndim != 4 or array.dtype not in (np.float32, np.float64):
+        raise ValueError(f"{name} must be a float32 or float64 array (batch, heads, tokens, width); got {array.dtype} {array.shape}")
+    if like is not None and (array.shape != like.array.shape or array.dtype != like.array.dtype):
+        raise ValueError(f"{name} must have shape {like.array.shape} and dtype {like.array.dtype} as qk has; "
+                         f"it has {array.shape} and {array.dtype}")
+    if not array.flags.writeable:  # read-only arrays are another type to a kernel: a copy is cheaper than compiling it again
+        array = array.copy()
+    return as_rows(array)
+
+
+def check_mask(mask, batch, length):
+    """(valid (B, T) bool, how many (B,) int64)."""
+    if mask is None:
+        valid = np.ones((batch, length), bool)
+    else:
+        valid = np.array(mask)
+        if valid.shape != (batch, length) or valid.dtype != bool:
+            raise ValueError(f"mask must be a bool array (batch, tokens) = {(batch, length)}, True for tokens that count; "
+                             f"got {valid.dtype} {valid.shape}")
+    return valid, valid.sum(axis=1).astype(np.int64)

@@ -1,0 +1,95 @@
+"""Exact attention: the twin of `lsh_attention`, with memory linear in the length."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, zeros_like
+
+
+class FullCache(NamedTuple):
+    """What `full_attention_backward` needs of the forward pass."""
+
+    q: Rows
+    k: Rows
+    v: Rows
+    out: Rows
+    inverse: np.ndarray  # (B, H, T), factors of the keys
+    valid: np.ndarray  # (B, T)
+    log_z: np.ndarray  # (B, H, T), log-partitions, -1e30 for tokens that attend to nothing
+    causal: bool
+    buckets: None = None
+
+
+def full_attention(qk, v, k=None, *, causal=False, mask=None):
+    """Softmax attention to all tokens, by blocks.
+
+    Without `k` queries are the keys, as in Reformer: keys are scaled to length one, and a token attends to itself only where there is
+    nothing else. With `k` this is attention as everyone has it: keys as they are, own token included. Scores are scaled by
+    1 / sqrt(width) in both cases.
+
+    Parameters
+    ----------
+    qk, v, k : (batch, heads, tokens, width) float32 or float64
+        Views of (batch, tokens, heads, width) are taken without a copy.
+    causal : bool
+        Whether a token sees those before it only.
+    mask : (batch, tokens) bool, optional
+        False for padding: no key, and as a query its output is zero.
+
+    Returns
+    -------
+    out : array like qk
+    cache : FullCache
+        For `full_attention_backward`.
+    """
+    from mongoose_nb.kernels import attention_chunks, attention_exact
+    from mongoose_nb.kernels._threads import compute_threads
+
+    q = check_heads("qk", qk)
+    v = check_heads("v", v, q)
+    shared = k is None
+    k = q if shared else check_heads("k", k, q)
+    B, H, T, d = q.array.shape
+    dtype = q.rows.dtype
+    valid, counts = check_mask(mask, B, T)
+    inverse = np.ones((B, H, T), dtype)
+    log_z = np.full((B, H, T), -1e30, dtype)
+    out = zeros_like(q)
+    with compute_threads(B * H * T * T * d):
+        if shared:
+            attention_chunks.prepare_keys(k.rows, k.strides, True, inverse)
+        attention_exact.attend_exact(q.rows, q.strides, k.rows, k.strides, v.rows, v.strides, inverse, dtype.type(1 / math.sqrt(d)),
+                                     counts, _places(valid), causal, shared, out.rows, out.strides, log_z)
+    return out.array, FullCache(q, k, v, out, inverse, valid, log_z, causal)
+
+
+def full_attention_backward(dout, cache):
+    """Gradients of `full_attention`: (dqk, dv), or (dq, dv, dk) where keys were given; arrays like qk."""
+    from mongoose_nb.kernels import attention_chunks, attention_exact
+    from mongoose_nb.kernels._threads import compute_threads
+
+    q, k, v, out = cache.q, cache.k, cache.v, cache.out
+    shared = k is q
+    g = check_heads("dout", dout, q)
+    B, H, T, d = q.array.shape
+    dtype = q.rows.dtype
+    groups = attention_exact.count_groups(B * H)
+    tokens, counts = _places(cache.valid), cache.valid.sum(axis=1).astype(np.int64)
+    delta = np.empty((B, H, T), dtype)
+    dK, dV = np.zeros((2, groups, B, H, T, d), dtype)
+    dq, dv = zeros_like(q), zeros_like(v)
+    dk = dq if shared else zeros_like(k)
+    with compute_threads(B * H * T * T * d):
+        attention_chunks.dot_rows(out.rows, out.strides, g.rows, g.strides, delta)
+        attention_exact.attend_exact_backward(q.rows, q.strides, k.rows, k.strides, v.rows, v.strides, g.rows, g.strides, cache.inverse,
+                                              dtype.type(1 / math.sqrt(d)), counts, tokens, cache.causal, shared, cache.log_z, delta,
+                                              dq.rows, dK, dV)
+        attention_exact.scatter_keys(k.rows, k.strides, cache.inverse, shared, counts, tokens, dK, dV, dk.rows, dv.rows, dv.strides)
+    return (dq.array, dv.array) if shared else (dq.array, dv.array, dk.array)
+
+
+def _places(valid):
+    """Valid tokens of every sequence, first; int32."""
+    return np.argsort(~valid, axis=1, kind="stable").astype(np.int32)

@@ -1,0 +1,231 @@
+"""LSH attention: every token attends to those that fall into its bucket, in one or several rounds of hashing."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, zeros_like
+from mongoose_nb.attention.full import FullCache, full_attention, full_attention_backward
+from mongoose_nb.attention.rotations import as_directions, count_buckets
+from mongoose_nb.errors import check_choice, check_int
+
+#: below this many tokens exact attention is the faster one
+EXACT_BELOW = 512
+
+
+class Scheme(NamedTuple):
+    """How rounds, chunks and buckets play together; see `SCHEMES`."""
+
+    chunk: int  # mean buckets that a chunk holds
+    across: bool  # whether keys of other buckets inside the window count
+    distinct: bool  # whether a pair that several rounds reach counts once
+    wrap: bool  # whether the first chunk looks back to the last one of the round before
+    redraw: bool  # whether rotations are drawn anew at every step
+
+
+#: the paper's way, and that of the released code (chunks of one mean bucket, nothing masked but the future)
+SCHEMES = {"paper": Scheme(2, False, True, False, False), "released": Scheme(1, True, False, True, True)}
+
+
+class LSHCache(NamedTuple):
+    """What the backward pass needs of the forward pass."""
+
+    q: Rows
+    k: Rows
+    v: Rows
+    out: Rows
+    inverse: np.ndarray  # (B, H, T), factors of the keys
+    counts: np.ndarray  # (B,), valid tokens
+    log_z: np.ndarray  # (B, H, T), log-partitions over all rounds
+    buckets: object  # (B, H, R, T) int32, or two of them for queries and keys; give it to `forward` to hash alike
+    order_q: np.ndarray  # (B, H, R, T) int32
+    order_k: np.ndarray
+    slot_k: np.ndarray
+    reach: np.ndarray  # (B, H, R, T, 2) int32
+    chunk: int
+    causal: bool
+    scheme: Scheme
+
+
+class LSHAttention:
+    """Self-attention in O(n log n) by angular hashing (Kitaev et al., "Reformer", ICLR 2020, section 2).
+
+    Parameters
+    ----------
+    n_hashes : int
+        Rounds of hashing.
+    bucket_size : int
+        Mean number of tokens in a bucket.
+    causal : bool
+        Whether a token sees those before it only.
+    rotations : {None, "random", "orthogonal"} or array
+        Directions to hash by: an array (heads, n_hashes, width, columns), or (n_hashes, width, columns) for all heads, of which the
+        first n_buckets / 2 columns are used; an object with an attribute `value` that is such an array (`LearnedRotations`), read at
+        every call; None means random ones, for every head its own.
+    seed : int
+        Keys random directions.
+    variant : {"paper", "released"}
+        ``"paper"``: a chunk holds two mean buckets, keys of other buckets are masked, a pair that several rounds reach counts once, the
+        first chunk looks back to nothing, rotations stay. ``"released"``, as the published code has it: a chunk holds one mean bucket,
+        all keys of the window count, as often as they are reached, the first chunk of a round looks back to the last one of the round
+        before, rotations are drawn anew at every step. The latter needs shared queries and keys.
+    kind : {"lsh", "full"}
+        ``"full"``: exact attention behind the same calls.
+    exact_below : int
+        Sequences of fewer tokens get exact attention, which is faster there (default: where the two met when measured). A model that
+        was trained with hashing may need it for inference too: give 0.
+    redraw : bool, optional
+        Whether random rotations depend on the step; the variant's habit by default.
+    """
+
+    def __init__(self, n_hashes=4, bucket_size=64, causal=False, rotations=None, seed=0, variant="paper", kind="lsh",
+                 exact_below=EXACT_BELOW, redraw=None):
+        self.n_hashes = check_int("n_hashes", n_hashes, low=1, high=64)
+        self.bucket_size = check_int("bucket_size", bucket_size, low=1)
+        self.causal = bool(causal)
+        self.rotations = rotations
+        self.seed = check_int("seed", seed, low=0)
+        self.variant = check_choice("variant", variant, tuple(SCHEMES))
+        self.kind = check_choice("kind", kind, ("lsh", "full"))
+        self.exact_below = check_int("exact_below", exact_below, low=0)
+        self.redraw = SCHEMES[variant].redraw if redraw is None else bool(redraw)
+
+    def is_exact(self, length):
+        """Whether so many tokens get exact attention."""
+        return self.kind == "full" or length < self.exact_below
+
+    def buckets(self, x, step=0):
+        """Buckets (B, H, R, T) int32 of the rows of x (B, H, T, d)."""
+        x = check_heads("x", x)
+        from mongoose_nb.kernels._threads import compute_threads
+
+        B, H, T, d = x.array.shape
+        with compute_threads(B * H * T * d * self.n_hashes * count_buckets(T, self.bucket_size) // 2):
+            return self._hash(x, step)
+
+    def _hash(self, x, step):
+        from mongoose_nb.kernels.attention_hash import hash_tokens
+
+        B, H, T, d = x.array.shape
+        rotations = "random" if self.rotations is None else getattr(self.rotations, "value", self.rotations)
+        directions = as_directions(rotations, H, self.n_hashes, d, count_buckets(T, self.bucket_size) // 2, x.rows.dtype, self.seed,
+                                   step if self.redraw else 0)
+        codes = np.empty((B, H, self.n_hashes, T), np.int32)
+        hash_tokens(x.rows, x.strides, directions, codes)
+        return codes
+
+    def forward(self, qk, v, k=None, mask=None, step=0, buckets=None):
+        """Attend.
+
+        Parameters
+        ----------
+        qk, v, k : (batch, heads, tokens, width) float32 or float64
+            Without `k` queries are the keys: those are scaled to length one, and a token attends to itself only where there is nothing
+            else. With `k` keys are taken as they are, own token included. Views of (batch, tokens, heads, width) are taken without
+            a copy, and the output has the layout of qk.
+        mask : (batch, tokens) bool, optional
+            False for padding: no key, and as a query its output is zero.
+        step : int
+            Keys random rotations where they are drawn anew.
+        buckets : optional
+            ``cache.buckets`` of an earlier call with these tokens, to hash exactly alike when activations are recomputed.
+
+        Returns
+        -------
+        out : array like qk
+        cache
+            For `backward`.
+        """
+        if self.is_exact(np.shape(qk)[2] if np.ndim(qk) == 4 else 0):
+            return full_attention(qk, v, k, causal=self.causal, mask=mask)
+        from mongoose_nb.kernels import attention_chunks, attention_sort
+        from mongoose_nb.kernels._threads import compute_threads
+
+        scheme = SCHEMES[self.variant]
+        q = check_heads("qk", qk)
+        v = check_heads("v", v, q)
+        shared = k is None
+        if not shared and self.variant == "released":
+            raise ValueError("variant='released' has no separate keys: leave k out, or use variant='paper'")
+        k = q if shared else check_heads("k", k, q)
+        B, H, T, d = q.array.shape
+        dtype, R = q.rows.dtype, self.n_hashes
+        valid, counts = check_mask(mask, B, T)
+        chunk = scheme.chunk * self.bucket_size
+        with compute_threads(B * H * R * T * self.bucket_size * d):
+            if buckets is None:
+                buckets = self._hash(q, step) if shared else (self._hash(q, step), self._hash(k, step))
+            codes_q, codes_k = (buckets, buckets) if shared else buckets
+            n_buckets = count_buckets(T, self.bucket_size)
+            for codes in (codes_q, codes_k):
+                _check_buckets(codes, (B, H, R, T), n_buckets)
+            order_k, slot_k = np.empty((2, B, H, R, T), np.int32)
+            order_q = order_k if shared else np.empty_like(order_k)
+            reach = np.empty((B, H, R, T, 2), np.int32)
+            attention_sort.sort_tokens(codes_q, codes_k, valid, n_buckets, chunk, self.causal, scheme.across, shared, order_q, order_k,
+                                       slot_k, reach)
+            inverse = np.empty((B, H, T), dtype)
+            attention_chunks.prepare_keys(k.rows, k.strides, shared, inverse)
+            log_z = np.full((B, H, T), -1e30, dtype)
+            total = np.zeros((B, H, T), dtype)
+            out = zeros_like(q)
+            for r in range(R):
+                attention_chunks.attend(q.rows, q.strides, k.rows, k.strides, v.rows, v.strides, inverse, dtype.type(1 / math.sqrt(d)),
+                                        counts, order_q, order_k, slot_k, reach, r, chunk, shared, self.causal, scheme.across,
+                                        scheme.distinct, scheme.wrap, out.rows, out.strides, log_z, total)
+        return out.array, LSHCache(q, k, v, out, inverse, counts, log_z, buckets, order_q, order_k, slot_k, reach, chunk, self.causal,
+                                   scheme)
+
+    def backward(self, dout, cache):
+        """Gradients for the gradient `dout` of the output: (dqk, dv), or (dq, dv, dk) where keys were given; arrays like qk."""
+        if isinstance(cache, FullCache):
+            return full_attention_backward(dout, cache)
+        from mongoose_nb.kernels import attention_chunks
+        from mongoose_nb.kernels._threads import compute_threads
+
+        c = cache
+        q, k, v, scheme = c.q, c.k, c.v, c.scheme
+        shared = k is q
+        g = check_heads("dout", dout, q)
+        B, H, R, T = c.order_q.shape
+        d, dtype = q.rows.shape[1], q.rows.dtype
+        delta = np.empty((B, H, T), dtype)
+        dq, dv = zeros_like(q), zeros_like(v)
+        dk = dq if shared else zeros_like(k)
+        run = attention_chunks.RUN if shared else -(-T // c.chunk)
+        parities = (0, 1, 2) if scheme.wrap else (0, 1) if shared else (0,)
+        with compute_threads(B * H * R * T * self.bucket_size * d):
+            attention_chunks.dot_rows(c.out.rows, c.out.strides, g.rows, g.strides, delta)
+            for r in range(R):
+                for parity in parities:
+                    attention_chunks.attend_backward(
+                        q.rows, q.strides, k.rows, k.strides, v.rows, v.strides, g.rows, g.strides, c.inverse, shared,
+                        dtype.type(1 / math.sqrt(d)), c.counts, c.order_q, c.order_k, c.slot_k, c.reach, r, run, parity, c.chunk, shared,
+                        c.causal, scheme.across, scheme.distinct, scheme.wrap, c.log_z, delta, dq.rows, dk.rows, dv.rows)
+        return (dq.array, dv.array) if shared else (dq.array, dv.array, dk.array)
+
+    def __repr__(self):
+        return (f"LSHAttention(n_hashes={self.n_hashes}, bucket_size={self.bucket_size}, causal={self.causal}, "
+                f"variant={self.variant!r}, kind={self.kind!r}, exact_below={self.exact_below})")
+
+
+def _check_buckets(codes, shape, n_buckets):
+    if getattr(codes, "shape", None) != shape or codes.dtype != np.int32 or codes.size and not 0 <= codes.min() <= codes.max() < n_buckets:
+        raise ValueError(f"buckets must be an int32 array {shape} of numbers below {n_buckets}, as an earlier call returned in its cache; "
+                         f"got {type(codes).__name__} {getattr(codes, 'shape', '')}")
+
+
+def lsh_attention(qk, v, *, n_hashes=4, bucket_size=64, causal=False, mask=None, rotations=None, seed=0, k=None, variant="paper",
+                  kind="lsh", exact_below=EXACT_BELOW, step=0, buckets=None):
+    """`LSHAttention` as one function.
+
+    Returns
+    -------
+    out : array like qk
+    backward : callable
+        ``backward(dout)`` gives (dqk, dv), or (dq, dv, dk) with `k`.
+    """
+    layer = LSHAttention(n_hashes, bucket_size, causal, rotations, seed, variant, kind, exact_below)
+    out, cache = layer.forward(qk, v, k, mask, step, buckets)
+    return out, lambda dout: layer.backward(dout, cache)

@@ -1,0 +1,62 @@
+"""Directions for angular hashing: random, orthogonal, or those that the user brings."""
+
+import functools
+
+import numpy as np
+
+from mongoose_nb.errors import check_choice
+
+
+def count_buckets(length, bucket_size):
+    """Number of buckets for so many tokens: even, of about `bucket_size` tokens each, or one where that holds them all."""
+    return 1 if length <= bucket_size else 2 * -(-length // (2 * bucket_size))
+
+
+@functools.lru_cache(maxsize=8)
+def draw_rotations(kind, heads, rounds, width, columns, seed, step=0):
+    """Random directions, the same for equal arguments; the first columns do not depend on how many there are.
+
+    Parameters
+    ----------
+    kind : {"random", "orthogonal"}
+        Gaussian, or Gaussian made orthogonal in groups of `width` with lengths as before: nearer to evenly filled buckets.
+    heads, rounds, width, columns : int
+    seed, step : int
+        Keys.
+
+    Returns
+    -------
+    (heads, rounds, columns, width) float64, read-only
+    """
+    check_choice("rotations", kind, ("random", "orthogonal"))
+    out = np.empty((heads, rounds, columns, width))
+    for r in range(rounds):
+        for h in range(heads):
+            rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0xA77E, step, r, h])))
+            whole = rng.standard_normal((-(-columns // width) * width if kind == "orthogonal" else columns, width))
+            if kind == "orthogonal":
+                for lo in range(0, columns, width):
+                    block = whole[lo:lo + width]
+                    basis = np.linalg.qr(block.T)[0].T
+                    block[:] = basis * np.linalg.norm(block, axis=1, keepdims=True)
+            out[h, r] = whole[:columns]
+    out.flags.writeable = False
+    return out
+
+
+def as_directions(rotations, heads, rounds, width, columns, dtype, seed, step):
+    """`rotations` for a kernel, (heads, rounds * columns, width): drawn where a name is given, else the first columns of an array.
+
+    Arrays are (rounds, width, columns) for all heads, or (heads, rounds, width, columns).
+    """
+    if isinstance(rotations, str):
+        array = draw_rotations(rotations, heads, rounds, width, columns, seed, step)
+    else:
+        array = np.asarray(rotations)
+        if array.ndim == 3:
+            array = np.broadcast_to(array, (heads, *array.shape))
+        if array.ndim != 4 or array.shape[:3] != (heads, rounds, width) or array.shape[3] < columns:
+            raise ValueError(f"rotations must be 'random', 'orthogonal', or an array (heads, rounds, width, columns) = "
+                             f"({heads}, {rounds}, {width}, at least {columns}), heads optional; got shape {np.shape(rotations)}")
+        array = array[..., :columns].transpose(0, 1, 3, 2)
+    return np.ascontiguousarray(array, dtype).reshape(heads, rounds * columns, width)
