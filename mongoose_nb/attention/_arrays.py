@@ -1,26 +1,33 @@
 """Checks of the arrays of attention, and their view as rows with strides: heads need not be neighbours in memory."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 
 class Rows(NamedTuple):
-    """An array (B, H, T, d) as rows (n, d): row ``b * strides[0] + h * strides[1] + t * strides[2]`` is token t of a head."""
+    """An array (B, H, T, d), and the same memory as rows with strides, for kernels."""
 
     array: np.ndarray
-    rows: np.ndarray
-    strides: np.ndarray
+    heads: object  # kernels.attention_tile.Heads
+
+    @property
+    def rows(self):
+        """The memory as rows (n, d)."""
+        return self.heads.rows
 
 
 def as_rows(array):
     """`Rows` without a copy where the memory is that of (B, H, T, d) or (B, T, H, d)."""
+    from mongoose_nb.kernels.attention_tile import Heads
+
     B, H, T, d = array.shape
     if array.flags.c_contiguous:
-        return Rows(array, array.reshape(-1, d), np.array([H * T, T, 1], np.int64))
+        return Rows(array, Heads(array.reshape(-1, d), H * T, T, 1))
     other = array.transpose(0, 2, 1, 3)
     if other.flags.c_contiguous:
-        return Rows(array, other.reshape(-1, d), np.array([T * H, 1, H], np.int64))
+        return Rows(array, Heads(other.reshape(-1, d), T * H, 1, H))
     return as_rows(np.ascontiguousarray(array))
 
 
@@ -55,3 +62,8 @@ def check_mask(mask, batch, length):
             raise ValueError(f"mask must be a bool array (batch, tokens) = {(batch, length)}, True for tokens that count; "
                              f"got {valid.dtype} {valid.shape}")
     return valid, valid.sum(axis=1).astype(np.int64)
+
+
+def score_scale(rows):
+    """Factor of the scores, 1 / sqrt(width), as an array (1,): its dtype reaches the kernel."""
+    return np.array([1 / math.sqrt(rows.array.shape[3])], rows.rows.dtype)

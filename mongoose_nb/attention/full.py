@@ -1,11 +1,10 @@
 """Exact attention: the twin of `lsh_attention`, with memory linear in the length."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, zeros_like
+from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, score_scale, zeros_like
 
 
 class FullCache(NamedTuple):
@@ -44,7 +43,7 @@ def full_attention(qk, v, k=None, *, causal=False, mask=None):
     cache : FullCache
         For `full_attention_backward`.
     """
-    from mongoose_nb.kernels import attention_chunks, attention_exact
+    from mongoose_nb.kernels import attention_exact, attention_rows
     from mongoose_nb.kernels._threads import compute_threads
 
     q = check_heads("qk", qk)
@@ -59,15 +58,15 @@ def full_attention(qk, v, k=None, *, causal=False, mask=None):
     out = zeros_like(q)
     with compute_threads(B * H * T * T * d):
         if shared:
-            attention_chunks.prepare_keys(k.rows, k.strides, True, inverse)
-        attention_exact.attend_exact(q.rows, q.strides, k.rows, k.strides, v.rows, v.strides, inverse, dtype.type(1 / math.sqrt(d)),
-                                     counts, _places(valid), causal, shared, out.rows, out.strides, log_z)
+            attention_rows.invert_lengths(k.heads, inverse)
+        attention_exact.attend_exact(q.heads, k.heads, v.heads, inverse, score_scale(q), counts, _places(valid), causal, shared, out.heads,
+                                     log_z)
     return out.array, FullCache(q, k, v, out, inverse, valid, log_z, causal)
 
 
 def full_attention_backward(dout, cache):
     """Gradients of `full_attention`: (dqk, dv), or (dq, dv, dk) where keys were given; arrays like qk."""
-    from mongoose_nb.kernels import attention_chunks, attention_exact
+    from mongoose_nb.kernels import attention_exact, attention_rows
     from mongoose_nb.kernels._threads import compute_threads
 
     q, k, v, out = cache.q, cache.k, cache.v, cache.out
@@ -82,11 +81,10 @@ def full_attention_backward(dout, cache):
     dq, dv = zeros_like(q), zeros_like(v)
     dk = dq if shared else zeros_like(k)
     with compute_threads(B * H * T * T * d):
-        attention_chunks.dot_rows(out.rows, out.strides, g.rows, g.strides, delta)
-        attention_exact.attend_exact_backward(q.rows, q.strides, k.rows, k.strides, v.rows, v.strides, g.rows, g.strides, cache.inverse,
-                                              dtype.type(1 / math.sqrt(d)), counts, tokens, cache.causal, shared, cache.log_z, delta,
-                                              dq.rows, dK, dV)
-        attention_exact.scatter_keys(k.rows, k.strides, cache.inverse, shared, counts, tokens, dK, dV, dk.rows, dv.rows, dv.strides)
+        attention_rows.dot_rows(out.heads, g.heads, delta)
+        attention_exact.attend_exact_backward(q.heads, k.heads, v.heads, g.heads, cache.inverse, score_scale(q), counts, tokens,
+                                              cache.causal, shared, cache.log_z, delta, dq.rows, dK, dV)
+        attention_exact.scatter_keys(k.heads, v.heads, cache.inverse, shared, counts, tokens, dK, dV, dk.rows, dv.rows)
     return (dq.array, dv.array) if shared else (dq.array, dv.array, dk.array)
 
 

@@ -1,11 +1,10 @@
 """LSH attention: every token attends to those that fall into its bucket, in one or several rounds of hashing."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, zeros_like
+from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, score_scale, zeros_like
 from mongoose_nb.attention.full import FullCache, full_attention, full_attention_backward
 from mongoose_nb.attention.rotations import as_directions, count_buckets
 from mongoose_nb.errors import check_choice, check_int
@@ -36,16 +35,10 @@ class LSHCache(NamedTuple):
     v: Rows
     out: Rows
     inverse: np.ndarray  # (B, H, T), factors of the keys
-    counts: np.ndarray  # (B,), valid tokens
     log_z: np.ndarray  # (B, H, T), log-partitions over all rounds
     buckets: object  # (B, H, R, T) int32, or two of them for queries and keys; give it to `forward` to hash alike
-    order_q: np.ndarray  # (B, H, R, T) int32
-    order_k: np.ndarray
-    slot_k: np.ndarray
-    reach: np.ndarray  # (B, H, R, T, 2) int32
-    chunk: int
-    causal: bool
-    scheme: Scheme
+    plan: object  # kernels.attention_chunks.Plan
+    rules: object  # kernels.attention_chunks.Rules
 
 
 class LSHAttention:
@@ -112,7 +105,7 @@ class LSHAttention:
         directions = as_directions(rotations, H, self.n_hashes, d, count_buckets(T, self.bucket_size) // 2, x.rows.dtype, self.seed,
                                    step if self.redraw else 0)
         codes = np.empty((B, H, self.n_hashes, T), np.int32)
-        hash_tokens(x.rows, x.strides, directions, codes)
+        hash_tokens(x.heads, directions, codes)
         return codes
 
     def forward(self, qk, v, k=None, mask=None, step=0, buckets=None):
@@ -139,71 +132,69 @@ class LSHAttention:
         """
         if self.is_exact(np.shape(qk)[2] if np.ndim(qk) == 4 else 0):
             return full_attention(qk, v, k, causal=self.causal, mask=mask)
-        from mongoose_nb.kernels import attention_chunks, attention_sort
+        from mongoose_nb.kernels import attention_chunks, attention_rows
         from mongoose_nb.kernels._threads import compute_threads
 
-        scheme = SCHEMES[self.variant]
         q = check_heads("qk", qk)
         v = check_heads("v", v, q)
-        shared = k is None
-        if not shared and self.variant == "released":
+        if k is not None and self.variant == "released":
             raise ValueError("variant='released' has no separate keys: leave k out, or use variant='paper'")
-        k = q if shared else check_heads("k", k, q)
+        k = q if k is None else check_heads("k", k, q)
         B, H, T, d = q.array.shape
-        dtype, R = q.rows.dtype, self.n_hashes
         valid, counts = check_mask(mask, B, T)
-        chunk = scheme.chunk * self.bucket_size
-        with compute_threads(B * H * R * T * self.bucket_size * d):
+        inverse = np.ones((B, H, T), q.rows.dtype)
+        log_z = np.full((B, H, T), -1e30, q.rows.dtype)
+        total = np.zeros((B, H, T), q.rows.dtype)
+        out = zeros_like(q)
+        with compute_threads(B * H * self.n_hashes * T * self.bucket_size * d):
             if buckets is None:
-                buckets = self._hash(q, step) if shared else (self._hash(q, step), self._hash(k, step))
-            codes_q, codes_k = (buckets, buckets) if shared else buckets
-            n_buckets = count_buckets(T, self.bucket_size)
-            for codes in (codes_q, codes_k):
-                _check_buckets(codes, (B, H, R, T), n_buckets)
-            order_k, slot_k = np.empty((2, B, H, R, T), np.int32)
-            order_q = order_k if shared else np.empty_like(order_k)
-            reach = np.empty((B, H, R, T, 2), np.int32)
-            attention_sort.sort_tokens(codes_q, codes_k, valid, n_buckets, chunk, self.causal, scheme.across, shared, order_q, order_k,
-                                       slot_k, reach)
-            inverse = np.empty((B, H, T), dtype)
-            attention_chunks.prepare_keys(k.rows, k.strides, shared, inverse)
-            log_z = np.full((B, H, T), -1e30, dtype)
-            total = np.zeros((B, H, T), dtype)
-            out = zeros_like(q)
-            for r in range(R):
-                attention_chunks.attend(q.rows, q.strides, k.rows, k.strides, v.rows, v.strides, inverse, dtype.type(1 / math.sqrt(d)),
-                                        counts, order_q, order_k, slot_k, reach, r, chunk, shared, self.causal, scheme.across,
-                                        scheme.distinct, scheme.wrap, out.rows, out.strides, log_z, total)
-        return out.array, LSHCache(q, k, v, out, inverse, counts, log_z, buckets, order_q, order_k, slot_k, reach, chunk, self.causal,
-                                   scheme)
+                buckets = self._hash(q, step) if k is q else (self._hash(q, step), self._hash(k, step))
+            plan, rules = self._plan(buckets, valid, counts, k is q)
+            if k is q:
+                attention_rows.invert_lengths(k.heads, inverse)
+            for r in range(self.n_hashes):
+                attention_chunks.attend(q.heads, k.heads, v.heads, inverse, score_scale(q), plan, rules, r, out.heads, log_z, total)
+        return out.array, LSHCache(q, k, v, out, inverse, log_z, buckets, plan, rules)
+
+    def _plan(self, buckets, valid, counts, shared):
+        from mongoose_nb.kernels import attention_chunks, attention_sort
+
+        scheme = SCHEMES[self.variant]
+        codes_q, codes_k = (buckets, buckets) if shared else buckets
+        shape = (*valid.shape[:1], codes_q.shape[1], self.n_hashes, valid.shape[1])
+        n_buckets = count_buckets(shape[3], self.bucket_size)
+        for codes in (codes_q, codes_k):
+            _check_buckets(codes, shape, n_buckets)
+        rules = attention_chunks.Rules(scheme.chunk * self.bucket_size, shared, self.causal, scheme.across, scheme.distinct, scheme.wrap)
+        order_k, slot_k = np.empty((2, *shape), np.int32)
+        order_q = order_k if shared else np.empty(shape, np.int32)
+        reach = np.empty((*shape, 2), np.int32)
+        attention_sort.sort_tokens(codes_q, codes_k, valid, n_buckets, rules.chunk, self.causal, scheme.across, shared, order_q, order_k,
+                                   slot_k, reach)
+        return attention_chunks.Plan(counts, order_q, order_k, slot_k, reach), rules
 
     def backward(self, dout, cache):
         """Gradients for the gradient `dout` of the output: (dqk, dv), or (dq, dv, dk) where keys were given; arrays like qk."""
         if isinstance(cache, FullCache):
             return full_attention_backward(dout, cache)
-        from mongoose_nb.kernels import attention_chunks
+        from mongoose_nb.kernels import attention_chunks, attention_rows
         from mongoose_nb.kernels._threads import compute_threads
 
-        c = cache
-        q, k, v, scheme = c.q, c.k, c.v, c.scheme
-        shared = k is q
+        q, k, v, rules = cache.q, cache.k, cache.v, cache.rules
         g = check_heads("dout", dout, q)
-        B, H, R, T = c.order_q.shape
-        d, dtype = q.rows.shape[1], q.rows.dtype
-        delta = np.empty((B, H, T), dtype)
+        R, T = cache.plan.order_q.shape[2:]
+        delta = np.empty_like(cache.log_z)
         dq, dv = zeros_like(q), zeros_like(v)
-        dk = dq if shared else zeros_like(k)
-        run = attention_chunks.RUN if shared else -(-T // c.chunk)
-        parities = (0, 1, 2) if scheme.wrap else (0, 1) if shared else (0,)
-        with compute_threads(B * H * R * T * self.bucket_size * d):
-            attention_chunks.dot_rows(c.out.rows, c.out.strides, g.rows, g.strides, delta)
+        dk = dq if rules.shared else zeros_like(k)
+        run = attention_chunks.RUN if rules.shared else -(-T // rules.chunk)
+        parities = (0, 1, 2) if rules.wrap else (0, 1) if rules.shared else (0,)
+        with compute_threads(q.array.size * R * rules.chunk):
+            attention_rows.dot_rows(cache.out.heads, g.heads, delta)
             for r in range(R):
                 for parity in parities:
-                    attention_chunks.attend_backward(
-                        q.rows, q.strides, k.rows, k.strides, v.rows, v.strides, g.rows, g.strides, c.inverse, shared,
-                        dtype.type(1 / math.sqrt(d)), c.counts, c.order_q, c.order_k, c.slot_k, c.reach, r, run, parity, c.chunk, shared,
-                        c.causal, scheme.across, scheme.distinct, scheme.wrap, c.log_z, delta, dq.rows, dk.rows, dv.rows)
-        return (dq.array, dv.array) if shared else (dq.array, dv.array, dk.array)
+                    attention_chunks.attend_backward(q.heads, k.heads, v.heads, g.heads, cache.inverse, score_scale(q), cache.plan, rules,
+                                                     r, run, parity, cache.log_z, delta, dq.rows, dk.rows, dv.rows)
+        return (dq.array, dv.array) if rules.shared else (dq.array, dv.array, dk.array)
 
     def __repr__(self):
         return (f"LSHAttention(n_hashes={self.n_hashes}, bucket_size={self.bucket_size}, causal={self.causal}, "

@@ -16,311 +16,348 @@ E. *The first chunk looks back* to nothing, or with `wrap` to the last chunk of 
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel
-from mongoose_nb.kernels.attention_tile import exp, gather, gather_scaled, mask_row, mask_seen, top_of, weigh
+from mongoose_nb.kernels.attention_tile import (
+    OWN,
+    add_rows,
+    exp,
+    gather,
+    gather_scaled,
+    mask_later,
+    mask_own,
+    mask_seen,
+    top_of,
+    weigh,
+    weigh_slope,
+)
 
 TILE = 32
 #: chunks of a run
 RUN = 8
 
 
-@parallel
-def prepare_keys(rows, strides, normalise, inverse):
-    """inverse (B, H, T): 1 / length of every key, or 1; keys of zeros stay zero."""
-    B, H, T = inverse.shape
-    for task in prange(B * H):
-        base = task // H * strides[0] + task % H * strides[1]
-        for t in range(T):
-            total = 0.0
-            if normalise:
-                row = rows[base + t * strides[2]]
-                for e in range(row.shape[0]):
-                    total += row[e] * row[e]
-            inverse[task // H, task % H, t] = 1.0 / math.sqrt(total) if total > 0 else 1.0
+class Rules(NamedTuple):
+    """Which keys of a window count."""
+
+    chunk: int  # queries of a chunk
+    shared: bool  # whether queries are the keys
+    causal: bool
+    across: bool  # whether intervals are whole windows, and the causal mask goes by position
+    distinct: bool  # whether a pair that several rounds reach counts once
+    wrap: bool  # whether the first chunk looks back to the last one of the round before
+
+
+class Plan(NamedTuple):
+    """Orders of the tokens and intervals of keys: see `attention_sort.sort_tokens`."""
+
+    counts: np.ndarray  # (B,) int64, valid tokens
+    order_q: np.ndarray  # (B, H, R, T) int32
+    order_k: np.ndarray
+    slot_k: np.ndarray
+    reach: np.ndarray  # (B, H, R, T, 2) int32
+
+
+class _Head(NamedTuple):
+    """The plan of one head in one round."""
+
+    round: int
+    n: int
+    order_q: np.ndarray  # (R, T)
+    order_k: np.ndarray
+    slot_k: np.ndarray
+    reach: np.ndarray  # (R, T, 2)
+
+
+class _Keys(NamedTuple):
+    """Buffers for the keys of a chunk."""
+
+    tokens: np.ndarray  # (most,) int32
+    slots: np.ndarray  # (R, most) int32, places in every round
+    K: np.ndarray  # (most, d)
+    V: np.ndarray
 
 
 @inline
-def _keys_of(r, first, last, chunk, n, order_q, order_k, reach, wrap, keys):
-    """List the keys of the chunk of queries first to last; returns (place of the first one, number, without those wrapped)."""
-    R = order_k.shape[0]
-    low = np.int64(reach[r, order_q[r, first], 0])
+def _head_of(plan, b, h, r):
+    return _Head(r, plan.counts[b], plan.order_q[b, h], plan.order_k[b, h], plan.slot_k[b, h], plan.reach[b, h])
+
+
+@inline
+def _new_keys(rules, rounds, rows):
+    most = 3 * rules.chunk
+    return _Keys(np.empty(most, np.int32), np.empty((rounds, most), np.int32), np.empty((most, rows.shape[1]), rows.dtype),
+                 np.empty((most, rows.shape[1]), rows.dtype))
+
+
+@inline
+def _list_keys(head, rules, first, last, keys):
+    """List the keys of a chunk of queries; returns the place of the first one, their number, and how many are wrapped."""
+    r = head.round
+    low = np.int64(head.reach[r, head.order_q[r, first], 0])
     high = low
     for s in range(first, last):
-        t = order_q[r, s]
-        low = min(low, np.int64(reach[r, t, 0]))
-        high = max(high, np.int64(reach[r, t, 0]) + reach[r, t, 1])
+        t = head.order_q[r, s]
+        low = min(low, np.int64(head.reach[r, t, 0]))
+        high = max(high, np.int64(head.reach[r, t, 0]) + head.reach[r, t, 1])
     count = high - low
-    keys[:count] = order_k[r, low:high]
+    keys.tokens[:count] = head.order_k[r, low:high]
     own = count
-    if wrap and first == 0 and n > chunk:
-        before = r - 1 if r > 0 else R - 1
-        for s in range((n - 1) // chunk * chunk, n):
-            keys[count] = order_k[before, s]
+    if rules.wrap and first == 0 and head.n > rules.chunk:
+        before = r - 1 if r > 0 else head.order_k.shape[0] - 1
+        for s in range((head.n - 1) // rules.chunk * rules.chunk, head.n):
+            keys.tokens[count] = head.order_k[before, s]
             count += 1
-    return low, own, count
-
-
-@inline
-def _mask_tile(r, s, n_rows, first, last_wrapped, low, a, z, keys, slots, order_q, slot_k, reach, shared, causal, across, distinct, i, S):
-    """Mask row i of the tile; returns the bounds of its interval in the tile's columns."""
-    t = order_q[r, s + i]
-    lo = reach[r, t, 0] - low
-    hi = lo + reach[r, t, 1]
-    if last_wrapped:
-        lo = 0
-        hi = z
-    lo -= a
-    hi -= a
-    row = S[i]
-    own = s + i - low - a if shared else -1
-    mask_row(row, lo, hi, keys[a:z], t, own, causal, across)
-    if distinct:
-        for p in range(r):
-            mask_seen(row, lo, hi, slots[p, a:z], reach[p, t, 0], reach[p, t, 1])
-    return lo, hi
-
-
-@inline
-def _attend_chunk(r, first, n, chunk, q, sq, bq, k, sk, bk, v, sv, bv, inverse, scale, order_q, order_k, slot_k, reach, shared, causal,
-                  across, distinct, wrap, out, so, bo, top, total, keys, slots, K, V, Q, S, Y):
-    e = v.shape[1]
-    R = order_q.shape[0]
-    last = min(first + chunk, n)
-    low, own, count = _keys_of(r, first, last, chunk, n, order_q, order_k, reach, wrap, keys)
-    if count == 0:
-        if r == R - 1:
-            for s in range(first, last):
-                _finish(order_q[r, s], out, so, bo, top, total)
-        return
-    gather_scaled(k, bk, sk, keys[:count], inverse, K)
-    gather(v, bv, sv, keys[:count], v.dtype.type(1), V)
-    if distinct:
+    if rules.distinct:
         for p in range(r):
             for j in range(count):
-                slots[p, j] = slot_k[p, keys[j]]
-    s = first
-    while s < last:
-        end = min(s + TILE, last)
-        m = end - s
-        tokens = order_q[r, s:end]
-        a, z = count, np.int64(0)
-        for i in range(m):
-            lo = reach[r, tokens[i], 0] - low
-            a = min(a, lo)
-            z = max(z, lo + reach[r, tokens[i], 1])
-        if count > own:
-            a, z = np.int64(0), count
-        w = z - a
-        if w > 0:
-            gather(q, bq, sq, tokens, scale, Q)
-            P = S[:m * w].reshape(m, w)
-            np.dot(Q[:m], K[a:z].T, P)
-            for i in range(m):
-                lo, hi = _mask_tile(r, s, m, first, count > own, low, a, z, keys, slots, order_q, slot_k, reach, shared, causal, across,
-                                    distinct, i, P)
-                peak = top_of(P[i], lo, hi)
-                t = tokens[i]
-                if peak > top[t]:
-                    total[t] *= exp(top[t] - peak)
-                    shrink = exp(top[t] - peak)
-                    o = out[bo + so * t]
-                    for c in range(e):
-                        o[c] *= shrink
-                    top[t] = peak
-                total[t] += weigh(P[i], lo, hi, top[t])
-            np.dot(P, V[a:z], Y[:m])
-            for i in range(m):
-                o = out[bo + so * tokens[i]]
-                for c in range(e):
-                    o[c] += Y[i, c]
-        if r == R - 1:
-            for i in range(m):
-                _finish(tokens[i], out, so, bo, top, total)
-        s = end
+                keys.slots[p, j] = head.slot_k[p, keys.tokens[j]]
+    return low, count, count - own
 
 
 @inline
-def _finish(t, out, so, bo, top, total):
-    o = out[bo + so * t]
-    if total[t] > 0:
-        inverse = o.dtype.type(1) / total[t]
-        for c in range(o.shape[0]):
-            o[c] *= inverse
-        top[t] += math.log(total[t])
+def _span(head, tokens, low, count, wrapped):
+    """The columns that a tile of queries needs: first, last + 1."""
+    if wrapped > 0:
+        return np.int64(0), np.int64(count)
+    a, z = np.int64(count), np.int64(0)
+    for i in range(tokens.shape[0]):
+        lo = head.reach[head.round, tokens[i], 0] - low
+        a = min(a, lo)
+        z = max(z, lo + head.reach[head.round, tokens[i], 1])
+    return a, z
+
+
+@inline
+def _interval(head, t, low, wrapped, a, z):
+    """The interval of query t in the columns a to z of its tile."""
+    if wrapped > 0:
+        return np.int64(0), np.int64(z)
+    lo = head.reach[head.round, t, 0] - low - a
+    return lo, lo + head.reach[head.round, t, 1]
+
+
+@inline
+def _mask(head, rules, keys, t, own, s, lo, hi, at):
+    """Mask scores s of query t for the keys listed from `at` on; `own` is its own place in `s`."""
+    if rules.across:
+        if rules.causal:
+            mask_later(s, keys.tokens[at:at + s.shape[0]], t)
+        mask_own(s, keys.tokens[at:at + s.shape[0]], t)
+    elif rules.shared:
+        s[own] = OWN
+    if rules.distinct:
+        for p in range(head.round):
+            mask_seen(s, keys.slots[p, at:at + s.shape[0]], head.reach[p, t, 0], head.reach[p, t, 1])
+
+
+@inline
+def _attend_chunk(head, rules, first, q, base_q, k, base_k, v, base_v, inverse, scale, out, base_out, top, total, keys, Q, S, part):
+    r = head.round
+    last = min(first + rules.chunk, head.n)
+    low, count, wrapped = _list_keys(head, rules, first, last, keys)
+    gather_scaled(k, base_k, keys.tokens[:count], inverse, keys.K)
+    gather(v, base_v, keys.tokens[:count], scale.dtype.type(1), keys.V)
+    for s in range(first, last, TILE):
+        tokens = head.order_q[r, s:min(s + TILE, last)]
+        m = tokens.shape[0]
+        a, z = _span(head, tokens, low, count, wrapped)
+        w = z - a
+        if w <= 0:
+            continue
+        gather(q, base_q, tokens, scale[0], Q)
+        P = S[:m * w].reshape(m, w)
+        np.dot(Q[:m], keys.K[a:z].T, P)
+        for i in range(m):
+            t = tokens[i]
+            lo, hi = _interval(head, t, low, wrapped, a, z)
+            P[i, :lo] = 0
+            P[i, hi:] = 0
+            row = P[i, lo:hi]
+            _mask(head, rules, keys, t, s + i - low - a - lo, row, lo, hi, a + lo)
+            peak = top_of(row)
+            if peak > top[t]:
+                shrink = exp(top[t] - peak)
+                top[t] = peak
+                total[t] *= shrink
+                o = out.rows[base_out + out.token * t]
+                for c in range(o.shape[0]):
+                    o[c] *= shrink
+            total[t] += weigh(row, top[t])
+        np.dot(P, keys.V[a:z], part[:m])
+        for i in range(m):
+            o = out.rows[base_out + out.token * tokens[i]]
+            x = part[i]
+            for c in range(o.shape[0]):
+                o[c] += x[c]
+
+
+@inline
+def _finish(head, first, last, out, base, top, total):
+    for s in range(first, last):
+        t = head.order_q[head.round, s]
+        if total[t] > 0:
+            o = out.rows[base + out.token * t]
+            inverse = o.dtype.type(1) / total[t]
+            for c in range(o.shape[0]):
+                o[c] *= inverse
+            top[t] += math.log(total[t])
 
 
 @parallel
-def attend(q, sq, k, sk, v, sv, inverse, scale, counts, order_q, order_k, slot_k, reach, r, chunk, shared, causal, across, distinct, wrap,
-           out, so, top, total):
+def attend(q, k, v, inverse, scale, plan, rules, r, out, top, total):
     """Round r of attention: to be called for all rounds in order, on `out` and `total` of zeros and `top` of MASKED.
 
     Parameters
     ----------
-    q, k, v, out : (n, d) rows
-        With strides sq, sk, sv, so (3,) of batch, head and token, in rows.
+    q, k, v, out : Heads
     inverse : (B, H, T)
         Factors of the keys.
-    counts : (B,) int64
-        Valid tokens.
-    order_q, order_k, slot_k, reach
-        See `attention_sort.sort_tokens`.
+    scale : (1,)
+        Factor of the scores.
+    plan : Plan
+    rules : Rules
     top, total : (B, H, T)
         Running maximum and sum; after the last round `top` is the log-partition.
     """
-    B, H, R, T = order_q.shape
-    runs = (T + RUN * chunk - 1) // (RUN * chunk)
+    B, H, R, T = plan.order_q.shape
+    length = RUN * rules.chunk
+    runs = (T + length - 1) // length
     for task in prange(B * H * runs):
         b = task // (H * runs)
         h = task // runs % H
-        n = counts[b]
-        most = 3 * chunk
-        keys = np.empty(most, np.int32)
-        slots = np.empty((R, most), np.int32)
-        K = np.empty((most, q.shape[1]), q.dtype)
-        V = np.empty((most, v.shape[1]), q.dtype)
-        Q = np.empty((TILE, q.shape[1]), q.dtype)
-        S = np.empty(TILE * most, q.dtype)
-        Y = np.empty((TILE, v.shape[1]), q.dtype)
-        lo = task % runs * RUN * chunk
-        for first in range(lo, min(lo + RUN * chunk, n), chunk):
-            _attend_chunk(r, first, n, chunk, q, sq[2], b * sq[0] + h * sq[1], k, sk[2], b * sk[0] + h * sk[1], v, sv[2],
-                          b * sv[0] + h * sv[1], inverse[b, h], scale, order_q[b, h], order_k[b, h], slot_k[b, h], reach[b, h], shared,
-                          causal, across, distinct, wrap, out, so[2], b * so[0] + h * so[1], top[b, h], total[b, h], keys, slots, K, V,
-                          Q, S, Y)
+        head = _head_of(plan, b, h, r)
+        keys = _new_keys(rules, R, q.rows)
+        Q = np.empty((TILE, q.rows.shape[1]), q.rows.dtype)
+        S = np.empty(TILE * 3 * rules.chunk, q.rows.dtype)
+        part = np.empty_like(Q)
+        lo = task % runs * length
+        hi = min(lo + length, head.n)
+        base = b * out.batch + h * out.head
+        for first in range(lo, hi, rules.chunk):
+            _attend_chunk(head, rules, first, q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head,
+                          inverse[b, h], scale, out, base, top[b, h], total[b, h], keys, Q, S, part)
+        if r == R - 1:
+            _finish(head, lo, hi, out, base, top[b, h], total[b, h])
 
 
-@parallel
-def dot_rows(x, sx, y, sy, out):
-    """out (B, H, T): inner products of the rows of two arrays."""
-    B, H, T = out.shape
-    for task in prange(B * H):
-        b = task // H
-        h = task % H
-        for t in range(T):
-            u = x[b * sx[0] + h * sx[1] + t * sx[2]]
-            w = y[b * sy[0] + h * sy[1] + t * sy[2]]
-            total = out.dtype.type(0)
-            for e in range(u.shape[0]):
-                total += u[e] * w[e]
-            out[b, h, t] = total
+class _Slopes(NamedTuple):
+    """Buffers for the backward pass of a chunk."""
+
+    Q: np.ndarray  # (TILE, d)
+    G: np.ndarray
+    dQ: np.ndarray
+    S: np.ndarray  # (TILE * most,)
+    D: np.ndarray
+    part: np.ndarray  # (most, d)
+    dK: np.ndarray
+    dV: np.ndarray
 
 
 @inline
-def _backward_chunk(r, first, n, chunk, q, sq, bq, k, sk, bk, v, sv, bv, g, sg, bg, inverse, normalise, scale, order_q, order_k, slot_k,
-                    reach, shared, causal, across, distinct, wrap, log_z, delta, dq, dk, dv, keys, slots, K, V, Q, G, S, D, dK, dV, dQ):
-    d = q.shape[1]
-    e = v.shape[1]
-    last = min(first + chunk, n)
-    low, own, count = _keys_of(r, first, last, chunk, n, order_q, order_k, reach, wrap, keys)
-    if count == 0:
-        return
-    gather_scaled(k, bk, sk, keys[:count], inverse, K)
-    gather(v, bv, sv, keys[:count], v.dtype.type(1), V)
-    if distinct:
-        for p in range(r):
-            for j in range(count):
-                slots[p, j] = slot_k[p, keys[j]]
-    dK[:count] = 0
-    dV[:count] = 0
-    s = first
-    while s < last:
-        end = min(s + TILE, last)
-        m = end - s
-        tokens = order_q[r, s:end]
-        a, z = count, np.int64(0)
-        for i in range(m):
-            lo = reach[r, tokens[i], 0] - low
-            a = min(a, lo)
-            z = max(z, lo + reach[r, tokens[i], 1])
-        if count > own:
-            a, z = np.int64(0), count
+def _new_slopes(rules, rows):
+    d = rows.shape[1]
+    most = 3 * rules.chunk
+    tile = np.empty((3, TILE, d), rows.dtype)
+    scores = np.empty((2, TILE * most), rows.dtype)
+    whole = np.empty((3, most, d), rows.dtype)
+    return _Slopes(tile[0], tile[1], tile[2], scores[0], scores[1], whole[0], whole[1], whole[2])
+
+
+@inline
+def _backward_chunk(head, rules, first, q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, log_z, delta, dq, dk, dv, keys, own):
+    r = head.round
+    last = min(first + rules.chunk, head.n)
+    low, count, wrapped = _list_keys(head, rules, first, last, keys)
+    one = scale.dtype.type(1)
+    gather_scaled(k, base_k, keys.tokens[:count], inverse, keys.K)
+    gather(v, base_v, keys.tokens[:count], one, keys.V)
+    own.dK[:count] = 0
+    own.dV[:count] = 0
+    for s in range(first, last, TILE):
+        tokens = head.order_q[r, s:min(s + TILE, last)]
+        m = tokens.shape[0]
+        a, z = _span(head, tokens, low, count, wrapped)
         w = z - a
-        if w > 0:
-            gather(q, bq, sq, tokens, scale, Q)
-            gather(g, bg, sg, tokens, v.dtype.type(1), G)
-            P = S[:m * w].reshape(m, w)
-            dP = D[:m * w].reshape(m, w)
-            np.dot(Q[:m], K[a:z].T, P)
-            np.dot(G[:m], V[a:z].T, dP)
-            for i in range(m):
-                lo, hi = _mask_tile(r, s, m, first, count > own, low, a, z, keys, slots, order_q, slot_k, reach, shared, causal, across,
-                                    distinct, i, P)
-                weigh(P[i], lo, hi, log_z[tokens[i]])
-                mean = delta[tokens[i]]
-                for j in range(w):
-                    dP[i, j] = P[i, j] * (dP[i, j] - mean)
-                if shared:  # the own key's score is a constant
-                    if across:
-                        for j in range(w):
-                            dP[i, j] = 0 if keys[a + j] == tokens[i] else dP[i, j]
-                    else:
-                        dP[i, s + i - low - a] = 0
-            part = dK[chunk * 3:]
-            np.dot(P.T, G[:m], part[:w])
-            for j in range(w):
-                for c in range(e):
-                    dV[a + j, c] += part[j, c]
-            np.dot(dP.T, Q[:m], part[:w])
-            for j in range(w):
-                for c in range(d):
-                    dK[a + j, c] += part[j, c]
-            np.dot(dP, K[a:z], dQ[:m])
-            for i in range(m):
-                x = dq[bq + sq * tokens[i]]
-                for c in range(d):
-                    x[c] += scale * dQ[i, c]
-        s = end
+        if w <= 0:
+            continue
+        gather(q, base_q, tokens, scale[0], own.Q)
+        gather(g, base_g, tokens, one, own.G)
+        P = own.S[:m * w].reshape(m, w)
+        dP = own.D[:m * w].reshape(m, w)
+        np.dot(own.Q[:m], keys.K[a:z].T, P)
+        np.dot(own.G[:m], keys.V[a:z].T, dP)
+        for i in range(m):
+            t = tokens[i]
+            lo, hi = _interval(head, t, low, wrapped, a, z)
+            P[i, :lo] = 0
+            P[i, hi:] = 0
+            dP[i, :lo] = 0
+            dP[i, hi:] = 0
+            row = P[i, lo:hi]
+            place = s + i - low - a - lo
+            _mask(head, rules, keys, t, place, row, lo, hi, a + lo)
+            weigh_slope(row, dP[i, lo:hi], log_z[t], delta[t])
+            if rules.across:
+                for j in range(w):  # the own key's score is a constant
+                    dP[i, j] = 0 if keys.tokens[a + j] == t else dP[i, j]
+            elif rules.shared:
+                dP[i, place + lo] = 0
+        np.dot(P.T, own.G[:m], own.part[:w])
+        add_rows(own.part[:w], own.dV[a:z])
+        np.dot(dP.T, own.Q[:m], own.part[:w])
+        add_rows(own.part[:w], own.dK[a:z])
+        np.dot(dP, keys.K[a:z], own.dQ[:m])
+        for i in range(m):
+            x = dq[base_q + q.token * tokens[i]]
+            y = own.dQ[i]
+            for c in range(x.shape[0]):
+                x[c] += scale[0] * y[c]
     for j in range(count):
-        t = keys[j]
-        x = dv[bv + sv * t]
-        for c in range(e):
-            x[c] += dV[j, c]
-        x = dk[bk + sk * t]
-        along = K.dtype.type(0)
-        if normalise:
-            for c in range(d):
-                along += K[j, c] * dK[j, c]
-        for c in range(d):
-            x[c] += inverse[t] * (dK[j, c] - along * K[j, c])
+        t = keys.tokens[j]
+        x = dv[base_v + v.token * t]
+        y = own.dV[j]
+        for c in range(x.shape[0]):
+            x[c] += y[c]
+        x = dk[base_k + k.token * t]
+        y = own.dK[j]
+        if rules.shared:  # through the scaling to length one
+            u = keys.K[j]
+            along = one - one
+            for c in range(x.shape[0]):
+                along += u[c] * y[c]
+            for c in range(x.shape[0]):
+                x[c] += inverse[t] * (y[c] - along * u[c])
+        else:
+            for c in range(x.shape[0]):
+                x[c] += y[c]
 
 
 @parallel
-def attend_backward(q, sq, k, sk, v, sv, g, sg, inverse, normalise, scale, counts, order_q, order_k, slot_k, reach, r, run, parity, chunk,
-                    shared, causal, across, distinct, wrap, log_z, delta, dq, dk, dv):
+def attend_backward(q, k, v, g, inverse, scale, plan, rules, r, run, parity, log_z, delta, dq, dk, dv):
     """Add the gradients of round r to dq, dk (the same array where queries are keys) and dv: runs of `run` chunks of one parity.
 
     With parity 2: the first chunks alone, which the other two leave out under `wrap`. g: gradient of the output. log_z, delta
-    (B, H, T): the log-partitions, and inner products of output and its gradient. dq, dk, dv: rows like q, k, v.
+    (B, H, T): the log-partitions, and inner products of output and its gradient. dq, dk, dv: rows like those of q, k, v.
     """
-    B, H, R, T = order_q.shape
-    runs = (T + run * chunk - 1) // (run * chunk)
+    B, H, R, T = plan.order_q.shape
+    length = run * rules.chunk
+    runs = (T + length - 1) // length
     mine = 1 if parity == 2 else (runs + 1 - parity) // 2
     for task in prange(B * H * mine):
         b = task // (H * mine)
         h = task // mine % H
-        n = counts[b]
-        most = 3 * chunk
-        keys = np.empty(most, np.int32)
-        slots = np.empty((R, most), np.int32)
-        K = np.empty((most, q.shape[1]), q.dtype)
-        V = np.empty((most, v.shape[1]), q.dtype)
-        Q = np.empty((TILE, q.shape[1]), q.dtype)
-        G = np.empty((TILE, v.shape[1]), q.dtype)
-        S = np.empty(TILE * most, q.dtype)
-        D = np.empty(TILE * most, q.dtype)
-        dK = np.empty((2 * most, q.shape[1]), q.dtype)
-        dV = np.empty((most, v.shape[1]), q.dtype)
-        dQ = np.empty((TILE, q.shape[1]), q.dtype)
-        lo = 0 if parity == 2 else (2 * (task % mine) + parity) * run * chunk
-        hi = min(n, chunk if parity == 2 else lo + run * chunk)
-        if wrap and parity < 2 and lo == 0:
-            lo = chunk
-        for first in range(lo, hi, chunk):
-            _backward_chunk(r, first, n, chunk, q, sq[2], b * sq[0] + h * sq[1], k, sk[2], b * sk[0] + h * sk[1], v, sv[2],
-                            b * sv[0] + h * sv[1], g, sg[2], b * sg[0] + h * sg[1], inverse[b, h], normalise, scale, order_q[b, h],
-                            order_k[b, h], slot_k[b, h], reach[b, h], shared, causal, across, distinct, wrap, log_z[b, h], delta[b, h],
-                            dq, dk, dv, keys, slots, K, V, Q, G, S, D, dK, dV, dQ)
+        head = _head_of(plan, b, h, r)
+        keys = _new_keys(rules, R, q.rows)
+        own = _new_slopes(rules, q.rows)
+        lo = 0 if parity == 2 else (2 * (task % mine) + parity) * length
+        hi = min(head.n, rules.chunk if parity == 2 else lo + length)
+        if rules.wrap and parity < 2 and lo == 0:
+            lo = rules.chunk
+        for first in range(lo, hi, rules.chunk):
+            _backward_chunk(head, rules, first, q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head,
+                            g, b * g.batch + h * g.head, inverse[b, h], scale, log_z[b, h], delta[b, h], dq, dk, dv, keys, own)

@@ -16,13 +16,13 @@ BLOCK = 128
 
 
 @parallel
-def hash_tokens(rows, strides, rotations, codes):
+def hash_tokens(heads, rotations, codes):
     """Buckets codes (B, H, R, T) int32 of the rows of all heads.
 
-    rows (n, d): row ``b * strides[0] + h * strides[1] + t * strides[2]`` is token t of head h in sequence b. rotations (H, R * C, d):
-    C directions a round, hence 2 C buckets; with C = 0 there is one.
+    heads: `attention_tile.Heads`. rotations (H, R * C, d): C directions a round, hence 2 C buckets; with C = 0 there is one.
     """
     B, H, R, T = codes.shape
+    rows = heads.rows
     d = rows.shape[1]
     C = rotations.shape[1] // R
     blocks = (T + BLOCK - 1) // BLOCK
@@ -39,7 +39,7 @@ def hash_tokens(rows, strides, rotations, codes):
         best = np.empty(n, rows.dtype)
         place = np.empty(n, np.int32)
         for t in range(n):
-            row = b * strides[0] + h * strides[1] + (lo + t) * strides[2]
+            row = b * heads.batch + h * heads.head + (lo + t) * heads.token
             for e in range(d):
                 X[t, e] = rows[row, e]
         np.dot(rotations[h], X.T, Y)
