@@ -29,9 +29,10 @@ class MultiHeadAttention(Layer):
 
     def _split(self, x):
         batch, length, width = x.shape
-        return np.ascontiguousarray(x.reshape(batch, length, self.n_heads, width // self.n_heads).transpose(0, 2, 1, 3))
+        return x.reshape(batch, length, self.n_heads, width // self.n_heads).transpose(0, 2, 1, 3)
 
     def _join(self, x):
+        # the core keeps the layout of what it is given: no copy
         batch, _, length, _ = x.shape
         return np.ascontiguousarray(x.transpose(0, 2, 1, 3)).reshape(batch, length, -1)
 

@@ -51,7 +51,7 @@ class Core:
     def _attention(self, length):
         kind, n_hashes = self.instead
         full = kind == "full" or length <= self.full_up_to
-        return LSHAttention(n_hashes=n_hashes, bucket_size=self.bucket_size, causal=True, seed=self.seed, kind="full" if full else "lsh")
+        return LSHAttention(n_hashes, self.bucket_size, True, seed=self.seed, kind="full" if full else "lsh", exact_below=0, redraw=True)
 
     def forward(self, qk, v, mask=None, step=0):
         """(out, cache); see `attention.LSHAttention`."""

@@ -7,15 +7,19 @@ from mongoose_nb.nn.row_update import RowUpdate
 from mongoose_nb.reformer.gradients import RowGradient
 from mongoose_nb.reformer.layer import Layer, uniform
 
+# Rows of tokens and of positions start as large as sines and cosines are in the mean, variance 1 / 2, so that neither drowns the other.
+# The released code starts tokens in [-0.1, 0.1) beside sines: 300 steps of the copy task at length 128 taught it nothing.
+BOUND = 1.5**0.5
+
 
 class Embedding(Layer):
-    """A row of W (n_tokens, width) for every token; rows start uniform in [-0.1, 0.1).
+    """A row of W (n_tokens, width) for every token.
 
     The gradient has the rows of the batch's tokens alone (`gradients.RowGradient`): a step costs nothing for the other tokens.
     """
 
     def __init__(self, n_tokens, width, *, rng, dtype):
-        self.weights = Parameter(uniform(rng, (n_tokens, width), 0.1, dtype))
+        self.weights = Parameter(uniform(rng, (n_tokens, width), BOUND, dtype))
         self._rows = RowUpdate(self.weights)
 
     def parameters(self):

@@ -6,6 +6,7 @@ import numpy as np
 
 from mongoose_nb.errors import check_int
 from mongoose_nb.nn.arrays import Parameter
+from mongoose_nb.reformer.embedding import BOUND
 from mongoose_nb.reformer.layer import Layer, uniform
 
 
@@ -37,8 +38,8 @@ class AxialPositions(Layer):
     def __init__(self, rows, columns, width, *, rng, dtype):
         self.columns = columns
         half = width // 2
-        self.first = Parameter(uniform(rng, (rows, half), 0.1, dtype))
-        self.second = Parameter(uniform(rng, (columns, width - half), 0.1, dtype))
+        self.first = Parameter(uniform(rng, (rows, half), BOUND, dtype))
+        self.second = Parameter(uniform(rng, (columns, width - half), BOUND, dtype))
 
     def parameters(self):
         """Both tables."""
