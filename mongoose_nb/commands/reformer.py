@@ -10,6 +10,7 @@ from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.reformer_options import DEFAULTS, RESUMABLE, SWITCHES
 from mongoose_nb.commands.warm import compiling, threads
 
+
 def run(args):
     """Train, score, leave a directory like that of `mongoose train`."""
     with threads(args.threads), compiling() as clock:
@@ -44,8 +45,8 @@ def _resume(args, clock):
     fixed += [f"--{name}" for name in ("out", "overwrite") if getattr(args, name)]
     if fixed:
         allowed = ", ".join(f"--{name}" for name in RESUMABLE)
-        raise ValueError(f"{fixed[0]} does not go with --resume, which keeps the settings of {path}; it takes TEXT, {allowed}, --sample and "
-                         "--threads")
+        raise ValueError(f"{fixed[0]} does not go with --resume, which keeps the settings of {path}; it takes TEXT, {allowed}, --sample "
+                         "and --threads")
     record = runs.read_settings(path)
     try:
         settings, recorded = dict(record["settings"]), record["data"]
