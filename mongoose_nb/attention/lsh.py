@@ -82,7 +82,8 @@ class LSHAttention:
         self.variant = check_choice("variant", variant, tuple(SCHEMES))
         self.kind = check_choice("kind", kind, ("lsh", "full"))
         self.exact_below = check_int("exact_below", exact_below, low=0)
-        self.redraw = SCHEMES[variant].redraw if redraw is None else bool(redraw)
+        self.scheme = SCHEMES[variant]
+        self.redraw = self.scheme.redraw if redraw is None else bool(redraw)
 
     def is_exact(self, length):
         """Whether so many tokens get exact attention."""
@@ -156,10 +157,23 @@ class LSHAttention:
                 attention_chunks.attend(q.heads, k.heads, v.heads, inverse, score_scale(q), plan, rules, r, out.heads, log_z, total)
         return out.array, LSHCache(q, k, v, out, inverse, log_z, buckets, plan, rules)
 
+    def reach(self, qk, k=None, mask=None, step=0):
+        """What every query reaches by hashing: (reach (B, H, R, T, 2), slots (B, H, R, T)), both int32.
+
+        In round r query t reaches the keys whose slot is at least ``reach[..., r, t, 0]``, by less than ``reach[..., r, t, 1]``. Slots of
+        tokens that the mask leaves out are -1. Under the released variant the causal mask comes on top.
+        """
+        q = check_heads("qk", qk)
+        k = q if k is None else check_heads("k", k, q)
+        valid, counts = check_mask(mask, q.array.shape[0], q.array.shape[2])
+        buckets = self.buckets(q.array, step) if k is q else (self.buckets(q.array, step), self.buckets(k.array, step))
+        plan, _ = self._plan(buckets, valid, counts, k is q)
+        return plan.reach, plan.slot_k
+
     def _plan(self, buckets, valid, counts, shared):
         from mongoose_nb.kernels import attention_chunks, attention_sort
 
-        scheme = SCHEMES[self.variant]
+        scheme = self.scheme
         codes_q, codes_k = (buckets, buckets) if shared else buckets
         shape = (*valid.shape[:1], codes_q.shape[1], self.n_hashes, valid.shape[1])
         n_buckets = count_buckets(shape[3], self.bucket_size)

@@ -5,9 +5,8 @@ A. *One softmax over all rounds.* The rounds' outputs, joined by their log-parti
    needs the final log-partition alone.
 B. *A pair counts once*, in the first round that reaches it: the same sum as in every round with weight 1 / N, and the later rounds
    need no logarithm. Whether round r reached it is one subtraction and one comparison (`attention_tile.mask_seen`).
-C. *Tiles of `TILE` queries* against the keys between the first one's interval and the last one's: matrix products by BLAS, one thread
-   each; products of 32 x 96 x 64 run at 60 to 95 % of the processor's peak. Scores never leave the cache and are computed again
-   backward.
+C. *Tiles* of queries against the keys between the first one's interval and the last one's: matrix products by BLAS, one thread
+   each (`attention_tile`). Scores never leave the cache and are computed again backward.
 D. *Backward without races*: a task owns a run of chunks of one head. Its keys reach one chunk into the run before, so even runs go
    first, odd ones after. Where queries are not the keys, windows overlap as they like and one task owns a head. Runs depend on the
    shape alone: the same bits for any number of threads.
@@ -23,20 +22,20 @@ from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel
 from mongoose_nb.kernels.attention_tile import (
-    OWN,
+    LANES,
     add_rows,
-    exp,
     gather,
     gather_scaled,
+    mask_interval,
     mask_later,
-    mask_own,
     mask_seen,
-    top_of,
+    new_lanes,
+    raise_tops,
+    transpose,
     weigh,
     weigh_slope,
 )
 
-TILE = 32
 #: chunks of a run
 RUN = 8
 
@@ -95,19 +94,19 @@ def _new_keys(rules, rounds, rows):
 
 
 @inline
-def _list_keys(head, rules, first, last, keys):
+def _list_keys(head, rules, start, last, keys):
     """List the keys of a chunk of queries; returns the place of the first one, their number, and how many are wrapped."""
     r = head.round
-    low = np.int64(head.reach[r, head.order_q[r, first], 0])
+    low = np.int64(head.reach[r, head.order_q[r, start], 0])
     high = low
-    for s in range(first, last):
+    for s in range(start, last):
         t = head.order_q[r, s]
         low = min(low, np.int64(head.reach[r, t, 0]))
         high = max(high, np.int64(head.reach[r, t, 0]) + head.reach[r, t, 1])
     count = high - low
     keys.tokens[:count] = head.order_k[r, low:high]
     own = count
-    if rules.wrap and first == 0 and head.n > rules.chunk:
+    if rules.wrap and start == 0 and head.n > rules.chunk:
         before = r - 1 if r > 0 else head.order_k.shape[0] - 1
         for s in range((head.n - 1) // rules.chunk * rules.chunk, head.n):
             keys.tokens[count] = head.order_k[before, s]
@@ -119,81 +118,108 @@ def _list_keys(head, rules, first, last, keys):
     return low, count, count - own
 
 
+class _Tile(NamedTuple):
+    """Buffers for a tile of queries; the last ones for the backward pass alone."""
+
+    Q: np.ndarray  # (LANES, d)
+    QT: np.ndarray  # (d, LANES)
+    Y: np.ndarray  # (LANES, d)
+    S: np.ndarray  # (most, LANES)
+    G: np.ndarray  # like Q
+    GT: np.ndarray
+    D: np.ndarray  # like S
+    part: np.ndarray  # (most, d)
+    dK: np.ndarray
+    dV: np.ndarray
+
+
 @inline
-def _span(head, tokens, low, count, wrapped):
-    """The columns that a tile of queries needs: first, last + 1."""
-    if wrapped > 0:
-        return np.int64(0), np.int64(count)
+def _new_tile(rules, rows, backward):
+    d = rows.shape[1]
+    most = 3 * rules.chunk if backward else 0
+    queries = np.zeros((3, LANES, d), rows.dtype)
+    turned = np.empty((2, d, LANES), rows.dtype)
+    keys = np.empty((3, most, d), rows.dtype)
+    return _Tile(queries[0], turned[0], queries[1], np.empty((3 * rules.chunk, LANES), rows.dtype), queries[2], turned[1],
+                 np.empty((most, LANES), rows.dtype), keys[0], keys[1], keys[2])
+
+
+@inline
+def _load_lanes(head, rules, tokens, low, count, wrapped, lanes, first, seen):
+    """Load the intervals of a tile's queries; returns the columns from the first one's to the last one's."""
+    r = head.round
     a, z = np.int64(count), np.int64(0)
-    for i in range(tokens.shape[0]):
-        lo = head.reach[head.round, tokens[i], 0] - low
-        a = min(a, lo)
-        z = max(z, lo + head.reach[head.round, tokens[i], 1])
+    if wrapped > 0:
+        a, z = z, a
+    for i in range(LANES):
+        lanes.own[i] = -1
+        lanes.lo[i] = 0
+        lanes.count[i] = 0
+        if i < tokens.shape[0]:
+            t = tokens[i]
+            lo = np.int64(head.reach[r, t, 0]) - low
+            width = np.int64(head.reach[r, t, 1])
+            if wrapped > 0:
+                lo = np.int64(0)
+                width = z
+            lanes.lo[i] = lo
+            lanes.count[i] = width
+            if rules.shared:
+                lanes.own[i] = t
+            if width > 0:
+                a = min(a, lo)
+                z = max(z, lo + width)
+            if rules.distinct:
+                for p in range(r):
+                    first[p, i] = head.reach[p, t, 0]
+                    seen[p, i] = head.reach[p, t, 1]
+    for i in range(LANES):
+        lanes.lo[i] -= a
     return a, z
 
 
 @inline
-def _interval(head, t, low, wrapped, a, z):
-    """The interval of query t in the columns a to z of its tile."""
-    if wrapped > 0:
-        return np.int64(0), np.int64(z)
-    lo = head.reach[head.round, t, 0] - low - a
-    return lo, lo + head.reach[head.round, t, 1]
-
-
-@inline
-def _mask(head, rules, keys, t, own, s, lo, hi, at):
-    """Mask scores s of query t for the keys listed from `at` on; `own` is its own place in `s`."""
-    if rules.across:
-        if rules.causal:
-            mask_later(s, keys.tokens[at:at + s.shape[0]], t)
-        mask_own(s, keys.tokens[at:at + s.shape[0]], t)
-    elif rules.shared:
-        s[own] = OWN
+def _mask(head, rules, keys, a, z, S, lanes, first, seen):
+    mask_interval(S, lanes, keys.tokens[a:z])
+    if rules.across and rules.causal:
+        mask_later(S, lanes, keys.tokens[a:z])
     if rules.distinct:
         for p in range(head.round):
-            mask_seen(s, keys.slots[p, at:at + s.shape[0]], head.reach[p, t, 0], head.reach[p, t, 1])
+            mask_seen(S, keys.slots[p, a:z], first[p], seen[p])
 
 
 @inline
-def _attend_chunk(head, rules, first, q, base_q, k, base_k, v, base_v, inverse, scale, out, base_out, top, total, keys, Q, S, part):
-    r = head.round
-    last = min(first + rules.chunk, head.n)
-    low, count, wrapped = _list_keys(head, rules, first, last, keys)
+def _attend_chunk(head, rules, start, q, base_q, k, base_k, v, base_v, inverse, scale, out, base_out, top, total, keys, lanes, first, seen,
+                  tile):
+    last = min(start + rules.chunk, head.n)
+    low, count, wrapped = _list_keys(head, rules, start, last, keys)
     gather_scaled(k, base_k, keys.tokens[:count], inverse, keys.K)
     gather(v, base_v, keys.tokens[:count], scale.dtype.type(1), keys.V)
-    for s in range(first, last, TILE):
-        tokens = head.order_q[r, s:min(s + TILE, last)]
-        m = tokens.shape[0]
-        a, z = _span(head, tokens, low, count, wrapped)
-        w = z - a
-        if w <= 0:
+    for s in range(start, last, LANES):
+        tokens = head.order_q[head.round, s:min(s + LANES, last)]
+        a, z = _load_lanes(head, rules, tokens, low, count, wrapped, lanes, first, seen)
+        if z <= a:
             continue
-        gather(q, base_q, tokens, scale[0], Q)
-        P = S[:m * w].reshape(m, w)
-        np.dot(Q[:m], keys.K[a:z].T, P)
-        for i in range(m):
+        gather(q, base_q, tokens, scale[0], tile.Q)
+        transpose(tile.Q, tile.QT)
+        S = tile.S[:z - a]
+        np.dot(keys.K[a:z], tile.QT, S)
+        _mask(head, rules, keys, a, z, S, lanes, first, seen)
+        for i in range(tokens.shape[0]):
+            lanes.top[i] = top[tokens[i]]
+            lanes.total[i] = total[tokens[i]]
+        raise_tops(S, lanes)
+        weigh(S, lanes)
+        np.dot(S.T, keys.V[a:z], tile.Y)
+        for i in range(tokens.shape[0]):
             t = tokens[i]
-            lo, hi = _interval(head, t, low, wrapped, a, z)
-            P[i, :lo] = 0
-            P[i, hi:] = 0
-            row = P[i, lo:hi]
-            _mask(head, rules, keys, t, s + i - low - a - lo, row, lo, hi, a + lo)
-            peak = top_of(row)
-            if peak > top[t]:
-                shrink = exp(top[t] - peak)
-                top[t] = peak
-                total[t] *= shrink
-                o = out.rows[base_out + out.token * t]
-                for c in range(o.shape[0]):
-                    o[c] *= shrink
-            total[t] += weigh(row, top[t])
-        np.dot(P, keys.V[a:z], part[:m])
-        for i in range(m):
-            o = out.rows[base_out + out.token * tokens[i]]
-            x = part[i]
+            top[t] = lanes.top[i]
+            total[t] = lanes.total[i]
+            shrink = lanes.shrink[i]
+            o = out.rows[base_out + out.token * t]
+            y = tile.Y[i]
             for c in range(o.shape[0]):
-                o[c] += x[c]
+                o[c] = shrink * o[c] + y[c]
 
 
 @inline
@@ -232,99 +258,65 @@ def attend(q, k, v, inverse, scale, plan, rules, r, out, top, total):
         h = task // runs % H
         head = _head_of(plan, b, h, r)
         keys = _new_keys(rules, R, q.rows)
-        Q = np.empty((TILE, q.rows.shape[1]), q.rows.dtype)
-        S = np.empty(TILE * 3 * rules.chunk, q.rows.dtype)
-        part = np.empty_like(Q)
+        lanes = new_lanes(q.rows.dtype)
+        first = np.empty((R, LANES), np.int32)
+        seen = np.empty((R, LANES), np.uint32)
+        tile = _new_tile(rules, q.rows, False)
         lo = task % runs * length
         hi = min(lo + length, head.n)
         base = b * out.batch + h * out.head
-        for first in range(lo, hi, rules.chunk):
-            _attend_chunk(head, rules, first, q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head,
-                          inverse[b, h], scale, out, base, top[b, h], total[b, h], keys, Q, S, part)
+        for start in range(lo, hi, rules.chunk):
+            _attend_chunk(head, rules, start, q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head,
+                          inverse[b, h], scale, out, base, top[b, h], total[b, h], keys, lanes, first, seen, tile)
         if r == R - 1:
             _finish(head, lo, hi, out, base, top[b, h], total[b, h])
 
 
-class _Slopes(NamedTuple):
-    """Buffers for the backward pass of a chunk."""
-
-    Q: np.ndarray  # (TILE, d)
-    G: np.ndarray
-    dQ: np.ndarray
-    S: np.ndarray  # (TILE * most,)
-    D: np.ndarray
-    part: np.ndarray  # (most, d)
-    dK: np.ndarray
-    dV: np.ndarray
-
-
 @inline
-def _new_slopes(rules, rows):
-    d = rows.shape[1]
-    most = 3 * rules.chunk
-    tile = np.empty((3, TILE, d), rows.dtype)
-    scores = np.empty((2, TILE * most), rows.dtype)
-    whole = np.empty((3, most, d), rows.dtype)
-    return _Slopes(tile[0], tile[1], tile[2], scores[0], scores[1], whole[0], whole[1], whole[2])
-
-
-@inline
-def _backward_chunk(head, rules, first, q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, log_z, delta, dq, dk, dv, keys, own):
-    r = head.round
-    last = min(first + rules.chunk, head.n)
-    low, count, wrapped = _list_keys(head, rules, first, last, keys)
+def _backward_chunk(head, rules, start, q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, log_z, delta, dq, dk, dv, keys, lanes,
+                    first, seen, tile):
+    last = min(start + rules.chunk, head.n)
+    low, count, wrapped = _list_keys(head, rules, start, last, keys)
     one = scale.dtype.type(1)
     gather_scaled(k, base_k, keys.tokens[:count], inverse, keys.K)
     gather(v, base_v, keys.tokens[:count], one, keys.V)
-    own.dK[:count] = 0
-    own.dV[:count] = 0
-    for s in range(first, last, TILE):
-        tokens = head.order_q[r, s:min(s + TILE, last)]
-        m = tokens.shape[0]
-        a, z = _span(head, tokens, low, count, wrapped)
-        w = z - a
-        if w <= 0:
+    tile.dK[:count] = 0
+    tile.dV[:count] = 0
+    for s in range(start, last, LANES):
+        tokens = head.order_q[head.round, s:min(s + LANES, last)]
+        a, z = _load_lanes(head, rules, tokens, low, count, wrapped, lanes, first, seen)
+        if z <= a:
             continue
-        gather(q, base_q, tokens, scale[0], own.Q)
-        gather(g, base_g, tokens, one, own.G)
-        P = own.S[:m * w].reshape(m, w)
-        dP = own.D[:m * w].reshape(m, w)
-        np.dot(own.Q[:m], keys.K[a:z].T, P)
-        np.dot(own.G[:m], keys.V[a:z].T, dP)
-        for i in range(m):
-            t = tokens[i]
-            lo, hi = _interval(head, t, low, wrapped, a, z)
-            P[i, :lo] = 0
-            P[i, hi:] = 0
-            dP[i, :lo] = 0
-            dP[i, hi:] = 0
-            row = P[i, lo:hi]
-            place = s + i - low - a - lo
-            _mask(head, rules, keys, t, place, row, lo, hi, a + lo)
-            weigh_slope(row, dP[i, lo:hi], log_z[t], delta[t])
-            if rules.across:
-                for j in range(w):  # the own key's score is a constant
-                    dP[i, j] = 0 if keys.tokens[a + j] == t else dP[i, j]
-            elif rules.shared:
-                dP[i, place + lo] = 0
-        np.dot(P.T, own.G[:m], own.part[:w])
-        add_rows(own.part[:w], own.dV[a:z])
-        np.dot(dP.T, own.Q[:m], own.part[:w])
-        add_rows(own.part[:w], own.dK[a:z])
-        np.dot(dP, keys.K[a:z], own.dQ[:m])
-        for i in range(m):
+        gather(q, base_q, tokens, scale[0], tile.Q)
+        gather(g, base_g, tokens, one, tile.G)
+        transpose(tile.Q, tile.QT)
+        transpose(tile.G, tile.GT)
+        S, D, part = tile.S[:z - a], tile.D[:z - a], tile.part[:z - a]
+        np.dot(keys.K[a:z], tile.QT, S)
+        np.dot(keys.V[a:z], tile.GT, D)
+        _mask(head, rules, keys, a, z, S, lanes, first, seen)
+        for i in range(tokens.shape[0]):
+            lanes.top[i] = log_z[tokens[i]]
+            lanes.total[i] = delta[tokens[i]]
+        weigh_slope(S, D, lanes, keys.tokens[a:z])
+        np.dot(S, tile.G, part)
+        add_rows(part, tile.dV[a:z])
+        np.dot(D, tile.Q, part)
+        add_rows(part, tile.dK[a:z])
+        np.dot(D.T, keys.K[a:z], tile.Y)
+        for i in range(tokens.shape[0]):
             x = dq[base_q + q.token * tokens[i]]
-            y = own.dQ[i]
+            y = tile.Y[i]
             for c in range(x.shape[0]):
                 x[c] += scale[0] * y[c]
     for j in range(count):
         t = keys.tokens[j]
         x = dv[base_v + v.token * t]
-        y = own.dV[j]
+        y = tile.dV[j]
         for c in range(x.shape[0]):
             x[c] += y[c]
         x = dk[base_k + k.token * t]
-        y = own.dK[j]
+        y = tile.dK[j]
         if rules.shared:  # through the scaling to length one
             u = keys.K[j]
             along = one - one
@@ -353,11 +345,15 @@ def attend_backward(q, k, v, g, inverse, scale, plan, rules, r, run, parity, log
         h = task // mine % H
         head = _head_of(plan, b, h, r)
         keys = _new_keys(rules, R, q.rows)
-        own = _new_slopes(rules, q.rows)
+        lanes = new_lanes(q.rows.dtype)
+        first = np.empty((R, LANES), np.int32)
+        seen = np.empty((R, LANES), np.uint32)
+        tile = _new_tile(rules, q.rows, True)
         lo = 0 if parity == 2 else (2 * (task % mine) + parity) * length
         hi = min(head.n, rules.chunk if parity == 2 else lo + length)
         if rules.wrap and parity < 2 and lo == 0:
             lo = rules.chunk
-        for first in range(lo, hi, rules.chunk):
-            _backward_chunk(head, rules, first, q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head,
-                            g, b * g.batch + h * g.head, inverse[b, h], scale, log_z[b, h], delta[b, h], dq, dk, dv, keys, own)
+        for start in range(lo, hi, rules.chunk):
+            _backward_chunk(head, rules, start, q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head,
+                            g, b * g.batch + h * g.head, inverse[b, h], scale, log_z[b, h], delta[b, h], dq, dk, dv, keys, lanes,
+                            first, seen, tile)

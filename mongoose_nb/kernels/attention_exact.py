@@ -7,15 +7,29 @@ C. Backward, a task owns a group of a head's blocks of queries and a copy of the
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel
-from mongoose_nb.kernels.attention_tile import MASKED, OWN, add_rows, exp, gather, gather_scaled, top_of, weigh, weigh_slope
+from mongoose_nb.kernels.attention_tile import (
+    LANES,
+    MASKED,
+    add_rows,
+    gather,
+    gather_scaled,
+    mask_interval,
+    new_lanes,
+    raise_tops,
+    transpose,
+    weigh,
+    weigh_slope,
+)
 
-QUERIES = 64
 KEYS = 128
+#: tiles of queries that one task takes
+TILES = 4
 
 
 def count_groups(n_heads):
@@ -24,11 +38,83 @@ def count_groups(n_heads):
 
 
 @inline
-def _limit(s, query, lo, hi, causal, shared):
-    """Set the score of the query's own key, and return the number of keys from lo to hi that the causal mask leaves."""
-    if shared and lo <= query < hi:
-        s[query - lo] = OWN
-    return min(max(query + 1 - lo, 0), hi - lo) if causal else hi - lo
+def _load_lanes(lanes, tokens, first, last, lo, w, causal, shared):
+    """Load the intervals of queries first to last among w keys from place lo on; `tokens` are places to tokens."""
+    for i in range(LANES):
+        lanes.own[i] = -1
+        lanes.lo[i] = 0
+        lanes.count[i] = 0
+        if first + i < last:
+            if shared:
+                lanes.own[i] = tokens[first + i]
+            lanes.count[i] = min(max(first + i + 1 - lo, 0), w) if causal else w
+
+
+class _Block(NamedTuple):
+    """Buffers for a tile of queries and a block of keys."""
+
+    Q: np.ndarray  # (LANES, d)
+    G: np.ndarray
+    Y: np.ndarray
+    QT: np.ndarray  # (d, LANES)
+    GT: np.ndarray
+    K: np.ndarray  # (KEYS, d)
+    V: np.ndarray
+    part: np.ndarray
+    S: np.ndarray  # (KEYS, LANES)
+    D: np.ndarray
+
+
+@inline
+def _new_block(rows):
+    d = rows.shape[1]
+    queries = np.zeros((3, LANES, d), rows.dtype)
+    turned = np.empty((2, d, LANES), rows.dtype)
+    keys = np.empty((3, KEYS, d), rows.dtype)
+    scores = np.empty((2, KEYS, LANES), rows.dtype)
+    return _Block(queries[0], queries[1], queries[2], turned[0], turned[1], keys[0], keys[1], keys[2], scores[0], scores[1])
+
+
+@inline
+def _load_keys(k, base_k, v, base_v, inverse, tokens, scale, block):
+    gather_scaled(k, base_k, tokens, inverse, block.K)
+    gather(v, base_v, tokens, scale.dtype.type(1), block.V)
+
+
+@inline
+def _attend_tile(q, base_q, k, base_k, v, base_v, inverse, scale, tokens, first, n, causal, shared, out, base_out, log_z, lanes, block):
+    last = min(first + LANES, n)
+    end = last if causal else n
+    Y = block.Y
+    Y[:] = 0
+    lanes.top[:] = MASKED
+    lanes.total[:] = 0
+    gather(q, base_q, tokens[first:last], scale[0], block.Q)
+    transpose(block.Q, block.QT)
+    for lo in range(0, end, KEYS):
+        w = min(KEYS, end - lo)
+        _load_keys(k, base_k, v, base_v, inverse, tokens[lo:lo + w], scale, block)
+        S, part = block.S[:w], block.part[:LANES]
+        np.dot(block.K[:w], block.QT, S)
+        _load_lanes(lanes, tokens, first, last, lo, w, causal, shared)
+        mask_interval(S, lanes, tokens[lo:lo + w])
+        raise_tops(S, lanes)
+        weigh(S, lanes)
+        np.dot(S.T, block.V[:w], part)
+        for i in range(LANES):
+            y = Y[i]
+            x = part[i]
+            shrink = lanes.shrink[i]
+            for c in range(y.shape[0]):
+                y[c] = shrink * y[c] + x[c]
+    for i in range(last - first):
+        t = tokens[first + i]
+        o = out.rows[base_out + t * out.token]
+        y = Y[i]
+        share = scale.dtype.type(1) / lanes.total[i]
+        for c in range(y.shape[0]):
+            o[c] = share * y[c]
+        log_z[t] = lanes.top[i] + math.log(lanes.total[i])
 
 
 @parallel
@@ -50,57 +136,55 @@ def attend_exact(q, k, v, inverse, scale, counts, tokens, causal, shared, out, l
         Filled with log-partitions of valid tokens.
     """
     B, H, T = log_z.shape
-    d = q.rows.shape[1]
-    dtype = q.rows.dtype
-    blocks = (T + QUERIES - 1) // QUERIES
-    for task in prange(B * H * blocks):
+    tiles = (T + LANES - 1) // LANES
+    groups = (tiles + TILES - 1) // TILES
+    for task in prange(B * H * groups):
         # long rows first, so that under a causal mask no thread is left with the longest at the end
-        first = (blocks - 1 - task // (B * H)) * QUERIES
+        group = groups - 1 - task // (B * H)
         b = task % (B * H) // H
         h = task % H
-        if first >= counts[b]:
-            continue
-        last = min(first + QUERIES, counts[b])
-        n = last if causal else counts[b]
-        m = last - first
-        Q = np.empty((m, d), dtype)
-        K = np.empty((KEYS, d), dtype)
-        V = np.empty((KEYS, d), dtype)
-        S = np.empty(m * KEYS, dtype)
-        Y = np.zeros((m, d), dtype)
-        part = np.empty((m, d), dtype)
-        top = np.full(m, MASKED, dtype)
-        total = np.zeros(m, dtype)
-        gather(q, b * q.batch + h * q.head, tokens[b, first:last], scale[0], Q)
-        for lo in range(0, n, KEYS):
-            hi = min(lo + KEYS, n)
-            w = hi - lo
-            gather_scaled(k, b * k.batch + h * k.head, tokens[b, lo:hi], inverse[b, h], K)
-            gather(v, b * v.batch + h * v.head, tokens[b, lo:hi], scale.dtype.type(1), V)
-            P = S[:m * w].reshape(m, w)
-            np.dot(Q, K[:w].T, P)
-            for i in range(m):
-                end = _limit(P[i], first + i, lo, hi, causal, shared)
-                P[i, end:] = 0
-                peak = top_of(P[i, :end])
-                if peak > top[i]:
-                    shrink = exp(top[i] - peak)
-                    top[i] = peak
-                    total[i] *= shrink
-                    y = Y[i]
-                    for c in range(d):
-                        y[c] *= shrink
-                total[i] += weigh(P[i, :end], top[i])
-            np.dot(P, V[:w], part)
-            add_rows(part, Y)
-        for i in range(m):
-            t = tokens[b, first + i]
-            o = out.rows[b * out.batch + h * out.head + t * out.token]
-            y = Y[i]
-            share = scale.dtype.type(1) / total[i]
-            for c in range(d):
-                o[c] = share * y[c]
-            log_z[b, h, t] = top[i] + math.log(total[i])
+        lanes = new_lanes(q.rows.dtype)
+        block = _new_block(q.rows)
+        for first in range(group * TILES * LANES, min((group + 1) * TILES * LANES, counts[b]), LANES):
+            _attend_tile(q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head, inverse[b, h], scale,
+                         tokens[b], first, counts[b], causal, shared, out, b * out.batch + h * out.head, log_z[b, h], lanes, block)
+
+
+@inline
+def _backward_tile(q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, tokens, first, n, causal, shared, log_z, delta, dq, dK, dV,
+                   lanes, block):
+    last = min(first + LANES, n)
+    end = last if causal else n
+    dQ = block.Y
+    dQ[:] = 0
+    gather(q, base_q, tokens[first:last], scale[0], block.Q)
+    gather(g, base_g, tokens[first:last], scale.dtype.type(1), block.G)
+    transpose(block.Q, block.QT)
+    transpose(block.G, block.GT)
+    for i in range(last - first):
+        lanes.top[i] = log_z[tokens[first + i]]
+        lanes.total[i] = delta[tokens[first + i]]
+    for lo in range(0, end, KEYS):
+        w = min(KEYS, end - lo)
+        _load_keys(k, base_k, v, base_v, inverse, tokens[lo:lo + w], scale, block)
+        S, D, part = block.S[:w], block.D[:w], block.part[:w]
+        np.dot(block.K[:w], block.QT, S)
+        np.dot(block.V[:w], block.GT, D)
+        _load_lanes(lanes, tokens, first, last, lo, w, causal, shared)
+        mask_interval(S, lanes, tokens[lo:lo + w])
+        weigh_slope(S, D, lanes, tokens[lo:lo + w])
+        np.dot(S, block.G, part)
+        add_rows(part, dV[lo:lo + w])
+        np.dot(D, block.Q, part)
+        add_rows(part, dK[lo:lo + w])
+        part = block.part[:LANES]
+        np.dot(D.T, block.K[:w], part)
+        add_rows(part, dQ)
+    for i in range(last - first):
+        x = dq[base_q + tokens[first + i] * q.token]
+        y = dQ[i]
+        for c in range(x.shape[0]):
+            x[c] = scale[0] * y[c]
 
 
 @parallel
@@ -112,55 +196,16 @@ def attend_exact_backward(q, k, v, g, inverse, scale, counts, tokens, causal, sh
     """
     B, H, T = log_z.shape
     groups = dK.shape[0]
-    d = q.rows.shape[1]
-    dtype = q.rows.dtype
     for task in prange(groups * B * H):
         group = task // (B * H)
         b = task // H % B
         h = task % H
-        Q = np.empty((QUERIES, d), dtype)
-        G = np.empty((QUERIES, d), dtype)
-        K = np.empty((KEYS, d), dtype)
-        V = np.empty((KEYS, d), dtype)
-        S = np.empty(QUERIES * KEYS, dtype)
-        D = np.empty(QUERIES * KEYS, dtype)
-        dQ = np.empty((QUERIES, d), dtype)
-        part = np.empty((max(QUERIES, KEYS), d), dtype)
-        for first in range(group * QUERIES, counts[b], groups * QUERIES):
-            last = min(first + QUERIES, counts[b])
-            n = last if causal else counts[b]
-            m = last - first
-            gather(q, b * q.batch + h * q.head, tokens[b, first:last], scale[0], Q)
-            gather(g, b * g.batch + h * g.head, tokens[b, first:last], scale.dtype.type(1), G)
-            dQ[:] = 0
-            for lo in range(0, n, KEYS):
-                hi = min(lo + KEYS, n)
-                w = hi - lo
-                gather_scaled(k, b * k.batch + h * k.head, tokens[b, lo:hi], inverse[b, h], K)
-                gather(v, b * v.batch + h * v.head, tokens[b, lo:hi], scale.dtype.type(1), V)
-                P = S[:m * w].reshape(m, w)
-                dP = D[:m * w].reshape(m, w)
-                np.dot(Q[:m], K[:w].T, P)
-                np.dot(G[:m], V[:w].T, dP)
-                for i in range(m):
-                    t = tokens[b, first + i]
-                    end = _limit(P[i], first + i, lo, hi, causal, shared)
-                    P[i, end:] = 0
-                    dP[i, end:] = 0
-                    weigh_slope(P[i, :end], dP[i, :end], log_z[b, h, t], delta[b, h, t])
-                    if shared and lo <= first + i < hi:  # the own key's score is a constant
-                        dP[i, first + i - lo] = 0
-                np.dot(P.T, G[:m], part[:w])
-                add_rows(part[:w], dV[group, b, h, lo:hi])
-                np.dot(dP.T, Q[:m], part[:w])
-                add_rows(part[:w], dK[group, b, h, lo:hi])
-                np.dot(dP, K[:w], part[:m])
-                add_rows(part[:m], dQ)
-            for i in range(m):
-                x = dq[b * q.batch + h * q.head + tokens[b, first + i] * q.token]
-                y = dQ[i]
-                for c in range(d):
-                    x[c] = scale[0] * y[c]
+        lanes = new_lanes(q.rows.dtype)
+        block = _new_block(q.rows)
+        for first in range(group * LANES, counts[b], groups * LANES):
+            _backward_tile(q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head, g,
+                           b * g.batch + h * g.head, inverse[b, h], scale, tokens[b], first, counts[b], causal, shared, log_z[b, h],
+                           delta[b, h], dq, dK[group, b, h], dV[group, b, h], lanes, block)
 
 
 @parallel

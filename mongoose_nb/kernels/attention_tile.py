@@ -1,10 +1,15 @@
-"""What a tile of queries against a run of keys needs, for every attention kernel: gathering rows, masking, exponentials.
+"""A tile of queries against a run of keys: what every attention kernel does with one.
 
-A. Loops run from 0 over a slice, never from `lo` to `hi`: a start that may be negative, for all the compiler knows, costs the
-   vectoriser its work (0.3 ns an exponential or 3.3).
-B. A masked score is `MASKED`, finite, so that no difference of two of them is a NaN; its weight is set to zero by comparison, not by
-   underflow.
-C. A query's own key scores `OWN`, whatever the product: larger than any masked score and smaller than any other one, so a token
+A. *Lanes are queries.* Scores lie as (keys, LANES): maxima, sums, masks and exponentials run over 16 queries side by side, without
+   horizontal sums, and however few keys a query has. Along the keys, rows of 10 to 100 scores spent most of their time in the scalar
+   remainder of the vector loop.
+B. Products are taken as K (w, d) @ Q' (d, LANES) and S' @ V: BLAS multiplies small matrices at 50 to 57 billion a second like this on
+   one thread, at 33 as Q @ K' (AVX-512, products of 32 x 96 x 64).
+C. Loops run from 0 to a constant, or over a slice, never from `lo` to `hi`: a start that may be negative, for all the compiler knows,
+   costs the vectoriser its work (0.3 ns an exponential or 3.3).
+D. A masked score is `MASKED`, finite, so that no difference of two of them is a NaN; its weight is zero by comparison, not by
+   underflow. Lanes without a query have an empty interval of keys.
+E. A query's own key scores `OWN`, whatever the product: larger than any masked score and smaller than any other one, so a token
    attends to itself where there is nothing else (Reformer, section 2). It is a constant: no gradient passes through it.
 """
 
@@ -18,6 +23,7 @@ from numba.extending import overload
 from mongoose_nb.kernels._jit import inline
 from mongoose_nb.kernels.fastmath import exp32
 
+LANES = 32
 MASKED = -1e30
 OWN = -1e5
 #: scores below are masked
@@ -33,6 +39,17 @@ class Heads(NamedTuple):
     token: int
 
 
+class Lanes(NamedTuple):
+    """The queries of a tile."""
+
+    own: np.ndarray  # (LANES,) int32, the token that is the query's own key; -1: none
+    lo: np.ndarray  # (LANES,) int32, first key
+    count: np.ndarray  # (LANES,) uint32, number of keys
+    top: np.ndarray  # (LANES,), largest score so far, MASKED where there was none
+    total: np.ndarray  # (LANES,), sum of exp(score - top)
+    shrink: np.ndarray  # (LANES,), what sums so far were multiplied by
+
+
 def exp(x):
     """exp(x) in the precision of x."""
     return math.exp(x)
@@ -43,6 +60,13 @@ def _exp(x):
     if x == types.float32:
         return lambda x: exp32(x)
     return lambda x: math.exp(x)
+
+
+@inline
+def new_lanes(dtype):
+    """Memory for the queries of a tile."""
+    figures = np.zeros((3, LANES), dtype)  # lanes without a query stay finite
+    return Lanes(np.empty(LANES, np.int32), np.empty(LANES, np.int32), np.empty(LANES, np.uint32), figures[0], figures[1], figures[2])
 
 
 @inline
@@ -69,6 +93,15 @@ def gather_scaled(heads, base, tokens, scales, out):
 
 
 @inline
+def transpose(rows, out):
+    """out (d, LANES) = the transpose of rows (LANES, d)."""
+    for e in range(out.shape[0]):
+        y = out[e]
+        for i in range(LANES):
+            y[i] = rows[i, e]
+
+
+@inline
 def add_rows(part, out):
     """out += part, for the first rows of `out`."""
     for i in range(part.shape[0]):
@@ -79,56 +112,78 @@ def add_rows(part, out):
 
 
 @inline
-def mask_own(s, tokens, query):
-    """The query's own key, wherever it is, scores OWN."""
-    for j in range(s.shape[0]):
-        s[j] = OWN if tokens[j] == query else s[j]
+def mask_interval(S, lanes, tokens):
+    """Mask what is outside of the queries' intervals of keys, and set the scores of own keys."""
+    own, lo, count = lanes.own, lanes.lo, lanes.count
+    for j in range(S.shape[0]):
+        s = S[j]
+        token = tokens[j]
+        for i in range(LANES):
+            x = OWN if own[i] == token else s[i]
+            s[i] = x if np.uint32(np.int32(j) - lo[i]) < count[i] else MASKED
 
 
 @inline
-def mask_later(s, tokens, query):
+def mask_later(S, lanes, tokens):
     """Mask the keys after the query."""
-    for j in range(s.shape[0]):
-        s[j] = MASKED if tokens[j] > query else s[j]
+    own = lanes.own
+    for j in range(S.shape[0]):
+        s = S[j]
+        token = tokens[j]
+        for i in range(LANES):
+            s[i] = MASKED if token > own[i] else s[i]
 
 
 @inline
-def mask_seen(s, slots, first, count):
-    """Mask the keys that an earlier round has reached: those whose place there lies in the query's interval there."""
-    first = np.uint32(first)
-    count = np.uint32(count)
-    for j in range(s.shape[0]):
-        s[j] = MASKED if np.uint32(slots[j]) - first < count else s[j]
+def mask_seen(S, slots, first, count):
+    """Mask the keys that an earlier round has reached: those whose place there, `slots`, lies in the query's interval there."""
+    for j in range(S.shape[0]):
+        s = S[j]
+        slot = slots[j]
+        for i in range(LANES):
+            s[i] = MASKED if np.uint32(slot - first[i]) < count[i] else s[i]
 
 
 @inline
-def top_of(s):
-    """The largest score, MASKED where there is none."""
-    top = s.dtype.type(MASKED)
-    for j in range(s.shape[0]):
-        top = s[j] if s[j] > top else top
-    return top
+def raise_tops(S, lanes):
+    """Update the largest scores, and the sums so far for them."""
+    top, total, shrink = lanes.top, lanes.total, lanes.shrink
+    for i in range(LANES):
+        shrink[i] = top[i]
+    for j in range(S.shape[0]):
+        s = S[j]
+        for i in range(LANES):
+            top[i] = s[i] if s[i] > top[i] else top[i]
+    for i in range(LANES):
+        shrink[i] = exp(shrink[i] - top[i])
+        total[i] *= shrink[i]
 
 
 @inline
-def weigh(s, shift):
-    """s = exp(s - shift), zero where masked; returns the sum."""
-    zero = s.dtype.type(0)
-    total = zero
-    for j in range(s.shape[0]):
-        p = exp(s[j] - shift)
-        p = p if s[j] > HALF else zero
-        s[j] = p
-        total += p
-    return total
+def weigh(S, lanes):
+    """S = exp(S - top), zero where masked, and add it to the sums."""
+    top, total = lanes.top, lanes.total
+    zero = S.dtype.type(0)
+    for j in range(S.shape[0]):
+        s = S[j]
+        for i in range(LANES):
+            p = exp(s[i] - top[i])
+            p = p if s[i] > HALF else zero
+            s[i] = p
+            total[i] += p
 
 
 @inline
-def weigh_slope(s, slope, shift, mean):
-    """s = exp(s - shift), zero where masked; slope = s * (slope - mean)."""
-    zero = s.dtype.type(0)
-    for j in range(s.shape[0]):
-        p = exp(s[j] - shift)
-        p = p if s[j] > HALF else zero
-        s[j] = p
-        slope[j] = p * (slope[j] - mean)
+def weigh_slope(S, D, lanes, tokens):
+    """S = exp(S - top), zero where masked; D = S * (D - total), zero for the own key: `top` are log-partitions, `total` mean slopes."""
+    top, total, own = lanes.top, lanes.total, lanes.own
+    zero = S.dtype.type(0)
+    for j in range(S.shape[0]):
+        s = S[j]
+        x = D[j]
+        token = tokens[j]
+        for i in range(LANES):
+            p = exp(s[i] - top[i])
+            p = p if s[i] > HALF else zero
+            s[i] = p
+            x[i] = zero if own[i] == token else p * (x[i] - total[i])

@@ -1,0 +1,56 @@
+"""What hashing costs: the share of the exact attention mass that falls on pairs the buckets let through."""
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+
+from mongoose_nb.attention._arrays import check_heads, check_mask
+from mongoose_nb.attention.full import full_attention
+
+
+class Mass(NamedTuple):
+    """Shares of the exact attention mass, means over queries."""
+
+    rounds: np.ndarray  # (H, R) float64, by the pairs of one round alone
+    union: np.ndarray  # (H, R) float64, by the pairs of this round or one before
+
+
+def attention_mass(layer, qk, k=None, mask=None, step=0, buckets=None):
+    """Share of the exact attention mass that the buckets of `layer` recover, per head and round.
+
+    A query's weights under exact attention sum to one; those of the keys that a round reaches sum to exp(z - z*), z and z* being the
+    log-partitions over those keys and over all. A pair counts once, whatever the layer's variant, and its first chunks look back to
+    nothing.
+
+    Parameters
+    ----------
+    layer : LSHAttention
+    qk, k, mask, step, buckets
+        As in `LSHAttention.forward`.
+
+    Returns
+    -------
+    Mass
+        Means over the tokens that count; NaN where there are none.
+    """
+    valid, _ = check_mask(mask, check_heads("qk", qk).array.shape[0], np.shape(qk)[2])
+    if buckets is None:
+        buckets = layer.buckets(qk, step) if k is None else (layer.buckets(qk, step), layer.buckets(k, step))
+    exact = full_attention(qk, qk, k, causal=layer.causal, mask=mask)[1].log_z
+    twin = copy.copy(layer)
+    twin.kind, twin.exact_below = "lsh", 0
+    twin.scheme = layer.scheme._replace(distinct=True, wrap=False)
+
+    def share(first, last):
+        twin.n_hashes = last - first
+        some = [np.ascontiguousarray(c[:, :, first:last]) for c in ([buckets] if k is None else buckets)]
+        z = twin.forward(qk, qk, k, mask, buckets=some[0] if k is None else tuple(some))[1].log_z
+        recovered = np.exp(np.minimum(z.astype(np.float64) - exact, 0))
+        # a query without any key has no mass to recover
+        counts = valid[:, None, :] & (exact > -1e29)
+        with np.errstate(invalid="ignore"):
+            return (recovered * counts).sum(axis=(0, 2)) / counts.sum(axis=(0, 2))
+
+    R = layer.n_hashes
+    return Mass(np.stack([share(r, r + 1) for r in range(R)], axis=1), np.stack([share(0, r + 1) for r in range(R)], axis=1))
