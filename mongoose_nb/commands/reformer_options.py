@@ -24,12 +24,14 @@ FLAGS = {
         ("seed", int, 0, "N", "same seed, same model, for any number of threads"),
     ),
     "attention": (
-        ("attn_type_list", [str], ["triplet"], "TYPE", "lsh: random rotations; triplet: learned ones; full: exact attention"),
+        ("attn_type_list", [str], ["triplet"], "TYPE", "lsh: random rotations; triplet, contrast: learned ones, by their loss; full: exact "
+         "attention"),
         ("bucket_size_list", [int], [64], "N", "mean size of a bucket"),
         ("n_hashes_list", [int], [1], "N", "rounds of hashing"),
         ("full_attn_thres", int, 0, "N", "exact attention for sequences no longer than this"),
-        ("thresh", float, 0.01, "SHARE", "triplet: share of changed bits of the query-key projection above which rotations learn"),
-        ("scheduler_hashes", int, 10, "N", "triplet: bits watched for every row of that projection"),
+        ("thresh", float, 0.05, "SHARE", "learned rotations learn when this share of the bits has changed that watch the query-key "
+         "projection"),
+        ("scheduler_hashes", int, 64, "N", "bits that watch every row of that projection, rounded up to a multiple of 64"),
         ("tri_alpha", float, 1.0, "MARGIN", "triplet: margin of the loss"),
     ),
     "training": (
@@ -40,7 +42,7 @@ FLAGS = {
         ("optimizer", str, "adam", "NAME", "adam | rowadam | adagrad | sgd"),
         ("lr_main", float, 1e-3, "RATE", "learning rate"),
         ("lr_schedule", str, "constant", "NAME", "constant | linear | cosine | step"),
-        ("lr_tri", float, 1e-3, "RATE", "learning rate of the rotations"),
+        ("lr_tri", float, 0.05, "RATE", "learning rate of the rotations"),
         ("clip_norm", float, 0.5, "NORM", "scale the gradient down to at most this norm"),
         ("print_loss", int, 500, "STEPS", "steps between two lines of progress"),
     ),

@@ -20,6 +20,9 @@ class MultiHeadAttention(Layer):
     def __init__(self, width, n_heads, core, *, rng, dtype):
         self.n_heads, self.core = n_heads, core
         self.qk = Linear(width, width, rng=rng, dtype=dtype, bias=False)
+        # Keys have length one, so logits q . k / sqrt(width of a head) would all lie within about 1 and -1, and every token would attend
+        # to all others alike until queries have grown. Queries start longer, so that logits are spread as with keys of any length.
+        self.qk.weights.value *= dtype.type(np.sqrt(width // n_heads))
         self.v = Linear(width, width, rng=rng, dtype=dtype, bias=False)
         self.out = Linear(width, width, rng=rng, dtype=dtype)
 
@@ -51,3 +54,19 @@ class MultiHeadAttention(Layer):
         dx, qk = self.qk.backward(self._join(dqk), x)
         dx_v, v = self.v.backward(self._join(dv), x)
         return dx + dx_v, named([("qk", qk), ("v", v), ("out", out)])
+
+    def rows(self):
+        """Rows of the query-key projection, head by head, (width, width)."""
+        return np.ascontiguousarray(self.qk.weights.value.T)
+
+    def after_step(self, step):
+        """After the optimiser step: let rotations learn when it is time to."""
+        self.core.after_step(step, self.rows())
+
+    def state(self):
+        """(settings, arrays) beside the parameters."""
+        return self.core.state()
+
+    def load_state(self, settings, arrays):
+        """Put back what `state` gave, after the parameters."""
+        self.core.load_state(settings, arrays, self.rows())

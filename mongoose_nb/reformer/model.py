@@ -53,14 +53,16 @@ class ReformerLM:
     ff_chunks : int
         Parts of the positions that a feed-forward layer computes one after the other, to save memory.
     attention : str or sequence of str
-        ``"lsh"`` (random rotations), ``"triplet"`` (learned rotations) or ``"full"`` (exact), for all layers or for each.
+        ``"lsh"`` (random rotations), ``"triplet"`` or ``"contrast"`` (learned rotations, by their loss) or ``"full"`` (exact), for all
+        layers or for each.
     n_hashes, bucket_size : int or sequence of int
         Rounds of hashing, and mean size of a bucket, for all layers or for each.
     full_attention_up_to : int
         Sequences no longer than this are attended to exactly.
     thresh, scheduler_hashes, lr_rotations, margin
-        Of ``"triplet"`` layers: changed share of the bits at which rotations learn, number of bits, learning rate of the rotations
-        and margin of the triplet loss; see `mongoose_nb.attention`.
+        Of layers with learned rotations: the rotations learn when this share of the bits has changed that watch the query-key
+        projection, so many bits for every row of it (rounded up to a multiple of 64), with this learning rate; margin of the triplet loss.
+        See `attention.LearnedRotations`.
     positions : str or (int, int)
         ``"sinusoidal"``, ``"axial"``, or the two axes of the latter.
     dropout : float
@@ -86,8 +88,8 @@ class ReformerLM:
     """
 
     def __init__(self, n_tokens, *, max_length=1024, width=256, embedding_width=None, n_layers=2, n_heads=4, ff_width=None,
-                 activation="relu", ff_chunks=1, attention="lsh", n_hashes=4, bucket_size=64, full_attention_up_to=0, thresh=0.01,
-                 scheduler_hashes=10, lr_rotations=1e-3, margin=1.0, positions="sinusoidal", dropout=0.0, reversible=True, sampler=None,
+                 activation="relu", ff_chunks=1, attention="lsh", n_hashes=4, bucket_size=64, full_attention_up_to=0, thresh=0.05,
+                 scheduler_hashes=64, lr_rotations=0.05, margin=1.0, positions="sinusoidal", dropout=0.0, reversible=True, sampler=None,
                  optimizer="adam", lr=1e-3, lr_schedule="constant", clip_norm=0.5, seed=0, dtype="float32"):
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
         self.max_length = check_int("max_length", max_length, low=1)
@@ -165,10 +167,13 @@ class ReformerLM:
 
     def _stateful(self):
         """What has a state beside its parameters, by name."""
-        return {"sampler": self._head}
+        return {"sampler": self._head, **{f"rotations{i}": heads for i, heads in enumerate(self._heads())}}
+
+    def _heads(self):
+        return [block.f.layers["heads"] for block in self._blocks]
 
     def _cores(self):
-        return [block.f.layers["heads"].core for block in self._blocks]
+        return [heads.core for heads in self._heads()]
 
     def _work(self, batch, length):
         """Multiplications of a layer for a batch, about."""
@@ -270,6 +275,9 @@ class ReformerLM:
             for name, grad in grads.items():
                 gradients.apply(grad, self._parameters[name], self.optimizer.kind, constants, bias_constants)
         self._head.update(self.step, timer)
+        with timer("learn"):
+            for heads in self._heads():
+                heads.after_step(self.step)
         self.step += 1
         return loss
 
@@ -351,7 +359,12 @@ class ReformerLM:
         self.epoch += 1
         return {"epoch": self.epoch, "step": self.step, "loss": total / batches, "seconds": seconds,
                 "samples_per_s": batches * batch_size / seconds, "tokens_per_s": read / seconds, "active_share": self._active_share(),
-                "time_split": timer.shares()}, stop
+                "time_split": timer.shares(), **self._rotation_figures()}, stop
+
+    def _rotation_figures(self):
+        """``trainings`` of the rotations and the ``changed_share`` of their schedules, means over the layers that have some."""
+        found = [report for report in (core.report() for core in self._cores()) if report]
+        return {name: sum(report.get(name, 0.0) for report in found) / len(found) for name in ("trainings", "changed_share") if found}
 
     def _active_share(self):
         """Share of the tokens whose logits the last step computed."""
@@ -371,11 +384,11 @@ class ReformerLM:
         ----------
         task : Task or (n,) integer array
         batches, batch_size : int
-        attention : {"full", "lsh", "triplet"}, optional
+        attention : {"full", "lsh"}, optional
             Attend so in all layers instead. A model that was trained with hashing relies on it: exact attention may serve it worse
             (Kitaev et al., 2020, Table 2).
         n_hashes : int, optional
-            Rounds in all layers instead.
+            Rounds in all layers instead; of learned rotations no more than there are.
 
         Returns
         -------

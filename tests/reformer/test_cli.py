@@ -59,7 +59,7 @@ def test_text(call, text, tmp_path):
 def test_every_flag_reaches_the_model(call, tmp_path):
     flags = {"seq_len": 20, "ntokens": 9, "emsize": 6, "nhid": 12, "ff_mult": 3, "nlayers": 3, "nhead": 6, "dropout": 0.2,
              "positions": "axial", "ff_chunks": 2, "sampler": "uniform", "seed": 5, "attn_type_list": ["lsh", "full", "lsh"],
-             "bucket_size_list": [4, 5, 6], "n_hashes_list": [1, 2, 3], "full_attn_thres": 3, "thresh": 0.2, "scheduler_hashes": 64,
+             "bucket_size_list": [4, 5, 6], "n_hashes_list": [1, 2, 3], "full_attn_thres": 3, "thresh": 0.2, "scheduler_hashes": 128,
              "tri_alpha": 0.5, "optimizer": "sgd", "lr_main": 0.01, "lr_schedule": "cosine", "lr_tri": 0.02, "clip_norm": 0.7,
              "epochs": 1, "train_batches": 2, "eval_batches": 1, "batch_size": 3, "print_loss": 1, "min_seq_len": 8}
     assert set(flags) | {"test"} == set(DEFAULTS) and all(flags[name] != DEFAULTS[name] for name in flags)
@@ -73,7 +73,7 @@ def test_every_flag_reaches_the_model(call, tmp_path):
     m = ReformerLM.load(tmp_path / "run" / runs.MODEL)
     want = {"max_length": 20, "n_tokens": 9, "embedding_width": 6, "width": 12, "ff_width": 36, "n_layers": 3, "n_heads": 6, "dropout": 0.2,
             "positions": "axial", "ff_chunks": 2, "seed": 5, "attention": ("lsh", "full", "lsh"), "bucket_size": (4, 5, 6),
-            "n_hashes": (1, 2, 3), "full_attention_up_to": 3, "thresh": 0.2, "scheduler_hashes": 64, "margin": 0.5, "lr_rotations": 0.02,
+            "n_hashes": (1, 2, 3), "full_attention_up_to": 3, "thresh": 0.2, "scheduler_hashes": 128, "margin": 0.5, "lr_rotations": 0.02,
             "clip_norm": 0.7, "reversible": False}
     assert {name: getattr(m, name) for name in want} == want
     assert m.optimizer.settings()["name"] == "sgd" and m.optimizer.lr == 0.01 and m.step == 2
@@ -106,7 +106,7 @@ def test_resume_equals_uninterrupted(call, text, tmp_path):
 @pytest.mark.parametrize("flags, words", [
     ((), "needs --out RUN"),
     (("--out", "{}", "--n_hashes_list", 1, 2, 3), "--n_hashes_list takes one value, or one for each of --nlayers 2; got 3"),
-    (("--out", "{}", "--attn_type_list", "some"), "attention must be one of 'lsh', 'triplet', 'full'; got 'some'"),
+    (("--out", "{}", "--attn_type_list", "some"), "attention must be one of 'lsh', 'triplet', 'contrast', 'full'; got 'some'"),
     (("--out", "{}", "--seq_len", 15), "length must be even"),
     (("--out", "{}", "--epochs", 0), "--epochs must be at least 1"),
     (("--out", "{}", "--test", "x"), "--test FILE goes with TEXT"),
