@@ -61,6 +61,15 @@ def main():
     ann.add_argument("--documents", type=int, help="instead: find duplicates among so many documents (with --metric jaccard: nearest ones)")
     ann.add_argument("--others-documents", type=int, help="datasketch gets the first so many of them")
     ann.add_argument("--json", action="store_true")
+    attention = commands.add_parser("attention", help="LSH attention by length, beside reformer-pytorch and PyTorch's exact attention")
+    attention.add_argument("--torch", help="Python interpreter of an environment with PyTorch and reformer-pytorch")
+    attention.add_argument("--lengths", type=int, nargs="+", default=[512, 1024, 2048, 4096, 8192, 16384])
+    attention.add_argument("--hashes", type=int, nargs="+", default=[1, 2, 4], help="rounds of hashing")
+    attention.add_argument("--batch", type=int, default=4)
+    attention.add_argument("--long", type=int, default=65536, help="also run ours once on so many tokens; 0: don't")
+    attention.add_argument("--repeats", type=int, default=3, help="steps at 4,096 tokens; fewer for longer, more for shorter")
+    attention.add_argument("--threads", type=int)
+    attention.add_argument("--json", action="store_true")
     copy = commands.add_parser("copy", help="the copy task: accuracy of models trained and scored with exact attention and with rounds of "
                                "hashing")
     copy.add_argument("--systems", default="full,lsh 4,lsh 2,lsh 1", help="kinds of attention and rounds, separated by commas; also: "
@@ -92,7 +101,7 @@ def main():
         command.add_argument("--work", type=pathlib.Path, required=True, help="folder for models on the way; the same call goes on")
         command.add_argument("--minutes", type=float, default=60.0, help="time for training in this call")
         command.add_argument("--json", action="store_true")
-    for command in (step, curve, costs, ann, copy, charlm):
+    for command in (step, curve, costs, ann, attention, copy, charlm):
         command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between "
                              "the markers of this name")
     args = parser.parse_args()

@@ -49,7 +49,7 @@ class LearnedRotations:
     """
 
     def __init__(self, heads, n_hashes, width, n_buckets, *, loss="contrast", steps=30, first_steps=None, lr=0.05, queries=128, keys=512,
-                 sequences=4, sharpness=3.0, balance=1.0, margin=1.0, missed=True, schedule=None, seed=0):
+                 sequences=4, sharpness=3.0, balance=0.5, margin=1.0, missed=True, schedule=None, seed=0):
         self.heads, self.n_hashes = check_int("heads", heads, low=1), check_int("n_hashes", n_hashes, low=1)
         self.width, self.n_buckets = check_int("width", width, low=1), check_int("n_buckets", n_buckets, low=2)
         if n_buckets % 2:
@@ -157,7 +157,7 @@ class LearnedRotations:
         positives = np.stack([_pick(scores, found, 1), _pick(scores, ~found & ~hidden, 1) if self.missed else
                               np.full(scores.shape[:2], -1)], axis=2)
         negatives = _pick(scores, found, -1)
-        few = self._few_keys(rng, weights, positives, negatives)
+        few = self._few_keys(rng, weights)
         if few is not None:  # keep some keys only, and number them anew
             renumber = np.full((H, len(places)), -1)
             np.put_along_axis(renumber, few, np.arange(few.shape[1])[None], 1)
@@ -169,7 +169,7 @@ class LearnedRotations:
             negatives = np.where(negatives >= 0, renumber[heads, negatives], -1)
         return Examples(_unit(queries), units, weights.astype(np.float32), positives, negatives)
 
-    def _few_keys(self, rng, weights, positives, negatives):
+    def _few_keys(self, rng, weights):
         """Places (H, keys) of the keys to keep: those with most mass, at most half as many as are wanted, and random ones."""
         H, n, m = weights.shape
         if m <= self.keys:

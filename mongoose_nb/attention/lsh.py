@@ -9,8 +9,9 @@ from mongoose_nb.attention.full import FullCache, full_attention, full_attention
 from mongoose_nb.attention.rotations import as_directions, count_buckets
 from mongoose_nb.errors import check_choice, check_int
 
-#: below this many tokens exact attention is the faster one
-EXACT_BELOW = 512
+# Exact attention is the faster one below so many tokens per round and token of a bucket: with buckets of 64 the two met at about 110
+# tokens in 1 round, 200 in 2 and 480 in 4 (width 64, causal, forward and backward).
+_CROSSOVER = 2
 
 
 class Scheme(NamedTuple):
@@ -65,15 +66,15 @@ class LSHAttention:
         before, rotations are drawn anew at every step. The latter needs shared queries and keys.
     kind : {"lsh", "full"}
         ``"full"``: exact attention behind the same calls.
-    exact_below : int
-        Sequences of fewer tokens get exact attention, which is faster there (default: where the two met when measured). A model that
-        was trained with hashing may need it for inference too: give 0.
+    exact_below : int, optional
+        Sequences of fewer tokens get exact attention; by default 2 * n_hashes * bucket_size, where the two met when measured. A model
+        that was trained with hashing may rely on it: give 0 to keep it.
     redraw : bool, optional
         Whether random rotations depend on the step; the variant's habit by default.
     """
 
     def __init__(self, n_hashes=4, bucket_size=64, causal=False, rotations=None, seed=0, variant="paper", kind="lsh",
-                 exact_below=EXACT_BELOW, redraw=None):
+                 exact_below=None, redraw=None):
         self.n_hashes = check_int("n_hashes", n_hashes, low=1, high=64)
         self.bucket_size = check_int("bucket_size", bucket_size, low=1)
         self.causal = bool(causal)
@@ -81,7 +82,8 @@ class LSHAttention:
         self.seed = check_int("seed", seed, low=0)
         self.variant = check_choice("variant", variant, tuple(SCHEMES))
         self.kind = check_choice("kind", kind, ("lsh", "full"))
-        self.exact_below = check_int("exact_below", exact_below, low=0)
+        self.exact_below = (_CROSSOVER * self.n_hashes * self.bucket_size if exact_below is None else
+                            check_int("exact_below", exact_below, low=0))
         self.scheme = SCHEMES[variant]
         self.redraw = self.scheme.redraw if redraw is None else bool(redraw)
 
@@ -222,7 +224,7 @@ def _check_buckets(codes, shape, n_buckets):
 
 
 def lsh_attention(qk, v, *, n_hashes=4, bucket_size=64, causal=False, mask=None, rotations=None, seed=0, k=None, variant="paper",
-                  kind="lsh", exact_below=EXACT_BELOW, step=0, buckets=None):
+                  kind="lsh", exact_below=None, step=0, buckets=None):
     """`LSHAttention` as one function.
 
     Returns
