@@ -34,8 +34,8 @@ def run(args):
         row = {"steps": model.step, "seconds": seconds(history), "tokens_per_s": sum(e["tokens_per_s"] * e["seconds"] for e in history)
                / seconds(history), "history": [(e["step"], e["seconds"], e["accuracy"]) for e in history]}
         for column, how in SCORED.items():
-            how = how if kind != "triplet" or column == "full" else {"n_hashes": how["n_hashes"]}
-            if kind == "triplet" and column not in ("full", rounds):
+            how = how if kind not in ("triplet", "contrast") or column == "full" else {"n_hashes": how["n_hashes"]}
+            if kind in ("triplet", "contrast") and column not in ("full", rounds):
                 continue  # there are as many learned rotations as rounds
             row[column] = model.evaluate(task, batches=args.eval_batches, batch_size=args.batch_size, **how)["accuracy"]
         result[name] = row

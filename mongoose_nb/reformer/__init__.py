@@ -1,4 +1,4 @@
-"""Language models with LSH attention and reversible layers (Kitaev, Kaiser and Levskaya, "Reformer", ICLR 2020), in NumPy and Numba.
+"""Floor 4: language models with LSH attention and reversible layers (Kitaev et al., "Reformer", ICLR 2020), in NumPy and Numba.
 
 ::
 

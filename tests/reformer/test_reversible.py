@@ -1,5 +1,7 @@
 """Reversible layers: streams in fixed point come back to the bit, and so do gradients."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -73,3 +75,19 @@ def test_the_input_of_a_layer_is_recovered_to_the_bit():
     recovered = block.backward(g, cache, y)[2]
     assert [a.tobytes() for a in recovered] == [a.tobytes() for a in x]
     assert [a.tobytes() for a in y] != [a.tobytes() for a in x]
+
+
+def test_memory_does_not_grow_with_depth():
+    """Peak of a pass: with stored activations every layer adds its own, without nothing but parameters and their gradients."""
+    def peak(n_layers, reversible):
+        m = model(max_length=128, n_layers=n_layers, width=16, attention="full", reversible=reversible)
+        tokens, weight = batch(size=16, length=128)
+        m.loss_and_gradients(tokens, weight)  # compiled
+        tracemalloc.start()
+        m.loss_and_gradients(tokens, weight)
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    assert peak(10, True) < 1.2 * peak(2, True)
+    assert peak(10, False) > 2 * peak(2, False)
