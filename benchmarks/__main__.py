@@ -108,7 +108,38 @@ def main():
     attention.add_argument("--keep", type=pathlib.Path, help="file that holds what was measured: a run that was stopped goes on from it")
     attention.add_argument("--threads", type=int)
     attention.add_argument("--json", action="store_true")
-    for command in (step, curve, costs, ann, ablation, serve, words, attention):
+    copy = commands.add_parser("copy", help="the copy task: accuracy of models trained and scored with exact attention and with rounds of "
+                               "hashing")
+    copy.add_argument("--systems", default="full,lsh 4,lsh 2,lsh 1", help="kinds of attention and rounds, separated by commas; also: "
+                      "triplet 1")
+    copy.add_argument("--length", type=int, default=128)
+    copy.add_argument("--bucket-size", type=int, default=32)
+    copy.add_argument("--batch-size", type=int, default=32)
+    copy.add_argument("--steps", type=int, default=1500)
+    copy.add_argument("--every", type=int, default=100, help="steps between scores")
+    copy.add_argument("--enough", type=float, help="stop a run at this accuracy")
+    copy.add_argument("--dropout", type=float, default=0.0)
+    copy.add_argument("--seed", type=int, default=0)
+    copy.add_argument("--eval-batches", type=int, default=40)
+    charlm = commands.add_parser("charlm", help="character language model: bits per character with exact attention and with hashing")
+    charlm.add_argument("--data", type=pathlib.Path, required=True, help="folder with eurlex57k_train.jsonl.xz and ..._test, or a text "
+                        "file")
+    charlm.add_argument("--characters", type=int, default=20_000_000, help="of the text")
+    charlm.add_argument("--tokens", type=int, default=128, help="size of the alphabet, at most")
+    charlm.add_argument("--systems", default="full,lsh 4,lsh 8", help="as for copy")
+    charlm.add_argument("--length", type=int, default=1024)
+    charlm.add_argument("--width", type=int, default=128)
+    charlm.add_argument("--bucket-size", type=int, default=64)
+    charlm.add_argument("--batch-size", type=int, default=8)
+    charlm.add_argument("--steps", type=int, default=1000)
+    charlm.add_argument("--every", type=int, default=50, help="steps between scores")
+    charlm.add_argument("--lr", type=float, default=1e-3)
+    charlm.add_argument("--eval-batches", type=int, default=16)
+        command.add_argument("--work", type=pathlib.Path, required=True, help="folder for models on the way; the same call goes on")
+        command.add_argument("--minutes", type=float, default=60.0, help="time for training in this call")
+        command.add_argument("--json", action="store_true")
+    for command in (step, curve, costs, ann, attention, copy, charlm):
+    for command in (step, curve, costs, ann, ablation, serve, words, attention, copy, charlm):
         command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between "
                              "the markers of this name")
     args = parser.parse_args()

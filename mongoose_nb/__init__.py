@@ -34,8 +34,9 @@ _LAZY = {
     "LSHIndex": "mongoose_nb.search",
     "Network": "mongoose_nb.nn",
     "MongooseClassifier": "mongoose_nb.estimators",
+    "ReformerLM": "mongoose_nb.reformer",
 }
-_MODULES = ("attention", "data", "hashing", "metrics", "nn", "schedule", "search", "tables", "testing")
+_MODULES = ("attention", "data", "hashing", "metrics", "nn", "reformer", "schedule", "search", "tables", "testing")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 

@@ -13,6 +13,7 @@ from mongoose_nb import __version__
 from mongoose_nb.commands.console import note, one_line
 from mongoose_nb.commands.index import add_arguments as add_index_arguments
 from mongoose_nb.commands.options import add_options
+from mongoose_nb.commands.reformer_options import add_arguments as add_reformer_arguments
 
 # What the user can put right.
 USAGE_ERRORS = (ValueError, TypeError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
@@ -82,6 +83,10 @@ def build_parser():
 
     index = commands.add_parser("index", help="build, query, tune and describe a nearest-neighbour index", allow_abbrev=False)
     add_index_arguments(index, every)
+
+    reformer = command("reformer", "train a language model with LSH attention on the copy task or on a text file",
+                       epilog="A list takes one value, or one for every layer. RUN/settings.json records all values in force.")
+    add_reformer_arguments(reformer)
 
     report = command("report", "write a page with loss, P@1, recall, drift, buckets and time of training runs", threads=False)
     report.add_argument("runs", nargs="+", metavar="RUN", help="directory of mongoose train; several are compared")

@@ -15,7 +15,7 @@ import mongoose_nb
 ROOT = pathlib.Path(mongoose_nb.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(ROOT)], "mongoose_nb.") if not m.name.endswith("__main__"))
 FACADES = ["mongoose_nb", *(f"mongoose_nb.{name}" for name in (
-    "attention", "hashing", "tables", "schedule", "nn", "search", "io", "errors", "testing"))]
+    "attention", "reformer", "hashing", "tables", "schedule", "nn", "search", "io", "errors", "testing"))]
 
 
 def run(code):
@@ -85,6 +85,7 @@ def test_arrows_point_down():
         "testing": set(), "tables": {"hashing", "kernels", "_ext", "errors"},
         "search": {"tables", "hashing", "kernels", "errors", "io"},
         "attention": {"schedule", "hashing", "kernels", "errors"},
+        "reformer": {"attention", "nn", "schedule", "kernels", "errors", "io"},
         "nn": {"tables", "schedule", "hashing", "kernels", "errors", "io", "data", "metrics"},
     }
     for room, below in allowed.items():

@@ -1,0 +1,120 @@
+"""Which attention a layer uses: hashed with random or learned rotations, or exact."""
+
+import numbers
+from types import SimpleNamespace
+
+from mongoose_nb.attention import LearnedRotations, LSHAttention
+from mongoose_nb.attention.rotations import count_buckets
+from mongoose_nb.errors import check_choice, check_int
+from mongoose_nb.schedule import Drift
+
+LEARNED = ("triplet", "contrast")
+KINDS = ("lsh", *LEARNED, "full")
+# Sequences of a batch that are kept for mining.
+SEQUENCES = 4
+
+
+def check_layers(n_layers, attention, n_hashes, bucket_size):
+    """The three settings of every layer, as tuples."""
+    def each(name, value):
+        values = [value] * n_layers if isinstance(value, str | numbers.Integral) else list(value)
+        if len(values) != n_layers:
+            raise ValueError(f"{name} must be one value, or one for each of n_layers={n_layers} layers; got {value!r}")
+        return values
+
+    return (tuple(check_choice("attention", kind, KINDS) for kind in each("attention", attention)),
+            tuple(check_int("n_hashes", n, low=1) for n in each("n_hashes", n_hashes)),
+            tuple(check_int("bucket_size", n, low=1) for n in each("bucket_size", bucket_size)))
+
+
+def make_core(model, layer, seed):
+    """The core of one layer of a model."""
+    kind, n_hashes, bucket_size = model.attention[layer], model.n_hashes[layer], model.bucket_size[layer]
+    rotations = None
+    if kind in LEARNED:
+        n_buckets = max(2, count_buckets(model.max_length, bucket_size))
+        bits = 64 * -(-model.scheduler_hashes // 64)
+        rotations = LearnedRotations(model.n_heads, n_hashes, model.width // model.n_heads, n_buckets, loss=kind, lr=model.lr_rotations,
+                                     margin=model.margin, sequences=SEQUENCES, schedule=Drift(model.thresh, check_every=10, bits=bits),
+                                     seed=seed)
+    return Core(kind, n_hashes, bucket_size, model.full_attention_up_to, seed, rotations)
+
+
+class Core:
+    """A layer's attention, exact for short sequences, and replaceable for evaluation.
+
+    Random rotations are drawn anew at every step, so that no model comes to rely on a few of them; learned ones stay until they learn.
+
+    Parameters
+    ----------
+    kind : {"lsh", "triplet", "contrast", "full"}
+    n_hashes, bucket_size : int
+    full_up_to : int
+        Longest sequence that is attended to exactly.
+    seed : int
+        Of the rotations.
+    rotations : LearnedRotations, optional
+        Those of a kind that learns.
+    """
+
+    def __init__(self, kind, n_hashes, bucket_size, full_up_to, seed, rotations=None):
+        self.kind, self.n_hashes, self.bucket_size, self.full_up_to, self.seed = kind, n_hashes, bucket_size, full_up_to, seed
+        self.rotations = rotations
+        self.instead = (kind, n_hashes)
+        self._seen = None
+
+    def replace(self, kind, n_hashes):
+        """Attend in another way from now on; None keeps what the layer was made with."""
+        kind = self.kind if kind is None else check_choice("attention", kind, KINDS)
+        n_hashes = self.n_hashes if n_hashes is None else check_int("n_hashes", n_hashes, low=1)
+        if kind in LEARNED and (kind != self.kind or n_hashes > self.n_hashes):
+            raise ValueError(f"attention {kind!r} with {n_hashes} rounds needs as many learned rotations; the layer has "
+                             f"{self.n_hashes if self.rotations else 'none'} ({self.kind!r}): give attention='lsh' for random ones")
+        self.instead = (kind, n_hashes)
+
+    def attention(self, length):
+        """The `LSHAttention` in use for sequences of this length."""
+        kind, n_hashes = self.instead
+        full = kind == "full" or length <= self.full_up_to
+        rotations = None
+        if kind in LEARNED:
+            rotations = self.rotations if n_hashes == self.n_hashes else SimpleNamespace(value=self.rotations.value[:, :n_hashes])
+        return LSHAttention(n_hashes, self.bucket_size, True, rotations, self.seed, kind="full" if full else "lsh", exact_below=0,
+                            redraw=True)
+
+    def forward(self, qk, v, mask=None, step=0):
+        """(out, cache); see `attention.LSHAttention`."""
+        attention = self.attention(qk.shape[2])
+        out, cache = attention.forward(qk, v, mask=mask, step=step)
+        return out, (attention, qk, mask, cache)
+
+    def backward(self, dout, cache):
+        """(dqk, dv). A few sequences are kept for the rotations to learn from: once a step, computed again or not."""
+        attention, qk, mask, cache = cache
+        if self.rotations is not None and attention.kind != "full":
+            self._seen = (attention, qk[:SEQUENCES].copy(), None if mask is None else mask[:SEQUENCES])
+        return attention.backward(dout, cache)
+
+    def after_step(self, step, weights):
+        """After the optimiser step: let the rotations learn when `weights`, rows of the query-key projection, have turned."""
+        if self._seen is None:
+            return
+        attention, qk, mask = self._seen
+        self._seen = None
+        self.rotations.after_step(step, weights, attention, qk, mask=mask)
+
+    def report(self):
+        """Trainings of the rotations and what their schedule measured; empty without."""
+        return {} if self.rotations is None else {k: float(v) for k, v in self.rotations.report().items() if v is not None}
+
+    def state(self):
+        """(settings, arrays) of the rotations."""
+        if self.rotations is None:
+            return {}, {}
+        settings, arrays = self.rotations.state()
+        return {**settings, "last": {k: float(v) for k, v in settings["last"].items()}}, arrays
+
+    def load_state(self, settings, arrays, weights):
+        """Put back what `state` gave."""
+        if self.rotations is not None:
+            self.rotations.load_state(settings, arrays, weights)

@@ -1,0 +1,491 @@
+"""A language model of reversible LSH attention layers: build, train, evaluate, generate, save."""
+
+import contextlib
+import math
+import time
+
+import numpy as np
+
+from mongoose_nb.errors import check_choice, check_int, check_number
+from mongoose_nb.kernels._threads import compute_threads
+from mongoose_nb.nn.callbacks import EarlyStopping, History, ProgressBar, as_callback, notify
+from mongoose_nb.nn.lr import make_schedule
+from mongoose_nb.nn.optimizers import make_optimizer
+from mongoose_nb.nn.samplers import make_sampler
+from mongoose_nb.nn.timing import PhaseTimer
+from mongoose_nb.reformer import gradients, io
+from mongoose_nb.reformer.attention import MultiHeadAttention
+from mongoose_nb.reformer.cores import check_layers, make_core
+from mongoose_nb.reformer.dropout import Dropout
+from mongoose_nb.reformer.embedding import Embedding
+from mongoose_nb.reformer.feedforward import FeedForward
+from mongoose_nb.reformer.head import SoftmaxHead, WideHead, logits, scores
+from mongoose_nb.reformer.layer import Run, Sequential, named
+from mongoose_nb.reformer.linear import Linear
+from mongoose_nb.reformer.norm import LayerNorm
+from mongoose_nb.reformer.positions import make_positions
+from mongoose_nb.reformer.reversible import Reversible, to_stream, to_values
+from mongoose_nb.reformer.tasks import Task, TextTask
+
+# Hashes of evaluation and of generation come from steps that training does not reach.
+EVALUATION_STEP, GENERATION_STEP = 1 << 40, 1 << 41
+
+
+class ReformerLM:
+    """Predicts the next token with LSH attention in reversible layers (Kitaev, Kaiser and Levskaya, 2020).
+
+    Parameters
+    ----------
+    n_tokens : int
+        Size of the vocabulary.
+    max_length : int
+        Most tokens read at once.
+    width : int
+        Of the model: of every vector between the layers.
+    embedding_width : int, optional
+        Of the tokens' vectors, if it differs; a linear map follows then.
+    n_layers, n_heads : int
+        `n_heads` must divide `width`.
+    ff_width : int, optional
+        Inner width of the feed-forward layers; `width` by default.
+    activation : str
+        Of the feed-forward layers; see `nn.Network`.
+    ff_chunks : int
+        Parts of the positions that a feed-forward layer computes one after the other, to save memory.
+    attention : str or sequence of str
+        ``"lsh"`` (random rotations), ``"triplet"`` or ``"contrast"`` (learned rotations, by their loss) or ``"full"`` (exact), for all
+        layers or for each.
+    n_hashes, bucket_size : int or sequence of int
+        Rounds of hashing, and mean size of a bucket, for all layers or for each.
+    full_attention_up_to : int
+        Sequences no longer than this are attended to exactly.
+    thresh, scheduler_hashes, lr_rotations, margin
+        Of layers with learned rotations: the rotations learn when this share of the bits has changed that watch the query-key
+        projection, so many bits for every row of it (rounded up to a multiple of 64), with this learning rate; margin of the triplet loss.
+        See `attention.LearnedRotations`.
+    positions : str or (int, int)
+        ``"sinusoidal"``, ``"axial"``, or the two axes of the latter.
+    dropout : float
+        Share of the values zeroed behind the embedding and behind every attention and feed-forward layer.
+    reversible : bool
+        True computes activations again in the backward pass, so that memory does not grow with `n_layers`; False stores them. The
+        results are the same to the bit.
+    sampler : str or nn.Sampler, optional
+        Which tokens a training step computes (``"lsh"``, ``"uniform"``, ...): for large vocabularies. By default all, exactly.
+    optimizer, lr, lr_schedule, clip_norm
+        As for `nn.Network`.
+    seed : int
+        Everything random derives from it: same seed, same result, for any number of threads.
+    dtype : {"float32", "float64"}
+        float64 serves to check gradients.
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps taken.
+    epoch : int
+        Epochs taken.
+    """
+
+    def __init__(self, n_tokens, *, max_length=1024, width=256, embedding_width=None, n_layers=2, n_heads=4, ff_width=None,
+                 activation="relu", ff_chunks=1, attention="lsh", n_hashes=4, bucket_size=64, full_attention_up_to=0, thresh=0.05,
+                 scheduler_hashes=64, lr_rotations=0.05, margin=1.0, positions="sinusoidal", dropout=0.0, reversible=True, sampler=None,
+                 optimizer="adam", lr=1e-3, lr_schedule="constant", clip_norm=0.5, seed=0, dtype="float32"):
+        self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
+        self.max_length = check_int("max_length", max_length, low=1)
+        self.width = check_int("width", width, low=1)
+        self.embedding_width = self.width if embedding_width is None else check_int("embedding_width", embedding_width, low=1)
+        self.n_layers = check_int("n_layers", n_layers, low=1)
+        self.n_heads = check_int("n_heads", n_heads, low=1)
+        if self.width % self.n_heads:
+            raise ValueError(f"n_heads must divide width={self.width}; got {n_heads}")
+        self.ff_width = self.width if ff_width is None else check_int("ff_width", ff_width, low=1)
+        self.activation = activation
+        self.ff_chunks = check_int("ff_chunks", ff_chunks, low=1)
+        self.attention, self.n_hashes, self.bucket_size = check_layers(self.n_layers, attention, n_hashes, bucket_size)
+        self.full_attention_up_to = check_int("full_attention_up_to", full_attention_up_to, low=0)
+        self.thresh = check_number("thresh", thresh, low=0.0, high=1.0)
+        self.scheduler_hashes = check_int("scheduler_hashes", scheduler_hashes, low=1)
+        self.lr_rotations = check_number("lr_rotations", lr_rotations, low=0.0, open_low=True)
+        self.margin = check_number("margin", margin, low=0.0)
+        self.positions = positions if isinstance(positions, str) else tuple(positions)
+        self.dropout = check_number("dropout", dropout, low=0.0, high=1.0, open_high=True)
+        self.reversible = bool(reversible)
+        self.sampler = None if sampler is None else make_sampler(sampler)
+        self.optimizer = make_optimizer(optimizer, lr if isinstance(optimizer, str) else None)
+        self.lr_schedule = make_schedule(lr_schedule)
+        self.clip_norm = None if clip_norm is None else check_number("clip_norm", clip_norm, low=0.0, open_low=True)
+        self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
+        self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
+        if self.sampler is not None and self.dtype != "float32":
+            raise ValueError("a sampler computes in float32; give dtype='float32', or no sampler")
+        self.step = 0
+        self.epoch = 0
+        self._build()
+
+    # ------------------------------------------------------------------ construction
+
+    def _build(self):
+        dtype, width = np.dtype(self.dtype), self.width
+        streams = iter(np.random.SeedSequence(self.seed).spawn(3 + 4 * self.n_layers))
+
+        def rng():
+            return np.random.Generator(np.random.Philox(next(streams)))
+
+        def seed():
+            return int(next(streams).generate_state(1, np.uint32)[0])
+
+        first = rng()
+        bottom = {"tokens": Embedding(self.n_tokens, self.embedding_width, rng=first, dtype=dtype)}
+        if self.embedding_width != width:
+            bottom["bridge"] = Linear(self.embedding_width, width, rng=first, dtype=dtype)
+        bottom["positions"] = make_positions(self.positions, self.max_length, width, rng=first, dtype=dtype)
+        self._bottom = Sequential(**bottom, dropout=Dropout(self.dropout, seed()))
+        self._blocks = []
+        for i in range(self.n_layers):
+            first = rng()
+            attend = MultiHeadAttention(width, self.n_heads, make_core(self, i, seed()), rng=first, dtype=dtype)
+            forward = FeedForward(width, self.ff_width, self.activation, chunks=self.ff_chunks, rng=first, dtype=dtype)
+            f = Sequential(norm=LayerNorm(width, dtype=dtype), heads=attend, dropout=Dropout(self.dropout, seed()))
+            g = Sequential(norm=LayerNorm(width, dtype=dtype), layers=forward, dropout=Dropout(self.dropout, seed()))
+            self._blocks.append(Reversible(f, g, store=not self.reversible, dtype=dtype))
+        self._norm = LayerNorm(width, dtype=dtype)
+        if self.sampler is None:
+            self._head = SoftmaxHead(width, self.n_tokens, rng=rng(), dtype=dtype)
+        else:
+            self._head = WideHead(width, self.n_tokens, self.sampler, rng=rng(), clip=self.clip_norm is not None)
+        self._parameters = named([("embedding", self._bottom.parameters()), ("norm", self._norm.parameters()),
+                                  ("head", self._head.parameters()),
+                                  *((f"block{i}", block.parameters()) for i, block in enumerate(self._blocks))])
+        if dtype == np.float32:
+            for parameter in self._parameters.values():
+                parameter.attach(self.optimizer)
+
+    def parameters(self):
+        """All trained arrays (`nn.arrays.Parameter`) by name; rotations learn by themselves and are not among them."""
+        return dict(self._parameters)
+
+    def _stateful(self):
+        """What has a state beside its parameters, by name."""
+        return {"sampler": self._head, **{f"rotations{i}": heads for i, heads in enumerate(self._heads())}}
+
+    def _heads(self):
+        return [block.f.layers["heads"] for block in self._blocks]
+
+    def _cores(self):
+        return [heads.core for heads in self._heads()]
+
+    def _work(self, batch, length):
+        """Multiplications of a layer for a batch, about."""
+        return batch * length * self.width * (4 * self.width + 4 * max(self.n_hashes) * max(self.bucket_size))
+
+    # ------------------------------------------------------------------ one pass
+
+    def _up(self, tokens, run):
+        """Vectors (batch, length, width) above the last layer, and caches from the bottom to the top."""
+        x, bottom = self._bottom.forward(tokens, run)
+        stream = to_stream(x)
+        pair, caches = (stream, stream), []
+        for block in self._blocks:
+            pair, cache = block.forward(pair, run)
+            caches.append(cache if run.train else None)
+        dtype = np.dtype(self.dtype)
+        mean = to_values(pair[0], dtype)
+        mean += to_values(pair[1], dtype)
+        mean *= dtype.type(0.5)
+        h, norm = self._norm.forward(mean, run)
+        return h, (bottom, caches, pair if self.reversible and run.train else None, norm)
+
+    def _down(self, dh, caches):
+        """Gradients of all layers below the head."""
+        bottom, caches, pair, norm = caches
+        dh, grads = self._norm.backward(dh, norm)
+        parts = [("norm", grads)]
+        half = dh * dh.dtype.type(0.5)
+        both = (half, half)
+        for i in range(self.n_layers - 1, -1, -1):
+            both, grads, pair = self._blocks[i].backward(both, caches.pop(), pair)
+            parts.append((f"block{i}", grads))
+        parts.append(("embedding", self._bottom.backward(both[0] + both[1], bottom)[1]))
+        return named(parts)
+
+    def loss_and_gradients(self, tokens, weight=None, *, run=None):
+        """Mean loss of a batch and its gradient.
+
+        Parameters
+        ----------
+        tokens : (batch, length + 1) integer array
+            Token t predicts token t + 1.
+        weight : (length,) or (batch, length) bool, optional
+            Which predictions count; all by default.
+        run : layer.Run, optional
+            Keys what is random: by default as the next training step does.
+
+        Returns
+        -------
+        loss : float
+        gradients : dict of str to array, or of the kinds in `reformer.gradients`
+        """
+        run = Run(self.step) if run is None else run
+        tokens, counted = self._check(tokens, weight)
+        with run.timer("forward"):
+            h, caches = self._up(tokens[:, :-1], run)
+            rows = h.reshape(-1, self.width)[counted]
+        losses, cache = self._head.forward((rows, tokens[:, 1:].reshape(-1)[counted]), run)
+        loss = float(losses.mean(dtype=np.float64))
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the loss is not finite at step {self.step}")
+        with run.timer("backward"):
+            rows, grads = self._head.backward(1.0, cache)
+            dh = np.zeros((h.shape[0] * h.shape[1], self.width), h.dtype)
+            dh[counted] = rows
+            return loss, {**self._down(dh.reshape(h.shape), caches), **named([("head", grads)])}
+
+    def _check(self, tokens, weight):
+        """Tokens as int32 and the places (flat) of the predictions that count."""
+        tokens = np.asarray(tokens)
+        if tokens.ndim != 2 or not 2 <= tokens.shape[1] <= self.max_length + 1 or not np.issubdtype(tokens.dtype, np.integer):
+            raise ValueError(f"tokens must be integers (batch, 2 to max_length + 1 = {self.max_length + 1}); got {tokens.dtype} of shape "
+                             f"{tokens.shape}")
+        if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.n_tokens:
+            raise ValueError(f"tokens must be from 0 to {self.n_tokens - 1}; got {tokens.min()} to {tokens.max()}")
+        shape = (tokens.shape[0], tokens.shape[1] - 1)
+        weight = np.ones(shape, bool) if weight is None else np.broadcast_to(np.asarray(weight, bool), shape)
+        counted = np.flatnonzero(weight)
+        if not len(counted):
+            raise ValueError("no prediction of the batch counts; its weight must be True somewhere")
+        return tokens.astype(np.int32, copy=False), counted
+
+    def _train_batch(self, tokens, weight, timer, total_steps):
+        """One optimiser step; returns the mean loss."""
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at
+                loss, grads = self.loss_and_gradients(tokens, weight, run=Run(self.step, timer=timer))
+        except FloatingPointError as error:
+            raise FloatingPointError(f"step {self.step} failed, and the weights are as before it: {error}; lower the learning rate (now "
+                                     f"{self.optimizer.lr:g}) or clip_norm (now {self.clip_norm})") from error
+        with timer("update"):
+            scale = 1.0
+            if self.clip_norm is not None:
+                norm = math.sqrt(sum(gradients.square_norm(grad) for grad in grads.values()))
+                scale = min(1.0, self.clip_norm / max(norm, 1e-30))
+            rate = self.lr_schedule(self.step, total_steps)
+            constants = self.optimizer.constants(self.step + 1, rate, scale)
+            bias_constants = self.optimizer.constants(self.step + 1, rate, scale, decay=False)
+            for name, grad in grads.items():
+                gradients.apply(grad, self._parameters[name], self.optimizer.kind, constants, bias_constants)
+        self._head.update(self.step, timer)
+        with timer("learn"):
+            for heads in self._heads():
+                heads.after_step(self.step)
+        self.step += 1
+        return loss
+
+    # ------------------------------------------------------------------ training
+
+    def _task(self, task):
+        """A task that fits the model; a sequence of tokens becomes a `TextTask`."""
+        if not isinstance(task, Task):
+            task = TextTask(task, self.n_tokens, self.max_length, seed=self.seed)
+        if task.n_tokens > self.n_tokens or task.length > self.max_length:
+            raise ValueError(f"the task has {task.n_tokens} tokens and sequences of {task.length}; the model was made for "
+                             f"{self.n_tokens} and {self.max_length}")
+        return task
+
+    def fit(self, task, *, epochs=1, batches=1000, batch_size=16, validation=None, eval_batches=20, early_stopping=None, callbacks=(),
+            verbose=0):
+        """Train; batches are numbered by the model's step, so a second call goes on where the first ended.
+
+        Parameters
+        ----------
+        task : Task or (n,) integer array
+            `CopyTask`, `TextTask`, an object of your own, or the tokens of a text.
+        epochs, batches, batch_size : int
+            Epochs, steps of an epoch, sequences of a step.
+        validation : Task or array, optional
+            Scored after every epoch on `eval_batches` batches; see `evaluate`.
+        early_stopping : int or nn.EarlyStopping, optional
+            Epochs without a better validation accuracy to wait before stopping; the best weights are restored.
+        callbacks : sequence
+            See `nn.callbacks`.
+        verbose : int
+            1 shows a progress bar (needs tqdm).
+
+        Returns
+        -------
+        nn.History
+        """
+        epochs, batches = check_int("epochs", epochs, low=1), check_int("batches", batches, low=1)
+        batch_size = check_int("batch_size", batch_size, low=1)
+        if self.dtype != "float32":
+            raise ValueError("training computes in float32; dtype='float64' serves to check gradients")
+        task = self._task(task)
+        validation = None if validation is None else self._task(validation)
+        callbacks = [as_callback(c) for c in callbacks]
+        if early_stopping is not None:
+            if validation is None:
+                raise ValueError("early_stopping needs validation=a task")
+            given = isinstance(early_stopping, EarlyStopping)
+            callbacks.append(early_stopping if given else EarlyStopping("accuracy", early_stopping))
+        if verbose:
+            callbacks.append(ProgressBar())
+        total_steps = self.step + epochs * batches
+        history = History()
+        with compute_threads(self._work(batch_size, task.length)):
+            notify(callbacks, "on_fit_begin", self, {"epochs": epochs, "batches": batches, "batch_size": batch_size,
+                                                     "samples": batches * batch_size, "task": task})
+            for _ in range(epochs):
+                entry, stop = self._epoch(task, batches, batch_size, total_steps, callbacks)
+                if validation is not None:
+                    entry.update(self.evaluate(validation, batches=eval_batches, batch_size=batch_size))
+                history.append(entry)
+                if notify(callbacks, "on_epoch_end", self, entry) or stop:
+                    break
+            notify(callbacks, "on_fit_end", self, history)
+        return history
+
+    def _epoch(self, task, batches, batch_size, total_steps, callbacks):
+        timer, start = PhaseTimer(), time.perf_counter()
+        total, read, stop = 0.0, 0, False
+        for batch in range(batches):
+            tokens, weight = task.batch(self.step, batch_size)
+            loss = self._train_batch(tokens, weight, timer, total_steps)
+            total, read = total + loss, read + tokens.size
+            if callbacks and notify(callbacks, "on_batch_end", self, {"epoch": self.epoch + 1, "batch": batch, "loss": loss,
+                                                                      "samples": batch_size, "active_share": self._active_share()}):
+                batches, stop = batch + 1, True
+                break
+        seconds = time.perf_counter() - start
+        self.epoch += 1
+        return {"epoch": self.epoch, "step": self.step, "loss": total / batches, "seconds": seconds,
+                "samples_per_s": batches * batch_size / seconds, "tokens_per_s": read / seconds, "active_share": self._active_share(),
+                "time_split": timer.shares(), **self._rotation_figures()}, stop
+
+    def _rotation_figures(self):
+        """``trainings`` of the rotations and the ``changed_share`` of their schedules, means over the layers that have some."""
+        found = [report for report in (core.report() for core in self._cores()) if report]
+        return {name: sum(report.get(name, 0.0) for report in found) / len(found) for name in ("trainings", "changed_share") if found}
+
+    def _active_share(self):
+        """Share of the tokens whose logits the last step computed."""
+        return 1.0 if self.sampler is None else self._head.layer.sampler.counts().get("active", self.n_tokens) / self.n_tokens
+
+    def rehash(self):
+        """Bring the hash tables of a wide head up to date with its weights; the layers hash anew at every step."""
+        if self.sampler is not None:
+            self._head.layer.sampler.rehash_now()
+
+    # ------------------------------------------------------------------ use
+
+    def evaluate(self, task, *, batches=20, batch_size=16, attention=None, n_hashes=None):
+        """Scores on evaluation batches, over all tokens, with hashes that training has not used.
+
+        Parameters
+        ----------
+        task : Task or (n,) integer array
+        batches, batch_size : int
+        attention : {"full", "lsh"}, optional
+            Attend so in all layers instead. A model that was trained with hashing relies on it: exact attention may serve it worse
+            (Kitaev et al., 2020, Table 2).
+        n_hashes : int, optional
+            Rounds in all layers instead; of learned rotations no more than there are.
+
+        Returns
+        -------
+        dict
+            ``loss`` (nats a token) as ``eval_loss``, ``bits`` a token, ``accuracy`` and ``perplexity``.
+        """
+        task = self._task(task)
+        losses, right, count = 0.0, 0, 0
+        with self._attending(attention, n_hashes), compute_threads(self._work(batch_size, task.length)):
+            for index in range(check_int("batches", batches, low=1)):
+                tokens, weight = task.batch(index, batch_size, train=False)
+                tokens, counted = self._check(tokens, weight)
+                h, _ = self._up(tokens[:, :-1], Run(EVALUATION_STEP + index, train=False))
+                targets = tokens[:, 1:].reshape(-1)[counted]
+                rows = np.ascontiguousarray(h.reshape(-1, self.width)[counted])
+                loss, best = scores(rows, self._head.weights.value, self._head.bias.value, targets)
+                losses += float(loss.sum(dtype=np.float64))
+                right += int((best == targets).sum())
+                count += len(targets)
+        mean = losses / count
+        return {"eval_loss": mean, "bits": mean / math.log(2), "accuracy": right / count, "perplexity": math.exp(min(mean, 700.0))}
+
+    @contextlib.contextmanager
+    def _attending(self, attention, n_hashes):
+        """Other attention in all layers within the block."""
+        before = [core.instead for core in self._cores()]
+        for core in self._cores():
+            core.replace(attention, n_hashes)
+        try:
+            yield
+        finally:
+            for core, instead in zip(self._cores(), before):
+                core.instead = instead
+
+    def logits(self, tokens):
+        """Logits (batch, n_tokens) of the token that follows each sequence of `tokens` (batch, length)."""
+        tokens = np.asarray(tokens)
+        tokens, _ = self._check(np.concatenate([tokens, np.zeros_like(tokens[:, :1])], axis=1), None)
+        with compute_threads(self._work(*tokens.shape)):
+            h, _ = self._up(tokens[:, :-1], Run(GENERATION_STEP, train=False))
+            return logits(np.ascontiguousarray(h[:, -1]), self._head.weights.value, self._head.bias.value)
+
+    def generate(self, prompt, n, *, temperature=1.0, top_k=None, seed=0):
+        """Continue sequences, token by token; only the last `max_length` tokens are looked at.
+
+        Parameters
+        ----------
+        prompt : (length,) or (batch, length) integer array
+        n : int
+            Tokens to add.
+        temperature : float
+            Logits are divided by it; 0 takes the best token.
+        top_k : int, optional
+            Draw among the best k only.
+        seed : int
+
+        Returns
+        -------
+        (n,) or (batch, n) int32
+            The new tokens.
+        """
+        n = check_int("n", n, low=0)
+        temperature = check_number("temperature", temperature, low=0.0)
+        top_k = self.n_tokens if top_k is None else check_int("top_k", top_k, low=1, high=self.n_tokens)
+        prompt = np.asarray(prompt)
+        if prompt.ndim not in (1, 2) or prompt.shape[-1] < 1:
+            raise ValueError(f"prompt must be tokens of shape (length,) or (batch, length), one at least; got shape {prompt.shape}")
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([check_int("seed", seed, low=0), 3])))
+        tokens = np.atleast_2d(prompt)
+        for _ in range(n):
+            z = self.logits(tokens[:, -self.max_length:]).astype(np.float64)
+            if temperature > 0:
+                z = z / temperature
+                z[z < -np.partition(-z, top_k - 1, axis=1)[:, top_k - 1:top_k]] = -np.inf
+                z -= np.log(-np.log(rng.random(z.shape)))  # the largest of logits with Gumbel noise is a draw from the softmax
+            tokens = np.concatenate([tokens, z.argmax(axis=1)[:, None].astype(tokens.dtype)], axis=1)
+        return tokens[:, prompt.shape[-1]:].astype(np.int32).reshape(*prompt.shape[:-1], n)
+
+    # ------------------------------------------------------------------ saving
+
+    def save(self, path, *, optimizer=True):
+        """Write the model to one file, replacing it as a whole.
+
+        Parameters
+        ----------
+        path : path-like
+        optimizer : bool
+            With the optimiser's moments, so that training goes on exactly.
+        """
+        io.save_model(self, path, optimizer)
+
+    @classmethod
+    def load(cls, path):
+        """Read a model that `save` wrote."""
+        return io.load_model(cls, path)
+
+    def __repr__(self):
+        return (f"ReformerLM({self.n_tokens} tokens, length {self.max_length}, {self.n_layers} x {self.width}, {self.n_heads} heads, "
+                f"attention={list(self.attention)}, n_hashes={list(self.n_hashes)}, bucket_size={list(self.bucket_size)}, "
+                f"step={self.step})")

@@ -1,0 +1,40 @@
+"""Layer normalisation."""
+
+import numpy as np
+
+from mongoose_nb.nn.arrays import Parameter
+from mongoose_nb.reformer.layer import Layer, filled
+
+EPS = 1e-5
+
+
+class LayerNorm(Layer):
+    """Rows to mean 0 and variance 1, then a gain and a bias for every column (Ba, Kiros and Hinton, 2016)."""
+
+    def __init__(self, width, *, dtype):
+        self.gain = Parameter(filled(width, 1.0, dtype))
+        self.bias = Parameter(filled(width, 0.0, dtype))
+
+    def parameters(self):
+        """Gain and bias."""
+        return {"gain": self.gain, "bias": self.bias}
+
+    def forward(self, x, run):
+        """(..., width)."""
+        from mongoose_nb.kernels.layer_norm import layer_norm
+
+        rows = x.reshape(-1, x.shape[-1])
+        normal, out, inverse = np.empty_like(rows), np.empty_like(rows), np.empty(len(rows), x.dtype)
+        layer_norm(rows, self.gain.value, self.bias.value, x.dtype.type(EPS), x.dtype.type(1), normal, inverse, out)
+        return out.reshape(x.shape), (normal, inverse)
+
+    def backward(self, g, cache):
+        """From the normalised rows."""
+        from mongoose_nb.kernels.layer_norm import count_blocks, layer_norm_backward
+
+        normal, inverse = cache
+        rows, dx = g.reshape(normal.shape), np.empty_like(normal)
+        parts = np.empty((count_blocks(len(rows)), 2, rows.shape[1]), rows.dtype)
+        layer_norm_backward(rows, self.gain.value, normal, inverse, rows.dtype.type(1), parts, dx)
+        gain, bias = parts.sum(axis=0)
+        return dx.reshape(g.shape), {"gain": gain, "bias": bias}

@@ -1,0 +1,76 @@
+"""Where a token stands, added to its vector."""
+
+import math
+
+import numpy as np
+
+from mongoose_nb.errors import check_int
+from mongoose_nb.nn.arrays import Parameter
+from mongoose_nb.reformer.embedding import BOUND
+from mongoose_nb.reformer.layer import Layer, uniform
+
+
+class SinusoidalPositions(Layer):
+    """Fixed sines and cosines, wavelengths from 2 pi to 10,000 times that (Vaswani et al., 2017, section 3.5)."""
+
+    def __init__(self, max_length, width, *, dtype):
+        wave = np.exp(np.arange(0, width, 2) * (-math.log(10000.0) / width))
+        angle = np.arange(max_length)[:, None] * wave
+        self.table = np.empty((max_length, width), dtype)
+        self.table[:, 0::2] = np.sin(angle)
+        self.table[:, 1::2] = np.cos(angle)[:, : width // 2]
+
+    def forward(self, x, run):
+        """(batch, length, width)."""
+        return x + self.table[: x.shape[1]], None
+
+    def backward(self, g, cache):
+        """Positions are fixed."""
+        return g, {}
+
+
+class AxialPositions(Layer):
+    """Learned, position p as (p // columns, p % columns): a table for each, each giving its share of the width (Kitaev et al., 2020).
+
+    `rows` * `columns` positions take rows + columns vectors.
+    """
+
+    def __init__(self, rows, columns, width, *, rng, dtype):
+        self.columns = columns
+        half = width // 2
+        self.first = Parameter(uniform(rng, (rows, half), BOUND, dtype))
+        self.second = Parameter(uniform(rng, (columns, width - half), BOUND, dtype))
+
+    def parameters(self):
+        """Both tables."""
+        return {"first": self.first, "second": self.second}
+
+    def forward(self, x, run):
+        """(batch, length, width)."""
+        p = np.arange(x.shape[1])
+        return x + np.concatenate([self.first.value[p // self.columns], self.second.value[p % self.columns]], axis=1), None
+
+    def backward(self, g, cache):
+        """Sums over the batch, and over the positions that share a row of a table."""
+        total, half = g.sum(axis=0), self.first.value.shape[1]
+        p = np.arange(len(total))
+        first, second = np.zeros_like(self.first.value), np.zeros_like(self.second.value)
+        np.add.at(first, p // self.columns, total[:, :half])
+        np.add.at(second, p % self.columns, total[:, half:])
+        return g, {"first": first, "second": second}
+
+
+def make_positions(positions, max_length, width, *, rng, dtype):
+    """From ``"sinusoidal"``, ``"axial"`` (about square) or the shape of the axes (rows, columns)."""
+    if isinstance(positions, str):
+        if positions == "sinusoidal":
+            return SinusoidalPositions(max_length, width, dtype=dtype)
+        if positions == "axial":
+            columns = math.isqrt(max_length - 1) + 1
+            return AxialPositions(-(-max_length // columns), columns, width, rng=rng, dtype=dtype)
+    elif len(positions) == 2:
+        rows, columns = (check_int("positions", n, low=1) for n in positions)
+        if rows * columns < max_length:
+            raise ValueError(f"positions={tuple(positions)!r} gives {rows * columns} places; max_length={max_length} needs as many")
+        return AxialPositions(rows, columns, width, rng=rng, dtype=dtype)
+    raise ValueError(f"positions={positions!r} is unknown; give 'sinusoidal', 'axial' or (rows, columns)")

@@ -1,0 +1,87 @@
+"""Residual layers whose input is computed back from their output (Gomez et al., 2017; Kitaev et al., 2020, section 3).
+
+The streams are integers, a fixed-point number each (`kernels.fixed_point` says why): what is recovered is what was, to the bit, and so
+are hashes, dropout and gradients. Layers that store their activations add in the same way, so that both modes train the same model.
+"""
+
+import numpy as np
+
+from mongoose_nb.reformer.layer import Layer, named
+
+#: integer type, digits after the point and the size that a stream may reach, by type of the values
+FORMATS = {"float32": (np.int32, 20, 2.0**11 - 1), "float64": (np.int64, 48, 2.0**15 - 1)}
+
+
+def to_stream(x):
+    """Fixed-point form of values (...)."""
+    kind = FORMATS[x.dtype.name][0]
+    return add(np.zeros(x.shape, kind), x)
+
+
+def to_values(stream, dtype):
+    """Values of a stream."""
+    out = stream.astype(dtype)
+    out *= dtype.type(2.0 ** -FORMATS[dtype.name][1])
+    return out
+
+
+def add(stream, x, sign=1):
+    """stream + sign * x, undone exactly by the opposite sign; FloatingPointError where the sum leaves the range or is no number."""
+    from mongoose_nb.kernels.fixed_point import add_fixed, count_blocks
+
+    _, digits, limit = FORMATS[x.dtype.name]
+    number = x.dtype.type
+    out, bad = np.empty_like(stream), np.empty(count_blocks(stream.size), np.int64)
+    add_fixed(stream.reshape(-1), np.ascontiguousarray(x).reshape(-1), number(sign), number(2.0**digits), number(2.0**-digits),
+              number(limit), out.reshape(-1), bad)
+    if bad.any():
+        raise FloatingPointError(f"{int(bad.sum())} of {x.size} values of a residual stream are not finite or exceed {limit:g} in size")
+    return out
+
+
+class Reversible(Layer):
+    """``y1 = x1 + f(x2)``, ``y2 = x2 + g(y1)`` on a pair of streams.
+
+    Parameters
+    ----------
+    f, g : Layer
+        Keep the shape of their input.
+    store : bool
+        True keeps what the backward pass needs. False computes it again from the output.
+    """
+
+    def __init__(self, f, g, *, store, dtype):
+        self.f, self.g, self.store, self.dtype = f, g, store, np.dtype(dtype)
+
+    def parameters(self):
+        """Those of f (``attention``) and g (``feedforward``)."""
+        return named([("attention", self.f.parameters()), ("feedforward", self.g.parameters())])
+
+    def forward(self, x, run):
+        """Pair of streams -> pair of streams."""
+        x1, x2 = x
+        step, cache_f = self.f.forward(to_values(x2, self.dtype), run)
+        y1 = add(x1, step)
+        step, cache_g = self.g.forward(to_values(y1, self.dtype), run)
+        y2 = add(x2, step)
+        return (y1, y2), (cache_f, cache_g) if self.store else run
+
+    def backward(self, g, cache, y=None):
+        """((dx1, dx2), gradients) from the pair (dy1, dy2) of arrays; the output `y` is needed where nothing was stored.
+
+        Returns the input streams as a third value, None where activations were stored.
+        """
+        dy1, dy2 = g
+        x = None
+        if self.store:
+            cache_f, cache_g = cache
+        else:
+            y1, y2 = y
+            step, cache_g = self.g.forward(to_values(y1, self.dtype), cache)
+            x2 = add(y2, step, -1)
+            step, cache_f = self.f.forward(to_values(x2, self.dtype), cache)
+            x = (add(y1, step, -1), x2)
+        more, grads_g = self.g.backward(dy2, cache_g)
+        dx1 = dy1 + more
+        more, grads_f = self.f.backward(dx1, cache_f)
+        return (dx1, dy2 + more), named([("attention", grads_f), ("feedforward", grads_g)]), x

@@ -1,0 +1,88 @@
+"""Where batches come from: the copy task, and windows of a text. A batch is a function of its number, so a run can go on exactly."""
+
+import numpy as np
+
+from mongoose_nb.errors import check_int
+
+
+class Task:
+    """Endless training batches and a fixed sequence of evaluation batches.
+
+    Attributes
+    ----------
+    n_tokens : int
+        Tokens are 0 to n_tokens - 1.
+    length : int
+        Most tokens that a model reads at once.
+    """
+
+    def batch(self, index, size, *, train=True):
+        """Batch number `index`: tokens (size, n + 1) int32, and where the next token counts, (n,) bool, or None for everywhere.
+
+        Token t of the input predicts token t + 1.
+        """
+        raise NotImplementedError  # abstract
+
+
+class CopyTask(Task):
+    """Sequences ``0 w 0 w`` of random w; the second w counts (Kitaev et al., 2020, section 5).
+
+    Parameters
+    ----------
+    n_tokens : int
+        w is made of tokens 1 to n_tokens - 1.
+    length : int
+        Of the whole sequence, even.
+    min_length : int, optional
+        Draw the length of every batch between this and `length`.
+    seed : int
+    """
+
+    def __init__(self, n_tokens=16, length=128, *, min_length=None, seed=0):
+        self.n_tokens = check_int("n_tokens", n_tokens, low=2)
+        self.length = check_int("length", length, low=4)
+        self.min_length = self.length if min_length is None else check_int("min_length", min_length, low=4, high=length)
+        for name, value in (("length", self.length), ("min_length", self.min_length)):
+            if value % 2:
+                raise ValueError(f"{name} must be even, since both halves of the sequence are alike; got {value}")
+        self.seed = check_int("seed", seed, low=0)
+
+    def batch(self, index, size, *, train=True):
+        """See `Task.batch`."""
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, int(train), index])))
+        half = int(rng.integers(self.min_length // 2, self.length // 2 + 1))
+        tokens = np.zeros((size, 2 * half), np.int32)
+        tokens[:, 1:half] = tokens[:, half + 1:] = rng.integers(1, self.n_tokens, (size, half - 1))
+        return tokens, np.arange(2 * half - 1) >= half
+
+
+class TextTask(Task):
+    """Windows of a sequence of tokens: at random places for training, side by side for evaluation.
+
+    Parameters
+    ----------
+    tokens : (n,) integer array
+    n_tokens : int
+    length : int
+        Tokens of a window, beside the one that is predicted last.
+    seed : int
+    """
+
+    def __init__(self, tokens, n_tokens, length, *, seed=0):
+        self.tokens = np.ascontiguousarray(tokens, np.int32)
+        self.n_tokens = check_int("n_tokens", n_tokens, low=2)
+        self.length = check_int("length", length, low=1)
+        self.seed = check_int("seed", seed, low=0)
+        if self.tokens.ndim != 1 or len(self.tokens) <= self.length:
+            raise ValueError(f"tokens must be one sequence of more than length={length}; got shape {self.tokens.shape}")
+        if self.tokens.min() < 0 or self.tokens.max() >= self.n_tokens:
+            raise ValueError(f"tokens must be from 0 to {self.n_tokens - 1}; got {self.tokens.min()} to {self.tokens.max()}")
+
+    def batch(self, index, size, *, train=True):
+        """See `Task.batch`."""
+        places = len(self.tokens) - self.length
+        if train:
+            start = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, index]))).integers(0, places, size)
+        else:
+            start = (index * size + np.arange(size)) * self.length % places
+        return self.tokens[start[:, None] + np.arange(self.length + 1)], None

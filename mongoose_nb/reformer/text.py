@@ -1,0 +1,39 @@
+"""Characters as tokens."""
+
+import collections
+
+import numpy as np
+
+#: what a character that is not in the alphabet is read as
+UNKNOWN = "\ufffd"
+
+
+class Characters:
+    """An alphabet: token 0 is every other character.
+
+    Parameters
+    ----------
+    alphabet : str
+        Characters of the tokens 1, 2, ...
+    """
+
+    def __init__(self, alphabet):
+        self.alphabet = alphabet
+        self._token = {c: i + 1 for i, c in enumerate(alphabet)}
+
+    def __len__(self):
+        return len(self.alphabet) + 1
+
+    @classmethod
+    def of(cls, text, n_tokens=None):
+        """The characters of a text, the most frequent first; the n_tokens - 1 most frequent of them."""
+        counts = sorted(collections.Counter(text).items(), key=lambda pair: (-pair[1], pair[0]))
+        return cls("".join(c for c, _ in counts)[: None if n_tokens is None else n_tokens - 1])
+
+    def encode(self, text):
+        """Tokens, int32."""
+        return np.array([self._token.get(c, 0) for c in text], np.int32)
+
+    def decode(self, tokens):
+        """Text."""
+        return "".join(self.alphabet[t - 1] if t else UNKNOWN for t in tokens)
