@@ -135,10 +135,10 @@ def main():
     charlm.add_argument("--every", type=int, default=50, help="steps between scores")
     charlm.add_argument("--lr", type=float, default=1e-3)
     charlm.add_argument("--eval-batches", type=int, default=16)
+    for command in (copy, charlm):
         command.add_argument("--work", type=pathlib.Path, required=True, help="folder for models on the way; the same call goes on")
         command.add_argument("--minutes", type=float, default=60.0, help="time for training in this call")
         command.add_argument("--json", action="store_true")
-    for command in (step, curve, costs, ann, attention, copy, charlm):
     for command in (step, curve, costs, ann, ablation, serve, words, attention, copy, charlm):
         command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between "
                              "the markers of this name")
