@@ -109,7 +109,7 @@ GROUPS = {
         Option("seed", whole, "N", "same seed, same network, for any number of threads"),
     ),
     "sampler": (
-        Option("sampler", word, "NAME", "full | uniform | lsh: which outputs a step computes"),
+        Option("sampler", word, "NAME", "full | uniform | lsh | auto: which outputs a step computes"),
         Option("candidates", whole, "N", "outputs beside the labels"),
         Option("head", real, "SHARE", "lsh: share of the candidates that the hash tables retrieve; the rest is uniform"),
         Option("shape", word, "NAME", "sample | batch: a list of outputs for each sample, or one for the batch"),

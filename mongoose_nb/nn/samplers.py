@@ -3,6 +3,7 @@
     Full      all of them; the exact twin of the others
     Uniform   labels and uniform ones
     LSH       labels, the head that hash tables retrieve, and a uniform tail that stands for the rest
+    Auto      one of them, by the number of outputs
 
 A sampler is a description (settings only) until `bind` ties it to the weights of one layer.
 """
@@ -353,6 +354,25 @@ class LSH(Sampler):
             self._importance.load_state(arrays)
 
 
+class Auto(Sampler):
+    """The sampler that was best for a number of outputs, by P@1 after equal time on two cores (docs/ablation.md).
+
+    Up to `ALL_UP_TO` outputs all of them: their products cost no more than choosing some. Above, a list of 1,000 candidates shared by the
+    batch, half of which hash tables retrieve. A bound sampler is the one that was chosen: ``network.output.sampler``.
+    """
+
+    #: outputs up to which all are computed
+    ALL_UP_TO = 8192
+
+    def choose(self, n_outputs):
+        """The sampler for so many outputs."""
+        return Full() if n_outputs <= self.ALL_UP_TO else LSH(1000, shape="batch")
+
+    def bind(self, weights, bias, seed):
+        """As `Sampler.bind`, of the chosen one."""
+        return self.choose(len(bias.value)).bind(weights, bias, seed)
+
+
 class Counts(NamedTuple):
     """Names of what a step reports about its active sets."""
 
@@ -375,7 +395,7 @@ def count_shared(shared):
     return Counts(shared.n_label, shared.n_exact - shared.n_label, n - shared.n_exact, n)._asdict()
 
 
-SAMPLERS = {"full": Full, "uniform": Uniform, "lsh": LSH}
+SAMPLERS = {"full": Full, "uniform": Uniform, "lsh": LSH, "auto": Auto}
 
 
 def make_sampler(sampler):

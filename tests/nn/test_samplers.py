@@ -5,7 +5,7 @@ import pytest
 from nn_problem import FEATURES, OUTPUTS, digest, problem
 
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
-from mongoose_nb.nn import LSH, Full, Network, Sampler, Uniform
+from mongoose_nb.nn import LSH, Auto, Full, Network, Sampler, Uniform
 from mongoose_nb.nn.arrays import Parameter, Rows
 from mongoose_nb.nn.samplers import make_sampler
 from mongoose_nb.nn.timing import PhaseTimer
@@ -47,7 +47,7 @@ class TestSettings:
         assert LSH(correction="importance").correction == "importance"
 
     @pytest.mark.parametrize("make, error, message", [
-        (lambda: make_sampler("best"), ValueError, r"sampler='best' is unknown; give one of \['full', 'lsh', 'uniform'\]"),
+        (lambda: make_sampler("best"), ValueError, r"sampler='best' is unknown; give one of \['auto', 'full', 'lsh', 'uniform'\]"),
         (lambda: make_sampler({"name": None}), ValueError, "unknown"),
         (lambda: Uniform(0), ValueError, "candidates must be an integer from 1"),
         (lambda: Uniform(5.0), TypeError, "candidates"),
@@ -217,6 +217,24 @@ class TestLSH:
             net = Network(FEATURES, OUTPUTS, hidden=(7,), sampler=LSH(20, rehash=1, learn=learn))
             shares = net.fit(X, Y, epochs=1, batch_size=8)[0]["time_split"]
             assert all((share > 0) is (learn is not None or phase not in ("mine", "learn")) for phase, share in shares.items())
+
+
+class TestAuto:
+    @pytest.mark.parametrize("n, cls", [(2, Full), (Auto.ALL_UP_TO, Full), (Auto.ALL_UP_TO + 1, LSH), (1_000_000, LSH)])
+    def test_the_number_of_outputs_decides(self, n, cls):
+        assert type(Auto().choose(n)) is cls
+
+    def test_a_network_trains_with_the_one_that_was_chosen(self, tmp_path):
+        X, Y = problem()[:2]
+        net = Network(FEATURES, OUTPUTS, sampler="auto", seed=3)
+        assert type(net.sampler) is Auto and type(net.output.sampler) is Full
+        same = Network(FEATURES, OUTPUTS, sampler="full", seed=3)
+        for one in (net, same):
+            one.fit(X, Y, epochs=1, batch_size=64)
+        assert digest(net) == digest(same)
+        net.save(tmp_path / "n.mongoose")
+        again = Network.load(tmp_path / "n.mongoose")
+        assert type(again.sampler) is Auto and digest(again) == digest(net)
 
 
 def test_serving_is_up_to_date_and_leaves_training_alone():
