@@ -15,6 +15,7 @@ class Ours:
 
     name = "mongoose_nb"
     single = False
+    more = (0.25, 0.5, 2, 4)  # of a curve: times as many probes as tuned, and exact distances in the same measure
 
     def __init__(self, metric, recall, tune_queries):
         self.metric, self.recall, self.tune_queries = metric, recall, tune_queries
@@ -41,9 +42,11 @@ class Ours:
 
     def query(self, Q, k, setting):
         """Ids."""
+        factor = setting if isinstance(setting, (int, float)) else 1
+        options = {"probes": max(1, round(self.tuned.probes * factor)), "rerank": max(1, round(self.tuned.rerank * factor))}
         if self.single:
-            return np.concatenate([self.index.query(q, k)[0] for q in Q])
-        return self.index.query(Q, k)[0]
+            return np.concatenate([self.index.query(q, k, **options)[0] for q in Q])
+        return self.index.query(Q, k, **options)[0]
 
 
 class OursSingle(Ours):
@@ -57,7 +60,8 @@ class OursSingle(Ours):
 
     def build(self, X):
         """Nothing: the other was built just before."""
-        self.index, self.settings, self.build_s = self.other.index, self.other.settings, self.other.build_s
+        self.index, self.tuned = self.other.index, self.other.tuned
+        self.settings, self.build_s = self.other.settings, self.other.build_s
 
 
 class Blas:

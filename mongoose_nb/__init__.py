@@ -32,6 +32,7 @@ _LAZY = {
     "SignALSH": "mongoose_nb.hashing",
     "LSHTables": "mongoose_nb.tables",
     "LSHIndex": "mongoose_nb.search",
+    "find_duplicates": "mongoose_nb.search.dedup",
     "Network": "mongoose_nb.nn",
     "MongooseClassifier": "mongoose_nb.estimators",
     "ReformerLM": "mongoose_nb.reformer",

@@ -261,8 +261,8 @@ class HashFamily(abc.ABC):
     def retrieval_probability(self, similarity):
         """Probability that two rows of this similarity share a bucket in at least one table: ``1 - (1 - P)^L``.
 
-        P, the probability to share it in one, is ``p^K`` for K independent hashes of collision probability p; families
-        whose hashes differ in size, are folded or drawn without repetition account for it.
+        P, the probability to share it in one (`table_probability`), is ``p^K`` for K independent hashes of collision
+        probability p; families whose hashes differ in size, are folded or drawn without repetition account for it.
 
         Parameters
         ----------
@@ -273,11 +273,23 @@ class HashFamily(abc.ABC):
         -------
         float or ndarray
         """
-        miss = np.log1p(-np.minimum(self._table_probability(similarity), 1 - 1e-16))
+        miss = np.log1p(-np.minimum(self.table_probability(similarity), 1 - 1e-16))
         return -np.expm1(self.L * miss)
 
-    def _table_probability(self, similarity):
-        """Probability that two rows of this similarity have the same code in one table."""
+    def table_probability(self, similarity):
+        """Probability that two rows of this similarity have the same code in one table.
+
+        Here ``p^K``, of K independent hashes; a family whose hashes are not that overrides it.
+
+        Parameters
+        ----------
+        similarity : float or array_like
+            As `collision_probability` takes it.
+
+        Returns
+        -------
+        float or ndarray
+        """
         return np.power(self.collision_probability(similarity), self.K)
 
     # --- state --------------------------------------------------------------------------------------------------------

@@ -53,6 +53,12 @@ class BitSampling(HashFamily):
         """
         return (1 - self._check_distance(distance) / self.dim)[()]
 
+    def table_probability(self, distance):
+        """Probability of the same code in one table, whose K places are drawn without repetition."""
+        distance = self._check_distance(distance)[..., None]
+        drawn = np.arange(self.K)  # after so many places that agree, the next one is drawn from the rest
+        return np.clip(1 - distance / (self.dim - drawn), 0, 1).prod(axis=-1)
+
     def collision_probability_of(self, x, y):
         """Probability, over the draw of the functions, that one hash gives `x` and `y` the same bit.
 
@@ -74,11 +80,6 @@ class BitSampling(HashFamily):
         if not ((distance >= 0) & (distance <= self.dim)).all():
             raise ValueError(f"distance is {distance!r}; BitSampling takes a number of bits, 0 to dim={self.dim}")
         return distance
-
-    def _table_probability(self, distance):
-        distance = self._check_distance(distance)[..., None]
-        drawn = np.arange(self.K)  # after so many places that agree, the next one is drawn from the rest
-        return np.clip(1 - distance / (self.dim - drawn), 0, 1).prod(axis=-1)
 
     def _check_dense(self, X):
         if not self.packed:

@@ -133,6 +133,10 @@ class CrossPolytope(HashFamily):
         """
         return self._probability(similarity, self.polytope_dim)
 
+    def table_probability(self, similarity):
+        """Probability of the same code in one table, whose last hash may be smaller than the others."""
+        return (self._probability(similarity, self.polytope_dim) ** (self.K - 1)) * self._probability(similarity, self.last_dim)
+
     def collision_probability_of(self, x, y):
         """Probability, over the draw of the functions, that one hash gives `x` and `y` the same value.
 
@@ -164,9 +168,6 @@ class CrossPolytope(HashFamily):
         for i, value in np.ndenumerate(np.clip(cosine, -1, 1)):
             result[i] = _rotation_agreement(math.acos(value), m, self.polytope_dim)
         return result[()]
-
-    def _table_probability(self, similarity):
-        return (self._probability(similarity, self.polytope_dim) ** (self.K - 1)) * self._probability(similarity, self.last_dim)
 
     def _draw(self):
         from mongoose_nb.kernels import crosspolytope as kernels

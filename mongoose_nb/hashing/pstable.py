@@ -95,6 +95,11 @@ class PStable(HashFamily):
             share = 2 * np.arctan(r) / math.pi - np.log1p(r * r) / (math.pi * r)
         return np.where(distance == 0, 1.0, np.clip(share, 0, 1))[()]
 
+    def table_probability(self, distance):
+        """Probability of the same code in one table: K hashes that agree, or others that were folded onto one code."""
+        same = np.power(self.collision_probability(distance), self.K)
+        return same + (1 - same) / self.n_buckets
+
     def collision_probability_of(self, x, y):
         """Probability, over the draw of the functions, that one hash gives `x` and `y` the same slot.
 
@@ -110,10 +115,6 @@ class PStable(HashFamily):
         return float(self.collision_probability(np.linalg.norm(x - y, self.p)))
 
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
-
-    def _table_probability(self, distance):
-        same = np.power(self.collision_probability(distance), self.K)
-        return same + (1 - same) / self.n_buckets
 
     def _draw(self):
         from mongoose_nb.kernels import hashing, pstable

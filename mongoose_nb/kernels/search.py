@@ -13,43 +13,23 @@ B. *The sketch carries the search.* Exact distances of 1,160 candidates are 450 
    neighbours that is 17 us at recall 0.90, after 6 us of hashing.
 C. *A cut by votes does not pay before sketches*: at 8 tables and twice the probes, those with 2 votes or more reach 0.91 in 17 us too,
    where all candidates reach 0.95 in 22. It stays as a bound on the work (`budget`), above all for rows without a sketch (sets, bits).
-D. The inner loop of a sketch distance runs over 64 places, a constant, of 1-D slices: 6 ns. With two-dimensional indexing it was not
-   vectorised and took 100 ns.
-E. All start places of a table's buckets are asked for while the table before is read: the buckets of 8 tables at 8 probes are 128
+D. All start places of a table's buckets are asked for while the table before is read: the buckets of 8 tables at 8 probes are 128
    random lines.
-F. A sparse distance has four sums: one loop over all entries became hardware gathers, 157 ns a row of 114 entries; four take 49.
-G. Few of many are chosen by a heap, for few get into it; many of few by a selection in place: a heap of 640 among 1,560 candidates
-   (EURLEX57K) took most of a query.
-H. Rejected: partial sums of exact distances with early abandon (the sketch has already dropped what could be abandoned); 128-byte
-   sketches (recall + 0.002 for 15 us -> 21 us); a product of int8 by int8 (9 ns: LLVM finds no vpdpbusd, and the query would lose
-   precision).
+E. Rejected: 128-byte sketches (recall + 0.002 for 15 us -> 21 us).
 """
 
 import numpy as np
-from llvmlite import ir  # noqa: F401  (llvmlite must be loaded for the intrinsic below)
-from numba.core import types
-from numba.extending import intrinsic
 
 from mongoose_nb.kernels._jit import inline, serial
+from mongoose_nb.kernels.distances import CHUNK, bit_distance, csr_distance, dense_distance, sketch_distance
+from mongoose_nb.kernels.k_least import finish, offer, select
 from mongoose_nb.kernels.prefetch import prefetch_line, prefetch_row
 
-CHUNK = 64
 VOTES = 128  # votes are counted up to one less
 SPARSE_AHEAD = 3  # sparse rows
 AHEAD = 8  # sketch rows asked for ahead of their turn
 CROWD = 12  # candidates for each that is chosen, from which a heap is used
 _LOW = np.uint64(0xFFFFFFFF)
-INFINITY = np.float32(np.inf)
-
-
-@intrinsic
-def popcount(typingctx, word):
-    """Number of ones of a uint64."""
-
-    def codegen(context, builder, signature, args):
-        return builder.ctpop(args[0])
-
-    return types.uint64(types.uint64), codegen
 
 
 # --- candidates -------------------------------------------------------------------------------------------------------
@@ -132,181 +112,7 @@ def list_candidates(pool, stride, spans, codes, mark, touched, sizes, indptr, ro
             mark[touched[p]] = 0
 
 
-# --- the k least ------------------------------------------------------------------------------------------------------
-
-
-@inline
-def _after(value, row, other_value, other_row):
-    """Whether (value, row) comes after the other: the farther, of equals the later row. NaN comes last."""
-    if value == other_value:
-        return row > other_row
-    return value > other_value or not (value == value)
-
-
-@inline
-def _offer(values, rows, n, value, row):
-    """Offer one to the max-heap of the len(values) least, which holds n; how many it holds then."""
-    room = values.shape[0]
-    if n < room:
-        at = n
-        while at > 0:
-            parent = (at - 1) // 2
-            if not _after(value, row, values[parent], rows[parent]):
-                break
-            values[at] = values[parent]
-            rows[at] = rows[parent]
-            at = parent
-        values[at] = value
-        rows[at] = row
-        return n + 1
-    if not _after(values[0], rows[0], value, row):
-        return n
-    _sink(values, rows, n, value, row)
-    return n
-
-
-@inline
-def _sink(values, rows, n, value, row):
-    """Put one in the place of the root."""
-    at = 0
-    while True:
-        child = 2 * at + 1
-        if child >= n:
-            break
-        if child + 1 < n and _after(values[child + 1], rows[child + 1], values[child], rows[child]):
-            child += 1
-        if not _after(values[child], rows[child], value, row):
-            break
-        values[at] = values[child]
-        rows[at] = rows[child]
-        at = child
-    values[at] = value
-    rows[at] = row
-
-
-@inline
-def _select(keys, n, m):
-    """Bring the m least of the first n keys to the front (Hoare's FIND), 0 < m < n."""
-    lo = 0
-    hi = n - 1
-    while lo < hi:
-        a = keys[lo]
-        b = keys[(lo + hi) // 2]
-        c = keys[hi]
-        pivot = max(min(a, b), min(max(a, b), c))
-        i = lo
-        j = hi
-        while i <= j:
-            while keys[i] < pivot:
-                i += 1
-            while keys[j] > pivot:
-                j -= 1
-            if i <= j:
-                a = keys[i]
-                keys[i] = keys[j]
-                keys[j] = a
-                i += 1
-                j -= 1
-        if m - 1 <= j:
-            hi = j
-        elif m - 1 >= i:
-            lo = i
-        else:
-            break
-
-
-@inline
-def _finish(values, rows, n):
-    """Sort the heap ascending, and say in the places beyond n that nothing was found."""
-    for last in range(n - 1, 0, -1):
-        value = values[last]
-        row = rows[last]
-        values[last] = values[0]
-        rows[last] = rows[0]
-        _sink(values, rows, last, value, row)
-    for p in range(n, values.shape[0]):
-        values[p] = INFINITY
-        rows[p] = -1
-
-
-# --- distances --------------------------------------------------------------------------------------------------------
-
-
-@inline
-def _chunk(q, weight, x):
-    part = np.float32(0)
-    for j in range(CHUNK):
-        u = q[j] - np.float32(x[j])
-        part += u * u * weight[j]
-    return part
-
-
-@inline
-def _sketch_distance(q, weight, x):
-    """Squared distance of a query's coordinates and a row's bytes, both in steps; `weight` is the square of a step."""
-    total = _chunk(q, weight, x)
-    for c in range(CHUNK, x.shape[0], CHUNK):
-        total += _chunk(q[c:], weight[c:], x[c:])
-    return total
-
-
-@inline
-def _square_distance(q, x):
-    total = np.float32(0)
-    for j in range(q.shape[0]):
-        u = q[j] - x[j]
-        total += u * u
-    return total
-
-
-@inline
-def _dot(q, x):
-    total = np.float32(0)
-    for j in range(q.shape[0]):
-        total += q[j] * x[j]
-    return total
-
-
-@inline
-def _dense_distance(q, x, euclidean, base):
-    """Squared Euclidean distance, or base - q . x."""
-    if euclidean:
-        return _square_distance(q, x)
-    return base - _dot(q, x)
-
-
-@inline
-def _bit_distance(q, x):
-    total = np.uint64(0)
-    for j in range(q.shape[0]):
-        total += popcount(q[j] ^ x[j])
-    return np.float32(np.int64(total))
-
-
-@inline
-def _csr_distance(wide, size, indices, values, first, last, sets, base):
-    """Of a row and the query spread over `wide`: base - q . x, or of sets the Jaccard distance."""
-    a = np.float32(0)
-    b = np.float32(0)
-    c = np.float32(0)
-    d = np.float32(0)
-    one = np.float32(1)
-    e = first
-    while e + 4 <= last:
-        a += wide[np.uint32(indices[e])] * (one if sets else values[e])
-        b += wide[np.uint32(indices[e + 1])] * (one if sets else values[e + 1])
-        c += wide[np.uint32(indices[e + 2])] * (one if sets else values[e + 2])
-        d += wide[np.uint32(indices[e + 3])] * (one if sets else values[e + 3])
-        e += 4
-    while e < last:
-        a += wide[np.uint32(indices[e])] * (one if sets else values[e])
-        e += 1
-    total = (a + b) + (c + d)
-    if sets:
-        union = np.float32(size + (last - first)) - total
-        # two empty sets are equal
-        return one - total / union if union > 0 else np.float32(0)
-    return base - total
+# --- the nearest by sketches --------------------------------------------------------------------------------------------
 
 
 @inline
@@ -327,10 +133,10 @@ def _nearest_sketches(y, weight, sketch, touched, n, values, rows, keys):
                 _prefetch_sketch(sketch, touched[p + AHEAD])
             row = touched[p]
             # squares are not negative, so their bits have their order
-            bits = np.float32(_sketch_distance(y, weight, sketch[row])).view(np.uint32)
+            bits = np.float32(sketch_distance(y, weight, sketch[row])).view(np.uint32)
             keys[p] = (np.uint64(bits) << np.uint64(32)) | np.uint64(row)
         held = rows.shape[0]
-        _select(keys, n, held)
+        select(keys, n, held)
         for p in range(held):
             rows[p] = np.int32(keys[p] & _LOW)
         return held
@@ -338,7 +144,7 @@ def _nearest_sketches(y, weight, sketch, touched, n, values, rows, keys):
         if p + AHEAD < n:
             _prefetch_sketch(sketch, touched[p + AHEAD])
         row = touched[p]
-        held = _offer(values, rows, held, _sketch_distance(y, weight, sketch[row]), row)
+        held = offer(values, rows, held, sketch_distance(y, weight, sketch[row]), row)
     return held
 
 
@@ -357,7 +163,7 @@ def search_dense(Q, pool, stride, spans, codes, live, everything, budget, Y, res
     """The k nearest of dense rows.
 
     Candidates come from the buckets codes (n, L, P), or are all rows with `everything`. Where there are more than `refine`, those with
-    the least distance between the query's coordinates Y, rest and their `sketch` go on. Exact distances (see `_dense_distance`) of the
+    the least distance between the query's coordinates Y, rest and their `sketch` go on. Exact distances (see `dense_distance`) of the
     rows X decide. Out: rows and distances (n, k), ascending, padded with -1 and infinity; counts (n, 2): candidates before and after
     the cut by votes. Scratch: mark (rows of X,) uint8 zeros, touched (rows of X + 1,) int32.
     """
@@ -378,8 +184,8 @@ def search_dense(Q, pool, stride, spans, codes, live, everything, budget, Y, res
             if p + 1 < n:
                 prefetch_row(X, chosen[p + 1])
             row = chosen[p]
-            held = _offer(distances[i], rows[i], held, _dense_distance(Q[i], X[row], euclidean, base), row)
-        _finish(distances[i], rows[i], held)
+            held = offer(distances[i], rows[i], held, dense_distance(Q[i], X[row], euclidean, base), row)
+        finish(distances[i], rows[i], held)
 
 
 @serial
@@ -412,9 +218,9 @@ def search_csr(q_indptr, q_indices, q_values, pool, stride, spans, codes, live, 
                         prefetch_line(values, 0, line)
             row = chosen[p]
             first = starts[row]
-            value = _csr_distance(wide, size, indices[0], values[0], first, first + sizes[row], sets, base)
-            held = _offer(distances[i], rows[i], held, value, row)
-        _finish(distances[i], rows[i], held)
+            value = csr_distance(wide, size, indices[0], values[0], first, first + sizes[row], sets, base)
+            held = offer(distances[i], rows[i], held, value, row)
+        finish(distances[i], rows[i], held)
         for e in range(q_indptr[i], q_indptr[i + 1]):
             wide[q_indices[e]] = np.float32(0)
 
@@ -430,8 +236,8 @@ def search_bits(Q, pool, stride, spans, codes, live, everything, budget, X, mark
             if p + AHEAD < n:
                 prefetch_line(X, touched[p + AHEAD], 0)
             row = touched[p]
-            held = _offer(distances[i], rows[i], held, _bit_distance(Q[i], X[row]), row)
-        _finish(distances[i], rows[i], held)
+            held = offer(distances[i], rows[i], held, bit_distance(Q[i], X[row]), row)
+        finish(distances[i], rows[i], held)
 
 
 @serial
@@ -456,7 +262,7 @@ def measure_dense(Q, X, indptr, rows, euclidean, base, out):
     """Distances of query i and ``rows[indptr[i] : indptr[i + 1]]``, as `search_dense` computes them."""
     for i in range(Q.shape[0]):
         for p in range(indptr[i], indptr[i + 1]):
-            out[p] = _dense_distance(Q[i], X[rows[p]], euclidean, base)
+            out[p] = dense_distance(Q[i], X[rows[p]], euclidean, base)
 
 
 @serial
@@ -467,7 +273,7 @@ def measure_csr(q_indptr, q_indices, q_values, starts, sizes, indices, values, i
             wide[q_indices[e]] = np.float32(1) if sets else q_values[e]
         for p in range(indptr[i], indptr[i + 1]):
             first = starts[rows[p]]
-            out[p] = _csr_distance(wide, q_indptr[i + 1] - q_indptr[i], indices[0], values[0], first, first + sizes[rows[p]], sets, base)
+            out[p] = csr_distance(wide, q_indptr[i + 1] - q_indptr[i], indices[0], values[0], first, first + sizes[rows[p]], sets, base)
         for e in range(q_indptr[i], q_indptr[i + 1]):
             wide[q_indices[e]] = np.float32(0)
 
@@ -477,4 +283,4 @@ def measure_bits(Q, X, indptr, rows, out):
     """The same for rows of bits."""
     for i in range(Q.shape[0]):
         for p in range(indptr[i], indptr[i + 1]):
-            out[p] = _bit_distance(Q[i], X[rows[p]])
+            out[p] = bit_distance(Q[i], X[rows[p]])

@@ -12,6 +12,7 @@
 
 - `index.LSHIndex`: add, remove, update, query, candidates, radius
 - `tune`: K, L, probes and rerank for a recall within a memory
+- `dedup.find_duplicates`: all similar pairs of sets
 - `storage`: the file of an index, mapped or read
 - `neighbors.LSHNeighbors`: scikit-learn's neighbours transformer
 - `faiss_like.FaissLike`, `hnswlib_like.HnswlibLike`: for code written for those

@@ -10,6 +10,7 @@ from mongoose_nb.search.projection import WIDTHS
 FAMILIES = {"cosine": "simhash", "l2": "simhash", "ip": "simhash", "jaccard": "minhash", "hamming": "bitsampling"}
 _CLASSES = {"simhash": "SimHash", "crosspolytope": "CrossPolytope", "pstable": "PStable", "dwta": "DWTA", "minhash": "MinHash",
             "bitsampling": "BitSampling"}
+_MANY_SETS = 1 << 17
 _FOR = {"jaccard": ("minhash",), "hamming": ("bitsampling",)}
 
 
@@ -50,8 +51,8 @@ def default_bits(family, dim, n):
     bits = max(4, min(22, round(math.log2(max(n, 2))) - 2))
     if callable(family):
         return bits
-    if family == "minhash":
-        return 3
+    if family == "minhash":  # two: texts have their neighbours at similarities of 0.2 to 0.3, which three would hide
+        return 2 if n < _MANY_SETS else 3
     if family == "crosspolytope":
         each = 1 + math.ceil(math.log2(max(2, dim)))
         return max(1, round(bits / each))

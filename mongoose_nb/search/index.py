@@ -350,8 +350,8 @@ class LSHIndex:
     def _set_probes(self, probes):
         family = self._tables.family
         self._own_probes = self._projection is not None and type(family).__name__ == "SimHash" and family.center is None
-        most = 1 << min(family.code_bits, 20) if self._own_probes else getattr(family, "max_probes", 1)
-        self._probes = min(8 if probes is None else probes, most)
+        self._most_probes = 1 << min(family.code_bits, 20) if self._own_probes else getattr(family, "max_probes", 1)
+        self._probes = min(8 if probes is None else probes, self._most_probes)
 
     def _hash_input(self, batch, Y):
         """What the family hashes."""
@@ -432,7 +432,7 @@ class LSHIndex:
             Queries, dense or CSR.
         k : int
         probes, rerank : int, optional
-            Other values than those of the index, for these queries.
+            Other values than those of the index, for these queries. More probes than a table has buckets mean all.
         exact : bool
             Look at every row: what the approximation is measured against.
         n_threads : int, optional
@@ -476,7 +476,7 @@ class LSHIndex:
         """(probes or None for everything, budget, refine) of a call."""
         if exact or self._tables is None:
             return None, 1, 1
-        probes = self._probes if probes is None else check_int("probes", probes, low=1)
+        probes = self._probes if probes is None else min(check_int("probes", probes, low=1), self._most_probes)
         rerank = self.rerank if rerank is None else check_int("rerank", rerank, low=1)
         return probes, self.max_candidates or 2**31 - 1, 2**31 - 1 if rerank is None else rerank * k
 

@@ -291,7 +291,7 @@ class TestContract:
         assert (np.diff(p) > -1e-12).all() and p[-1] == 1 and p[0] == pytest.approx(first, abs=0.01)
         retrieval = family.retrieval_probability(alike)
         assert (np.diff(retrieval) > -1e-12).all() and retrieval[-1] == 1
-        if type(family)._table_probability is HashFamily._table_probability:
+        if type(family).table_probability is HashFamily.table_probability:
             np.testing.assert_allclose(retrieval, 1 - (1 - p**family.K) ** 12, atol=1e-12)
         assert np.ndim(family.collision_probability(alike[2])) == 0
         with pytest.raises(ValueError, match=str(wrong)):

@@ -32,7 +32,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_collision_frequency(name):
     make, options = CASES[name]
-    check_collisions(make, probability=make(0)._table_probability, **options)
+    check_collisions(make, probability=make(0).table_probability, **options)
 
 
 def test_wta_on_average_over_pairs():

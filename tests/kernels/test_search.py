@@ -3,20 +3,8 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mongoose_nb.kernels import search
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 5), min_size=2, max_size=80), st.data())
-def test_the_least_keys_come_to_the_front(values, data):
-    m = data.draw(st.integers(1, len(values) - 1))
-    keys = np.array(values + [7, 0], np.uint64)  # what is beyond n stays
-    search._select(keys, len(values), m)
-    assert sorted(keys[:m].tolist()) == sorted(values)[:m]
-    assert sorted(keys[:-2].tolist()) == sorted(values) and keys[-2:].tolist() == [7, 0]
 
 
 @pytest.mark.parametrize("levels", [3, 127])

@@ -315,6 +315,17 @@ def test_rebuild_after_growth(case):
     assert index.seed == 5 and index.stats()["trained"] == 200 and len(index) == 200 and not np.array_equal(before[0], kept[0])
 
 
+def test_more_probes_than_buckets_are_all_buckets():
+    X = naive.data("l2", 400, DIM)
+    index = LSHIndex("l2", DIM, K=3, L=1, train_size=100, rerank=None)
+    index.add(X)
+    assert np.diff(index.candidates(X[:5], probes=1000)[0]).tolist() == [400] * 5
+    assert_nearest("l2", *index.query(X[:5], 3, probes=1000), naive.distances("l2", X[:5], X), 3)
+    one = LSHIndex("hamming", DIM, train_size=100)
+    one.add(X > 0)
+    same(one.query(X[:5] > 0, 3, probes=9), one.query(X[:5] > 0, 3))
+
+
 def test_fallback(case):
     metric, X, Q, _ = case
     index = LSHIndex(metric, DIM, K=8, L=1, probes=1, train_size=100, exact_fallback=True)
