@@ -292,6 +292,30 @@ class Indexes(Stored):
             attempt(lambda: index.query(X[:3], 2), CLEAN, "query")
 
 
+class Datasets(Stored):
+    """Data sets that are mapped, and trained on."""
+
+    def __init__(self, folder):
+        X = sp.random(20, 12, 0.4, format="csr", dtype=np.float32, random_state=0)
+        data.save_arrays(folder / "set", X, np.arange(20) % 7)
+        super().__init__(folder, "dataset", [folder / "set"])
+
+    def load(self, mapped):
+        """Always mapped."""
+        return data.map_arrays(self.path)
+
+    def use(self, pair, rng, mapped):
+        """Canonical, finite, fit to train on."""
+        for matrix in pair:
+            matrix.check_format(full_check=True)
+            if not np.isfinite(matrix.data).all():
+                raise Finding("values that are not finite came through")
+        X, Y = pair
+        if max(X.shape[1], Y.shape[1]) < 10**5:
+            net = nn.Network(X.shape[1], Y.shape[1], hidden=(2,), sampler=nn.Uniform(5))
+            attempt(lambda: net.partial_fit(X, Y, batch_size=8), CLEAN, "partial_fit")
+
+
 class Arrays:
     """npz: data sets, caches of parsed text, vectors; and .npy, .fvecs."""
 
@@ -509,4 +533,4 @@ class CommandLines:
             os.chdir(before)
 
 
-TARGETS = {"networks": Networks, "indexes": Indexes, "arrays": Arrays, "texts": Texts, "command line": CommandLines}
+TARGETS = {"networks": Networks, "indexes": Indexes, "datasets": Datasets, "arrays": Arrays, "texts": Texts, "command line": CommandLines}

@@ -10,7 +10,7 @@ from fuzz_cases import TARGETS, Networks, damage_array, damage_bytes, damage_jso
 
 from mongoose_nb import data, io, nn
 
-CASES = {"networks": 500, "indexes": 900, "arrays": 700, "texts": 900, "command line": 120}
+CASES = {"networks": 400, "indexes": 700, "datasets": 300, "arrays": 600, "texts": 800, "command line": 100}
 
 
 @pytest.mark.parametrize("target", CASES)

@@ -19,7 +19,7 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[2]
 #: how cases are shared out
-SHARES = {"networks": 0.25, "indexes": 0.3, "arrays": 0.2, "texts": 0.2, "command line": 0.05}
+SHARES = {"networks": 0.22, "indexes": 0.28, "datasets": 0.1, "arrays": 0.17, "texts": 0.18, "command line": 0.05}
 SECONDS, MEMORY = 10, 1 << 30
 
 

@@ -42,7 +42,8 @@ def _try(folder, package, requirements, tests):
     _call(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"{package}[test]", *requirements)
     work = folder / f"work-{venv.name}"
     work.mkdir()
-    shutil.copytree(ROOT / "tests", work / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("tests", "benchmarks"):  # a test reads a file of the benchmarks
+        shutil.copytree(ROOT / name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", work)  # pytest's settings
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MONGOOSE_NB_PURE")}
     environment.update(OMP_WAIT_POLICY="passive", XDG_CACHE_HOME=str(folder / f"cache-{venv.name}"))

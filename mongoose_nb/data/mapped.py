@@ -104,7 +104,8 @@ class XCChunks:
                 self._header(file)
                 while True:
                     block = file.read(self.chunk_bytes)
-                    block += file.readline()
+                    if not block.endswith(b"\n"):
+                        block += file.readline()
                     if rows_read == self.n_rows and not block.strip():
                         return
                     left = self.n_rows - rows_read

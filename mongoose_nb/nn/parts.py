@@ -51,7 +51,7 @@ class Chunks:
 
     def __init__(self, chunks, check, epochs, steps, schedule):
         if not hasattr(chunks, "__iter__") or hasattr(chunks, "shape"):
-            raise TypeError(f"without Y, X must be an iterable of (X, Y) chunks; got {type(chunks).__name__}")
+            raise TypeError(f"Y is a NoneType: give labels, or an iterable of (X, Y) chunks as X, which is a {type(chunks).__name__}")
         if epochs > 1 and iter(chunks) is chunks:
             raise ValueError(f"{type(chunks).__name__} can be gone through only once, for epochs=1; for epochs={epochs} give a list, or an "
                              "object whose __iter__ begins anew, such as data.XCChunks")

@@ -104,7 +104,7 @@ def test_refusals():
         network(lr_schedule="cosine").fit(chunks())
     with pytest.raises(TypeError, match="must be a pair"):
         network().fit([problem()[0]])
-    with pytest.raises(TypeError, match=r"iterable of \(X, Y\) chunks; got csr_matrix"):
+    with pytest.raises(TypeError, match=r"iterable of \(X, Y\) chunks as X, which is a csr_matrix"):
         network().fit(problem()[0])
     with pytest.raises(ValueError, match="no chunks"):
         network().fit([])

@@ -37,3 +37,14 @@ def test_a_gap_stays_a_number():
 def test_refusals(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_state_holds_nothing_but_what_the_schedule_keeps():
+    """States come from files: they must not replace methods, or numbers by something else."""
+    schedule = ExponentialDecay(5, 0.1)
+    settings, arrays = schedule.state()
+    schedule.load_state({**settings, "_fired": 3}, arrays)
+    assert schedule._fired == 3
+    for change in ({"due": 3}, {"period": 1}, {"_next": "x"}, {"_next": 1.5}, {"__class__": 1}):
+        with pytest.raises(ValueError, match="which it does not keep"):
+            schedule.load_state({**settings, **change}, arrays)
