@@ -68,6 +68,7 @@ def main():
     attention.add_argument("--batch", type=int, default=4)
     attention.add_argument("--long", type=int, default=65536, help="also run ours once on so many tokens; 0: don't")
     attention.add_argument("--repeats", type=int, default=3, help="steps at 4,096 tokens; fewer for longer, more for shorter")
+    attention.add_argument("--keep", type=pathlib.Path, help="file that holds what was measured: a run that was stopped goes on from it")
     attention.add_argument("--threads", type=int)
     attention.add_argument("--json", action="store_true")
     copy = commands.add_parser("copy", help="the copy task: accuracy of models trained and scored with exact attention and with rounds of "

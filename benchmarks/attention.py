@@ -37,12 +37,20 @@ def run(args):
     threads = args.threads or 2
     ours = _Worker(sys.executable, "ours", threads)
     torch = _Worker(args.torch, "torch", threads) if args.torch else None
-    rows = []
+    rows = [json.loads(line) for line in args.keep.read_text().splitlines()] if args.keep and args.keep.exists() else []
+    done = {(r["system"], r["length"], r["rounds"]) for r in rows}
 
     def measure(worker, system, length, rounds, batch=args.batch, repeats=None):
-        repeats = repeats or max(2, min(7, args.repeats * 4096 // length + 1))
+        if (system, length, rounds) in done:
+            return
+        repeats = repeats or max(1 if length > 8192 else 2, min(7, args.repeats * 4096 // length + 1))
         got = worker.ask(system=system, length=length, rounds=rounds, batch=batch, repeats=repeats)
         rows.append({"system": system, "length": length, "rounds": rounds, **got})
+        if args.keep:
+            with args.keep.open("a", encoding="utf-8") as kept:
+                kept.write(json.dumps(rows[-1]) + "\n")
+        print(f"{NAMES[system]}, {length} tokens, {rounds} rounds: {got['forward']:.3f} + {got['backward']:.3f} s", file=sys.stderr,
+              flush=True)
 
     for system in ("paper", "released", "full"):  # compile
         ours.ask(system=system, length=256, rounds=2, batch=1, repeats=1)
@@ -61,7 +69,7 @@ def run(args):
     long = None
     if args.long:
         measure(ours, "paper", args.long, 2, repeats=1)
-        long = rows.pop()
+        long = next(r for r in rows if r["length"] == args.long)
     for worker in (ours, torch):
         if worker:
             worker.close()

@@ -64,6 +64,12 @@ def check_mask(mask, batch, length):
     return valid, valid.sum(axis=1).astype(np.int64)
 
 
+def log_partitions(top, share):
+    """Log-partitions in float64 from largest scores and one over sums of exponentials, -inf where there is no key."""
+    with np.errstate(divide="ignore"):
+        return np.where(share > 0, top - np.log(share, dtype=np.float64), -np.inf)
+
+
 def score_scale(rows):
     """Factor of the scores, 1 / sqrt(width), as an array (1,): its dtype reaches the kernel."""
     return np.array([1 / math.sqrt(rows.array.shape[3])], rows.rows.dtype)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, score_scale, zeros_like
+from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, log_partitions, score_scale, zeros_like
 
 
 class FullCache(NamedTuple):
@@ -16,9 +16,15 @@ class FullCache(NamedTuple):
     out: Rows
     inverse: np.ndarray  # (B, H, T), factors of the keys
     valid: np.ndarray  # (B, T)
-    log_z: np.ndarray  # (B, H, T), log-partitions, -1e30 for tokens that attend to nothing
+    top: np.ndarray  # (B, H, T), largest scores
+    share: np.ndarray  # (B, H, T), one over sums of exp(score - top), 0 for tokens that attend to nothing
     causal: bool
     buckets: None = None
+
+    @property
+    def log_z(self):
+        """Log-partitions (B, H, T) float64, -inf for tokens that attend to nothing."""
+        return log_partitions(self.top, self.share)
 
 
 def full_attention(qk, v, k=None, *, causal=False, mask=None):
@@ -53,15 +59,14 @@ def full_attention(qk, v, k=None, *, causal=False, mask=None):
     B, H, T, d = q.array.shape
     dtype = q.rows.dtype
     valid, counts = check_mask(mask, B, T)
-    inverse = np.ones((B, H, T), dtype)
-    log_z = np.full((B, H, T), -1e30, dtype)
+    inverse, top, share = np.ones((B, H, T), dtype), np.zeros((B, H, T), dtype), np.zeros((B, H, T), dtype)
     out = zeros_like(q)
     with compute_threads(B * H * T * T * d):
         if shared:
             attention_rows.invert_lengths(k.heads, inverse)
         attention_exact.attend_exact(q.heads, k.heads, v.heads, inverse, score_scale(q), counts, _places(valid), causal, shared, out.heads,
-                                     log_z)
-    return out.array, FullCache(q, k, v, out, inverse, valid, log_z, causal)
+                                     top, share)
+    return out.array, FullCache(q, k, v, out, inverse, valid, top, share, causal)
 
 
 def full_attention_backward(dout, cache):
@@ -83,7 +88,7 @@ def full_attention_backward(dout, cache):
     with compute_threads(B * H * T * T * d):
         attention_rows.dot_rows(out.heads, g.heads, delta)
         attention_exact.attend_exact_backward(q.heads, k.heads, v.heads, g.heads, cache.inverse, score_scale(q), counts, tokens,
-                                              cache.causal, shared, cache.log_z, delta, dq.rows, dK, dV)
+                                              cache.causal, shared, cache.top, cache.share, delta, dq.rows, dK, dV)
         attention_exact.scatter_keys(k.heads, v.heads, cache.inverse, shared, counts, tokens, dK, dV, dk.rows, dv.rows)
     return (dq.array, dv.array) if shared else (dq.array, dv.array, dk.array)
 

@@ -24,7 +24,7 @@ class LearnedRotations:
     loss : {"contrast", "triplet"}
         What is learned from the examples, see `rotation_losses`; the second one is the literature's.
     steps, first_steps : int
-        Steps of Adam at a training, and at the first one (None: three times as many).
+        Steps of Adam at a training, and at the first one (None: twice as many).
     lr : float
         Rate of Adam; it falls to nothing over a training.
     queries, keys : int
@@ -36,7 +36,7 @@ class LearnedRotations:
     missed : bool
         Whether keys that a query should have reached and did not are positives too (``"triplet"``; the other loss always sees them).
     schedule : int, str or schedule.Schedule, optional
-        When to train: every so many steps, or by default ``Drift(0.05, check_every=10)``, when the rows of the layer's query-key
+        When to train: every so many steps, or by default ``Drift(0.03, check_every=10)``, when the rows of the layer's query-key
         projection have turned since the last training.
     seed : int
 
@@ -48,7 +48,7 @@ class LearnedRotations:
         Trainings so far.
     """
 
-    def __init__(self, heads, n_hashes, width, n_buckets, *, loss="contrast", steps=30, first_steps=None, lr=0.05, queries=128, keys=512,
+    def __init__(self, heads, n_hashes, width, n_buckets, *, loss="contrast", steps=60, first_steps=None, lr=0.05, queries=128, keys=512,
                  sequences=4, sharpness=3.0, balance=0.5, margin=1.0, missed=True, schedule=None, seed=0):
         self.heads, self.n_hashes = check_int("heads", heads, low=1), check_int("n_hashes", n_hashes, low=1)
         self.width, self.n_buckets = check_int("width", width, low=1), check_int("n_buckets", n_buckets, low=2)
@@ -56,14 +56,14 @@ class LearnedRotations:
             raise ValueError(f"n_buckets must be even: a direction has two sides; got {n_buckets}")
         self.loss = check_choice("loss", loss, tuple(LOSSES))
         self.steps = check_int("steps", steps, low=1)
-        self.first_steps = 3 * self.steps if first_steps is None else check_int("first_steps", first_steps, low=1)
+        self.first_steps = 2 * self.steps if first_steps is None else check_int("first_steps", first_steps, low=1)
         self.lr = check_number("lr", lr, low=0.0, open_low=True)
         self.queries, self.keys = check_int("queries", queries, low=1), check_int("keys", keys, low=2)
         self.sequences = check_int("sequences", sequences, low=1)
         self.sharpness = check_number("sharpness", sharpness, low=0.0, open_low=True)
         self.balance, self.margin = check_number("balance", balance, low=0.0), check_number("margin", margin, low=0.0)
         self.missed = bool(missed)
-        self.schedule = Drift(0.05, check_every=10) if schedule is None else make_schedule(schedule)
+        self.schedule = Drift(0.03, check_every=10) if schedule is None else make_schedule(schedule)
         self.seed = check_int("seed", seed, low=0)
         drawn = draw_rotations("random", heads, n_hashes, width, n_buckets // 2, seed)
         self.value = np.ascontiguousarray(drawn.transpose(0, 1, 3, 2), np.float32)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, score_scale, zeros_like
+from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, log_partitions, score_scale, zeros_like
 from mongoose_nb.attention.full import FullCache, full_attention, full_attention_backward
 from mongoose_nb.attention.rotations import as_directions, count_buckets
 from mongoose_nb.errors import check_choice, check_int
@@ -36,10 +36,16 @@ class LSHCache(NamedTuple):
     v: Rows
     out: Rows
     inverse: np.ndarray  # (B, H, T), factors of the keys
-    log_z: np.ndarray  # (B, H, T), log-partitions over all rounds
+    top: np.ndarray  # (B, H, T), largest scores over all rounds
+    share: np.ndarray  # (B, H, T), one over sums of exp(score - top), 0 for tokens that attend to nothing
     buckets: object  # (B, H, R, T) int32, or two of them for queries and keys; give it to `forward` to hash alike
     plan: object  # kernels.attention_chunks.Plan
     rules: object  # kernels.attention_chunks.Rules
+
+    @property
+    def log_z(self):
+        """Log-partitions (B, H, T) float64, -inf for tokens that attend to nothing."""
+        return log_partitions(self.top, self.share)
 
 
 class LSHAttention:
@@ -146,7 +152,7 @@ class LSHAttention:
         B, H, T, d = q.array.shape
         valid, counts = check_mask(mask, B, T)
         inverse = np.ones((B, H, T), q.rows.dtype)
-        log_z = np.full((B, H, T), -1e30, q.rows.dtype)
+        top = np.full((B, H, T), -1e30, q.rows.dtype)
         total = np.zeros((B, H, T), q.rows.dtype)
         out = zeros_like(q)
         with compute_threads(B * H * self.n_hashes * T * self.bucket_size * d):
@@ -156,8 +162,8 @@ class LSHAttention:
             if k is q:
                 attention_rows.invert_lengths(k.heads, inverse)
             for r in range(self.n_hashes):
-                attention_chunks.attend(q.heads, k.heads, v.heads, inverse, score_scale(q), plan, rules, r, out.heads, log_z, total)
-        return out.array, LSHCache(q, k, v, out, inverse, log_z, buckets, plan, rules)
+                attention_chunks.attend(q.heads, k.heads, v.heads, inverse, score_scale(q), plan, rules, r, out.heads, top, total)
+        return out.array, LSHCache(q, k, v, out, inverse, top, total, buckets, plan, rules)
 
     def reach(self, qk, k=None, mask=None, step=0):
         """What every query reaches by hashing: (reach (B, H, R, T, 2), slots (B, H, R, T)), both int32.
@@ -199,7 +205,7 @@ class LSHAttention:
         q, k, v, rules = cache.q, cache.k, cache.v, cache.rules
         g = check_heads("dout", dout, q)
         R, T = cache.plan.order_q.shape[2:]
-        delta = np.empty_like(cache.log_z)
+        delta = np.empty_like(cache.top)
         dq, dv = zeros_like(q), zeros_like(v)
         dk = dq if rules.shared else zeros_like(k)
         run = attention_chunks.RUN if rules.shared else -(-T // rules.chunk)
@@ -209,7 +215,7 @@ class LSHAttention:
             for r in range(R):
                 for parity in parities:
                     attention_chunks.attend_backward(q.heads, k.heads, v.heads, g.heads, cache.inverse, score_scale(q), cache.plan, rules,
-                                                     r, run, parity, cache.log_z, delta, dq.rows, dk.rows, dv.rows)
+                                                     r, run, parity, cache.top, cache.share, delta, dq.rows, dk.rows, dv.rows)
         return (dq.array, dv.array) if rules.shared else (dq.array, dv.array, dk.array)
 
     def __repr__(self):

@@ -38,6 +38,7 @@ def attention_mass(layer, qk, k=None, mask=None, step=0, buckets=None):
     if buckets is None:
         buckets = layer.buckets(qk, step) if k is None else (layer.buckets(qk, step), layer.buckets(k, step))
     exact = full_attention(qk, qk, k, causal=layer.causal, mask=mask)[1].log_z
+    counts = valid[:, None, :] & (exact > -np.inf)  # a query without any key has no mass to recover
     twin = copy.copy(layer)
     twin.kind, twin.exact_below = "lsh", 0
     twin.scheme = layer.scheme._replace(distinct=True, wrap=False)
@@ -46,9 +47,7 @@ def attention_mass(layer, qk, k=None, mask=None, step=0, buckets=None):
         twin.n_hashes = last - first
         some = [np.ascontiguousarray(c[:, :, first:last]) for c in ([buckets] if k is None else buckets)]
         z = twin.forward(qk, qk, k, mask, buckets=some[0] if k is None else tuple(some))[1].log_z
-        recovered = np.exp(np.minimum(z.astype(np.float64) - exact, 0))
-        # a query without any key has no mass to recover
-        counts = valid[:, None, :] & (exact > -1e29)
+        recovered = np.exp(np.minimum(z - np.where(counts, exact, 0), 0))
         with np.errstate(invalid="ignore"):
             return (recovered * counts).sum(axis=(0, 2)) / counts.sum(axis=(0, 2))
 

@@ -2,7 +2,7 @@
 
 A. *One softmax over all rounds.* The rounds' outputs, joined by their log-partitions, are the softmax over the pairs that any round
    reaches; a running maximum and sum per query, carried from round to round, give it without storing one output a round. Backward
-   needs the final log-partition alone.
+   needs the final maximum and sum alone.
 B. *A pair counts once*, in the first round that reaches it: the same sum as in every round with weight 1 / N, and the later rounds
    need no logarithm. Whether round r reached it is one subtraction and one comparison (`attention_tile.mask_seen`).
 C. *Tiles* of queries against the keys between the first one's interval and the last one's: matrix products by BLAS, one thread
@@ -14,7 +14,6 @@ E. *The first chunk looks back* to nothing, or with `wrap` to the last chunk of 
    rounds are one list. Backward these chunks come last, by themselves.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -231,7 +230,7 @@ def _finish(head, first, last, out, base, top, total):
             inverse = o.dtype.type(1) / total[t]
             for c in range(o.shape[0]):
                 o[c] *= inverse
-            top[t] += math.log(total[t])
+            total[t] = inverse
 
 
 @parallel
@@ -248,7 +247,7 @@ def attend(q, k, v, inverse, scale, plan, rules, r, out, top, total):
     plan : Plan
     rules : Rules
     top, total : (B, H, T)
-        Running maximum and sum; after the last round `top` is the log-partition.
+        Running maximum and sum of exponentials; after the last round `total` is one over the sum, 0 where there was none.
     """
     B, H, R, T = plan.order_q.shape
     length = RUN * rules.chunk
@@ -273,8 +272,8 @@ def attend(q, k, v, inverse, scale, plan, rules, r, out, top, total):
 
 
 @inline
-def _backward_chunk(head, rules, start, q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, log_z, delta, dq, dk, dv, keys, lanes,
-                    first, seen, tile):
+def _backward_chunk(head, rules, start, q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, top, share, delta, dq, dk, dv, keys,
+                    lanes, first, seen, tile):
     last = min(start + rules.chunk, head.n)
     low, count, wrapped = _list_keys(head, rules, start, last, keys)
     one = scale.dtype.type(1)
@@ -296,7 +295,8 @@ def _backward_chunk(head, rules, start, q, base_q, k, base_k, v, base_v, g, base
         np.dot(keys.V[a:z], tile.GT, D)
         _mask(head, rules, keys, a, z, S, lanes, first, seen)
         for i in range(tokens.shape[0]):
-            lanes.top[i] = log_z[tokens[i]]
+            lanes.top[i] = top[tokens[i]]
+            lanes.shrink[i] = share[tokens[i]]
             lanes.total[i] = delta[tokens[i]]
         weigh_slope(S, D, lanes, keys.tokens[a:z])
         np.dot(S, tile.G, part)
@@ -330,11 +330,12 @@ def _backward_chunk(head, rules, start, q, base_q, k, base_k, v, base_v, g, base
 
 
 @parallel
-def attend_backward(q, k, v, g, inverse, scale, plan, rules, r, run, parity, log_z, delta, dq, dk, dv):
+def attend_backward(q, k, v, g, inverse, scale, plan, rules, r, run, parity, top, share, delta, dq, dk, dv):
     """Add the gradients of round r to dq, dk (the same array where queries are keys) and dv: runs of `run` chunks of one parity.
 
-    With parity 2: the first chunks alone, which the other two leave out under `wrap`. g: gradient of the output. log_z, delta
-    (B, H, T): the log-partitions, and inner products of output and its gradient. dq, dk, dv: rows like those of q, k, v.
+    With parity 2: the first chunks alone, which the other two leave out under `wrap`. g: gradient of the output. top, share, delta
+    (B, H, T): what `attend` left in `top` and `total`, and inner products of output and its gradient. dq, dk, dv: rows like those of
+    q, k, v.
     """
     B, H, R, T = plan.order_q.shape
     length = run * rules.chunk
@@ -355,5 +356,5 @@ def attend_backward(q, k, v, g, inverse, scale, plan, rules, r, run, parity, log
             lo = rules.chunk
         for start in range(lo, hi, rules.chunk):
             _backward_chunk(head, rules, start, q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head,
-                            g, b * g.batch + h * g.head, inverse[b, h], scale, log_z[b, h], delta[b, h], dq, dk, dv, keys, lanes,
-                            first, seen, tile)
+                            g, b * g.batch + h * g.head, inverse[b, h], scale, top[b, h], share[b, h],
+                            delta[b, h], dq, dk, dv, keys, lanes, first, seen, tile)

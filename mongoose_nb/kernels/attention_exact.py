@@ -6,7 +6,6 @@ C. Backward, a task owns a group of a head's blocks of queries and a copy of the
    the order of groups. There are several groups only where heads are few: the same bits for any number of threads.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +81,8 @@ def _load_keys(k, base_k, v, base_v, inverse, tokens, scale, block):
 
 
 @inline
-def _attend_tile(q, base_q, k, base_k, v, base_v, inverse, scale, tokens, first, n, causal, shared, out, base_out, log_z, lanes, block):
+def _attend_tile(q, base_q, k, base_k, v, base_v, inverse, scale, tokens, first, n, causal, shared, out, base_out, top, share, lanes,
+                 block):
     last = min(first + LANES, n)
     end = last if causal else n
     Y = block.Y
@@ -111,14 +111,15 @@ def _attend_tile(q, base_q, k, base_k, v, base_v, inverse, scale, tokens, first,
         t = tokens[first + i]
         o = out.rows[base_out + t * out.token]
         y = Y[i]
-        share = scale.dtype.type(1) / lanes.total[i]
+        inverse_total = scale.dtype.type(1) / lanes.total[i]
         for c in range(y.shape[0]):
-            o[c] = share * y[c]
-        log_z[t] = lanes.top[i] + math.log(lanes.total[i])
+            o[c] = inverse_total * y[c]
+        top[t] = lanes.top[i]
+        share[t] = inverse_total
 
 
 @parallel
-def attend_exact(q, k, v, inverse, scale, counts, tokens, causal, shared, out, log_z):
+def attend_exact(q, k, v, inverse, scale, counts, tokens, causal, shared, out, top, share):
     """Attention of every valid query to every valid key.
 
     Parameters
@@ -132,10 +133,10 @@ def attend_exact(q, k, v, inverse, scale, counts, tokens, causal, shared, out, l
         Valid tokens.
     tokens : (B, T) int32
         The valid tokens in order, first.
-    log_z : (B, H, T)
-        Filled with log-partitions of valid tokens.
+    top, share : (B, H, T)
+        Filled with the largest score of every valid token, and with one over its sum of exp(score - top).
     """
-    B, H, T = log_z.shape
+    B, H, T = top.shape
     tiles = (T + LANES - 1) // LANES
     groups = (tiles + TILES - 1) // TILES
     for task in prange(B * H * groups):
@@ -147,12 +148,13 @@ def attend_exact(q, k, v, inverse, scale, counts, tokens, causal, shared, out, l
         block = _new_block(q.rows)
         for first in range(group * TILES * LANES, min((group + 1) * TILES * LANES, counts[b]), LANES):
             _attend_tile(q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head, inverse[b, h], scale,
-                         tokens[b], first, counts[b], causal, shared, out, b * out.batch + h * out.head, log_z[b, h], lanes, block)
+                         tokens[b], first, counts[b], causal, shared, out, b * out.batch + h * out.head, top[b, h], share[b, h], lanes,
+                         block)
 
 
 @inline
-def _backward_tile(q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, tokens, first, n, causal, shared, log_z, delta, dq, dK, dV,
-                   lanes, block):
+def _backward_tile(q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, tokens, first, n, causal, shared, top, share, delta, dq,
+                   dK, dV, lanes, block):
     last = min(first + LANES, n)
     end = last if causal else n
     dQ = block.Y
@@ -162,7 +164,8 @@ def _backward_tile(q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, t
     transpose(block.Q, block.QT)
     transpose(block.G, block.GT)
     for i in range(last - first):
-        lanes.top[i] = log_z[tokens[first + i]]
+        lanes.top[i] = top[tokens[first + i]]
+        lanes.shrink[i] = share[tokens[first + i]]
         lanes.total[i] = delta[tokens[first + i]]
     for lo in range(0, end, KEYS):
         w = min(KEYS, end - lo)
@@ -188,13 +191,13 @@ def _backward_tile(q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, t
 
 
 @parallel
-def attend_exact_backward(q, k, v, g, inverse, scale, counts, tokens, causal, shared, log_z, delta, dq, dK, dV):
+def attend_exact_backward(q, k, v, g, inverse, scale, counts, tokens, causal, shared, top, share, delta, dq, dK, dV):
     """Gradients of `attend_exact`: dq rows like q's are written, dK, dV (groups, B, H, T, d) by place among the valid tokens are added
     to, dK of the keys as they are used, that is of length one where `inverse` makes them so.
 
-    g: gradient of the output; log_z, delta (B, H, T): log-partitions, and inner products of output and its gradient.
+    g: gradient of the output; top, share (B, H, T) from `attend_exact`; delta: inner products of output and its gradient.
     """
-    B, H, T = log_z.shape
+    B, H, T = top.shape
     groups = dK.shape[0]
     for task in prange(groups * B * H):
         group = task // (B * H)
@@ -204,8 +207,8 @@ def attend_exact_backward(q, k, v, g, inverse, scale, counts, tokens, causal, sh
         block = _new_block(q.rows)
         for first in range(group * LANES, counts[b], groups * LANES):
             _backward_tile(q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head, g,
-                           b * g.batch + h * g.head, inverse[b, h], scale, tokens[b], first, counts[b], causal, shared, log_z[b, h],
-                           delta[b, h], dq, dK[group, b, h], dV[group, b, h], lanes, block)
+                           b * g.batch + h * g.head, inverse[b, h], scale, tokens[b], first, counts[b], causal, shared, top[b, h],
+                           share[b, h], delta[b, h], dq, dK[group, b, h], dV[group, b, h], lanes, block)
 
 
 @parallel

@@ -11,6 +11,8 @@ D. A masked score is `MASKED`, finite, so that no difference of two of them is a
    underflow. Lanes without a query have an empty interval of keys.
 E. A query's own key scores `OWN`, whatever the product: larger than any masked score and smaller than any other one, so a token
    attends to itself where there is nothing else (Reformer, section 2). It is a constant: no gradient passes through it.
+F. Log-partitions are kept as two numbers, largest score and sum of exponentials. Their sum -1e5 + log 3 would lose 0.4 % of a weight
+   in float32.
 """
 
 import math
@@ -175,15 +177,18 @@ def weigh(S, lanes):
 
 @inline
 def weigh_slope(S, D, lanes, tokens):
-    """S = exp(S - top), zero where masked; D = S * (D - total), zero for the own key: `top` are log-partitions, `total` mean slopes."""
-    top, total, own = lanes.top, lanes.total, lanes.own
+    """S = shrink * exp(S - top), zero where masked; D = S * (D - total), zero for the own key.
+
+    Here `shrink` holds one over the sums of exponentials, and `total` mean slopes.
+    """
+    top, total, share, own = lanes.top, lanes.total, lanes.shrink, lanes.own
     zero = S.dtype.type(0)
     for j in range(S.shape[0]):
         s = S[j]
         x = D[j]
         token = tokens[j]
         for i in range(LANES):
-            p = exp(s[i] - top[i])
+            p = share[i] * exp(s[i] - top[i])
             p = p if s[i] > HALF else zero
             s[i] = p
             x[i] = zero if own[i] == token else p * (x[i] - total[i])
