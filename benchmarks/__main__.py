@@ -133,7 +133,7 @@ def main():
     charlm.add_argument("--batch-size", type=int, default=8)
     charlm.add_argument("--steps", type=int, default=1000)
     charlm.add_argument("--every", type=int, default=50, help="steps between scores")
-    charlm.add_argument("--lr", type=float, default=1e-3)
+    charlm.add_argument("--lr", type=float, default=3e-3, help="after 100 steps of warming up")
     charlm.add_argument("--eval-batches", type=int, default=16)
     for command in (copy, charlm):
         command.add_argument("--work", type=pathlib.Path, required=True, help="folder for models on the way; the same call goes on")

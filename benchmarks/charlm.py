@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 from benchmarks.reformer_runs import Runs, seconds
+from mongoose_nb.nn import Linear
 from mongoose_nb.reformer import ReformerLM, TextTask
 from mongoose_nb.reformer.text import Characters
 
@@ -49,7 +50,8 @@ def run(args):
 
         def make(kind=kind, rounds=rounds):
             return ReformerLM(len(characters), max_length=args.length, width=args.width, n_layers=2, n_heads=4, ff_width=4 * args.width,
-                              attention=kind, n_hashes=int(rounds or 1), bucket_size=args.bucket_size, clip_norm=1.0, lr=args.lr)
+                              attention=kind, n_hashes=int(rounds or 1), bucket_size=args.bucket_size, clip_norm=1.0, lr=args.lr,
+                              lr_schedule=Linear(end=1.0, warmup=100))
 
         model, history = runs.train(f"{kind}{rounds}-{args.length}", make, tasks[0], steps=args.steps, every=args.every,
                                     validation=tasks[1], batch_size=args.batch_size, eval_batches=4)

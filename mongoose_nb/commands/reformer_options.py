@@ -29,7 +29,7 @@ FLAGS = {
         ("bucket_size_list", [int], [64], "N", "mean size of a bucket"),
         ("n_hashes_list", [int], [1], "N", "rounds of hashing"),
         ("full_attn_thres", int, 0, "N", "exact attention for sequences no longer than this"),
-        ("thresh", float, 0.05, "SHARE", "learned rotations learn when this share of the bits has changed that watch the query-key "
+        ("thresh", float, 0.03, "SHARE", "learned rotations learn when this share of the bits has changed that watch the query-key "
          "projection"),
         ("scheduler_hashes", int, 64, "N", "bits that watch every row of that projection, rounded up to a multiple of 64"),
         ("tri_alpha", float, 1.0, "MARGIN", "triplet: margin of the loss"),

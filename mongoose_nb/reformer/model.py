@@ -88,7 +88,7 @@ class ReformerLM:
     """
 
     def __init__(self, n_tokens, *, max_length=1024, width=256, embedding_width=None, n_layers=2, n_heads=4, ff_width=None,
-                 activation="relu", ff_chunks=1, attention="lsh", n_hashes=4, bucket_size=64, full_attention_up_to=0, thresh=0.05,
+                 activation="relu", ff_chunks=1, attention="lsh", n_hashes=4, bucket_size=64, full_attention_up_to=0, thresh=0.03,
                  scheduler_hashes=64, lr_rotations=0.05, margin=1.0, positions="sinusoidal", dropout=0.0, reversible=True, sampler=None,
                  optimizer="adam", lr=1e-3, lr_schedule="constant", clip_norm=0.5, seed=0, dtype="float32"):
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
