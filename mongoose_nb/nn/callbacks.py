@@ -85,10 +85,7 @@ class EarlyStopping(Callback):
     def on_fit_end(self, network, logs):
         """Bring the best weights back."""
         if self._weights is not None:
-            with network._lock:
-                for name, parameter in network.parameters().items():
-                    parameter.value[...] = self._weights[name]
-                network.rehash()
+            network.put_back(self._weights)
             self._weights = None
 
     def state(self):
@@ -167,16 +164,13 @@ class Checkpoint(Callback):
 
     def save(self, network):
         """Write the file."""
-        from mongoose_nb.nn.io import save_network
-
-        save_network(network, self.path, True, network._progress, self.keep)
+        network.checkpoint(self.path, self.keep)
 
     def on_fit_begin(self, network, logs):
         """Refuse now what cannot be saved later, and remove what a killed process left of a file."""
         from mongoose_nb.io import remove_leftovers
-        from mongoose_nb.nn.io import network_settings
 
-        network_settings(network)
+        network.check_saveable()
         remove_leftovers(self.path)
 
     def on_batch_end(self, network, logs):

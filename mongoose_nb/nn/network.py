@@ -567,6 +567,21 @@ class Network:
         with self._lock:
             io.save_network(self, path, optimizer)
 
+    def check_saveable(self):
+        """Raise a ValueError where `save` would, for settings that a file cannot hold."""
+        io.network_settings(self)
+
+    def checkpoint(self, path, keep=1):
+        """As `save`, with the place of a `fit` that runs; `keep` versions stay (`nn.Checkpoint`)."""
+        io.save_network(self, path, True, self._progress, keep)
+
+    def put_back(self, weights):
+        """Take trained arrays, by the names of `parameters`, and bring the hash tables up to date with them."""
+        with self._lock:
+            for name, parameter in self.parameters().items():
+                parameter.value[...] = weights[name]
+            self.rehash()
+
     @classmethod
     def load(cls, path):
         """Read a network that `save` wrote."""

@@ -16,11 +16,17 @@ def model_settings(model):
             "sampler": None if model.sampler is None else model.sampler.settings()}
 
 
-def save_model(model, path, optimizer):
-    """Write `model`; see `ReformerLM.save`."""
+def saved_settings(model):
+    """The settings that a file holds."""
     settings = model_settings(model)
     if settings["lr_schedule"] is None:
         raise ValueError("a learning-rate schedule of your own cannot be saved; set model.lr_schedule to one of nn.lr first")
+    return settings
+
+
+def save_model(model, path, optimizer, keep=1):
+    """Write `model`; see `ReformerLM.save`."""
+    settings = saved_settings(model)
     arrays = {}
     for name, parameter in model.parameters().items():
         arrays.update(parameter.arrays(name) if optimizer else {name: parameter.value})
@@ -28,7 +34,7 @@ def save_model(model, path, optimizer):
     for name, part in model._stateful().items():
         states[name], extra = part.state()
         arrays.update({f"{name}.{key}": value for key, value in extra.items()})
-    io.save(path, KIND, {"model": settings, "step": model.step, "epoch": model.epoch, "states": states}, arrays)
+    io.save(path, KIND, {"model": settings, "step": model.step, "epoch": model.epoch, "states": states}, arrays, keep=keep)
 
 
 def load_model(cls, path):

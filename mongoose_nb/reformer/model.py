@@ -480,6 +480,20 @@ class ReformerLM:
         """
         io.save_model(self, path, optimizer)
 
+    def check_saveable(self):
+        """Raise a ValueError where `save` would, for settings that a file cannot hold."""
+        io.saved_settings(self)
+
+    def checkpoint(self, path, keep=1):
+        """As `save`; `keep` versions stay (`nn.Checkpoint`). Batches are numbered by the step, so the file holds the place of a `fit`."""
+        io.save_model(self, path, True, keep)
+
+    def put_back(self, weights):
+        """Take trained arrays, by the names of `parameters`, and bring the hash tables up to date with them."""
+        for name, parameter in self.parameters().items():
+            parameter.value[...] = weights[name]
+        self.rehash()
+
     @classmethod
     def load(cls, path):
         """Read a model that `save` wrote."""
