@@ -70,7 +70,7 @@ def child(way, path, room):
             history = network().fit(*data.map_arrays(path), epochs=1)
         print(json.dumps({"ended": True, "loss": round(history[-1]["loss"], 3), "seconds": round(time.perf_counter() - start, 1)}))
     except MemoryError as error:
-        print(json.dumps({"ended": False, "error": str(error)[:200]}))
+        print(json.dumps({"ended": False, "error": (str(error) or "MemoryError")[:200]}))
 
 
 def run(args):

@@ -6,8 +6,8 @@ import operator
 import numpy as np
 
 _FAMILIES = {}  # class name -> class, for from_state
-# Hashes of all tables together that a state may ask for.
-_MOST_HASHES = 1 << 24
+# Hashes of a table, and of all tables together, that a state may ask for.
+_MOST_PER_TABLE, _MOST_HASHES = 4096, 1 << 24
 _FORMAT = 1
 
 
@@ -351,7 +351,7 @@ class HashFamily(abc.ABC):
     def __setstate__(self, state):
         self._restore_parameters(state)
         self._dim, self._K, self._L = (as_count(state[name], name) for name in ("dim", "K", "L"))
-        if self._K * self._L > _MOST_HASHES or self._dim >= 1 << 31:  # states come from files too
+        if self._K > _MOST_PER_TABLE or self._K * self._L > _MOST_HASHES or self._dim >= 1 << 31:  # states come from files too
             raise ValueError(f"the state has K={self._K}, L={self._L}, dim={self._dim}, which is beyond what a family may have")
         self._seed = as_seed(state["seed"])
         self._generation, self._version = int(state["generation"]), int(state["version"])

@@ -125,7 +125,7 @@ def restore(index, settings, arrays, mmap=False):
         if ids.size and not 0 <= ids.min() <= ids.max() < used:  # of a mapped file they are all that is read
             raise ValueError("the saved buckets name rows that are not there")
         family = index._tables.family
-        if family.L != index.L or family.dim != (index.dim if index._projection is None else index._projection.hashed):
+        if family.L != index.L or family.K > 256 or family.dim != (index.dim if index._projection is None else index._projection.hashed):
             raise ValueError("the saved hash family does not fit the index")
         index._set_probes(index.probes)
     index._read_only = mmap
