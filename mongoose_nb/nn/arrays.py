@@ -5,13 +5,18 @@ import math
 
 import numpy as np
 
+# Free bytes on either side of an array. Compiled loops ask whether the array that they write begins shortly after one that they read,
+# within some registers' width, and then take another path, whose last bit may differ: results would depend on where arrays happen to lie.
+GUARD = 1024
+
 
 def aligned_zeros(shape, dtype=np.float32):
-    """Zeros that start on a cache line: a row of 128 floats is then 8 lines, not 9. Untouched pages cost no memory."""
+    """Zeros that start on a cache line, away from all other arrays: a row of 128 floats is then 8 lines, not 9. Untouched pages cost no
+    memory."""
     dtype = np.dtype(dtype)
     size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * dtype.itemsize
-    raw = np.zeros(size + 64, np.uint8)
-    offset = -raw.ctypes.data % 64
+    raw = np.zeros(size + 2 * GUARD + 64, np.uint8)
+    offset = GUARD + -(raw.ctypes.data + GUARD) % 64
     return raw[offset:offset + size].view(dtype).reshape(shape)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mongoose_nb.nn.arrays import Buffers, frozen
+from mongoose_nb.nn.arrays import Buffers, aligned_zeros, frozen
 
 # Ranges of rows that one thread owns: enough to balance, few enough for the counting sort to stay in cache.
 MAX_RANGES = 256
@@ -26,7 +26,7 @@ class RowUpdate:
         self._shift = max(0, int(n_rows - 1).bit_length() - MAX_RANGES.bit_length() + 1)
         self._ranges = ((n_rows - 1) >> self._shift) + 1
         self._cursor = np.zeros(n_rows, np.int32)
-        self._gradient = np.zeros((self._ranges, width), np.float32)
+        self._gradient = aligned_zeros((self._ranges, width))
         self._buffers = Buffers()
         self._sorted = None
 
