@@ -13,7 +13,7 @@ PAPER = {"full": (100, 94.8, 92.5, 76.9, 52.5), "lsh 4": (0.8, 100, 99.9, 99.4, 
 
 
 def run(args):
-    """Train what is not trained yet, score what is; see ``python -m benchmarks copy --help``."""
+    """Train what is not trained yet, score what is; see ``python -m benchmarks copy-task --help``."""
     runs, task = Runs(args.work, args.minutes), CopyTask(16, args.length)
     result = {"length": args.length, "bucket_size": args.bucket_size, "batch_size": args.batch_size, "threads": numba.get_num_threads()}
     lines = [f"copy task of length {args.length:,}, 2 layers, width 128, 4 heads, 16 tokens, buckets of {args.bucket_size}, "
