@@ -108,7 +108,7 @@ def main():
     attention.add_argument("--keep", type=pathlib.Path, help="file that holds what was measured: a run that was stopped goes on from it")
     attention.add_argument("--threads", type=int)
     attention.add_argument("--json", action="store_true")
-    copy = commands.add_parser("copy-task", help="the copy task: accuracy of models trained and scored with exact attention and with rounds of "
+    copy = commands.add_parser("copy-task", help="accuracy of models that copy, trained and scored with exact attention and rounds of "
                                "hashing")
     copy.add_argument("--systems", default="full,lsh 4,lsh 2,lsh 1", help="kinds of attention and rounds, separated by commas; also: "
                       "triplet 1")
