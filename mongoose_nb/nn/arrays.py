@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-# Free bytes on either side of an array. The last bit of a gradient was seen to depend on where small arrays lie in the heap (3 of 24 runs of
+# Free bytes on either side of an array. The last bit of a gradient was seen to depend on where small arrays lie (3 of 24 runs of
 # the tests of resuming; with this distance 0 of 40). The likely cause, not proved, is that compiled loops test at run time whether the
 # array they write begins just behind one they read, and then take a scalar path.
 GUARD = 1024
