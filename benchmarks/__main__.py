@@ -87,6 +87,8 @@ def main():
     serve.add_argument("--n-test", type=int, default=6000)
     serve.add_argument("--n-single", type=int, default=500)
     serve.add_argument("--batches", type=int, default=20)
+    serve.add_argument("--weights", type=pathlib.Path, help="also write the output weights and the test rows' activations into this "
+                       "folder, rows.npy and queries.npy, for ann")
     serve.add_argument("--json", action="store_true")
     words = commands.add_parser("next-word", help="make a set of next words from documents, for the other benchmarks")
     words.add_argument("--train", type=pathlib.Path, required=True, help="documents, a JSON object with a \"text\" a line, .jsonl.xz")

@@ -55,7 +55,7 @@ def run(args):
 
         return promise(args, X, Q)
     order = np.random.default_rng(0).permutation(Q.shape[0])
-    tune_queries, Q = Q[np.sort(order[args.n_queries:args.n_queries + 2000])], Q[np.sort(order[:args.n_queries])]
+    tune_queries, Q = Q[np.sort(order[args.n_queries:args.n_queries + 6000])], Q[np.sort(order[:args.n_queries])]
     far, distances_of = truth(args.metric, X, Q, args.k)
     result = {"rows": X.shape[0], "dim": X.shape[1], "metric": args.metric, "k": args.k, "recall": args.recall, "systems": {}}
     wanted = args.systems.split(",") if args.systems else None

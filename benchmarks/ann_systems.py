@@ -37,8 +37,8 @@ class Ours:
         start = time.perf_counter()
         self.index.add(X)
         self.build_s = time.perf_counter() - start
-        self.settings = [f"K={self.tuned.K} L={self.tuned.L} probes={self.tuned.probes} rerank={self.tuned.rerank}, "
-                         f"promised {self.tuned.recall:.3f}"]
+        self.settings = [f"K={self.tuned.K} L={self.tuned.L} probes={self.tuned.probes} rerank={self.tuned.rerank}"
+                         f"{' learned' if self.tuned.learned else ''}, promised {self.tuned.recall:.3f}"]
 
     def query(self, Q, k, setting):
         """Ids."""

@@ -102,6 +102,11 @@ def run(args):
     network = Ours(nn.Uniform(1000), sets, lr=args.lr)
     network.train(round(args.epochs * X.shape[0] / BATCH))
     net = network.net
+    if args.weights:
+        args.weights.mkdir(parents=True, exist_ok=True)
+        h = net.hidden_activations(X_test)
+        np.save(args.weights / "rows.npy", np.column_stack([net.output.weights.value, net.output.bias.value]))
+        np.save(args.weights / "queries.npy", np.column_stack([h, np.ones(len(h), np.float32)]))
     report = net.fit_serving(X, Y)
     systems = dict(_systems(net, args))
     n = args.n_single

@@ -70,7 +70,8 @@ class LSHIndex:
 
     Functions are learnt from the rows: main axes of a sample, their mean, and signs of random directions among the axes
     (`Projection`). They are learnt anew when the rows have grown fourfold, as long as K is automatic or fewer than 16,384 rows were
-    seen; all together that costs an addition O(1) builds. `rebuild` does it at will, for instance when data drift.
+    seen; all together that costs an addition O(1) builds. `rebuild` does it at will, for instance when data drift. Queries that are not
+    like rows, as activations are not like output weights, need functions trained on queries: `tune` does it, given some.
 
     Any number of threads may search; a change waits for them and they for it. Searches run in serial kernels that release the
     interpreter lock, so they are safe under each of Numba's threading layers; families other than SimHash hash one call at a time.

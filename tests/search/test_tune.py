@@ -54,6 +54,39 @@ def test_queries_of_ones_own_and_rows_already_there():
     assert again == tuned  # counted, not timed
 
 
+def _weights_and_activations(n, n_queries, rng):
+    """Rows that point everywhere, and queries of one orthant, as output weights and what a layer of ReLUs gives."""
+    basis = rng.standard_normal((8, DIM))
+    X = rng.standard_normal((n, 8)) @ basis + 0.3 * rng.standard_normal((n, DIM))
+    Q = np.maximum(rng.standard_normal((n_queries, 8)) @ basis + 1, 0)
+    return X.astype(np.float32), Q.astype(np.float32)
+
+
+def test_functions_that_learn_from_queries(tmp_path):
+    """Fewer candidates for the recall; the promise holds on queries that took no part; the index keeps the functions in its file."""
+    X, Q = _weights_and_activations(4000, 1900, np.random.default_rng(0))
+    index, random = LSHIndex("ip", DIM, n_threads=1), LSHIndex("ip", DIM, n_threads=1)
+    promised, without = (i.tune(X, queries=Q[:1500], learn=learn) for i, learn in ((index, None), (random, False)))
+    assert promised.learned and not without.learned and promised.reached
+    assert promised.candidates < 0.7 * without.candidates
+    index.add(X)
+    index.save(tmp_path / "index")
+    index = LSHIndex.load(tmp_path / "index")
+    shares = recall_of(index.query(Q[1500:], 10)[1], index.query(Q[1500:], 10, exact=True)[1])
+    error = 3 * np.hypot(promised.error, shares.std() / np.sqrt(len(shares)))
+    assert abs(shares.mean() - promised.recall) < 0.02 + error
+    again = LSHIndex("ip", DIM, n_threads=2).tune(X, queries=Q[:1500])
+    assert again == promised
+
+
+def test_what_cannot_learn():
+    X, Q = _weights_and_activations(400, 100, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="needs queries"):
+        LSHIndex("ip", DIM).tune(X, learn=True)
+    with pytest.raises(ValueError, match="'pstable'"):
+        LSHIndex("l2", DIM, family="pstable").tune(X, queries=Q, learn=True)
+
+
 def test_too_few():
     with pytest.raises(ValueError, match="20 queries"):
         LSHIndex("l2", 4).tune(np.zeros((100, 4)))
