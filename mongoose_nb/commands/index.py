@@ -72,7 +72,8 @@ def _tuned(args, index, X, recall, queries=None):
 
 
 def _told(tuned):
-    return (f"K={tuned.K} L={tuned.L} probes={tuned.probes} rerank={tuned.rerank}{', learned functions' if tuned.learned else ''}: expect recall {tuned.recall:.3f} +- "
+    functions = ", learned functions" if tuned.learned else ""
+    return (f"K={tuned.K} L={tuned.L} probes={tuned.probes} rerank={tuned.rerank}{functions}: expect recall {tuned.recall:.3f} +- "
             f"{tuned.error:.3f} from {tuned.candidates:,.0f} candidates, {tuned.memory / 1e6:,.1f} MB")
 
 

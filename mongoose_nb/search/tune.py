@@ -245,8 +245,8 @@ def tune(index, X, *, queries=None, learn=None, recall=0.9, k=10, memory=None, n
         index.K, index.L, index.probes, index.rerank = trial.K, trial.L, trial._probes, trial.rerank
         index._tuned = n, trial._projection, trial._tables.family
         index._reload()
-    return Tuned(trial.K, trial.L, trial._probes, trial.rerank, trial.learned, float(shares.mean()), float(shares.std() / np.sqrt(len(shares))),
-                 float(sizes.mean()), index.memory_usage(n, stored=_stored(X)), reached)
+    error = float(shares.std() / np.sqrt(len(shares)))
+    return Tuned(trial.K, trial.L, trial._probes, trial.rerank, trial.learned, float(shares.mean()), error, float(sizes.mean()), index.memory_usage(n, stored=_stored(X)), reached)
 
 
 def _measured(trials, Q, truth, k, recall, plans, stored):
