@@ -246,7 +246,8 @@ def tune(index, X, *, queries=None, learn=None, recall=0.9, k=10, memory=None, n
         index._tuned = n, trial._projection, trial._tables.family
         index._reload()
     error = float(shares.std() / np.sqrt(len(shares)))
-    return Tuned(trial.K, trial.L, trial._probes, trial.rerank, trial.learned, float(shares.mean()), error, float(sizes.mean()), index.memory_usage(n, stored=_stored(X)), reached)
+    return Tuned(trial.K, trial.L, trial._probes, trial.rerank, trial.learned, float(shares.mean()), error, float(sizes.mean()),
+                 index.memory_usage(n, stored=_stored(X)), reached)
 
 
 def _measured(trials, Q, truth, k, recall, plans, stored):
