@@ -62,24 +62,33 @@ def build_parser():
     train.add_argument("--config", metavar="TOML", help="file with settings under the names of these flags, which win")
     add_options(train)
 
-    def common(sub):
+    def common(sub, part="test"):
         sub.add_argument("model", metavar="RUN_OR_MODEL", help="directory of mongoose train, or a file of Network.save")
-        sub.add_argument("data", metavar="DATA", help="a file, or a directory with train and test, of which test is used")
-        sub.add_argument("--k", type=int, metavar="K", help="outputs per row (default 5)")
-        sub.add_argument("--lsh", action="store_true", help="score only what the hash tables retrieve")
+        sub.add_argument("data", metavar="DATA", help=f"a file, or a directory with train and test, of which {part} is used")
         sub.add_argument("--format", default="auto", choices=("xc", "svmlight", "npz", "auto"))
         sub.add_argument("--zero-based", action=argparse.BooleanOptionalAction, default=None,
                          help="svmlight: features count from 0 (default: as in the training data of RUN)")
 
+    def answers(sub):
+        common(sub)
+        sub.add_argument("--k", type=int, metavar="K", help="outputs per row (default 5)")
+        sub.add_argument("--lsh", action="store_true", help="score only what the hash tables retrieve (see fit-serving)")
+
     evaluate = command("evaluate", "score a network on labelled data: P@k, nDCG@k, recall R@k, PSP@k")
-    common(evaluate)
+    answers(evaluate)
     evaluate.add_argument("--train", metavar="DATA", help="training data, whose label counts give the propensities for PSP@k")
     evaluate.add_argument("--A", type=float, help="propensity constant (default 0.55)")
     evaluate.add_argument("--B", type=float, help="propensity constant (default 1.5)")
 
     predict = command("predict", "print the best outputs of every row as 'id:score id:score ...', scores being logits")
-    common(predict)
+    answers(predict)
     predict.add_argument("--out", metavar="FILE", help="write there instead of stdout")
+
+    serving = command("fit-serving", "train hash tables that answer for a trained network (--lsh), and keep them in its file")
+    common(serving, "train")
+    serving.add_argument("--candidates", type=int, metavar="N", help="outputs to score for a row (default a hundredth, at least 100)")
+    serving.add_argument("--rows", type=int, metavar="N", default=2000, help="rows on which exact and approximate P@1 are compared")
+    serving.add_argument("--out", metavar="FILE", help="write the network there instead of replacing it")
 
     index = commands.add_parser("index", help="build, query, tune and describe a nearest-neighbour index", allow_abbrev=False)
     add_index_arguments(index, every)
@@ -130,7 +139,7 @@ def main(argv=None):
     except SystemExit as stop:
         return stop.code or 0
     try:
-        code = importlib.import_module(f"mongoose_nb.commands.{args.command}").run(args)
+        code = importlib.import_module(f"mongoose_nb.commands.{args.command.replace('-', '_')}").run(args)
         sys.stdout.flush()
         return code or 0
     except KeyboardInterrupt as interrupt:

@@ -433,6 +433,19 @@ def test_evaluate_refuses(call, run, folder, tmp_path):
     assert_refused(call("evaluate", exact, folder / "test.txt", "--lsh"), "LSH sampler")
 
 
+def test_fit_serving(call, run, folder, tmp_path):
+    out = tmp_path / "served.mongoose"
+    code, text, _ = call("fit-serving", run, folder / "train.txt", "--candidates", "60", "--out", out, "--json")
+    found = json.loads(text)
+    network = nn.Network.load(out)
+    X, Y = data.read_xc(folder / "train.txt")
+    assert code == 0 and network.served.candidates == found["candidates"] == 60
+    assert found["P@1_tables"] == network.evaluate(X, Y, k=1, exact=False)["P@1"] >= 0.9 * found["P@1"] > 0.06
+    assert nn.Network.load(run / runs.MODEL).served is None  # --out leaves the run as it was
+    assert call("evaluate", out, folder / "test.txt", "--lsh")[0] == 0
+    assert_refused(call("fit-serving", run, folder / "train.txt", "--candidates", "0"), "candidates")
+
+
 def test_predict(call, run, folder, tmp_path):
     X, _ = data.read_xc(folder / "test.txt")
     network = nn.Network.load(run / runs.MODEL)

@@ -1,0 +1,34 @@
+"""`mongoose fit-serving`: train hash tables that answer for a trained network, and write it with them."""
+
+import os
+import pathlib
+
+from mongoose_nb.commands import runs
+from mongoose_nb.commands.console import json_line, result
+from mongoose_nb.commands.datasets import read_for
+from mongoose_nb.commands.runs import load_network
+from mongoose_nb.commands.warm import compiling, threads
+
+
+def run(args):
+    """Train the functions on a file's rows; the P@1 of these rows, by all outputs and by the tables, says what to expect."""
+    model = pathlib.Path(args.model)
+    out = pathlib.Path(args.out) if args.out else model / runs.MODEL if model.is_dir() else model
+    if args.out and os.path.exists(args.data) and out.exists() and os.path.samefile(args.data, out):
+        raise ValueError(f"--out {out} is the data of this command; give another file")
+    with threads(args.threads), compiling():
+        network, zero_based = load_network(model)
+        zero_based = zero_based if args.zero_based is None else args.zero_based
+        data = read_for(network, args.data, args.format, zero_based, part="train")
+        report = network.fit_serving(data.X, data.Y, candidates=args.candidates)
+        rows = min(data.X.shape[0], args.rows)
+        exact, tables = (network.evaluate(data.X[:rows], data.Y[:rows], k=1, exact=exact)["P@1"] for exact in (True, False))
+        network.save(out)
+    scored = network.served.candidates
+    if args.json:
+        json_line({"model": str(out), "candidates": scored, "outputs": network.n_outputs, "rows": rows, "P@1": exact,
+                   "P@1_tables": tables, **report})
+        return
+    result(f"P@1 on {rows:,} of these rows: {exact:.4f} by all {network.n_outputs:,} outputs, {tables:.4f} by the {scored:,} that tables "
+           f"give; trained in {report['seconds']:.1f} s")
+    result(f"written: {out}; answer by tables with: mongoose predict {out} DATA --lsh")
