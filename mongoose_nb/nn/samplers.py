@@ -24,6 +24,8 @@ from mongoose_nb.tables.corrections import HASHED, UNIFORM, check_correction
 SHAPES = ("sample", "batch")
 # Outputs per bucket that the default number of hashes aims at.
 BUCKET_LOAD = 64
+# Retrieved outputs that a sample adds to the list of its batch.
+EACH = 8
 
 
 def default_bits(n_rows, load=BUCKET_LOAD):
@@ -298,25 +300,26 @@ class LSH(Sampler):
         return sets
 
     def shared(self, h, labels, step, timer):
-        """`SharedSet` of the batch: an equal number of retrieved ids from every sample."""
+        """`SharedSet` of the batch: `EACH` retrieved ids, or more, of as many samples as the head has room for."""
         self._kept.observe(h, labels)
-        views = self._kept.views(h, timer)
-        with timer("retrieve"):
-            shared = self._shared(labels, views, step)
+        shared = self._shared(h, labels, step, timer)
         self._counts = count_shared(shared)
         return shared
 
-    def _shared(self, labels, views, step):
-        n = len(labels)
-        each = max(1, round(self.head * self.candidates / n))
-        heads = self._builder.per_sample(Rows.empty(n), each, step=step, views=views, head=each, fill=False)
-        return self._builder.shared(labels, self.candidates if self.fill else 0, step=step, heads=heads)
+    def _shared(self, h, labels, step, timer):
+        n, head = len(h), round(self.head * self.candidates)
+        m = min(n, max(1, head // EACH))
+        views = self._kept.views(np.ascontiguousarray(h[(np.arange(m) * n // m + step) % n]), timer)
+        with timer("retrieve"):
+            heads = self._builder.per_sample(Rows.empty(m), head // m, step=step, views=views, head=head // m, fill=False)
+            return self._builder.shared(labels, self.candidates if self.fill else 0, step=step, heads=heads)
 
     def peek(self, h):
         """As `Sampler.peek`, from the tables as training finds them."""
-        labels, views = Rows.empty(len(h)), self._kept.views(h, PhaseTimer())
+        labels = Rows.empty(len(h))
         if self.shape == "batch":
-            return self._shared(labels, views, 0)
+            return self._shared(h, labels, 0, PhaseTimer())
+        views = self._kept.views(h, PhaseTimer())
         return self._builder.per_sample(labels, self.candidates, step=0, views=views, head=round(self.head * self.candidates),
                                         fill=self.fill)
 
