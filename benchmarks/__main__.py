@@ -64,7 +64,7 @@ def main():
                      "into this file (needs matplotlib)")
     ann.add_argument("--json", action="store_true")
     ablation = commands.add_parser("ablation", help="P@1 of random and learned functions under every schedule, beside uniform and full")
-    ablation.add_argument("--set", type=pathlib.Path, required=True, help="as for train-step")
+    ablation.add_argument("--set", type=pathlib.Path, help="as for train-step; without, only show what was kept")
     ablation.add_argument("--keep", type=pathlib.Path, required=True, help="JSON file to which this set's figures are added")
     ablation.add_argument("--epochs", type=float, default=2)
     ablation.add_argument("--rows", type=int, help="the first so many rows of the training data only")

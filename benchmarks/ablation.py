@@ -65,8 +65,16 @@ def _train(chosen, rows, points, n_test):
 
 
 def run(args):
-    """Measure one set; the table of all that are kept. See ``python -m benchmarks ablation --help``."""
+    """Measure one set, if one is given; the table of all that are kept. See ``python -m benchmarks ablation --help``."""
     kept = json.loads(args.keep.read_text()) if args.keep.exists() else {}
+    if args.set:
+        _measure(kept, args)
+    if args.plot:
+        plot(kept, args.plot)
+    return kept, table(kept)
+
+
+def _measure(kept, args):
     sets = data.load_dataset(args.set)
     if args.rows:
         sets = (sets[0][:args.rows], sets[1][:args.rows], *sets[2:])
@@ -89,9 +97,6 @@ def run(args):
             entry = kept.setdefault(args.set.name, {"outputs": n_outputs, "rows": n, "epochs": args.epochs, "lr": args.lr, "sizes": {}})
             entry["sizes"].setdefault(str(size), {}).setdefault(name, {})[str(args.seed)] = result[name]
         args.keep.write_text(json.dumps(kept))
-    if args.plot:
-        plot(kept, args.plot)
-    return kept, table(kept)
 
 
 def _mean(runs, figure):
