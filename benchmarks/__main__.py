@@ -123,6 +123,7 @@ def main():
     copy.add_argument("--dropout", type=float, default=0.0)
     copy.add_argument("--seed", type=int, default=0)
     copy.add_argument("--eval-batches", type=int, default=40)
+    copy.add_argument("--mass", action="store_true", help="show instead how much attention random and learned rotations recover")
     charlm = commands.add_parser("charlm", help="character language model: bits per character with exact attention and with hashing")
     charlm.add_argument("--data", type=pathlib.Path, required=True, help="folder with eurlex57k_train.jsonl.xz and ..._test, or a text "
                         "file")
