@@ -1,0 +1,38 @@
+"""The documentation site: ``sphinx-build -W docs build/site``. It opens without a server and loads nothing from a network."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # notebooks.py
+
+import notebooks
+
+import mongoose_nb
+
+project = "mongoose_nb"
+copyright = "its authors, MIT licence"
+release = version = mongoose_nb.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_theme = "furo"
+html_title = "mongoose_nb"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # notebooks.py has run them
+nb_ipywidgets_js = {}  # would come from a network
+
+# One backquote means code in our docstrings, and a link where it names something that has a page.
+default_role = "py:obj"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+
+def setup(app):
+    """Refuse a build whose notebooks are not those of the scripts."""
+    app.connect("builder-inited", lambda app: notebooks.check())
