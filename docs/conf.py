@@ -24,6 +24,8 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"  # notebooks.py has run them
 nb_ipywidgets_js = {}  # would come from a network
 
+highlight_language = "none"  # docstrings draw diagrams
+
 # One backquote means code in our docstrings, and a link where it names something that has a page.
 default_role = "py:obj"
 autodoc_default_options = {"members": True, "show-inheritance": True}
@@ -33,6 +35,16 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 
+def in_the_package(app, env, node, content):
+    """Find what docstrings name without the package: `schedule.Drift` is mongoose_nb.schedule.Drift."""
+    if node.get("refdomain") != "py":
+        return None
+    name = f"mongoose_nb.{node['reftarget']}"
+    domain = env.get_domain("py")
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content) if name in domain.objects else None
+
+
 def setup(app):
     """Refuse a build whose notebooks are not those of the scripts."""
     app.connect("builder-inited", lambda app: notebooks.check())
+    app.connect("missing-reference", in_the_package)

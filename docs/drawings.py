@@ -128,9 +128,11 @@ DIAGRAMS = {
         "softmax": (2.7, 1.15, "logits and softmax of these alone", BLUE), "update": (1.35, 1.15, "update of the touched rows", BLUE),
         "schedule": (1.35, 2.3, "schedule: time to rehash?", ORANGE), "rehash": (4.05, 2.3, "rehash: all rows into fresh tables", ORANGE)},
         [("x", "h", ""), ("h", "hash", ""), ("hash", "tables", ""), ("tables", "active", "votes"), ("active", "softmax", ""),
-         ("softmax", "update", ""), ("update", "schedule", "rows that moved"), ("schedule", "rehash", "when they have turned")], (9.6, 4.2)),
+         ("softmax", "update", ""), ("update", "schedule", "rows that moved"), ("schedule", "rehash", "when they have turned")],
+        (9.6, 4.2)),
     "tables": ({
-        "row": (0, 0, "row, d coordinates", GREY), "q": (0, 1.15, "query, d coordinates", GREY), "f": (1.35, 0, "K hashes for each of L tables", ORANGE),
+        "row": (0, 0, "row, d coordinates", GREY), "q": (0, 1.15, "query, d coordinates", GREY),
+        "f": (1.35, 0, "K hashes for each of L tables", ORANGE),
         "g": (1.35, 1.15, "the same functions, same version", ORANGE), "b": (2.7, 0, "id into one bucket a table", GREEN),
         "v": (2.7, 1.15, "ids of L buckets, votes counted", GREEN), "c": (4.05, 1.15, "the most voted: candidates", BLUE)},
         [("row", "f", ""), ("f", "b", "code"), ("q", "g", ""), ("g", "v", "code"), ("b", "v", "look up"), ("v", "c", "")], (9.6, 2.7)),
@@ -142,7 +144,8 @@ DIAGRAMS = {
     "learning": ({
         "recent": (0, 0, "recent activations h", BLUE), "exact": (1.35, 0, "their exact best outputs, a few hundred rows", BLUE),
         "loss": (2.7, 0, "loss: best outputs meet h, buckets stay even", ORANGE), "f": (4.05, 0, "directions of SimHash, trained", ORANGE),
-        "rehash": (4.05, 1.15, "rebuild: all rows, new functions, new version", GREEN), "sched": (2.7, 1.15, "schedule orders a rehash", GREY)},
+        "rehash": (4.05, 1.15, "rebuild: all rows, new functions, new version", GREEN),
+        "sched": (2.7, 1.15, "schedule orders a rehash", GREY)},
         [("recent", "exact", ""), ("exact", "loss", ""), ("loss", "f", "Adam"), ("f", "rehash", ""), ("sched", "rehash", "")], (9.6, 2.7)),
     "serving": ({
         "w": (0, 0, "trained weights, not changed", BLUE), "fit": (1.35, 0, "fit_serving: train hash functions", ORANGE),
@@ -152,8 +155,10 @@ DIAGRAMS = {
     "attention": ({
         "qk": (0, 0, "tokens: queries = keys, values", GREY), "hash": (1.35, 0, "hash: argmax of [xR, -xR]", ORANGE),
         "sort": (2.7, 0, "sort by (bucket, position)", GREEN), "chunk": (4.05, 0, "chunks: own and the one before", GREEN),
-        "soft": (4.05, 1.15, "one softmax over all pairs of all rounds", BLUE), "out": (2.7, 1.15, "output, in the order of the tokens", BLUE)},
-        [("qk", "hash", ""), ("hash", "sort", ""), ("sort", "chunk", ""), ("chunk", "soft", "n_hashes rounds"), ("soft", "out", "")], (9.6, 2.7)),
+        "soft": (4.05, 1.15, "one softmax over all pairs of all rounds", BLUE),
+        "out": (2.7, 1.15, "output, in the order of the tokens", BLUE)},
+        [("qk", "hash", ""), ("hash", "sort", ""), ("sort", "chunk", ""), ("chunk", "soft", "n_hashes rounds"), ("soft", "out", "")],
+        (9.6, 2.7)),
 }
 
 
