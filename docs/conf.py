@@ -6,6 +6,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # notebooks.py
 
 import notebooks
+from sphinx import addnodes
 
 import mongoose_nb
 
@@ -13,7 +14,7 @@ project = "mongoose_nb"
 copyright = "its authors, MIT licence"
 release = version = mongoose_nb.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinxarg.ext"]
 html_theme = "furo"
 html_title = "mongoose_nb"
 html_static_path = ["static"]
@@ -35,6 +36,12 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 
+def by_whole_names(app, doctree):
+    """Link a word of a type, such as the dim of "array of shape (n, dim)", to what bears this name and not to any attribute called so."""
+    for node in doctree.findall(addnodes.pending_xref):
+        node.attributes.pop("refspecific", None)
+
+
 def in_the_package(app, env, node, content):
     """Find what docstrings name without the package: `schedule.Drift` is mongoose_nb.schedule.Drift."""
     if node.get("refdomain") != "py":
@@ -47,4 +54,5 @@ def in_the_package(app, env, node, content):
 def setup(app):
     """Refuse a build whose notebooks are not those of the scripts."""
     app.connect("builder-inited", lambda app: notebooks.check())
+    app.connect("doctree-read", by_whole_names)
     app.connect("missing-reference", in_the_package)

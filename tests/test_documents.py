@@ -9,7 +9,7 @@ import pytest
 from mongoose_nb.cli import parse
 
 ROOT = pathlib.Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("docs/guide/*.md"))]
+DOCUMENTS = [path for pattern in ("README.md", "docs/*.md", "docs/guide/*.md") for path in sorted(ROOT.glob(pattern))]
 
 
 def shell_lines(document):
@@ -23,8 +23,9 @@ def shell_lines(document):
 COMMANDS = [pytest.param(line, id=f"{document.name}: {line}") for document in DOCUMENTS for line in shell_lines(document)]
 
 
+@pytest.mark.skipif(not DOCUMENTS, reason="the tests stand alone, without the documents")
 def test_documents_are_found():
-    assert len(DOCUMENTS) > 1 and len(COMMANDS) > 10 or not (ROOT / "README.md").exists()
+    assert {"README.md", "search.md", "quickstart.md"} <= {path.name for path in DOCUMENTS} and len(COMMANDS) > 10
 
 
 @pytest.mark.parametrize("line", COMMANDS)
