@@ -142,11 +142,11 @@ DIAGRAMS = {
         "snap": (1.35, 1.15, "sign bits at the last rehash", GREY), "no": (2.7, 1.15, "look again after 20 steps", GREY)},
         [("now", "share", ""), ("snap", "share", ""), ("share", "thr", ""), ("thr", "yes", "yes"), ("thr", "no", "no")], (9.6, 2.7)),
     "learning": ({
-        "recent": (0, 0, "recent activations h", BLUE), "exact": (1.35, 0, "their exact best outputs, a few hundred rows", BLUE),
-        "loss": (2.7, 0, "loss: best outputs meet h, buckets stay even", ORANGE), "f": (4.05, 0, "directions of SimHash, trained", ORANGE),
+        "recent": (0, 0, "recent activations h", BLUE), "exact": (1.35, 0, "their exact best outputs, among some hundred", BLUE),
+        "loss": (2.7, 0, "loss: the best agree with h in most bits", ORANGE), "f": (4.05, 0, "directions of SimHash, trained", ORANGE),
         "rehash": (4.05, 1.15, "rebuild: all rows, new functions, new version", GREEN),
-        "sched": (2.7, 1.15, "schedule orders a rehash", GREY)},
-        [("recent", "exact", ""), ("exact", "loss", ""), ("loss", "f", "Adam"), ("f", "rehash", ""), ("sched", "rehash", "")], (9.6, 2.7)),
+        "sched": (0, 1.15, "schedule orders a rehash", GREY)},
+        [("recent", "exact", ""), ("exact", "loss", ""), ("loss", "f", "Adam"), ("f", "rehash", ""), ("sched", "recent", "")], (9.6, 2.7)),
     "serving": ({
         "w": (0, 0, "trained weights, not changed", BLUE), "fit": (1.35, 0, "fit_serving: train hash functions", ORANGE),
         "t": (2.7, 0, "200 tables, about 512 outputs a bucket", ORANGE), "q": (0, 1.15, "row of X, activation h", GREY),
