@@ -7,6 +7,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))  # notebooks.py
 
 import notebooks
 from sphinx import addnodes
+from sphinx.errors import ExtensionError
 
 import mongoose_nb
 
@@ -51,8 +52,16 @@ def in_the_package(app, env, node, content):
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content) if name in domain.objects else None
 
 
-def setup(app):
+def in_step(app):
     """Refuse a build whose notebooks are not those of the scripts."""
-    app.connect("builder-inited", lambda app: notebooks.check())
+    try:
+        notebooks.check()
+    except ValueError as error:
+        raise ExtensionError(str(error)) from error
+
+
+def setup(app):
+    """Connect the above."""
+    app.connect("builder-inited", in_step)
     app.connect("doctree-read", by_whole_names)
     app.connect("missing-reference", in_the_package)
