@@ -15,7 +15,7 @@ from nn_problem import planted
 
 from mongoose_nb import data
 from mongoose_nb.cli import main
-from mongoose_nb.commands import charts, runs
+from mongoose_nb.commands import charts, page, runs
 from mongoose_nb.commands.report import Run, name_runs
 
 FLAGS = {
@@ -112,6 +112,24 @@ def test_firings_are_marked(folder, tmp_path):
     strokes = re.search('class="mark c0" d="([^"]*)"', loss).group(1).count("M")
     entries = [json.loads(line) for line in (folder / "fixed" / runs.METRICS).read_text().splitlines()]
     assert strokes == sum(e["firings"] for e in entries) == 8
+
+
+def test_the_loss_is_a_mean_of_the_last_points(folder):
+    """The first point is itself, the tenth the mean of five, whatever epoch they are from; firings and drift are as they were."""
+    run = Run(folder / "drift")
+    raw = [v for e in run.epochs for v in e["trace"]["loss"]]
+    line, drift = (page._trace(run, 0, column, 1.0, n) for column, n in (("loss", page.SMOOTH), ("changed_share", 1)))
+    assert len(line.points) == len(raw) and line.points[0][1] == raw[0]
+    per_epoch = len(run.epochs[0]["trace"]["loss"])
+    for j in (per_epoch - 1, per_epoch, len(raw) - 1):
+        assert line.points[j][1] == pytest.approx(sum(raw[j - 4:j + 1]) / 5)
+    assert [v for _, v in drift.points] == [v for e in run.epochs for v in e["trace"]["changed_share"] if v is not None]
+
+
+def test_phases_that_never_ran_are_left_out(folder, tmp_path):
+    text, _ = report(folder, ["full", "fixed"], tmp_path / "r.html")
+    table = text.split("Where the time goes")[1].split("</section>")[0]
+    assert "<td>learn</td>" not in table and "<td>rehash</td>" in table and "0.0 %, 0.0 s" in table
 
 
 def test_runs_from_before_diagnostics(folder, tmp_path):

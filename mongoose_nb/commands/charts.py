@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 400, 240
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 40
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
 COLOURS, PARTS = 8, 10
+STRIP = 9  # height of the marks of one run
 FLAT, TINY = 1e-12, 1e-300  # a range this small, against its ends or by itself, is a single value: its steps would round to nothing
 
 
@@ -101,7 +102,7 @@ def line_chart(title, lines, x_label, *, format_y=number, zero=False):
     margin = 0.05 * (high - low)
     low, high = low - margin * (not zero), high + margin
     marked = sorted({line.run for line in lines if line.marks})
-    foot = HEIGHT - BOTTOM - 6 * len(marked)  # one strip of marks for every run that has some
+    foot = HEIGHT - BOTTOM - STRIP * len(marked)  # one strip of marks for every run that has some
 
     def place_x(x):
         return LEFT + x / x_high * (WIDTH - LEFT - RIGHT)
@@ -113,8 +114,8 @@ def line_chart(title, lines, x_label, *, format_y=number, zero=False):
     for line in lines:
         colour, dash = f"c{line.run % COLOURS}", DASHES[line.run // COLOURS % len(DASHES)] if not line.faint else "2 4"
         if line.marks:
-            y = HEIGHT - BOTTOM - 6 * (len(marked) - marked.index(line.run))
-            d = "".join(f"M{place_x(m):.1f} {y + 1:.1f}v4" for m in line.marks)
+            y = HEIGHT - BOTTOM - STRIP * (len(marked) - marked.index(line.run))
+            d = "".join(f"M{place_x(m):.1f} {y + 1:.1f}v{STRIP - 2}" for m in line.marks)
             out.append(f'<path class="mark {colour}" d="{d}"/>')
         finite = [(x, y) for x, y in line.points if math.isfinite(y)]
         if len(finite) > 1:
