@@ -208,7 +208,10 @@ def topk_active(H, W, bias, start, count, ids, scores, best):
     for i in prange(H.shape[0]):
         scores[i] = np.float32(-np.inf)
         best[i] = -1
-        for j in range(start[i], start[i] + count[i]):
+        end = start[i] + count[i]
+        for j in range(start[i], end):
+            if j + 2 < end:
+                prefetch_row(W, ids[j + 2])
             row = ids[j]
             z = _dot(H[i], W[row]) + bias[row]
             last = scores.shape[1] - 1

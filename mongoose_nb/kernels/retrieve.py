@@ -6,6 +6,8 @@ B. *Top-k by votes* is a histogram over the vote counts and one pass; ties are t
    the first tables would win them otherwise.
 C. Worker t serves samples t, t + T, ...: a sample's set depends on (seed, step, sample) alone, not on T.
 D. Filler has keys of its own: the tail is unbiased only if its draw knows nothing of how the head was chosen.
+E. *Long buckets are only counted* (`most_voted`): where a query's buckets hold a good part of all outputs, as in serving, nothing is kept
+   of an id but its vote, and whoever has many is found by passes over all marks.
 """
 
 import numpy as np
@@ -19,6 +21,8 @@ TOPK, VANILLA, THRESHOLD = 0, 1, 2
 # A mark counts votes in its low 7 bits; LABEL is set on true labels, and TAKEN is what is in the set already.
 VOTES, LABEL, TAKEN = 127, 128, 255
 MAX_VOTES = 126
+# A word of eight marks: their high bits, and one in each.
+HIGH, ONES = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
 # beyond all numbers of samples, from which keys are made too
 FILLER = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -204,6 +208,68 @@ def active_sets(use_tables, pool, spans, codes, always, strategy, min_votes, hea
             n_active[i] = n
             for q in range(n):
                 marks[out[q]] = 0
+
+
+@inline
+def _at_least(marks, level):
+    """How many marks are `level` or more."""
+    n = np.int32(0)
+    for r in range(marks.shape[0]):
+        n = np.int32(n + (marks[r] >= level))  # in 32 bits: Numba would add in 64
+    return n
+
+
+@parallel
+def most_voted(pool, spans, codes, room, seed, mark, ids, count):
+    """The ids that stand in most of a query's buckets, at most `room`, in no order: ``ids[i, :count[i]]``.
+
+    Of those with equally many votes that there is no room for, which are taken depends on the codes, not on the place in the batch. At
+    most 254 tables. Scratch: mark (T, a multiple of 8) uint8 zeros, restored.
+    """
+    T, N = mark.shape
+    L, B = codes.shape
+    for worker in prange(T):
+        marks = mark[worker]
+        for i in range(worker, B, T):
+            key = np.uint64(seed)
+            for t in range(L):
+                if t + 2 < L:
+                    prefetch_line(pool, t + 2, spans[t + 2, codes[t + 2, i], 0])
+                code = codes[t, i]
+                key = mix64(key ^ np.uint64(code))
+                first = spans[t, code, 0]
+                for q in range(first, first + spans[t, code, 1]):
+                    marks[pool[t, q]] += np.uint8(1)
+            # `room` ids or fewer have `level` votes or more, and more than that have one vote less
+            below_it, level, fit = 0, L + 1, 0
+            while level - below_it > 1:
+                middle = (below_it + level) // 2
+                n = _at_least(marks, np.uint8(middle))
+                if n <= room:
+                    level, fit = middle, n
+                else:
+                    below_it = middle
+            spare = room - fit if level > 1 else 0
+            words = marks.view(np.uint64)
+            turn = below(key, words.shape[0])
+            n = 0
+            for w in range(words.shape[0]):
+                place = w + turn
+                if place >= words.shape[0]:
+                    place -= words.shape[0]
+                lowest = level - (spare > 0)
+                # a byte gets its high bit where it is `lowest` or more, and stays below where it is not; beyond 128 some are in vain
+                word = words[place]
+                if ((((word & ~HIGH) + ONES * np.uint64(128 - min(lowest, 128))) | word) & HIGH) == 0:
+                    continue
+                for row in range(8 * place, 8 * place + 8):
+                    v = marks[row]
+                    if v >= level or (v == level - 1 and spare > 0):
+                        spare -= v < level
+                        ids[i, n] = row
+                        n += 1
+            count[i] = n
+            marks[:] = 0
 
 
 @serial

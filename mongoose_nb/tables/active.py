@@ -48,6 +48,12 @@ class Views(NamedTuple):
     always: np.ndarray = np.zeros(0, np.int32)  # different ids
 
 
+def suits_most_voted(views):
+    """Whether votes fit a byte, and the buckets of a query hold a sixteenth of all rows or more."""
+    L, buckets = views.spans.shape[:2]
+    return L < 255 and 16 * L >= buckets
+
+
 _NO_TABLES = Views(np.zeros((1, 1), np.int32), np.zeros((1, 1, 2), np.int32), np.zeros((1, 1), np.uint8))
 
 
@@ -86,7 +92,7 @@ class ActiveSetBuilder:
 
         threads = numba.get_num_threads()
         if self._mark is None or len(self._mark) < threads:
-            self._mark = np.zeros((threads, self.n_rows), np.uint8)
+            self._mark = np.zeros((threads, -(-self.n_rows // 8) * 8), np.uint8)  # whole words
         if use_tables and (self._touched is None or len(self._touched) < threads):
             self._touched = np.zeros((threads, self.n_rows + 1), np.int32)
         touched = self._touched if self._touched is not None else np.zeros((threads, 1), np.int32)
@@ -133,6 +139,28 @@ class ActiveSetBuilder:
             filler = n_active - n_exact
             shift = np.log(np.where(filler > 0, (self.n_rows - n_exact) / np.maximum(filler, 1), 1.0)).astype(np.float32)
         return ActiveSets(start, n_active, ids, n_label, n_exact, n_hit, shift)
+
+    def most_voted(self, views, n):
+        """Sets of the at most `n` ids that stand in most buckets of a query, and nothing else. Quick where these hold a good part of all
+        rows, see `suits_most_voted`; ties are broken otherwise than by `per_sample`.
+
+        Parameters
+        ----------
+        views : Views
+            The tables, at most 254, and the codes of the queries; ``always`` is not read.
+        n : int
+
+        Returns
+        -------
+        ActiveSets
+        """
+        from mongoose_nb.kernels.retrieve import most_voted
+
+        n_queries, n = views.codes.shape[1], min(n, self.n_rows)
+        ids, count = np.empty((n_queries, n), np.int32), np.zeros(n_queries, np.int64)
+        most_voted(views.pool, views.spans, views.codes, n, np.uint64(self.seed), self._scratch(False)[0], ids, count)
+        none = np.zeros(n_queries, np.int64)
+        return ActiveSets(np.arange(n_queries, dtype=np.int64) * n, count, ids.ravel(), none, count, none, np.zeros(n_queries, np.float32))
 
     def shared(self, labels, candidates, *, step, heads=None):
         """One set of all labels of the batch and `candidates` further ids: the retrieved `heads` first, uniform ones after.

@@ -1,5 +1,7 @@
 """Retrieval kernels: the sets themselves are tested with their facade, `tables.ActiveSetBuilder`."""
 
+import collections
+
 import numba
 import numpy as np
 import pytest
@@ -63,3 +65,37 @@ def test_marks_are_told_apart():
     from mongoose_nb.kernels import retrieve
 
     assert retrieve.MAX_VOTES < retrieve.VOTES < retrieve.LABEL and retrieve.LABEL + retrieve.MAX_VOTES < TAKEN
+
+
+@settings(deadline=None, max_examples=50)
+@given(n_rows=st.integers(1, 60), L=st.integers(1, 9), B=st.integers(1, 5), n=st.integers(1, 9), seed=st.integers(0, 999),
+       room=st.integers(1, 70), threads=st.integers(1, 4))
+def test_most_voted(n_rows, L, B, n, seed, room, threads):
+    """As many as there are, up to `room`; nobody who is left out has more votes than anybody taken; one query at a time the same."""
+    views = tables(n_rows, L, B, n, seed, load=20)
+    builder = ActiveSetBuilder(n_rows, correction="none")
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(threads, before))
+    sets = builder.most_voted(views, room)
+    numba.set_num_threads(before)
+    assert not builder._mark.any()
+    for i, (start, count) in enumerate(zip(sets.start, sets.count)):
+        votes = collections.Counter(int(j) for t in range(L) for j in views.pool[t, views.spans[t, views.codes[t, i], 0]:]
+                                    [:views.spans[t, views.codes[t, i], 1]])
+        taken = sets.ids[start:start + count].tolist()
+        assert len(set(taken)) == len(taken) == min(room, len(votes))
+        left = [votes[j] for j in votes if j not in taken]
+        assert all(votes[j] >= max(left, default=1) for j in taken)
+        alone = builder.most_voted(views._replace(codes=np.ascontiguousarray(views.codes[:, i:i + 1])), room)
+        assert alone.ids[:alone.count[0]].tolist() == taken
+
+
+@pytest.mark.parametrize("L", [127, 128, 129, 200, 254])
+def test_most_voted_of_many_tables(L):
+    """Votes beyond 127 fill the bit that words are compared by."""
+    pool, spans = np.zeros((L, 40), np.int32), np.zeros((L, 1, 2), np.int32)
+    for t in range(L):  # id j stands in the first L - 3 j tables
+        ids = np.array([j for j in range(40) if t < L - 3 * j], np.int32)
+        pool[t, :len(ids)], spans[t, 0, 1] = ids, len(ids)
+    sets = ActiveSetBuilder(1000, correction="none").most_voted(Views(pool, spans, np.zeros((L, 1), np.uint8)), 7)
+    assert sorted(sets.ids[:sets.count[0]].tolist()) == list(range(7))
