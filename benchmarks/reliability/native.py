@@ -106,7 +106,8 @@ def _bounds_of_kernels(folder, tests):
     source = folder / "mongoose_nb" / "kernels" / "_jit.py"
     source.write_text(source.read_text().replace("(parallel=True", "(parallel=False"))
     checks = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(folder / "cache")}
-    heard = subprocess.run([sys.executable, "-c", WRONG], cwd=folder, env={**os.environ, **checks}, capture_output=True, text=True)
+    (folder / "wrong.py").write_text(WRONG)
+    heard = subprocess.run([sys.executable, "wrong.py"], cwd=folder, env={**os.environ, **checks}, capture_output=True, text=True)
     if heard.stdout != "heard\n":
         raise RuntimeError(f"an index out of bounds in a parallel loop was not heard: {heard.stdout}{heard.stderr[-1500:]}")
     return _suite(folder, tests or KERNELS, "-n", "2", "--dist", "loadfile", **checks)
