@@ -123,8 +123,14 @@ class XCChunks:
             raise ValueError(f"{self.path}: the gzip stream is broken or cut short ({error})") from error
 
     def mark(self):
-        """A checksum of every byte of the file and of `chunk_bytes`, by which `nn.Network.fit` tells whether a training that was
-        interrupted goes on over the same chunks. It reads the file once, a hundred times faster than an epoch of training does."""
+        """A checksum of every byte of the file and of `chunk_bytes`; it reads the file once.
+
+        By it `nn.Network.fit` tells, where there are checkpoints, whether a training that was interrupted goes on over the same chunks.
+
+        Returns
+        -------
+        int
+        """
         out = zlib.crc32(str(self.chunk_bytes).encode())
         with open(self.path, "rb") as file:
             while block := file.read(1 << 22):
