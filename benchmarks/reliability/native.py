@@ -113,16 +113,23 @@ def _bounds_of_kernels(folder, tests):
     return _suite(folder, tests or KERNELS, "-n", "2", "--dist", "loadfile", **checks)
 
 
+def _earlier():
+    """Lines of the document's block by part: a part that is not run keeps its own, with its date."""
+    document = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    block = document.split("<!-- begin: native -->")[1].split("<!-- end: native -->")[0]
+    return {part: line for line in block.splitlines() for part in PARTS if line.startswith(f"{part:22} ")}
+
+
 def run(args):
     """The trial."""
-    found, lines, failures = {}, [], []
+    found, lines, failures = {}, _earlier() if args.write else {}, []
     for part in args.parts:
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
             _copy(folder)
             passed, bad, seconds, tail = globals()["_" + part.replace(" ", "_")](folder, args.tests)
         found[part] = {"passed": passed, "failed": bad, "seconds": round(seconds)}
-        lines.append(f"{part:22} {passed:6,} tests passed, {bad} findings, {seconds:.0f} s")
+        lines[part] = f"{part:22} {passed:6,} tests passed, {bad} findings, {seconds:.0f} s ({time.strftime('%Y-%m-%d')})"
         if bad:
             failures.append(f"{part}: {tail}")
-    return found, "\n".join(lines), failures
+    return found, "\n".join(lines[part] for part in PARTS if part in lines), failures
