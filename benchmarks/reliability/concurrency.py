@@ -1,4 +1,7 @@
-"""Threads, forked and spawned processes under every threading layer: the tests of it, again and again."""
+"""Threads, forked and spawned processes under every threading layer: the tests of it, again and again.
+
+Numba does not find the library of ``pip install tbb`` in a virtual environment by itself: set ``LD_LIBRARY_PATH=$VIRTUAL_ENV/lib``.
+"""
 
 import os
 import pathlib
@@ -39,5 +42,6 @@ def run(args):
         found[layer] = {"passed": passed, "seconds": round(time.perf_counter() - start)}
     lines = [f"{layer:10} {figures['passed']:4} tests passed in {args.rounds} rounds, {figures['seconds']} s"
              for layer, figures in found.items()]
+    lines += [f"{layer:10} is not installed here" for layer in ("omp", "tbb") if layer not in found]
     lines.append(f"deadlocks, aborts, wrong answers: {len(failures)}")
     return found, "\n".join(lines), failures

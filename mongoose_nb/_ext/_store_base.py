@@ -362,6 +362,8 @@ class StoreBase:
         if not size - self._held(n) // 8 <= self._ids.shape[1] <= size:
             self.clear()  # so that the old pools and the new ones never exist together
             self._allocate(n)
+        codes = codes.view()
+        codes.flags.writeable = False  # whoever gives them: arrays that may be written are another type to the kernel
         return (codes, rows, self._ids, self._spans, self._room, self._seen, self._counters,
                 self._limit, self._sampling, np.uint64(self.seed))
 

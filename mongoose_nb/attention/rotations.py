@@ -59,4 +59,6 @@ def as_directions(rotations, heads, rounds, width, columns, dtype, seed, step):
             raise ValueError(f"rotations must be 'random', 'orthogonal', or an array (heads, rounds, width, columns) = "
                              f"({heads}, {rounds}, {width}, at least {columns}), heads optional; got shape {np.shape(rotations)}")
         array = array[..., :columns].transpose(0, 1, 3, 2)
-    return np.ascontiguousarray(array, dtype).reshape(heads, rounds * columns, width)
+    out = np.ascontiguousarray(array, dtype).reshape(heads, rounds * columns, width)
+    out.flags.writeable = False  # arrays that may be written are another type to a kernel, to be compiled for again
+    return out

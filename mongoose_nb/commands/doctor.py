@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import sysconfig
 from typing import NamedTuple
 
@@ -98,12 +99,14 @@ def layer():
     from mongoose_nb.commands.system import threading_layer
 
     name = threading_layer()
+    # pip puts the library where the dynamic linker does not look
+    tbb = "pip install tbb" + (f" and set LD_LIBRARY_PATH={sys.prefix}/lib" if sys.platform == "linux" else "")
     if name == "workqueue":
         return Check("threading layer", "slow", "workqueue: Python threads that compute at once wait for each other",
-                     "pip install tbb, or install GNU OpenMP (libgomp)")
+                     f"install GNU OpenMP (libgomp), or {tbb}")
     if name == "omp":
         return Check("threading layer", "ok", "omp (start processes with 'spawn', not 'fork', once something was computed)")
-    return Check("threading layer", "ok" if name == "tbb" else "broken", name, "" if name == "tbb" else "pip install tbb")
+    return Check("threading layer", "ok" if name == "tbb" else "broken", name, "" if name == "tbb" else tbb)
 
 
 def threads():

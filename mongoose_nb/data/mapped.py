@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zlib
 
 import numpy as np
 
@@ -120,6 +121,21 @@ class XCChunks:
                            to_csr(self.path, rows["row_labels"], rows["labels"], None, self.n_labels, rows["labels_sorted"]))
         except (EOFError, gzip.BadGzipFile) as error:
             raise ValueError(f"{self.path}: the gzip stream is broken or cut short ({error})") from error
+
+    def mark(self):
+        """A checksum of every byte of the file and of `chunk_bytes`; it reads the file once.
+
+        By it `nn.Network.fit` tells, where there are checkpoints, whether a training that was interrupted goes on over the same chunks.
+
+        Returns
+        -------
+        int
+        """
+        out = zlib.crc32(str(self.chunk_bytes).encode())
+        with open(self.path, "rb") as file:
+            while block := file.read(1 << 22):
+                out = zlib.crc32(block, out)
+        return out
 
     def __repr__(self):
         return f"XCChunks({self.path!r}, {self.n_rows:,} rows, {self.n_features:,} features, {self.n_labels:,} labels)"

@@ -23,12 +23,18 @@ def aligned_zeros(shape, dtype=np.float32):
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Sparse rows: row i holds ``ids[start[i] : start[i] + count[i]]`` with `values`; a view into CSR arrays, not a copy."""
+    """Sparse rows: row i holds ``ids[start[i] : start[i] + count[i]]`` with `values` (or None); views, not copies, that are read-only."""
 
     start: np.ndarray  # (n,) int64
     count: np.ndarray  # (n,) int64
     ids: np.ndarray  # int32
     values: np.ndarray  # float32
+
+    def __post_init__(self):
+        for name in ("ids", "values"):
+            array = getattr(self, name)
+            if array is not None:
+                object.__setattr__(self, name, frozen(array))
 
     @classmethod
     def of(cls, matrix, rows=None):
@@ -36,13 +42,13 @@ class Rows:
         start = matrix.indptr[:-1] if rows is None else matrix.indptr[rows]
         end = matrix.indptr[1:] if rows is None else matrix.indptr[np.asarray(rows) + 1]
         start = start.astype(np.int64)
-        return cls(start, end.astype(np.int64) - start, frozen(matrix.indices), frozen(matrix.data))
+        return cls(start, end.astype(np.int64) - start, matrix.indices, matrix.data)
 
     @classmethod
     def empty(cls, n):
         """n rows without entries."""
         none = np.zeros(n, np.int64)
-        return cls(none, none, frozen(np.zeros(0, np.int32)), frozen(np.zeros(0, np.float32)))
+        return cls(none, none, np.zeros(0, np.int32), np.zeros(0, np.float32))
 
     def __len__(self):
         return len(self.start)

@@ -320,7 +320,8 @@ class Network:
         X : iterable of (X, Y), where Y is left out
             Chunks that fit in memory one at a time, of data that need not: a list, a `data.XCChunks`, or anything whose ``iter`` begins
             anew. Rows are shuffled within a chunk, and batches end with it. CSR matrices over memory-mapped arrays
-            (`data.map_arrays`) are used in place and need no chunks.
+            (`data.map_arrays`) are used in place and need no chunks. An object with ``mark()``, a checksum of all its chunks, is
+            refused by `resume` where that has changed; a list and `data.XCChunks` always are, other iterables are taken on trust.
         epochs, batch_size : int
         validation : (X, Y), optional
             Scored exactly after every epoch: P@1, P@3, P@5.

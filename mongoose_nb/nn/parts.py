@@ -71,7 +71,12 @@ class Chunks:
             raise ValueError("there are no chunks to train on")
 
     def mark(self):
-        """They are not read for a checksum."""
+        """A checksum for `Progress`: what the chunks say of themselves, or of those that are in memory; 0 of others, which are not read
+        for it."""
+        if hasattr(self._chunks, "mark"):
+            return check_int("mark() of the chunks", self._chunks.mark(), low=0, high=2**63 - 1)
+        if isinstance(self._chunks, list | tuple):
+            return data_mark(*(matrix for pair in self for matrix in pair))
         return 0
 
     def batches(self, batch_size):

@@ -27,7 +27,7 @@ class Progress:
     batch_size, samples : int
         Of the call; a position in the data has no meaning under others.
     mark : int
-        `data_mark` of the data, or 0 where nobody asked.
+        Checksum of the data, or 0 where there is none.
     batch : int
         Batches taken of the epoch that runs.
     history : list of dict
@@ -94,11 +94,14 @@ class Progress:
 
     def agree(self, other, path):
         """Raise ValueError where `other`, of the call at hand, is not one that this, from the file at `path`, can go on as."""
-        for name, what in (("samples", "rows"), ("batch_size", "rows in a batch"), ("mark", "as the mark of the data")):
+        for name, what in (("samples", "rows"), ("batch_size", "rows in a batch")):
             mine, given = getattr(self, name), getattr(other, name)
             if mine != given:
                 raise ValueError(f"{path!r} was written by a training with {mine} {what}, this one has {given}: give the same data and "
                                  "batch_size to go on, or remove the file to begin anew")
+        if self.mark not in (0, other.mark):
+            raise ValueError(f"{path!r} was written by a training on other data, or other chunks of them: their checksum was "
+                             f"{self.mark:08x} and is {other.mark:08x} now: give the same data to go on, or remove the file to begin anew")
 
     @classmethod
     def from_settings(cls, settings):

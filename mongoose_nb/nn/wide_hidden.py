@@ -48,7 +48,7 @@ class WideHidden:
         a = self.activation.forward(z)
         if train:
             self._x, self._sets, self._z, self._a = x, sets, z, a
-        return Rows(sets.start, sets.count, frozen(sets.ids), frozen(a))
+        return Rows(sets.start, sets.count, sets.ids, a)
 
     def backward(self, g, need_input=True):
         """Take d loss / d values of the active units, return d loss / d input."""

@@ -222,6 +222,7 @@ def test_input_kinds(Store, tmp_path):
     for kind in kinds:
         for way in ("insert", "build"):
             store = Store(3, 50)
+            assert not store.begin_build(kind, ids)[0].flags.writeable  # one type for the kernel, whatever is given
             if way == "insert":
                 store.insert(ids[::-1].astype(">i8")[::-1], kind)
             else:

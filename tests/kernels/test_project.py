@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mongoose_nb.kernels import project
+from mongoose_nb.nn.arrays import frozen
 from mongoose_nb.search.probing import flip_order
 
 
@@ -17,11 +18,13 @@ def test_one_call_does_what_three_do(augmented, fold):
     inverse, functions = np.full(m + 1, 20, np.float32), rng.standard_normal((h, K * L)).astype(np.float32)
     longest, slots = np.float32(7), np.array([4, 0, 6, 2, 1])
     sketches, codes = np.zeros((8, 64), np.int8), np.empty((L, n), np.uint32)
-    project.place_dense(X, slots, longest, mean, np.ascontiguousarray(axes), inverse, functions, K, fold, sketches, codes)
+    # read-only as an index gives them: another type would be compiled for again
+    X, mean, axes, inverse, functions = (frozen(a) for a in (X, mean, np.ascontiguousarray(axes), inverse, functions))
+    project.place_dense(X, slots, longest, mean, axes, inverse, functions, K, fold, sketches, codes)
 
     extra = np.sqrt(longest**2 - (X * X).sum(axis=1)) if augmented else np.zeros(n, np.float32)
     Y, rest = np.empty((n, m), np.float32), np.empty(n, np.float32)
-    project.project_dense(X, np.ones(n, np.float32), extra, mean, np.ascontiguousarray(axes), Y, rest)
+    project.project_dense(X, np.ones(n, np.float32), extra, mean, axes, Y, rest)
     wide = (np.column_stack([X, extra]) if augmented else X) - mean
     np.testing.assert_allclose(Y, wide @ axes, rtol=1e-4, atol=1e-4)
     want, probes = np.zeros((n, 64), np.int8), np.empty((n, L, 1), np.uint32)

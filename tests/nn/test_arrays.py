@@ -34,6 +34,13 @@ class TestRows:
         sample, ids = some.flat()
         assert sample.tolist() == [0, 0, 0, 2, 2, 2] and ids.tolist() == [0, 1, 2, 0, 1, 2]
 
+    def test_all_are_read_only_so_that_kernels_are_compiled_for_one_type(self):
+        ids = np.arange(3, dtype=np.int32)
+        none = np.zeros(0, np.int64)
+        for rows in (Rows.of(self.matrix), Rows.empty(2), Rows(none, none, ids, np.ones(3, np.float32)), Rows(none, none, ids, None)):
+            assert not rows.ids.flags.writeable and (rows.values is None or not rows.values.flags.writeable)
+        assert np.shares_memory(rows.ids, ids) and ids.flags.writeable
+
     def test_flat_of_nothing(self):
         for rows in (Rows.of(self.matrix, np.array([1])), Rows.of(self.matrix, np.zeros(0, int))):
             assert [part.tolist() for part in rows.flat()] == [[], []]

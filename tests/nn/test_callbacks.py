@@ -88,7 +88,7 @@ class TestCalls:
         X, Y = problem()
         assert len(network().fit(X, Y, epochs=2, callbacks=[Callback()])) == 2
 
-    @pytest.mark.parametrize("wrong", [3, "history", None, EarlyStopping, object()], ids=repr)
+    @pytest.mark.parametrize("wrong", [3, "history", None, EarlyStopping, object()], ids=["3", "history", "None", "class", "object"])
     def test_refusals(self, wrong):
         with pytest.raises(TypeError, match="callbacks must be functions or Callback objects"):
             as_callback(wrong)

@@ -202,7 +202,7 @@ class TestRefusals:
             train(path, network(lr=0.5))
         with pytest.raises(ValueError, match="with 24 rows"):
             network().fit(X[:20], Y[:20], batch_size=BATCH, resume=path)
-        with pytest.raises(ValueError, match="mark of the data"):
+        with pytest.raises(ValueError, match="other data"):
             network().fit(X * 2, Y, batch_size=BATCH, resume=path)
         network().save(path)
         with pytest.raises(ValueError, match="no checkpoint of a training"):

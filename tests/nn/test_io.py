@@ -151,7 +151,8 @@ class TestResuming:
         loaded.save(path)
         assert repr(Network.load(path)) == repr(loaded)
 
-    @pytest.mark.parametrize("schedule", ["constant", "linear", "step", Linear(0.2), Step(0.3, 0.1)], ids=repr)
+    @pytest.mark.parametrize("schedule", ["constant", "linear", "step", Linear(0.2), Step(0.3, 0.1)],
+                             ids=lambda s: s if isinstance(s, str) else type(s).__name__)
     def test_schedules(self, path, schedule):
         net = network(lr_schedule=schedule)
         net.save(path)

@@ -1,5 +1,9 @@
 """Training on chunks and on mapped arrays."""
 
+import functools
+import gzip
+import os
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -80,6 +84,66 @@ def test_killed_in_a_chunk(tmp_path, every):
             continue
     assert_same_arrays(whole, net)
     assert again.column("loss") == history.column("loss")
+
+
+class TestOtherDataAreNotGoneOnWith:
+    """Whatever was changed while nobody trained: a chunk that was read already or one that is still to come."""
+
+    @staticmethod
+    def begin(parts, path):
+        """Killed in the second chunk."""
+        def die(self, net, logs):
+            if net.step == 5:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            network().fit(parts, epochs=2, batch_size=4, callbacks=[Checkpoint(path, every=1), type("Die", (), {"on_batch_end": die})()])
+
+    @pytest.mark.parametrize("packed", [False, True])
+    @pytest.mark.parametrize("line", [1, 3, -1])
+    def test_a_text(self, tmp_path, packed, line):
+        data.write_xc(tmp_path / "f", *problem())
+        text = (tmp_path / "f").read_bytes()
+        write = functools.partial(gzip.compress, mtime=0) if packed else bytes
+        (tmp_path / "f").write_bytes(write(text))
+        before = os.stat(tmp_path / "f")
+        self.begin(data.XCChunks(tmp_path / "f", chunk_bytes=400), tmp_path / "run")
+
+        lines = text.splitlines(keepends=True)
+        last = lines[line].rstrip(b"\n")
+        lines[line] = last[:-1] + (b"1" if last[-1:] != b"1" else b"2") + b"\n"  # the last digit of a value, and no other length
+        (tmp_path / "f").write_bytes(write(b"".join(lines)))
+        os.utime(tmp_path / "f", ns=(before.st_atime_ns, before.st_mtime_ns))
+        with pytest.raises(ValueError, match="on other data, or other chunks of them: .* give the same data to go on, or remove"):
+            network().fit(data.XCChunks(tmp_path / "f", chunk_bytes=400), epochs=2, batch_size=4, resume=tmp_path / "run")
+
+        (tmp_path / "f").write_bytes(write(text))
+        with pytest.raises(ValueError, match="other chunks"):
+            network().fit(data.XCChunks(tmp_path / "f", chunk_bytes=401), epochs=2, batch_size=4, resume=tmp_path / "run")
+        assert len(network().fit(data.XCChunks(tmp_path / "f", chunk_bytes=400), epochs=2, batch_size=4, resume=tmp_path / "run")) == 2
+
+    def test_a_list(self, tmp_path):
+        self.begin(chunks(), tmp_path / "run")
+        for other in (chunks((10, 5, 9)), [*chunks()[:2], (chunks()[2][0] * 2, chunks()[2][1])]):
+            with pytest.raises(ValueError, match="other data"):
+                network().fit(other, epochs=2, batch_size=4, resume=tmp_path / "run")
+        assert len(network().fit(tuple(chunks()), epochs=2, batch_size=4, resume=tmp_path / "run")) == 2
+
+    def test_a_mark_of_ones_own(self, tmp_path):
+        class Marked(list):
+            value = 7
+
+            def mark(self):
+                return self.value
+
+        self.begin(Marked(chunks()), tmp_path / "run")
+        network().fit(Marked(chunks()), epochs=3, batch_size=4, resume=tmp_path / "run")
+        Marked.value = 8
+        with pytest.raises(ValueError, match="was 00000007 and is 00000008 now"):
+            network().fit(Marked(chunks()), epochs=3, batch_size=4, resume=tmp_path / "run")
+        Marked.value = "8"
+        with pytest.raises(TypeError, match=r"mark\(\) of the chunks"):
+            network().fit(Marked(chunks()), epochs=3, batch_size=4, resume=tmp_path / "run")
 
 
 def test_a_stop_ends_the_epoch():
