@@ -63,4 +63,7 @@ def run(args):
         speed = sum(e["tokens_per_s"] * e["seconds"] for e in history) / spent
         way = " ".join(f"{e['bits']:.3f}" for e in history[:: max(1, len(history) // 8)])
         lines.append(f"{name:12}{model.step:8,}{spent / 60:9.1f}{speed:10,.0f}{scores['bits']:8.4f}   {way}")
+    common = min((way[-1][0] for way in (entry["way"] for entry in result.values() if isinstance(entry, dict))), default=0)
+    at = {name: dict(entry["way"])[common] for name, entry in result.items() if isinstance(entry, dict)}
+    lines.append(f"after {common:,} steps each: " + ", ".join(f"{name} {bits:.3f}" for name, bits in at.items()))
     return result, "\n".join(lines)
