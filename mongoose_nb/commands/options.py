@@ -65,6 +65,11 @@ def rehash(value):
     return whole(value)
 
 
+def share(value):
+    """A number, or auto."""
+    return value if value == "auto" else real(value)
+
+
 def share_or_path(value):
     """A share of the training rows between 0 and 1, or a file."""
     try:
@@ -111,7 +116,7 @@ GROUPS = {
     "sampler": (
         Option("sampler", word, "NAME", "full | uniform | lsh | auto: which outputs a step computes"),
         Option("candidates", whole, "N", "outputs beside the labels"),
-        Option("head", real, "SHARE", "lsh: share of the candidates that the hash tables retrieve; the rest is uniform"),
+        Option("head", share, "SHARE", "lsh: share of the candidates that the hash tables retrieve, or auto; the rest is uniform"),
         Option("shape", word, "NAME", "sample | batch: a list of outputs for each sample, or one for the batch"),
         Option("correction", word, "NAME", "tail | logq | importance | none: what sampled outputs stand for"),
         Option("fill", switch, None, "lsh: whether uniform outputs are added at all"),

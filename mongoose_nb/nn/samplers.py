@@ -17,6 +17,7 @@ from mongoose_nb.errors import check_choice, check_int, check_number
 from mongoose_nb.nn.arrays import Rows
 from mongoose_nb.nn.importance import Importance
 from mongoose_nb.nn.maintenance import KeptTables
+from mongoose_nb.nn.split import HeadSplit, tail_variance
 from mongoose_nb.nn.timing import PhaseTimer
 from mongoose_nb.tables.active import NO_SHIFTS, STRATEGIES, ActiveSetBuilder, SharedSet
 from mongoose_nb.tables.corrections import HASHED, UNIFORM, check_correction
@@ -49,6 +50,9 @@ class Sampler:
     def settings(self):
         """Constructor arguments, for saving."""
         return {"name": type(self).__name__.lower(), **{k: v for k, v in vars(self).items() if not k.startswith("_")}}
+
+    def after_loss(self, sets, delta):
+        """Called with the lists of the samples and the gradients d mean loss / d z of their outputs, before the optimiser's step."""
 
     def after_update(self, step, timer, touched=None):
         """Called after every optimiser step: the place for table maintenance. ``touched()`` gives the ids of the rows that the step
@@ -171,8 +175,9 @@ class LSH(Sampler):
     ----------
     candidates : int
         Outputs beside the labels, for each sample or for the batch.
-    head : float
-        Share of `candidates` that may come from the tables; the filler makes up the rest.
+    head : float or "auto"
+        Share of `candidates` that may come from the tables; the filler makes up the rest. ``"auto"``, for lists of a sample with the
+        correction ``"tail"``: the share with which the filler estimates the rest best, see `nn.split`.
     shape : {"sample", "batch"}
         A list for each sample (SLIDE), or one for the batch.
     correction : {"tail", "none", "importance"}, optional
@@ -209,10 +214,13 @@ class LSH(Sampler):
         from mongoose_nb.schedule import ExponentialDecay, make_learned, make_schedule
 
         self.candidates = check_int("candidates", candidates, low=1, high=2**31 - 2)
-        self.head = check_number("head", head, low=0.0, high=1.0)
+        self.head = head if head == "auto" else check_number("head", head, low=0.0, high=1.0)
         self.shape = check_choice("shape", shape, SHAPES)
         self.correction = check_correction(correction, shape, HASHED)
         self.fill = bool(fill)
+        if self.head == "auto" and not (self.shape == "sample" and self.correction == "tail" and self.fill):
+            raise ValueError(f"head='auto' weighs the correction 'tail' of lists of a sample with filler; got shape={shape!r}, "
+                             f"correction={self.correction!r}, fill={fill}")
         self.family = check_choice("family", family, ("simhash", "dwta"))
         if self.correction == "importance" and family != "simhash":
             raise ValueError(f"correction='importance' needs family='simhash', whose collision probability follows from the angle; "
@@ -262,13 +270,20 @@ class LSH(Sampler):
         self._builder = ActiveSetBuilder(n_rows, seed=seed, strategy=self.strategy, min_votes=self.min_votes,
                                          correction="none" if by_output else self.correction)
         schedule = make_schedule(self.rehash)
-        schedule.bind(n_rows, width, family=family, seed=seed, room=round(self.head * self.candidates))
+        self._split = HeadSplit() if self.head == "auto" else None
+        schedule.bind(n_rows, width, family=family, seed=seed, room=self._room())
         learner = make_learned(self.learn)
         if learner is not None:
             learner.bind(family, seed)
         self._kept = KeptTables(weights, bias, tables, schedule, center=self.center, rebuild=self.rebuild, learner=learner)
         self._importance = Importance(weights, bias, self._kept, self.center, self._builder.min_votes) if by_output else None
         self._counts = {}
+
+    def _room(self, train=False):
+        """Most outputs that the tables give; while training with a head of its own choice, those of the share whose turn it is."""
+        if self._split is None:
+            return round(self.head * self.candidates)
+        return round((self._split.next() if train else self._split.share) * self.candidates)
 
     @property
     def fired(self):
@@ -292,7 +307,7 @@ class LSH(Sampler):
         views = self._kept.views(h, timer)
         with timer("retrieve"):
             sets = self._builder.per_sample(labels, self.candidates, step=step if train else 0, views=views, alike=not train,
-                                            head=round(self.head * self.candidates), fill=self.fill)
+                                            head=self._room(train), fill=self.fill)
             if self._importance is not None:
                 sets = self._importance.correct(h, sets)
         if train:
@@ -307,7 +322,7 @@ class LSH(Sampler):
         return shared
 
     def _shared(self, h, labels, step, timer):
-        n, head = len(h), round(self.head * self.candidates)
+        n, head = len(h), self._room()
         m = min(n, max(1, head // EACH))
         views = self._kept.views(np.ascontiguousarray(h[(np.arange(m) * n // m + step) % n]), timer)
         with timer("retrieve"):
@@ -320,8 +335,12 @@ class LSH(Sampler):
         if self.shape == "batch":
             return self._shared(h, labels, 0, PhaseTimer())
         views = self._kept.views(h, PhaseTimer())
-        return self._builder.per_sample(labels, self.candidates, step=0, views=views, head=round(self.head * self.candidates),
-                                        fill=self.fill)
+        return self._builder.per_sample(labels, self.candidates, step=0, views=views, head=self._room(), fill=self.fill)
+
+    def after_loss(self, sets, delta):
+        """Let the split of head and tail adapt."""
+        if self._split is not None:
+            self._split.observe(tail_variance(sets, delta))
 
     def after_update(self, step, timer, touched=None):
         """Rehash, or move rows, when the schedule says so."""
@@ -338,7 +357,8 @@ class LSH(Sampler):
 
     def counts(self):
         """As `Sampler.counts`; with a schedule that measures drift also firings since the last report, and the last changed share."""
-        return {**self._counts, **self._kept.counts()}
+        head = {} if self._split is None else {"head_share": self._split.share}
+        return {**self._counts, **self._kept.counts(), **head}
 
     def report(self):
         """With a schedule that measures drift: firings, rows re-inserted by them, and the mean changed share of the looks. With `learn`
@@ -348,11 +368,16 @@ class LSH(Sampler):
     def state(self):
         """(settings, arrays) from which the sampler continues exactly."""
         settings, arrays = self._kept.state()
+        if self._split is not None:
+            settings["split"], more = self._split.state()
+            arrays = {**arrays, **{f"split.{k}": v for k, v in more.items()}}
         return settings, arrays if self._importance is None else {**arrays, **self._importance.state()}
 
     def load_state(self, settings, arrays):
         """Put back what `state` gave."""
         self._kept.load_state(settings, arrays)
+        if self._split is not None:
+            self._split.load_state(settings["split"], {k: arrays[f"split.{k}"] for k in ("sums", "turns")})
         if self._importance is not None:
             self._importance.load_state(arrays)
 

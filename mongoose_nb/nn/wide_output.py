@@ -77,6 +77,7 @@ class WideOutput:
             loss = get("loss", len(h))
             loss_active(h, self.weights.value, self.bias.value, sets.start, sets.count, frozen(sets.ids), sets.n_label, sets.n_exact,
                         sets.shift, sets.shifts, self.logistic, np.float32(1.0 / len(h)), delta, grad, loss)
+        self.sampler.after_loss(sets, delta)
         with timer("backward"):
             if self._rows is None:
                 self._rows = RowUpdate(self.weights, self.bias)
