@@ -386,11 +386,11 @@ class Auto(Sampler):
     """A sampler by the number of outputs: a rule of thumb.
 
     Up to `ALL_UP_TO` outputs all of them: their products cost about as much as choosing some, and nothing is lost (EURLEX57K, 4,271
-    outputs, ten epochs: P@1 0.853, with lists of a batch 0.834). Above, a list of 1,000 candidates shared by the batch, half of which hash
-    tables retrieve. Against uniform lists of the batch after the same time of training: 0.119 and 0.113 on Gowalla, 0.612 and 0.565 on the
-    synthetic 100,000 outputs after four epochs; on Diginetica 0.054 and 0.061, on the next word 0.383 and 0.387 (``docs/ablation.md``): there
-    `Uniform` does as well. One seed each; where the limit lies between 4,271 and 40,981 outputs was not measured. A bound sampler is the one
-    that was chosen: ``network.output.sampler``.
+    outputs, ten epochs: P@1 0.853, with lists of a batch 0.834). Above, a list of 1,000 candidates shared by the batch, half of which
+    hash tables retrieve. Against uniform lists of the batch after the same time of training: 0.119 and 0.113 on Gowalla, 0.612 and 0.565
+    on the synthetic 100,000 outputs after four epochs; on Diginetica 0.054 and 0.061, on the next word 0.383 and 0.387
+    (``docs/ablation.md``): there `Uniform` does as well. One seed each; where the limit lies between 4,271 and 40,981 outputs was not
+    measured. A bound sampler is the one that was chosen: ``network.output.sampler``.
     """
 
     #: outputs up to which all are computed
