@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -391,6 +392,12 @@ def test_resume_refuses(call, run, folder, tmp_path):
     assert_refused(call("train", "--resume", tmp_path), "settings.json")
     assert_refused(call("train", folder / "test.txt", "--resume", run, "--epochs", "6"), "test.txt", "not the train data")
     assert_refused(call("train", "--resume", run, "--epochs", "6", "--early-stopping", "2"), "--validation")
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    record = json.loads((run / runs.SETTINGS).read_text())
+    record["data"]["train"]["path"] = 10**30  # a number is an open file to the system
+    (other / runs.SETTINGS).write_text(json.dumps(record))
+    assert_refused(call("train", "--resume", other, "--epochs", "6"), "damaged")
 
 
 # ---------------------------------------------------------------- evaluate and predict

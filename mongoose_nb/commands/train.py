@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import inspect
+import os
 import pathlib
 import sys
 
@@ -140,8 +141,11 @@ def _resume(args, clock):
         if training["validation"] is not None:
             given["validation"] = training["validation"] if shares else recorded["validation"]["path"]
         test = args.test or recorded.get("test", {}).get("path")
+        paths = (given["data"], test, None if shares else given.get("validation"))
+        if not all(path is None or isinstance(path, str | os.PathLike) for path in paths):  # open() takes a number for an open file
+            raise TypeError(paths)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path / runs.SETTINGS} is damaged: {error!r} is missing") from error
+        raise ValueError(f"{path / runs.SETTINGS} is damaged: {error!r} is missing, or not what it should be") from error
     if test is not None:
         given["test"] = test
     changed = {name: getattr(args, name) for name in LOOP if getattr(args, name) is not None}

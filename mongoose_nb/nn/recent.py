@@ -53,8 +53,8 @@ class Recent:
         for name, own in (("h", self._h), ("labels", self._labels)):
             if arrays[name].shape != (n, own.shape[1]):
                 raise ValueError(f"the saved recent {name} have shape {arrays[name].shape}; needed is {(n, own.shape[1])}")
-        if arrays["labels"].dtype != np.int32 or arrays["h"].dtype != np.float32 or seen < 0:
-            raise ValueError("the saved recent activations and labels must be float32 and int32")
+        if arrays["labels"].dtype != np.int32 or arrays["h"].dtype != np.float32 or not 0 <= seen < 2**62:
+            raise ValueError("the saved recent activations and labels must be float32 and int32, and their number below 2^62")
         self._h[:n], self._labels[:n], self._seen = arrays["h"], arrays["labels"], seen
 
 

@@ -6,6 +6,7 @@ they are. Unlike the tables of a sampler, these need not be cheap to refresh, an
 
 import numpy as np
 
+from mongoose_nb.errors import check_number
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
 from mongoose_nb.nn.arrays import Rows
 from mongoose_nb.nn.maintenance import hashable
@@ -109,5 +110,5 @@ class Served:
         out.family.set_functions(arrays["functions"])
         if arrays["query_mean"].shape != out._query[0].shape:
             raise ValueError(f"the saved query_mean has shape {arrays['query_mean'].shape}; the layer's width is {len(out._query[0])}")
-        out._query = (np.array(arrays["query_mean"], np.float32), np.float32(settings["extra"]))
+        out._query = (np.array(arrays["query_mean"], np.float32), np.float32(check_number("extra", settings["extra"])))
         return out

@@ -44,3 +44,11 @@ def test_refuses_another_width():
     recent.add(np.zeros((3, 2), np.float32))
     with pytest.raises(ValueError, match=r"recent h have shape \(3, 2\); needed is \(3, 5\)"):
         Recent(10, 5).restore(recent.arrays())
+
+
+@pytest.mark.parametrize("seen", [2**63, -1])
+def test_refuses_a_number_that_cannot_be(seen):
+    recent = Recent(10, 2)
+    recent.add(np.zeros((10, 2), np.float32))
+    with pytest.raises(ValueError):
+        Recent(10, 2).restore({**recent.arrays(), "seen": np.array([seen], np.uint64 if seen > 0 else np.int64)})

@@ -135,3 +135,5 @@ def test_a_damaged_state_is_refused(net):
         Served.from_state(net.output.weights, net.output.bias, {**settings, "L": 10**12}, arrays)
     with pytest.raises(ValueError, match="query_mean has shape"):
         Served.from_state(net.output.weights, net.output.bias, settings, {**arrays, "query_mean": np.zeros(3, np.float32)})
+    with pytest.raises((TypeError, ValueError), match="extra"):
+        Served.from_state(net.output.weights, net.output.bias, {**settings, "extra": [[1.0]]}, arrays)
