@@ -6,7 +6,7 @@ they are. Unlike the tables of a sampler, these need not be cheap to refresh, an
 
 import numpy as np
 
-from mongoose_nb.errors import check_number
+from mongoose_nb.errors import check_int, check_number
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
 from mongoose_nb.nn.arrays import Rows
 from mongoose_nb.nn.maintenance import hashable
@@ -33,7 +33,6 @@ class Served:
     """
 
     def __init__(self, weights, bias, *, K=None, L=None, candidates=None, seed=0):
-        from mongoose_nb.errors import check_int
         from mongoose_nb.hashing import SimHash
 
         n, width = weights.value.shape
