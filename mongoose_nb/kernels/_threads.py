@@ -17,7 +17,7 @@ THREADS_FROM = 1 << 22
 
 _lock = threading.RLock()
 _depth = 0
-_limiter = None
+_before = []
 
 
 class _Renewed:
@@ -25,17 +25,26 @@ class _Renewed:
 
     def renew(self):
         """Called in the child."""
-        global _lock, _depth, _limiter
-        _lock, _depth, _limiter = threading.RLock(), 0, None
+        global _lock, _depth, _before
+        _lock, _depth, _before = threading.RLock(), 0, []
 
 
 @functools.lru_cache(maxsize=1)
-def _controller():
+def _blas():
     # Numba binds matrix products to SciPy's BLAS: it has to be loaded before the controller looks for libraries.
     import scipy.linalg.cython_blas  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+def _set(threads):
+    for library, n in zip(_blas(), threads):
+        # From threadpoolctl 3.8 on only the Python thread that came first may set the number; the last to leave may be another one.
+        clear = getattr(library, "clear_controlling_thread", lambda force: None)
+        clear(force=True)
+        library.set_num_threads(n)
+        clear(force=True)
 
 
 _renewed = renew_in_child(_Renewed())
@@ -44,11 +53,11 @@ _renewed = renew_in_child(_Renewed())
 @contextlib.contextmanager
 def one_blas_thread():
     """Hold BLAS at one thread while any caller is inside; the former limit returns when the last one leaves."""
-    global _depth, _limiter
+    global _depth, _before
     with _lock:
         if _depth == 0:
-            _limiter = _controller().limit(limits=1, user_api="blas")
-            _limiter.__enter__()
+            _before = [library.num_threads for library in _blas()]
+            _set([1] * len(_before))
         _depth += 1
     try:
         yield
@@ -56,8 +65,7 @@ def one_blas_thread():
         with _lock:
             _depth -= 1
             if _depth == 0:
-                _limiter.__exit__(None, None, None)
-                _limiter = None
+                _set(_before)
 
 
 @contextlib.contextmanager

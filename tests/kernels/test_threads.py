@@ -5,11 +5,11 @@ import threading
 import numba
 import pytest
 
-from mongoose_nb.kernels._threads import THREADS_FROM, _controller, compute_threads, one_blas_thread
+from mongoose_nb.kernels._threads import THREADS_FROM, _blas, compute_threads, one_blas_thread
 
 
 def limits():
-    return [pool["num_threads"] for pool in _controller().info() if pool["user_api"] == "blas"]
+    return [library.num_threads for library in _blas()]
 
 
 def test_nested_and_raising():
@@ -25,24 +25,35 @@ def test_nested_and_raising():
     assert limits() == before
 
 
-def test_two_threads_that_overlap():
+@pytest.mark.parametrize("first_out", ["first in", "last in"])
+def test_two_threads_that_overlap(first_out):
+    """The limit holds until the last one is out, whichever came first; both threads go on living."""
     before, seen = limits(), []
-    inside, leave = threading.Event(), threading.Event()
+    inside, leave, out, end = (threading.Event() for _ in range(4))
 
     def other():
         with one_blas_thread():
             inside.set()
             leave.wait(10)
+        out.set()
+        end.wait(10)
 
     thread = threading.Thread(target=other)
     thread.start()
     inside.wait(10)
     with one_blas_thread():
-        pass
-    seen.append(set(limits()))  # the other one is still inside
-    leave.set()
+        if first_out == "first in":
+            leave.set()
+            out.wait(10)
+            seen.append(set(limits()))
+    if first_out == "last in":
+        seen.append(set(limits()))
+        leave.set()
+        out.wait(10)
+    after = limits()
+    end.set()
     thread.join()
-    assert seen == [{1}] and limits() == before
+    assert seen == [{1}] and after == before
 
 
 def test_little_work_runs_on_one_thread():
