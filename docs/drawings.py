@@ -149,7 +149,7 @@ DIAGRAMS = {
         [("recent", "exact", ""), ("exact", "loss", ""), ("loss", "f", "Adam"), ("f", "rehash", ""), ("sched", "recent", "")], (9.6, 2.7)),
     "serving": ({
         "w": (0, 0, "trained weights, not changed", BLUE), "fit": (1.35, 0, "fit_serving: train hash functions", ORANGE),
-        "t": (2.7, 0, "200 tables, about 512 outputs a bucket", ORANGE), "q": (0, 1.15, "row of X, activation h", GREY),
+        "t": (2.7, 0, "250 tables, about 300 outputs a bucket", ORANGE), "q": (0, 1.15, "row of X, activation h", GREY),
         "c": (2.7, 1.15, "candidates: a hundredth of all outputs", GREEN), "s": (4.05, 1.15, "their exact scores, best k", BLUE)},
         [("w", "fit", ""), ("fit", "t", ""), ("t", "c", "look up"), ("q", "c", "hash"), ("c", "s", "")], (9.6, 2.7)),
     "attention": ({

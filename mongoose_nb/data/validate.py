@@ -67,7 +67,9 @@ def _csr_arrays(name, X):
         indptr, indices, data = X.indptr, X.indices, X.data
     nnz = int(indptr[-1])
     dtype = _index_dtype(X.shape, nnz)
-    return data[:nnz], indices[:nnz].astype(dtype, copy=False), indptr.astype(dtype, copy=False)
+    if nnz < len(data):
+        data, indices = data[:nnz], indices[:nnz]
+    return data, indices.astype(dtype, copy=False), indptr.astype(dtype, copy=False)
 
 
 def _make_csr(data, indices, indptr, shape):
@@ -79,7 +81,7 @@ def _make_csr(data, indices, indptr, shape):
 
 def _same_arrays(matrix, data, indices, indptr):
     def same(a, b):
-        return a.dtype == b.dtype and a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data
+        return a is b or a.dtype == b.dtype and a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data
 
     return (matrix.format == "csr" and same(matrix.data, data) and same(matrix.indices, indices)
             and same(matrix.indptr, indptr))

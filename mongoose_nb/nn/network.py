@@ -423,7 +423,7 @@ class Network:
         candidates : int, optional
             Outputs to score for a row when predicting: by default a hundredth of all, at least 100.
         K, L : int, optional
-            Hashes per table and tables: by default buckets of about 512 outputs, and 200.
+            Hashes per table and tables: by default buckets of about 300 outputs, and 250.
         rows : int
             Rows of X to learn from, drawn at random.
         learn : schedule.LearnedHash, optional
@@ -506,7 +506,7 @@ class Network:
             for lo in range(0, X.shape[0], PREDICT_BLOCK):
                 block = slice(lo, min(lo + PREDICT_BLOCK, X.shape[0]))
                 with self._lock:
-                    ids[block], scores[block] = self._topk(Rows.of(X[block]), k, exact, candidates, timer)
+                    ids[block], scores[block] = self._topk(Rows.of(X, np.arange(block.start, block.stop)), k, exact, candidates, timer)
         return ids, scores
 
     def _topk(self, x, k, exact, candidates, timer):

@@ -90,9 +90,11 @@ class ActiveSetBuilder:
     def _scratch(self, use_tables):
         import numba
 
+        from mongoose_nb.kernels.retrieve import GROUP
+
         threads = numba.get_num_threads()
         if self._mark is None or len(self._mark) < threads:
-            self._mark = np.zeros((threads, -(-self.n_rows // 8) * 8), np.uint8)  # whole words
+            self._mark = np.zeros((threads, -(-self.n_rows // (8 * GROUP)) * 8 * GROUP), np.uint8)
         if use_tables and (self._touched is None or len(self._touched) < threads):
             self._touched = np.zeros((threads, self.n_rows + 1), np.int32)
         touched = self._touched if self._touched is not None else np.zeros((threads, 1), np.int32)
@@ -157,10 +159,11 @@ class ActiveSetBuilder:
         from mongoose_nb.kernels.retrieve import most_voted
 
         n_queries, n = views.codes.shape[1], min(n, self.n_rows)
-        ids, count = np.empty((n_queries, n), np.int32), np.zeros(n_queries, np.int64)
+        ids, count = np.empty((n_queries, n + 1), np.int32), np.zeros(n_queries, np.int64)
         most_voted(views.pool, views.spans, views.codes, n, np.uint64(self.seed), self._scratch(False)[0], ids, count)
         none = np.zeros(n_queries, np.int64)
-        return ActiveSets(np.arange(n_queries, dtype=np.int64) * n, count, ids.ravel(), none, count, none, np.zeros(n_queries, np.float32))
+        start = np.arange(n_queries, dtype=np.int64) * (n + 1)
+        return ActiveSets(start, count, ids.ravel(), none, count, none, np.zeros(n_queries, np.float32))
 
     def shared(self, labels, candidates, *, step, heads=None):
         """One set of all labels of the batch and `candidates` further ids: the retrieved `heads` first, uniform ones after.
