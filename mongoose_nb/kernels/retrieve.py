@@ -24,7 +24,7 @@ MAX_VOTES = 126
 # A word of eight marks: their high bits, and one in each.
 HIGH, ONES = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
 # words that are looked at together
-GROUP = 16
+GROUP = 64
 # beyond all numbers of samples, from which keys are made too
 FILLER = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -263,17 +263,19 @@ def most_voted(pool, spans, codes, room, seed, mark, ids, count):
     """The ids that stand in most of a query's buckets, at most `room`, in no order: ``ids[i, :count[i]]``.
 
     Of those with equally many votes that there is no room for, which are taken depends on the codes, not on the place in the batch. At
-    most 254 tables. ids (B, `room` + 1): the last column is scratch, and so is mark (T, a multiple of 8 `GROUP`)
-    uint8 zeros, restored.
+    most 254 tables. ids (B, `room` + 1): the last column is scratch. mark (T, a multiple of 8 `GROUP`) uint8 zeros, scratch, restored.
     """
     T, N = mark.shape
     L, B = codes.shape
+    flat = spans.reshape(L, -1)
     for worker in prange(T):
         marks = mark[worker]
         words = marks.view(np.uint64)
         groups = words.shape[0] // GROUP
         for i in range(worker, B, T):
             key = np.uint64(seed)
+            for t in range(L):
+                prefetch_line(flat, t, 2 * np.int64(codes[t, i]))
             for t in range(L):
                 if t + 2 < L:
                     prefetch_line(pool, t + 2, spans[t + 2, codes[t + 2, i], 0])
@@ -300,14 +302,16 @@ def most_voted(pool, spans, codes, room, seed, mark, ids, count):
                     place -= groups
                 # a byte gets its high bit where it is the lowest wanted or more; beyond 128 some get it in vain
                 raised = ONES * np.uint64(128 - min(level - (spare > 0), 128))
-                group = words[GROUP * place:GROUP * (place + 1)]
+                base = np.uint64(GROUP * place)  # without a sign, as above
                 some = np.uint64(0)
-                for word in group:
+                for w in range(GROUP):
+                    word = words[base + np.uint64(w)]
                     some |= ((word & ~HIGH) + raised) | word
                 if some & HIGH == 0:
                     continue
                 for w in range(GROUP):
-                    if (((group[w] & ~HIGH) + raised) | group[w]) & HIGH == 0:
+                    word = words[base + np.uint64(w)]
+                    if (((word & ~HIGH) + raised) | word) & HIGH == 0:
                         continue
                     first = 8 * (GROUP * place + w)
                     for row in range(first, first + 8):
