@@ -51,14 +51,14 @@ def _vote(pool, spans, codes, always, sample, mark, touched, reach):
             prefetch_line(pool, t + 2, spans[t + 2, codes[t + 2, sample], 0])
         code = codes[t, sample]
         first = spans[t, code, 0]
-        for q in range(first, first + spans[t, code, 1]):
-            row = pool[t, q]
-            v = mark[row]
+        for row in pool[t, first:first + spans[t, code, 1]]:
+            place = np.uint32(row)  # without a sign Numba need not look for negative places
+            v = mark[place]
             touched[n] = row
             n += v == 0
             counted = (v & VOTES) < MAX_VOTES
             v += counted
-            mark[row] = v
+            mark[place] = v
             reach[v] += counted
     return n
 

@@ -27,6 +27,8 @@ SHAPES = ("sample", "batch")
 BUCKET_LOAD = 64
 # Retrieved outputs that a sample adds to the list of its batch.
 EACH = 8
+# Finding the best outputs of 2,048 activations takes as long as a hundred steps with lists of a batch; 512 train functions as well.
+BATCH_LEARNER = {"queries": 512}
 
 
 def default_bits(n_rows, load=BUCKET_LOAD):
@@ -206,7 +208,8 @@ class LSH(Sampler):
         Rehashes between rebuilds (new functions); None keeps the functions.
     learn : None, str or schedule.LearnedHash
         Whether the hash functions are trained before a rehash that the schedule orders, on recent activations: ``"contrast"``, or
-        ``"triplet"`` or ``"logistic"`` for comparison (`schedule.LearnedHash`). Needs ``family="simhash"`` and no `rebuild`.
+        ``"triplet"`` or ``"logistic"`` for comparison (`schedule.LearnedHash`; with lists of a batch on 512 activations). Needs
+        ``family="simhash"`` and no `rebuild`.
     """
 
     def __init__(self, candidates=1000, *, head=0.5, shape="sample", correction=None, fill=True, family="simhash", K=None, L=None,
@@ -272,7 +275,7 @@ class LSH(Sampler):
         schedule = make_schedule(self.rehash)
         self._split = HeadSplit() if self.head == "auto" else None
         schedule.bind(n_rows, width, family=family, seed=seed, room=self._room())
-        learner = make_learned(self.learn)
+        learner = make_learned(self.learn, **(BATCH_LEARNER if self.shape == "batch" else {}))
         if learner is not None:
             learner.bind(family, seed)
         self._kept = KeptTables(weights, bias, tables, schedule, center=self.center, rebuild=self.rebuild, learner=learner)

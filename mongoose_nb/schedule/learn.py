@@ -275,8 +275,8 @@ def labels_first(labels, top, both=False):
     return np.take_along_axis(joined, order, 1)[:, :top.shape[1]]
 
 
-def make_learned(learn):
-    """A `LearnedHash` of its own state from a loss's name, saved settings or another one; None stays None."""
+def make_learned(learn, **settings):
+    """A `LearnedHash` of its own state from a loss's name (with `settings`), saved settings or another one; None stays None."""
     if learn is None:
         return None
     if isinstance(learn, LearnedHash):
@@ -284,7 +284,7 @@ def make_learned(learn):
     if isinstance(learn, str):
         if learn not in LOSSES:
             raise ValueError(f"learn={learn!r} is unknown; give None, one of {sorted(LOSSES)}, or a schedule.LearnedHash")
-        learn = {"loss": learn}
+        learn = {"loss": learn, **settings}
     if not isinstance(learn, dict):
         raise TypeError(f"learn must be None, one of {sorted(LOSSES)}, or a schedule.LearnedHash; got {learn!r}")
     return LearnedHash(**learn)
