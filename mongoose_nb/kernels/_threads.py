@@ -41,6 +41,7 @@ def _blas():
 def _set(threads):
     for library, n in zip(_blas(), threads):
         # From threadpoolctl 3.8 on only the Python thread that came first may set the number; the last to leave may be another one.
+        # Cleared again, it is free for whoever else sets limits in the process.
         clear = getattr(library, "clear_controlling_thread", lambda force: None)
         clear(force=True)
         library.set_num_threads(n)
