@@ -16,6 +16,7 @@ from mongoose_nb import data, metrics, nn
 from mongoose_nb.cli import main
 from mongoose_nb.commands import datasets, options, runs
 from mongoose_nb.hashing import SimHash  # noqa: F401  (loads what the first command would otherwise load)
+from mongoose_nb.nn import training
 
 N_OUTPUTS = 150
 SMALL = ["--hidden", "16", "--batch-size", "64", "--candidates", "30", "--lr", "0.01"]
@@ -331,15 +332,15 @@ def test_resume_after_an_interrupt(call, folder, tmp_path, monkeypatch):
     """Ctrl-C in the third of four epochs, under a learning rate that knows the length of the run, with rows put aside."""
     arguments = ["train", folder / "train.txt", "--epochs", "4", "--lr-schedule", "cosine", "--validation", "0.2", *SMALL]
     assert call(*arguments, "--out", tmp_path / "whole")[0] == 0
-    train_batch = nn.Network._train_batch
+    train_batch = training.train_batch
 
-    def interrupted(self, *args):
-        if self.hidden == (16,) and self.epoch == 2:
+    def interrupted(network, *args):
+        if network.hidden == (16,) and network.epoch == 2:
             raise KeyboardInterrupt
-        return train_batch(self, *args)
+        return train_batch(network, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(nn.Network, "_train_batch", interrupted)
+        patch.setattr(training, "train_batch", interrupted)
         code, _, err = call(*arguments, "--out", tmp_path / "r")
     assert code == 130 and err.splitlines()[-1] == f"mongoose: interrupted; go on with: mongoose train --resume {tmp_path / 'r'}"
     with open(tmp_path / "r" / runs.METRICS, "a") as file:
@@ -351,14 +352,14 @@ def test_resume_after_an_interrupt(call, folder, tmp_path, monkeypatch):
 
 def die_at(monkeypatch, step):
     """The process ends after so many steps of the real network, not of its narrow twin on which kernels are compiled."""
-    train_batch = nn.Network._train_batch
+    train_batch = training.train_batch
 
-    def dying(self, *args):
-        if self.hidden == (24,) and self.step == step:
+    def dying(network, *args):
+        if network.hidden == (24,) and network.step == step:
             raise RuntimeError("killed")
-        return train_batch(self, *args)
+        return train_batch(network, *args)
 
-    monkeypatch.setattr(nn.Network, "_train_batch", dying)
+    monkeypatch.setattr(training, "train_batch", dying)
 
 
 @pytest.mark.parametrize("flags", [["--save-steps", "2", "--keep", "2"], ["--save-every", "0"]], ids=["steps", "nothing saved"])

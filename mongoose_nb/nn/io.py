@@ -7,6 +7,7 @@ import os
 from mongoose_nb import io
 from mongoose_nb.errors import check_int
 from mongoose_nb.nn.lr import schedule_settings
+from mongoose_nb.nn.wide_hidden import Wide
 
 KIND = "network"
 # Numbers in hash functions that are drawn on the word of a file: a quarter of a gigabyte. Defaults take a hundred thousand.
@@ -15,7 +16,6 @@ MAX_FUNCTIONS = 1 << 26
 
 def network_settings(network):
     """Constructor arguments of a network, as JSON can hold them; ValueError where one cannot be saved."""
-    from mongoose_nb.nn.network import Wide
     from mongoose_nb.nn.samplers import make_sampler
 
     schedule = schedule_settings(network.lr_schedule)
@@ -73,8 +73,6 @@ def _settings(sampler):
 
 def make_network(cls, settings):
     """An untrained `cls` from what `network_settings` gave."""
-    from mongoose_nb.nn.network import Wide
-
     hidden = tuple(Wide(h["units"], h["sampler"]) if isinstance(h, dict) else h for h in settings["hidden"])
     return cls(**{**settings, "hidden": hidden})
 

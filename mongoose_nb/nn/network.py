@@ -1,7 +1,5 @@
 """A feed-forward network with sparse input and a wide output layer: build, train, predict, save."""
 
-import dataclasses
-import math
 import time
 
 import numpy as np
@@ -9,31 +7,22 @@ import numpy as np
 from mongoose_nb.errors import check_choice, check_int, check_number
 from mongoose_nb.kernels._locks import FairLock
 from mongoose_nb.kernels._threads import compute_threads
-from mongoose_nb.nn import io
+from mongoose_nb.nn import io, training
 from mongoose_nb.nn.arrays import Rows
-from mongoose_nb.nn.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, as_callback, notify
+from mongoose_nb.nn.callbacks import Checkpoint, EarlyStopping, ProgressBar, as_callback, notify
 from mongoose_nb.nn.dense import Dense
-from mongoose_nb.nn.finite import LARGEST_GRADIENT, find_not_finite, largest
 from mongoose_nb.nn.lr import make_schedule
 from mongoose_nb.nn.optimizers import make_optimizer
 from mongoose_nb.nn.parts import Chunks, Whole
 from mongoose_nb.nn.progress import Progress
-from mongoose_nb.nn.samplers import Sampler, make_sampler
+from mongoose_nb.nn.samplers import make_sampler
 from mongoose_nb.nn.sparse_input import SparseInput
 from mongoose_nb.nn.timing import PhaseTimer
-from mongoose_nb.nn.wide_hidden import WideHidden
+from mongoose_nb.nn.wide_hidden import Wide, WideHidden
 from mongoose_nb.nn.wide_output import WideOutput, default_init_std
 
 # Samples whose hidden activations are held at once when predicting.
 PREDICT_BLOCK = 8192
-
-
-@dataclasses.dataclass(frozen=True)
-class Wide:
-    """A hidden layer of many units, of which `sampler` picks a few for each sample."""
-
-    units: int
-    sampler: object = "lsh"
 
 
 class Network:
@@ -176,8 +165,6 @@ class Network:
         for layer in (*self.layers, self.output):
             layer.forget()
 
-    # ------------------------------------------------------------------ one step
-
     def _forward(self, x, train, timer, inputs=None):
         """Input of the output layer; what every layer was given is appended to `inputs`."""
         for layer in self.layers:
@@ -189,114 +176,6 @@ class Network:
                 with timer("forward"):
                     x = layer.forward(x, train)
         return x
-
-    def _train_batch(self, x, labels, timer, total_steps, skip=False, peak=0.0):
-        """One optimiser step; returns the mean loss. With `skip`, None and no step where the batch makes it not finite. No value of the
-        data is beyond `peak`."""
-        reason, losses, inputs = None, np.zeros(len(labels), np.float32), []
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at below
-                h = self._forward(x, True, timer, inputs)
-                losses, grad = self.output.loss(h, labels, self.step, timer, self.clip_norm is not None)
-                loss = float(losses.mean(dtype=np.float64))
-        except FloatingPointError as error:  # what cannot be hashed
-            reason, loss = error, math.nan
-        if not math.isfinite(loss):
-            return self._not_finite("loss", losses, find_not_finite(self, x), skip, reason)
-        # a loss may be finite where the gradient is not, or is not any more when the optimiser squares it
-        if not largest(h) < LARGEST_GRADIENT:
-            return self._not_finite("gradient", losses, ("output", f"activations of up to {largest(h):.3g}", False), skip)
-        with timer("backward"):
-            for i in range(len(self.layers) - 1, -1, -1):
-                bound = len(losses) * largest(grad)
-                if not (bound * (peak if i == 0 else largest(inputs[i])) < LARGEST_GRADIENT
-                        or i == 0 and bound * largest(inputs[0]) < LARGEST_GRADIENT):  # few rows may hold the peak
-                    what = f"values of up to {largest(inputs[i]):.3g} meet gradients of up to {largest(grad):.3g}"
-                    return self._not_finite("gradient", losses, (f"hidden{i}", what, False), skip)
-                grad = self.layers[i].backward(grad, need_input=i > 0)
-        with timer("update"):
-            stack = [*self.layers, self.output]
-            scale = 1.0
-            if self.clip_norm is not None:
-                norm = float(np.sqrt(sum(layer.square_norm() for layer in stack)))
-                scale = min(1.0, self.clip_norm / max(norm, 1e-30))
-            rate = self.lr_schedule(self.step, total_steps)
-            constants = self.optimizer.constants(self.step + 1, rate, scale)
-            bias_constants = self.optimizer.constants(self.step + 1, rate, scale, decay=False)
-            for layer in stack:
-                layer.update(self.optimizer.kind, constants, bias_constants)
-        for name, layer in self._sampled_layers().items():
-            try:
-                layer.sampler.after_update(self.step, timer, layer.touched)
-            except FloatingPointError as error:
-                raise FloatingPointError(f"{error} (layer {name}, at step {self.step})") from error
-        self.step += 1
-        return loss
-
-    def _not_finite(self, quantity, losses, found, skip, reason=None):
-        """Say which layer made the loss or the gradient something else than a number, and why; None where that may be skipped."""
-        layer, what, blame = found
-        if skip and not blame:
-            return None
-        bad = np.flatnonzero(~np.isfinite(losses))
-        where = f" ({len(bad)} of {len(losses)} samples of the batch, first at place {bad[0]})" if len(bad) else ""
-        other = "" if blame else ", or leave out such batches with nonfinite='skip'"
-        raise FloatingPointError(f"the {quantity} is not finite at step {self.step}{where}: {what}, in layer {layer}; the weights are as "
-                                 f"before this step: lower the learning rate (now {self.optimizer.lr:g}) or set clip_norm{other}"
-                                 ) from reason
-
-    def _epoch(self, parts, progress, total_steps, callbacks=(), savers=()):
-        """The batches of one epoch from where `progress` stands; the entry of the history, and whether a callback asked to stop."""
-        timer = PhaseTimer()
-        timer.seconds.update(progress.phases)
-        progress.phases, stop = timer.seconds, False
-        progress.start()
-        for part, (X, Y) in enumerate(parts):
-            if part < progress.part:
-                continue
-            stop = self._part(X, Y, part, progress, timer, total_steps, callbacks, savers)
-            if stop:
-                break
-        progress.tick()
-        skipped, n, counts = progress.skipped, progress.seen - progress.skipped, progress.counts
-        if n == 0:
-            raise FloatingPointError(f"no batch of epoch {self.epoch + 1} has a finite loss, and all were left out (nonfinite='skip'): "
-                                     "scale the data, or lower the learning rate")
-        self.epoch += 1
-        entry = {"epoch": self.epoch, "step": self.step, "loss": progress.loss / n, "seconds": progress.seconds,
-                 "samples_per_s": n / progress.seconds, "active_share": progress.active / n, **{k: v / n for k, v in counts.items()},
-                 **self.output.sampler.report(), "time_split": timer.shares()}
-        if skipped:
-            entry["skipped"] = skipped
-        progress.begin_epoch()
-        return entry, stop
-
-    def _part(self, X, Y, part, progress, timer, total_steps, callbacks, savers):
-        """The batches of rows that are at hand together, in an order of their own; whether a callback asked to stop."""
-        n, batch_size, counts, peak = X.shape[0], progress.batch_size, progress.counts, largest(X.data)
-        key = [self.seed, 1, self.epoch] + [part] * (part > 0)
-        order = np.random.Generator(np.random.Philox(np.random.SeedSequence(key))).permutation(n)
-        for lo in range(progress.batch * batch_size, n, batch_size):
-            rows = order[lo:lo + batch_size]
-            with self._lock:
-                loss = self._train_batch(Rows.of(X, rows), Rows.of(Y, rows), timer, total_steps, progress.skip, peak)
-            progress.batch += 1
-            progress.seen += len(rows)
-            if loss is None:
-                progress.skipped += len(rows)
-                continue
-            progress.loss += loss * len(rows)
-            seen = self.output.sampler.counts()
-            share = seen.get("active", self.n_outputs) / self.n_outputs
-            progress.active += share * len(rows)
-            for name, value in seen.items():
-                counts[name] = counts.get(name, 0.0) + float(value) * len(rows)
-            logs = {"epoch": self.epoch + 1, "batch": progress.batch - 1, "loss": loss, "samples": len(rows), "active_share": share}
-            if callbacks and notify(callbacks, "on_batch_end", self, logs):
-                return True
-            notify(savers, "on_batch_end", self, logs)
-        progress.part, progress.batch = part + 1, 0
-        return False
 
     # ------------------------------------------------------------------ training
 
@@ -376,7 +255,7 @@ class Network:
                 notify([*callbacks, *savers], "on_fit_begin", self, {"epochs": epochs, "batches": parts.batches(batch_size),
                                                                      "batch_size": batch_size, **parts.logs()})
                 io.load_callbacks(self, callbacks, states, resume)
-                history = self._fit(parts, validation, progress, callbacks, savers)
+                history = training.train_epochs(self, parts, validation, progress, callbacks, savers)
                 notify(callbacks, "on_fit_end", self, history)
                 progress.done = True
                 notify(savers, "on_fit_end", self, history)
@@ -385,28 +264,13 @@ class Network:
         self._forget()
         return history
 
-    def _fit(self, parts, validation, progress, callbacks, savers):
-        """The epochs that are left; the history of all. Savers are told last, so that they know what the others have made of it."""
-        progress.history = history = History(progress.history)
-        left = 0 if progress.stopped or progress.done else progress.first_epoch + progress.epochs - self.epoch
-        total_steps = progress.first_step + progress.epochs * (parts.batches(progress.batch_size) or 0)
-        for _ in range(left):
-            entry, progress.stopped = self._epoch(parts, progress, total_steps, callbacks, savers)
-            if validation is not None:
-                entry.update(self.evaluate(*validation))
-            history.append(entry)
-            progress.stopped |= notify(callbacks, "on_epoch_end", self, entry)
-            progress.stopped |= notify(savers, "on_epoch_end", self, entry)
-            if progress.stopped:
-                break
-        return history
-
     def partial_fit(self, X, Y, *, batch_size=256):
         """One pass over the given rows, going on from where training stands. Returns self."""
         batch_size = check_int("batch_size", batch_size, low=1)
         X, Y = self._check(X, Y)
         with compute_threads(self._work(X, batch_size)):
-            self._epoch([(X, Y)], Progress(self.epoch, 1, batch_size, X.shape[0]), self.step + -(-X.shape[0] // batch_size), [])
+            progress = Progress(self.epoch, 1, batch_size, X.shape[0])
+            training.train_epoch(self, [(X, Y)], progress, self.step + -(-X.shape[0] // batch_size), [])
         self._forget()
         return self
 
@@ -591,6 +455,3 @@ class Network:
     def __repr__(self):
         return (f"Network({self.n_features} -> {' -> '.join(str(h) for h in self.hidden)} -> {self.n_outputs}, "
                 f"sampler={self.sampler!r}, optimizer={self.optimizer!r}, step={self.step})")
-
-
-__all__ = ["Network", "Sampler", "Wide"]

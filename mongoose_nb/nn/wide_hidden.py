@@ -1,11 +1,21 @@
 """A wide hidden layer of which each sample activates few units (SLIDE uses LSH in any layer, not the last alone)."""
 
+import dataclasses
+
 import numpy as np
 
 from mongoose_nb.nn.activations import get_activation
 from mongoose_nb.nn.arrays import Buffers, Parameter, Rows, aligned_zeros, frozen
 from mongoose_nb.nn.row_update import RowUpdate
 from mongoose_nb.nn.sparse_input import fill_normal
+
+
+@dataclasses.dataclass(frozen=True)
+class Wide:
+    """A hidden layer of many units, of which `sampler` picks a few for each sample."""
+
+    units: int
+    sampler: object = "lsh"
 
 
 class WideHidden:
