@@ -27,6 +27,9 @@ SHAPES = ("sample", "batch")
 BUCKET_LOAD = 64
 # Retrieved outputs that a sample adds to the list of its batch.
 EACH = 8
+# Learned functions have to follow the queries too, which no turning of rows shows: the longest time between trainings that drift
+# orders, for lists of a sample. Diginetica, one epoch of 2,811 steps, P@1 on 60,858 rows, means of three seeds: see docs/ablation.md.
+LONGEST = 300
 # Finding the best outputs of 2,048 activations takes as long as a hundred steps with lists of a batch; 512 train functions as well.
 BATCH_LEARNER = {"queries": 512}
 
@@ -202,8 +205,8 @@ class LSH(Sampler):
         Hash centred activations against centred weights and biases (`hashing.inner_product`) instead of both as they are.
     rehash : int, str or schedule.Schedule, optional
         Steps between rehashes (same functions, new rows), ``"drift"`` or ``"auto"`` for when the weights have turned
-        (`schedule.Drift`), or a schedule. By default `schedule.ExponentialDecay` from 100 steps on, or from 300 on with lists of a
-        batch, where a step takes a fraction of the time.
+        (`schedule.Drift`; where functions learn for lists of a sample, after 300 steps at the latest), or a schedule. By default
+        `schedule.ExponentialDecay` from 100 steps on, or from 300 on with lists of a batch, where a step takes a fraction of the time.
     rebuild : int or None
         Rehashes between rebuilds (new functions); None keeps the functions.
     learn : None, str or schedule.LearnedHash
@@ -272,7 +275,8 @@ class LSH(Sampler):
         by_output = self.correction == "importance"
         self._builder = ActiveSetBuilder(n_rows, seed=seed, strategy=self.strategy, min_votes=self.min_votes,
                                          correction="none" if by_output else self.correction)
-        schedule = make_schedule(self.rehash)
+        each_learns = self.learn is not None and self.shape == "sample"
+        schedule = make_schedule(self.rehash, **({"longest": LONGEST} if each_learns else {}))
         self._split = HeadSplit() if self.head == "auto" else None
         schedule.bind(n_rows, width, family=family, seed=seed, room=self._room())
         learner = make_learned(self.learn, **(BATCH_LEARNER if self.shape == "batch" else {}))

@@ -54,6 +54,9 @@ class Drift(Schedule):
         Most rows on the list; by default sqrt(n), and no more than a quarter of the candidates retrieved for a sample.
     keep : float
         Wanted share of the recall of fresh tables, for ``thresh="auto"``.
+    longest : int, optional
+        Steps after which all rows are re-inserted though they have hardly turned. For hash functions that learn: they have to follow
+        the queries too, whose changes no row shows.
 
     Attributes
     ----------
@@ -67,7 +70,8 @@ class Drift(Schedule):
         The rows on the list.
     """
 
-    def __init__(self, thresh="auto", *, check_every=20, rows=2048, bits=64, weight="rows", per_row=False, list_size=None, keep=0.98):
+    def __init__(self, thresh="auto", *, check_every=20, rows=2048, bits=64, weight="rows", per_row=False, list_size=None, keep=0.98,
+                 longest=None):
         self.thresh = thresh if isinstance(thresh, str) and thresh == "auto" else check_number("thresh", thresh, low=0.0, high=1.0)
         self.check_every = check_int("check_every", check_every, low=1)
         self.rows = check_int("rows", rows, low=2)
@@ -78,6 +82,7 @@ class Drift(Schedule):
         self.per_row = bool(per_row)
         self.list_size = None if list_size is None else check_int("list_size", list_size, low=0)
         self.keep = check_number("keep", keep, low=0.0, high=1.0, open_low=True, open_high=True)
+        self.longest = None if longest is None else check_int("longest", longest, low=1)
         self._sketch = None
 
     # ------------------------------------------------------------------ what all schedules have
@@ -117,11 +122,15 @@ class Drift(Schedule):
         self._always = np.zeros(0, np.int32)
         self._share, self._error = None, 0.0
         self._looks, self._sum = 0, 0.0  # since the last report
+        self._since = 0  # steps since all rows were inserted
 
     def after_step(self, step, touched, stored):
         """Note what was touched, and look when it is time to; see `Schedule.after_step`."""
         if self.needs_touched:
             self._sketch.touch(touched)
+        self._since += 1
+        if self.longest is not None and self._since >= self.longest:
+            return ALL
         if (step + 1) % self.check_every:
             return None
         return self._look_row_by_row(stored) if self.per_row else self._look(stored)
@@ -130,6 +139,7 @@ class Drift(Schedule):
         """Take the snapshot of the rows as they are now; see `Schedule.rebuilt`."""
         if ids is None:
             self._aim(stored)
+            self._since = 0
             places = None
         else:
             places = ids if self._sketch.rows is None else np.flatnonzero(np.isin(self._sketch.rows, ids)).astype(np.int32)
@@ -152,7 +162,7 @@ class Drift(Schedule):
         if self._sample is not None:
             arrays["sample"] = self._sample.copy()
         return {"sketch": plain, "threshold": self._threshold, "share": self._share, "error": self._error, "looks": self._looks,
-                "sum": self._sum}, arrays
+                "sum": self._sum, "since": self._since}, arrays
 
     def load_state(self, settings, arrays):
         """Put back what `state` gave, after `bind` for the same layer."""
@@ -175,6 +185,7 @@ class Drift(Schedule):
         self._threshold, self._error = float(settings["threshold"]), float(settings["error"])
         self._share = None if settings["share"] is None else float(settings["share"])
         self._looks, self._sum = int(settings["looks"]), float(settings["sum"])
+        self._since = check_int("since", settings.get("since", 0), low=0, high=2**62)  # files of before have none
 
     # ------------------------------------------------------------------ looking
 

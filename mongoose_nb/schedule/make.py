@@ -12,13 +12,15 @@ SCHEDULES = {"FixedPeriod": FixedPeriod, "ExponentialDecay": ExponentialDecay, "
 NAMES = {"drift": Drift, "auto": Drift}
 
 
-def make_schedule(schedule):
+def make_schedule(schedule, **settings):
     """A schedule of its own state from a period in steps, a name, saved settings, or a schedule (which is copied).
 
     Parameters
     ----------
     schedule : int, str, dict or Schedule
         Names are ``"drift"`` and ``"auto"``: both `Drift` with a threshold from K and L.
+    **settings
+        Constructor arguments for a schedule that is given by name.
 
     Returns
     -------
@@ -31,7 +33,7 @@ def make_schedule(schedule):
     if isinstance(schedule, str):
         if schedule not in NAMES:
             raise ValueError(f"rehash={schedule!r} is unknown; give a number of steps, one of {sorted(NAMES)}, or a schedule")
-        return NAMES[schedule]()
+        return NAMES[schedule](**settings)
     if isinstance(schedule, dict):
         settings = dict(schedule)
         name = settings.pop("name", None)

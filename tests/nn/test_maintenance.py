@@ -237,6 +237,12 @@ class TestLearning:
         layer.update()
         assert layer.sampler.counts()["firings"] == 1 and layer.sampler.counts()["changed_share"] == 0
 
+    @pytest.mark.parametrize("shape, learn, longest", [("sample", "contrast", 300), ("sample", None, None), ("batch", "contrast", None)])
+    def test_drift_by_name_lets_functions_follow_the_queries(self, shape, learn, longest):
+        layer = [Parameter(np.zeros(size, np.float32)) for size in ((N, D), N)]
+        by_name, own = (LSH(60, shape=shape, learn=learn, rehash=rehash).bind(*layer, 1) for rehash in ("drift", Drift(longest=7)))
+        assert by_name.schedule.longest == longest and own.schedule.longest == 7
+
     def test_outputs_that_score_best_are_found_more_often(self):
         rng = np.random.default_rng(5)
         layer = Layer(Answers(*[ALL] * 3), learn=LearnedHash(steps=40), L=12, K=4, candidates=40, head=1.0)

@@ -117,6 +117,39 @@ class TestReference:
         assert bound(Drift(0.1), rows(), seed=6)._drawn.tolist() != schedule._drawn.tolist()
 
 
+class TestLongest:
+    def test_it_fires_though_nothing_turns(self):
+        weights = rows()
+        schedule = bound(Drift(0.2, check_every=3, longest=7), weights)
+        fired = []
+        for step in range(22):
+            if ask(schedule, weights, step=step) is ALL:
+                fired.append(step)
+                schedule.rebuilt(Stored(weights, *QUERY))
+        assert fired == [6, 13, 20]
+
+    def test_it_counts_from_the_last_insertion_of_all_rows(self):
+        weights = rows()
+        schedule = bound(Drift(0.2, check_every=2, longest=5), weights)
+        for step in range(3):
+            assert ask(schedule, weights, step=step) is None
+        schedule.rebuilt(Stored(weights, *QUERY), np.array([1, 2], np.int32))
+        assert ask(schedule, weights, step=3) is None and ask(schedule, weights, step=4) is ALL
+        schedule.rebuilt(Stored(weights, *QUERY))
+        assert ask(schedule, weights, step=5) is None
+        settings, arrays = schedule.state()
+        again = bound(Drift(0.2, check_every=2, longest=5), weights)
+        again.load_state(settings, arrays)
+        assert [ask(again, weights, step=step) for step in range(6, 10)] == [None] * 3 + [ALL]
+
+    def test_a_file_that_does_not_know_it(self):
+        schedule = bound(Drift(0.2), rows())
+        settings, arrays = schedule.state()
+        del settings["since"]
+        schedule.load_state(settings, arrays)
+        assert schedule.state()[0]["since"] == 0
+
+
 class TestSample:
     def test_it_estimates_the_mean_with_its_standard_error(self):
         """Over 60 samples; two standard errors hold in 95 %. The least number of successes has a false alarm in 2,000 runs."""

@@ -12,7 +12,7 @@ from mongoose_nb.schedule.make import NAMES, SCHEDULES
 N, D = 600, 6
 SCHEDULES_MADE = [FixedPeriod(7), ExponentialDecay(3, 0.2), Drift(0.08, check_every=3), Drift("auto", check_every=2, rows=50, keep=0.99),
                   Drift(0.1, check_every=4, weight="touch", rows=90, bits=128),
-                  Drift(0.2, check_every=2, per_row=True, rows=60, list_size=9)]
+                  Drift(0.2, check_every=2, per_row=True, rows=60, list_size=9), Drift(0.1, longest=40)]
 
 
 class Layer:
@@ -132,6 +132,7 @@ def test_from_a_number():
     (lambda: Drift(bits=32), ValueError, "bits"), (lambda: Drift(bits=100), ValueError, "multiple of 64; got 100"),
     (lambda: Drift(weight="often"), ValueError, "weight must be one of 'rows', 'touch'"),
     (lambda: Drift(list_size=-1), ValueError, "list_size"), (lambda: Drift(keep=1.0), ValueError, "keep"),
+    (lambda: Drift(longest=0), ValueError, "longest must be an integer from 1"),
     (lambda: Drift().bind(10, 4), ValueError, "thresh='auto' is computed from the tables' hash family"),
 ])
 def test_refusals(make, error, message):
