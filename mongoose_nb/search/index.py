@@ -11,7 +11,7 @@ from mongoose_nb.search._lock import ReadWriteLock
 from mongoose_nb.search._searcher import Searcher, default_threads, in_parts
 from mongoose_nb.search.families import FAMILIES, default_bits, make_family, takes_projection
 from mongoose_nb.search.probing import flip_order
-from mongoose_nb.search.projection import SAMPLE, Projection
+from mongoose_nb.search.projection import SAMPLE, Projection, row_lengths
 from mongoose_nb.search.rows import BitRows, DenseRows, SparseRows, grown, is_sparse, zeros
 
 METRICS = ("cosine", "l2", "ip", "jaccard", "hamming")
@@ -118,7 +118,7 @@ class LSHIndex:
         self._drop_tables()
 
     def _drop_tables(self):
-        self._projection = self._sketches = self._tables = self._flips = self._searcher = self._frozen = None
+        self._projection = self._sketches = self._tables = self._searcher = None
         self._trained = 0  # rows that functions were chosen for
         self._long = 0  # rows added since that are longer than inner products were prepared for
 
@@ -320,7 +320,8 @@ class LSHIndex:
         sample = np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64))
         longest = 0.0
         for lo in range(0, n, _BLOCK) if self.metric == "ip" else ():
-            longest = max(longest, float(Projection._lengths(self._lens(), self._rows.take(np.arange(lo, min(n, lo + _BLOCK)))).max()))
+            batch = self._rows.take(np.arange(lo, min(n, lo + _BLOCK)))
+            longest = max(longest, float(row_lengths(batch, self._rows.kind == "sparse").max()))
         return Projection(self._rows, sample, longest, self.seed)
 
     def _use(self, projection):
@@ -342,11 +343,6 @@ class LSHIndex:
             tables.build(rows)
         self._tables, self._trained, self._long, self._searcher = tables, n, 0, None
         self._set_probes(self.probes)
-
-    def _lens(self):
-        stand_in = Projection.__new__(Projection)
-        stand_in.sparse = self._rows.kind == "sparse"
-        return stand_in
 
     def _set_probes(self, probes):
         family = self._tables.family

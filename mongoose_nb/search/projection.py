@@ -24,6 +24,15 @@ _SHARE = 0.85  # of the projected variance, what a hash sees
 LOST_SHARE = np.float32(0.5)
 
 
+def row_lengths(batch, sparse):
+    """Euclidean lengths (n,) float32 of checked rows, dense or CSR."""
+    if not sparse:
+        return np.sqrt(np.einsum("ij,ij->i", batch, batch))
+    indptr, _, values = batch
+    n = len(indptr) - 1
+    return np.sqrt(np.bincount(np.repeat(np.arange(n), np.diff(indptr)), values.astype(np.float64) ** 2, n)).astype(np.float32)
+
+
 class Projection:
     """Main axes of a sample of rows, and the steps of a sketch's bytes.
 
@@ -123,18 +132,11 @@ class Projection:
             self.inverse = read_only(np.where(weight > 0, 1 / weight, 0).astype(np.float32))
         self.steps, self.weight = steps.astype(np.float32), read_only(weight * weight)
 
-    def _lengths(self, batch):
-        if not self.sparse:
-            return np.sqrt(np.einsum("ij,ij->i", batch, batch))
-        indptr, _, values = batch
-        n = len(indptr) - 1
-        return np.sqrt(np.bincount(np.repeat(np.arange(n), np.diff(indptr)), values.astype(np.float64) ** 2, n)).astype(np.float32)
-
     def _extra(self, batch, queries):
         """What stands in the coordinate that an inner product gets in addition; rows beyond the longest have 0 there."""
         if queries:
             return np.zeros(len(batch[0]) - 1 if self.sparse else len(batch), np.float32)
-        length = self._lengths(batch)
+        length = row_lengths(batch, self.sparse)
         return np.sqrt(np.maximum(self.longest**2 - length * length, 0)).astype(np.float32)
 
     def project(self, batch, queries=False):
@@ -144,7 +146,7 @@ class Projection:
         if self.augmented:
             scale, extra = np.ones(n, np.float32), self._extra(batch, queries)
             if queries:
-                length = self._lengths(batch)
+                length = row_lengths(batch, self.sparse)
                 scale = np.divide(self.longest, length, out=scale, where=length > 0)
         else:
             scale, extra = np.ones(n, np.float32), np.zeros(n, np.float32)
@@ -170,7 +172,7 @@ class Projection:
 
     def too_long(self, batch):
         """How many rows of a batch are longer than `longest`, which inner products need to be a bound."""
-        return int((self._lengths(batch) > self.longest * np.float32(1.0001)).sum()) if self.augmented else 0
+        return int((row_lengths(batch, self.sparse) > self.longest * np.float32(1.0001)).sum()) if self.augmented else 0
 
     @property
     def nbytes(self):
