@@ -11,6 +11,7 @@
     queries --> index.LSHIndex.query --> _searcher.Searcher --> kernels.project, kernels.search
 
 - `index.LSHIndex`: add, remove, update, query, candidates, radius
+- `functions`: how an index learns projection and family from its rows, fills its tables, and hashes what comes
 - `tune`: K, L, probes and rerank for a recall within a memory
 - `dedup.find_duplicates`: all similar pairs of sets
 - `storage`: the file of an index, mapped or read

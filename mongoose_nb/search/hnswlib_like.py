@@ -3,6 +3,7 @@
 import numpy as np
 
 from mongoose_nb.errors import check_choice, check_int
+from mongoose_nb.search.functions import set_probes
 from mongoose_nb.search.index import LSHIndex
 
 
@@ -32,7 +33,7 @@ class HnswlibLike:
         """Probes per table, one for every eight of `ef`: larger finds more and takes longer."""
         self.index.probes = max(1, check_int("ef", ef, low=1) // 8)
         if self.index.stats()["buckets"] is not None:
-            self.index._set_probes(self.index.probes)
+            set_probes(self.index)
 
     def add_items(self, data, ids=None, num_threads=-1, replace_deleted=False):
         """Add rows (n, dim); a row whose id is there already takes its place."""

@@ -5,22 +5,14 @@ import math
 import numpy as np
 
 from mongoose_nb.errors import check_choice, check_int
-from mongoose_nb.kernels._locks import FairLock
+from mongoose_nb.search import functions
 from mongoose_nb.search._ids import IdMap, as_ids
 from mongoose_nb.search._lock import ReadWriteLock
 from mongoose_nb.search._searcher import Searcher, default_threads, in_parts
-from mongoose_nb.search.families import FAMILIES, default_bits, make_family, takes_projection
-from mongoose_nb.search.probing import flip_order
-from mongoose_nb.search.projection import SAMPLE, Projection, row_lengths
-from mongoose_nb.search.rows import BitRows, DenseRows, SparseRows, grown, is_sparse, zeros
+from mongoose_nb.search.families import FAMILIES, make_family
+from mongoose_nb.search.rows import BitRows, DenseRows, SparseRows, is_sparse
 
 METRICS = ("cosine", "l2", "ip", "jaccard", "hamming")
-# Functions are drawn anew when the rows have become so many times those they were chosen for.
-REBUILD = 4
-# Rows that are taken in at a time.
-_BLOCK = 1 << 15
-# Families whose kernels run on all threads are asked by one caller at a time.
-_one_at_a_time = FairLock()
 
 
 class LSHIndex:
@@ -218,17 +210,7 @@ class LSHIndex:
                 raise
             slots = self._map.add(ids)
             self._rows.put(slots, batch, self._map.used)
-            n = len(self)
-            again = n >= REBUILD * self._trained and (self.K is None or self._trained < SAMPLE)
-            if self._tables is None:
-                again = n >= self.train_size
-            elif self._projection is not None:
-                self._long += self._projection.too_long(batch)
-                again = again or self._long > max(32, n // 64)
-            if again:
-                self._train()
-            elif self._tables is not None:
-                self._place(slots, batch, "insert")
+            functions.insert_rows(self, slots, batch)
             self._searcher = None
             return ids
 
@@ -266,7 +248,7 @@ class LSHIndex:
                 raise ValueError(f"{len(ids)} ids came with {self._rows.count(batch)} rows; give one row for each id")
             self._rows.put(slots, batch, self._map.used)
             if self._tables is not None:
-                self._place(slots, batch, "move")
+                functions.place_rows(self, slots, batch, "move")
             self._searcher = None
 
     def rebuild(self, *, seed=None):
@@ -293,110 +275,9 @@ class LSHIndex:
         """Make the tables anew, as far as there are rows enough."""
         self._drop_tables()
         if len(self) >= self.train_size:
-            self._train()
-
-    def _train(self):
-        """Learn functions from the rows at hand and load the tables. Slots are numbered anew."""
-        n = len(self)
-        known, projection, family = (0, None, None) if self._tuned is None else self._tuned
-        if n >= REBUILD * known:
-            self._tuned = projection = family = None
-        if len(self._map.free):
-            self._rows.restrict(self._map.compact())
-        if projection is None and takes_projection(self.metric):
-            projection = self._learn(n)
-        self._use(projection)
-        self._load_tables(_Hashed(self, n), family)  # slice by slice: they need not all be in memory
-
-    def _hashed_rows(self):
-        """All rows as a family hashes them; their sketches are filled in on the way."""
-        rows = _Hashed(self, len(self))
-        if self._projection is None:
-            return rows
-        return np.concatenate([rows[lo:lo + _BLOCK] for lo in range(0, len(self), _BLOCK)])
-
-    def _learn(self, n):
-        """A projection for the n rows."""
-        sample = np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(np.int64))
-        longest = 0.0
-        for lo in range(0, n, _BLOCK) if self.metric == "ip" else ():
-            batch = self._rows.take(np.arange(lo, min(n, lo + _BLOCK)))
-            longest = max(longest, float(row_lengths(batch, self._rows.kind == "sparse").max()))
-        return Projection(self._rows, sample, longest, self.seed)
-
-    def _use(self, projection):
-        """Take a projection, with room for sketches, or none."""
-        self._projection, self._sketches = projection, None
-        if projection is not None:
-            self._sketches = zeros((len(self._map.ids), projection.width), np.int8)
-
-    def _load_tables(self, rows, family=None):
-        """Make the tables of rows as a family hashes them, under slots 0, 1, ..."""
-        from mongoose_nb.tables import LSHTables
-
-        n = rows.shape[0]
-        dim = self.dim if self._projection is None else self._projection.hashed
-        K = default_bits(self.family, dim, n) if self.K is None else self.K
-        with _one_at_a_time:
-            family = family or make_family(self.family, self.metric)(dim, K, self.L, self.seed)
-            tables = LSHTables(family, capacity=self.capacity, policy=self.policy, seed=self.seed)
-            tables.build(rows)
-        self._tables, self._trained, self._long, self._searcher = tables, n, 0, None
-        self._set_probes(self.probes)
-
-    def _set_probes(self, probes):
-        family = self._tables.family
-        self._own_probes = self._projection is not None and type(family).__name__ == "SimHash" and family.center is None
-        self._most_probes = 1 << min(family.code_bits, 20) if self._own_probes else getattr(family, "max_probes", 1)
-        self._probes = min(8 if probes is None else probes, self._most_probes)
-
-    def _hash_input(self, batch, Y):
-        """What the family hashes."""
-        if Y is not None:
-            return np.ascontiguousarray(Y[:, :self._projection.hashed])
-        return self._rows.matrix(batch)
-
-    def _place(self, slots, batch, how):
-        """Insert or move rows in the tables."""
-        if self._projection is not None:
-            self._sketches = grown(self._sketches, self._map.used)
-        if len(slots) <= 64 and self._own_probes:
-            if self._rows.kind == "dense":
-                codes = self._projection.place(batch, slots, self._sketches, self._tables)
-            else:
-                Y, rest = self._project(batch)
-                self._sketches[slots] = self._projection.sketch(Y, rest)
-                codes = np.ascontiguousarray(self._codes(batch, Y, 1)[:, :, 0].T)
-            getattr(self._tables, how)(slots, batch, codes=codes)
-            return
-        Y, rest = self._project(batch)
-        if Y is not None:
-            self._sketches[slots] = self._projection.sketch(Y, rest)
-        with _one_at_a_time:
-            getattr(self._tables, how)(slots, self._hash_input(batch, Y))
+            functions.train(self)
 
     # --- searching ----------------------------------------------------------------------------------------------------
-
-    def _project(self, batch, queries=False):
-        return (None, None) if self._projection is None else self._projection.project(batch, queries)
-
-    def _codes(self, batch, Y, probes):
-        """Bucket numbers (n, L, probes) uint32."""
-        tables = self._tables
-        if self._own_probes:
-            from mongoose_nb.kernels.project import simhash_probes
-
-            out = np.empty((len(Y), tables.family.L, probes), np.uint32)
-            simhash_probes(Y, tables.family.functions, flip_order(tables.family.K, probes), tables.family.K, out)
-        else:
-            with _one_at_a_time:
-                rows = self._hash_input(batch, Y)
-                if probes == 1:
-                    out = tables.family.hash_tables(rows)[:, :, None]
-                else:
-                    out = tables.family.probe_tables(rows, probes)
-            out = np.ascontiguousarray(out.transpose(1, 0, 2), np.uint32)
-        return out if tables.folds is False else np.ascontiguousarray(tables.fold(out), np.uint32)
 
     def _ready(self):
         """The searcher of the present rows."""
@@ -481,8 +362,8 @@ class LSHIndex:
         """Slots, distances and counts of a batch."""
         if probes is None:
             return searcher.exact(batch, k)
-        Y, rest = self._project(batch, queries=True)
-        codes = self._codes(batch, Y, probes)
+        Y, rest = functions.project(self, batch, queries=True)
+        codes = functions.codes_of(self, batch, Y, probes)
         out = searcher.search(batch, codes, Y, rest, k, budget=budget, refine=max(refine, k))
         if self.exact_fallback and len(self) > 0:
             few = np.flatnonzero((out[0] >= 0).sum(axis=1) < min(k, len(self)))
@@ -517,7 +398,7 @@ class LSHIndex:
 
     def _collect(self, batch, n, probes=None, exact=False):
         probes = self._effective(1, probes, None, exact)[0]
-        codes = None if probes is None else self._codes(batch, self._project(batch, queries=True)[0], probes)
+        codes = None if probes is None else functions.codes_of(self, batch, functions.project(self, batch, queries=True)[0], probes)
         return self._ready().candidates(n, codes)
 
     def radius(self, Q, r, *, probes=None, exact=False):
@@ -643,26 +524,3 @@ class LSHIndex:
     def __repr__(self):
         return (f"LSHIndex({self.metric!r}, dim={self.dim}, K={self.K}, L={self.L}, probes={self.probes}, rerank={self.rerank}, "
                 f"rows={len(self)})")
-
-
-class _Hashed:
-    """Rows of an index as its family hashes them, slice by slice; their sketches are filled in on the way."""
-
-    def __init__(self, index, n):
-        self.index, self.shape = index, (n, index.dim)
-
-    def __getitem__(self, part):
-        index = self.index
-        slots = np.arange(self.shape[0])[part]
-        batch = index._rows.take(slots)
-        if index._projection is None:
-            return index._rows.matrix(batch)
-        m, n = index._projection.axes.shape[1], len(slots)
-        Y, rest = np.empty((n, m), np.float32), np.empty(n, np.float32)
-
-        def work(lo, hi):
-            Y[lo:hi], rest[lo:hi] = index._projection.project(index._rows.part(batch, lo, hi))
-            index._sketches[slots[lo]:slots[lo] + hi - lo] = index._projection.sketch(Y[lo:hi], rest[lo:hi])
-
-        in_parts(n, default_threads(), work)
-        return index._hash_input(batch, Y)

@@ -10,6 +10,7 @@ import numpy as np
 from mongoose_nb import io
 from mongoose_nb.errors import check_int
 from mongoose_nb.hashing.base import read_only
+from mongoose_nb.search import functions
 from mongoose_nb.search._ids import IdMap
 from mongoose_nb.search.projection import Projection
 from mongoose_nb.search.rows import BitRows, DenseRows, SparseRows
@@ -127,7 +128,7 @@ def restore(index, settings, arrays, mmap=False):
         family = index._tables.family
         if family.L != index.L or family.K > 256 or family.dim != (index.dim if index._projection is None else index._projection.hashed):
             raise ValueError("the saved hash family does not fit the index")
-        index._set_probes(index.probes)
+        functions.set_probes(index)
     index._read_only = mmap
     if not mmap:  # arrays that came from a file or a pickle may be read-only
         for holder, names in ((index._map, ("ids", "live")), (index._rows, ("X", "starts", "sizes", "indices", "values")),

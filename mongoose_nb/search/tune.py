@@ -21,6 +21,7 @@ import dataclasses
 import numpy as np
 
 from mongoose_nb.errors import check_int, check_number
+from mongoose_nb.search import functions
 from mongoose_nb.search.families import default_bits, make_family, takes_projection
 
 MOST_TABLES = 32
@@ -94,8 +95,8 @@ class _Trials:
         self.plain = _like(index, train_size=self.n + 1)
         self.plain.add(X)
         if takes_projection(index.metric):
-            self.plain._use(self.plain._learn(self.n))
-            self.rows = self.plain._hashed_rows()
+            functions.use_projection(self.plain, functions.learn_projection(self.plain, self.n))
+            self.rows = functions.hashed_rows(self.plain)
         self._trained = {}  # functions by K
 
     def train(self, Q, k, K, L):
@@ -117,11 +118,11 @@ class _Trials:
         trial = _like(self.index, K=K, L=L, probes=probes, train_size=2, max_candidates=None, exact_fallback=False)
         for part in ("_rows", "_map", "_projection", "_sketches"):
             setattr(trial, part, getattr(self.plain, part))
-        rows, family = trial._hashed_rows() if trial._projection is None else self.rows, None
+        rows, family = functions.hashed_rows(trial) if trial._projection is None else self.rows, None
         if learned:
             family = make_family(self.index.family, self.index.metric)(rows.shape[1], K, L, self.index.seed)
             family.set_functions(self._trained[K][:, :K * L])
-        trial._load_tables(rows, family)
+        functions.load_tables(trial, rows, family)
         trial.learned = learned
         return trial
 
@@ -141,10 +142,10 @@ def _hash_choices(index, n):
 def _plans(trial, Q, truth, k):
     """(recall of the candidates, entries looked at) by L and probes of an index."""
     batch = trial._rows.check(Q)
-    Y, _ = trial._project(batch, queries=True)
+    Y, _ = functions.project(trial, batch, queries=True)
     family = trial._tables.family
     most = min(PROBES[-1], (1 << min(family.code_bits, 20)) if trial._own_probes else getattr(family, "max_probes", 1))
-    codes = trial._codes(batch, Y, most)  # (n, L, P)
+    codes = functions.codes_of(trial, batch, Y, most)  # (n, L, P)
     slots = trial._map.slots(truth.ravel()).reshape(truth.shape)
     rows = trial._tables.codes_of(slots.ravel()).reshape(-1, *truth.shape)  # (L, n, k)
     spans = trial._tables.flat_views()[2]
