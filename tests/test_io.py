@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from mongoose_nb import io
 
-DTYPES = ["float32", "float64", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]
+DTYPES = ["float32", "float64", "int32", "int64", "int8", "uint8", "uint16", "uint32", "uint64", "bool"]
 SETTINGS = {"name": "ä", "list": [1, 2.5, None, True], "deep": {"er": {}}}
 
 

@@ -153,6 +153,10 @@ class Drift(Schedule):
         self._looks, self._sum = 0, 0.0
         return {"changed_share": share}
 
+    def settings(self):
+        """See `Schedule.settings`; without `longest` where it is None, as files of before it have them."""
+        return {k: v for k, v in super().settings().items() if k != "longest" or v is not None}
+
     def state(self):
         """(settings, arrays) from which `load_state` continues exactly."""
         sketch = self._sketch.state()

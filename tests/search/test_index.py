@@ -429,6 +429,17 @@ def test_a_family_of_ones_own():
     assert (index.query(X[:50], 1)[0][:, 0] == np.arange(50)).all()  # a row shares all buckets with itself
 
 
+@pytest.mark.parametrize("metric, family", [("cosine", "crosspolytope"), ("l2", "pstable"), ("cosine", "dwta"), ("jaccard", "minhash"),
+                                            ("hamming", "bitsampling"), ("ip", "simhash")])
+@pytest.mark.parametrize("mmap", [False, True])
+def test_every_family_is_saved_and_read(metric, family, mmap, tmp_path):
+    X, Q = naive.data(metric, 300, DIM, metric == "jaccard"), naive.data(metric, 20, DIM, metric == "jaccard", seed=1)
+    index = LSHIndex(metric, DIM, K=2, L=4, family=family, train_size=100)
+    index.add(X)
+    index.save(tmp_path / "index")
+    same(LSHIndex.load(tmp_path / "index", mmap=mmap).query(Q, 3), index.query(Q, 3))
+
+
 class Machine(RuleBasedStateMachine):
     """Any order of changes, beside a dict."""
 
