@@ -28,7 +28,7 @@ BUCKET_LOAD = 64
 # Retrieved outputs that a sample adds to the list of its batch.
 EACH = 8
 # Learned functions have to follow the queries too, which no turning of rows shows: the longest time between trainings that drift
-# orders, for lists of a sample. Diginetica, one epoch of 2,811 steps, P@1 on 60,858 rows, means of three seeds: see docs/ablation.md.
+# orders, for lists of a sample. Diginetica, one epoch of 2,811 steps, means of three seeds: P@1 0.0528 with it, 0.0499 without.
 LONGEST = 300
 # Finding the best outputs of 2,048 activations takes as long as a hundred steps with lists of a batch; 512 train functions as well.
 BATCH_LEARNER = {"queries": 512}
