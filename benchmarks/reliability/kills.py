@@ -85,7 +85,7 @@ def _life(folder, limit=None, in_save=None):
 
 
 def run(args):
-    """The trial."""
+    """The trial. The first of two whole runs compiles what was not: compiled code may round otherwise than the same from the cache."""
     if args.child:
         train(*args.child)
         sys.exit(0)
@@ -93,11 +93,12 @@ def run(args):
     rng = np.random.default_rng(args.seed)
     failures = []
     with tempfile.TemporaryDirectory() as name:
-        whole, parts = pathlib.Path(name, "whole"), pathlib.Path(name, "parts")
-        whole.mkdir()
-        parts.mkdir()
+        first, whole, parts = (pathlib.Path(name, folder) for folder in ("first", "whole", "parts"))
+        for folder in (first, whole, parts):
+            folder.mkdir()
+        _life(first)
         start = time.perf_counter()
-        train(str(whole / "run.ckpt"), str(whole / "log.jsonl"))
+        _life(whole)
         seconds = time.perf_counter() - start
         kills = inside = unreadable = 0
         ended = False
