@@ -77,6 +77,14 @@ def main():
     ablation.add_argument("--systems", help="names, separated by ;")
     ablation.add_argument("--plot", type=pathlib.Path, help="draw all kept sets into this file (needs matplotlib)")
     ablation.add_argument("--json", action="store_true")
+    equal = commands.add_parser("equal-time", help="P@1 of random and learned functions after the seconds that uniform candidates take")
+    equal.add_argument("--set", type=pathlib.Path, required=True, help="as for train-step")
+    equal.add_argument("--epochs", type=float, default=1, help="of uniform candidates")
+    equal.add_argument("--lrs", type=float, nargs="+", required=True, help="learning rates to begin with")
+    equal.add_argument("--sizes", type=int, nargs="+", default=[1000], help="candidates")
+    equal.add_argument("--shapes", nargs="+", choices=("batch", "sample"), default=["batch"], help="lists of what")
+    equal.add_argument("--seeds", type=int, default=3)
+    equal.add_argument("--json", action="store_true")
     serve = commands.add_parser("serve", help="P@1 and latency of answers through trained tables, beside BLAS and FAISS")
     serve.add_argument("--set", type=pathlib.Path, required=True, help="as for train-step")
     serve.add_argument("--epochs", type=float, default=4, help="of training, with shared uniform candidates")
@@ -142,7 +150,7 @@ def main():
         command.add_argument("--work", type=pathlib.Path, required=True, help="folder for models on the way; the same call goes on")
         command.add_argument("--minutes", type=float, default=60.0, help="time for training in this call")
         command.add_argument("--json", action="store_true")
-    for command in (step, curve, costs, ann, ablation, serve, words, attention, copy, charlm):
+    for command in (step, curve, costs, ann, ablation, equal, serve, words, attention, copy, charlm):
         command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between "
                              "the markers of this name")
     args = parser.parse_args()
