@@ -70,7 +70,7 @@ def main():
     ablation.add_argument("--rows", type=int, help="the first so many rows of the training data only")
     ablation.add_argument("--lr", type=float, default=2e-3)
     ablation.add_argument("--sizes", type=int, nargs="+", default=[100, 400], help="candidates")
-    ablation.add_argument("--points", type=int, default=8, help="scores on the way")
+    ablation.add_argument("--points", type=int, default=8, help="scores on the way; with one the learning rate falls to zero")
     ablation.add_argument("--seed", type=int, default=0)
     ablation.add_argument("--n-test", type=int, default=6000)
     ablation.add_argument("--full", action="store_true", help="also the full softmax")

@@ -87,6 +87,9 @@ def _measure(kept, args):
         if args.systems:
             chosen = {name: chosen[name] for name in args.systems.split(";")}
         chosen = {name: Ours(sampler, sets, lr=args.lr, seed=args.seed) for name, sampler in chosen.items()}
+        if args.points == 1:  # nobody looks at a training on its way, so that it may end
+            for system in chosen.values():
+                system.net.lr_schedule = nn.lr.Linear()
         for system in chosen.values():  # compile
             Ours(system.net.sampler, sets, lr=args.lr).train(2)
         result = _train(chosen, rows, args.points, args.n_test)
@@ -94,7 +97,8 @@ def _measure(kept, args):
             if hasattr(system.net.output.sampler, "tables"):
                 system.net.output.sampler.rehash_now()
                 result[name]["recall"] = _recall(system, size, min(1000, args.n_test))
-            entry = kept.setdefault(args.set.name, {"outputs": n_outputs, "rows": n, "epochs": args.epochs, "lr": args.lr, "sizes": {}})
+            entry = kept.setdefault(args.set.name, {"outputs": n_outputs, "rows": n, "epochs": args.epochs, "lr": args.lr, "sizes": {},
+                                                    "falling": args.points == 1})
             entry["sizes"].setdefault(str(size), {}).setdefault(name, {})[str(args.seed)] = result[name]
         args.keep.write_text(json.dumps(kept))
 
@@ -115,7 +119,7 @@ def table(kept):
     lines = []
     for name, entry in kept.items():
         lines.append(f"{name}: {entry['outputs']:,} outputs, {entry['rows']:,} rows, {entry['epochs']:g} epochs, learning rate "
-                     f"{entry['lr']:g}")
+                     f"{entry['lr']:g}{' falling to zero' * entry.get('falling', False)}")
         for size, chosen in entry["sizes"].items():
             lines.append(f"  {int(size):,} candidates {'P@1':>12} {'at time of':>11} {'at time of':>11} {'recall':>7} {'seconds':>8} "
                          f"{'hashing':>8} {'fired':>6} {'seeds':>5}")
