@@ -237,7 +237,7 @@ class TestLearning:
         layer.update()
         assert layer.sampler.counts()["firings"] == 1 and layer.sampler.counts()["changed_share"] == 0
 
-    @pytest.mark.parametrize("shape, learn, longest", [("sample", "contrast", 300), ("sample", None, None), ("batch", "contrast", None)])
+    @pytest.mark.parametrize("shape, learn, longest", [("sample", "contrast", 400), ("sample", None, None), ("batch", "contrast", None)])
     def test_drift_by_name_lets_functions_follow_the_queries(self, shape, learn, longest):
         layer = [Parameter(np.zeros(size, np.float32)) for size in ((N, D), N)]
         by_name, own = (LSH(60, shape=shape, learn=learn, rehash=rehash).bind(*layer, 1) for rehash in ("drift", Drift(longest=7)))
