@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from mongoose_nb.nn import SGD, Adam
-from mongoose_nb.nn.arrays import Buffers, Parameter, Rows, aligned_zeros
+from mongoose_nb.nn.arrays import GUARD, Buffers, Parameter, Rows, aligned_zeros
 
 
 @pytest.mark.parametrize("shape", [0, 1, (3, 5), (2, 0), (1000, 128), ()], ids=str)
@@ -14,6 +14,12 @@ def test_aligned_zeros(shape, dtype):
     a = aligned_zeros(shape, dtype)
     assert a.dtype == dtype and a.shape == np.zeros(shape).shape and a.flags.c_contiguous and a.flags.writeable
     assert not a.any() and (a.size == 0 or a.ctypes.data % 64 == 0)
+    whole = a
+    while whole.base is not None:
+        whole = whole.base
+    if a.size:
+        assert a.ctypes.data - whole.ctypes.data >= GUARD
+        assert whole.ctypes.data + whole.nbytes - (a.ctypes.data + a.nbytes) >= GUARD
 
 
 class TestRows:
