@@ -19,6 +19,7 @@ def systems(size, shape):
         "random": nn.LSH(size, shape=shape),
         "learned": nn.LSH(size, shape=shape, learn="contrast"),
         "learned + drift": nn.LSH(size, shape=shape, learn="contrast", rehash="drift"),
+        **({"auto": nn.Auto()} if (shape, size) == ("batch", 1000) else {}),
     }
 
 

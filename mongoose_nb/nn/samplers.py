@@ -393,15 +393,12 @@ class LSH(Sampler):
 
 
 class Auto(Sampler):
-    """A sampler by the number of outputs: a rule of thumb.
+    """A sampler by the number of outputs, and by how training goes: a rule of thumb.
 
     Up to `ALL_UP_TO` outputs all of them: their products cost about as much as choosing some, and nothing is lost (EURLEX57K, 4,271
-    outputs, ten epochs: P@1 0.853, with lists of a batch 0.834). Above, a list of 1,000 candidates shared by the batch, half of which
-    hash tables retrieve: with them training comes closer to the exact layer, which is worth its time where the exact layer is better than
-    uniform lists. P@1 with these lists and with uniform ones after as long, means of three seeds: next word (75,049 outputs) 0.428 and
-    0.425, Gowalla (40,981) 0.1265 and 0.1251, synthetic 100,000 outputs 0.677 and 0.654; but Diginetica (43,098) 0.054 and 0.060, where
-    the exact layer is behind uniform lists too: there `Uniform` does better (``docs/ablation.md``). Where the limit lies between 4,271
-    and 40,981 outputs was not measured. A bound sampler is the one that was chosen: ``network.output.sampler``.
+    outputs, ten epochs: P@1 0.853, with lists of a batch 0.834). Above, a list of 1,000 candidates shared by the batch, uniform at first;
+    from when labels stand out on, half of it are outputs that hash tables retrieve (`Later`). Where the limit lies between 4,271 and
+    40,981 outputs was not measured. A bound sampler is the one that was chosen: ``network.output.sampler``.
     """
 
     #: outputs up to which all are computed
@@ -409,7 +406,9 @@ class Auto(Sampler):
 
     def choose(self, n_outputs):
         """The sampler for so many outputs."""
-        return Full() if n_outputs <= self.ALL_UP_TO else LSH(1000, shape="batch")
+        from mongoose_nb.nn.later import Later
+
+        return Full() if n_outputs <= self.ALL_UP_TO else Later(1000)
 
     def bind(self, weights, bias, seed):
         """As `Sampler.bind`, of the chosen one."""

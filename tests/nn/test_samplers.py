@@ -7,6 +7,7 @@ from nn_problem import FEATURES, OUTPUTS, digest, problem
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
 from mongoose_nb.nn import LSH, Auto, Full, Network, Sampler, Uniform
 from mongoose_nb.nn.arrays import Parameter, Rows
+from mongoose_nb.nn.later import Later
 from mongoose_nb.nn.samplers import make_sampler
 from mongoose_nb.nn.timing import PhaseTimer
 from mongoose_nb.schedule import ExponentialDecay, FixedPeriod, LearnedHash
@@ -220,7 +221,7 @@ class TestLSH:
 
 
 class TestAuto:
-    @pytest.mark.parametrize("n, cls", [(2, Full), (Auto.ALL_UP_TO, Full), (Auto.ALL_UP_TO + 1, LSH), (1_000_000, LSH)])
+    @pytest.mark.parametrize("n, cls", [(2, Full), (Auto.ALL_UP_TO, Full), (Auto.ALL_UP_TO + 1, Later), (1_000_000, Later)])
     def test_the_number_of_outputs_decides(self, n, cls):
         assert type(Auto().choose(n)) is cls
 
