@@ -4,7 +4,9 @@ A. Numba's own cache notices a change in the file of a function but not in the f
    site-packages, where an upgrade leaves stale files behind. So we keep one cache directory per *content* of the kernels
    folder, in the user's cache directory (or below ``NUMBA_CACHE_DIR`` where that is set).
 B. Numba raises at import where no cache directory can be written. We compile without a cache then: slower to start, right.
-C. fastmath without ``nnan`` and ``ninf``: a NaN must stay visible.
+C. Two processes that compile one kernel for different types at the same moment would take the same number for their files of code, and
+   an index could point to the code for the other types. Our files are named by what they are for.
+D. fastmath without ``nnan`` and ``ninf``: a NaN must stay visible.
 """
 
 import hashlib
@@ -13,6 +15,7 @@ import pathlib
 import tempfile
 
 import numba
+from numba.core.caching import IndexDataCacheFile
 
 from mongoose_nb.kernels._guard import guard
 
@@ -38,6 +41,16 @@ def _cache_dir():
 CACHE_DIR = _cache_dir()
 
 
+class FilesByKey(IndexDataCacheFile):
+    """An index of compiled code and its files. An entry that another process overwrites is compiled again, and none is mistaken."""
+
+    def save(self, key, data):
+        """Keep the code of `key` (types, processor, source)."""
+        name = self._data_name(int(hashlib.sha256(repr(key).encode()).hexdigest()[:15], 16))
+        self._save_data(name, data)  # before the index tells of it
+        self._save_index({**self._load_index(), key: name})
+
+
 def _njit(**options):
     options = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH, **options}
 
@@ -52,6 +65,7 @@ def _njit(**options):
                 compiled.enable_caching()
             finally:
                 numba.config.CACHE_DIR = saved
+            compiled._cache._cache_file.__class__ = FilesByKey
         return compiled
 
     return decorate

@@ -71,3 +71,26 @@ def test_the_users_own_cache_setting_stays():
     code = "import numba; before = numba.config.CACHE_DIR; import mongoose_nb.kernels.rows; print(numba.config.CACHE_DIR == before)"
     assert run(code) == "True"
     assert numba.config.CACHE_DIR != _jit.CACHE_DIR or os.environ.get("NUMBA_CACHE_DIR") == _jit.CACHE_DIR
+
+
+def test_two_processes_that_save_at_once_never_mistake_each_others_code(tmp_path, monkeypatch):
+    def files():
+        return _jit.FilesByKey(str(tmp_path), "kernel", "stamp")
+
+    one, other = files(), files()
+    with monkeypatch.context() as patch:  # both have read the index before either writes
+        patch.setattr(_jit.FilesByKey, "_load_index", lambda self: {})
+        one.save(("int64",), "code for int64")
+        other.save(("float64",), "code for float64")
+    assert files().load(("float64",)) == "code for float64" and files().load(("int64",)) is None  # and is compiled again
+    one.save(("int64",), "code for int64")
+    assert files().load(("float64",)) == "code for float64" and files().load(("int64",)) == "code for int64"
+
+
+def test_kernels_are_kept_so():
+    @_jit.serial
+    def half(x):
+        return x / 2
+
+    assert type(half._cache._cache_file) is _jit.FilesByKey and half(3) == 1.5 and half(np.float32(3)) == 1.5
+    assert len(half._cache._cache_file._load_index()) >= 2
