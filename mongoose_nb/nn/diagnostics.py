@@ -97,7 +97,7 @@ class Diagnostics(Callback):
         with network._lock:
             logs.update(recall_figures(network, self._X, self._Y, self.topk))
         tables = getattr(network.output.sampler, "tables", None)
-        if tables is not None:
+        if tables is not None and tables.built:  # `nn.Auto` may not have asked them yet
             logs.update(bucket_figures(tables))
         self._begin()
 

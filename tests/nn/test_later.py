@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nn_problem import assert_same_arrays, planted
 
-from mongoose_nb.nn import Adam, Auto, Checkpoint, Network
+from mongoose_nb.nn import Adam, Auto, Checkpoint, Diagnostics, Network
 from mongoose_nb.nn.arrays import Rows
 from mongoose_nb.nn.later import FIRST_LOOK, SAMPLES, Later, count_hits
 
@@ -54,6 +54,20 @@ def test_tables_are_never_asked_where_labels_are_chance(data, few):
     net = network(X)
     net.fit(X, label, epochs=3, batch_size=10)
     assert net.step > 2 * FIRST_LOOK and not net.output.sampler.asks and not net.output.sampler.tables.built
+
+
+def test_what_else_a_network_does_before_tables_are_asked(data, few, tmp_path):
+    X, label = data
+    net = network(X)
+    history = net.fit(X, label, epochs=1, batch_size=10, callbacks=[Diagnostics()])
+    assert not net.output.sampler.asks
+    assert "bucket_mean" not in history[0] and history[0]["firings"] == 0 and 0 <= history[0]["topk_recall"] <= 1
+    ids, scores = net.predict_topk(X[:5], k=3, exact=False)
+    assert ids.shape == (5, 3) and not net.output.sampler.tables.built
+    net.save(tmp_path / "net")
+    np.testing.assert_array_equal(Network.load(tmp_path / "net").predict_topk(X[:5], k=3)[0], net.predict_topk(X[:5], k=3)[0])
+    history = net.fit(X, label, epochs=1, batch_size=10, callbacks=[Diagnostics()])
+    assert net.output.sampler.asks and history[-1]["bucket_mean"] > 0
 
 
 @pytest.mark.parametrize("step", [FIRST_LOOK - 3, FIRST_LOOK + 3, FIRST_LOOK + 60], ids=["before", "in a look", "after"])
