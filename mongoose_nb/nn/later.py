@@ -4,6 +4,7 @@ import numpy as np
 
 from mongoose_nb.errors import check_int
 from mongoose_nb.nn.arrays import Rows
+from mongoose_nb.nn.exact import best_outputs
 from mongoose_nb.nn.samplers import LSH, count_shared
 
 # Step of the first look, doubled from look to look, and samples of a look: 64 give a share of 0.2 to 0.05 (one standard error), and take
@@ -12,8 +13,6 @@ FIRST_LOOK, SAMPLES = 128, 64
 # Share of samples whose best output is one of their labels, from which on the tables are asked. Where hashed lists gain at equal time
 # it is 0.38 to 0.65 in the end, where they lose 0.06.
 ENOUGH = 0.2
-# Samples of a block that are scored by one thread.
-BLOCK = 16
 
 
 class Later(LSH):
@@ -35,18 +34,22 @@ class Later(LSH):
     def _bind(self, weights, bias, seed):
         super()._bind(weights, bias, seed)
         self._layer = weights, bias
-        self._asks, self._hits, self._seen = False, 0, SAMPLES
+        self._began, self._hits, self._seen = None, 0, SAMPLES  # step from which on tables are asked; the look
 
     @property
     def asks(self):
         """Whether the tables of a bound sampler are asked yet."""
-        return self._asks
+        return self._began is not None
+
+    def settings(self):
+        """Constructor arguments."""
+        return {"name": "later", "candidates": self.candidates}
 
     def shared(self, h, labels, step, timer):
         """`SharedSet` of the batch."""
-        if not self._asks:
+        if not self.asks:
             self._look(h, labels, step, timer)
-        if self._asks:
+        if self.asks:
             return super().shared(h, labels, step, timer)
         self._kept.observe(h, labels)
         with timer("retrieve"):
@@ -65,36 +68,36 @@ class Later(LSH):
             weights, bias = self._layer
             self._hits += count_hits(h[more], weights.value, bias.value, Rows(labels.start[more], labels.count[more], labels.ids, None))
             self._seen += len(h[more])
-        self._asks = self._seen >= SAMPLES and self._hits >= ENOUGH * self._seen
+        if self._seen >= SAMPLES and self._hits >= ENOUGH * self._seen:
+            self._began = step
 
     def after_update(self, step, timer, touched=None):
-        """Keep the tables up once they are asked."""
-        if self._asks:
-            super().after_update(step, timer, touched)
+        """Keep the tables up once they are asked; their schedule counts from then on."""
+        if self.asks:
+            super().after_update(step - self._began, timer, touched)
 
     def peek(self, h):
         """As `Sampler.peek`: uniform outputs as long as the tables are not asked."""
-        return super().peek(h) if self._asks else self._builder.per_sample(Rows.empty(len(h)), self.candidates, step=0, alike=True)
+        return super().peek(h) if self.asks else self._builder.per_sample(Rows.empty(len(h)), self.candidates, step=0, alike=True)
 
     def state(self):
         """(settings, arrays) from which the sampler continues exactly."""
         settings, arrays = super().state()
-        return {**settings, "asks": self._asks, "hits": self._hits, "seen": self._seen}, arrays
+        return {**settings, "began": self._began, "hits": self._hits, "seen": self._seen}, arrays
 
     def load_state(self, settings, arrays):
-        """Put back what `state` gave; a state of before there were looks goes on asking."""
+        """Put back what `state` gave; in a state of before there were looks, tables are asked from the first step on."""
         super().load_state(settings, arrays)
-        self._asks = bool(settings.get("asks", True))
+        began = settings.get("began", 0)
+        self._began = began if began is None else check_int("began", began, low=0)
         self._hits, self._seen = (check_int(name, settings.get(name, 0), low=0) for name in ("hits", "seen"))
 
 
 def count_hits(h, weights, bias, labels):
     """How many rows of `h` have one of their `labels` (Rows) for the best of all outputs."""
-    from mongoose_nb.kernels import wide
     from mongoose_nb.kernels._threads import one_blas_thread
 
-    scores, top = np.empty((1, len(h), 1), np.float32), np.empty((1, len(h), 1), np.int32)
     with one_blas_thread():
-        wide.topk_exact(h, weights, bias, BLOCK, 1, scores, top)
+        best, _ = best_outputs(h, weights, bias, 1)
     sample, ids = labels.flat()
-    return len(np.unique(sample[ids == top[0, sample, 0]]))
+    return len(np.unique(sample[ids == best[sample, 0]]))

@@ -37,8 +37,8 @@ class Network:
     activation : str
         ``relu``, ``leaky_relu``, ``elu``, ``gelu``, ``tanh``, ``sigmoid`` or ``identity``.
     sampler : str or Sampler
-        ``"lsh"``, ``"uniform"``, ``"full"``, ``"auto"`` (by the number of outputs: `nn.Auto`), or an object such as
-        ``nn.LSH(candidates=400)``.
+        ``"lsh"``, ``"uniform"``, ``"full"``, ``"auto"`` (by the number of outputs and how training goes: `nn.Auto`), or an
+        object such as ``nn.LSH(candidates=400)``.
     loss : {"softmax", "logistic"}
         Cross-entropy against the uniform distribution over a sample's labels, or one-vs-all.
     optimizer : str or Optimizer

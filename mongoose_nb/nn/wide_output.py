@@ -6,6 +6,7 @@ import numpy as np
 
 from mongoose_nb.errors import check_choice
 from mongoose_nb.nn.arrays import Buffers, Parameter, aligned_zeros, frozen
+from mongoose_nb.nn.exact import best_outputs
 from mongoose_nb.nn.row_update import RowUpdate
 from mongoose_nb.nn.sparse_input import fill_normal
 
@@ -150,21 +151,7 @@ class WideOutput:
 
     def topk(self, h, k):
         """Exact best k outputs of every row of `h`: (ids (n, k) int32, logits (n, k) float32), best first, lower id first."""
-        from mongoose_nb.kernels import wide
-
-        n = len(h)
-        sample_block = min(256, max(1, n))
-        # few samples: cut the outputs, so that all threads have work; fixed numbers keep the result independent of threads
-        ranges = 16 if n <= 2048 else 1
-        scores = np.empty((ranges, n, k), np.float32)
-        ids = np.empty((ranges, n, k), np.int32)
-        wide.topk_exact(h, self.weights.value, self.bias.value, sample_block, ranges, scores, ids)
-        if ranges == 1:
-            return ids[0], scores[0]
-        scores, ids = scores.transpose(1, 0, 2).reshape(n, -1), ids.transpose(1, 0, 2).reshape(n, -1)
-        # ranges hold ascending ids, so a stable sort keeps the lower id first
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
+        return best_outputs(h, self.weights.value, self.bias.value, k)
 
     def topk_of(self, h, k, sets):
         """Best k of the outputs listed for each row (`ActiveSets`): as `topk`, -1 and -inf where fewer than k are listed."""

@@ -99,3 +99,20 @@ def test_auto_takes_it_and_is_saved_by_name(tmp_path):
     assert type(net.output.sampler) is Later
     net.save(tmp_path / "net")
     assert type(Network.load(tmp_path / "net").output.sampler) is Later
+
+
+def test_the_schedule_counts_from_the_first_asking(data, few):
+    X, label = data
+    net = network(X)
+    net.fit(X, label, epochs=2, batch_size=10)
+    sampler = net.output.sampler
+    assert sampler.asks and sampler._kept.rehashes == 1 and sampler.fired == 0  # built once; the first gap is 300 steps
+    assert repr(sampler) == "Later(candidates=20)"
+
+
+def test_a_state_of_before_there_were_looks_goes_on_asking(data, few):
+    X, label = data
+    net = network(X)
+    settings, arrays = net.output.sampler.state()
+    net.output.sampler.load_state({k: v for k, v in settings.items() if k not in ("began", "hits", "seen")}, arrays)
+    assert net.output.sampler.asks
