@@ -342,7 +342,7 @@ class Network:
         k : int
         exact : bool
             True scores every output. False scores those that hash tables retrieve: the ones that `fit_serving` trained, else those
-            of the LSH sampler.
+            of the LSH sampler, made for training, which miss many of the best outputs where there are many outputs.
         candidates : int, optional
             With ``exact=False``, most outputs to score for a row; by default the number of `fit_serving`, else the sampler's.
 

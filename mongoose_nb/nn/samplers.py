@@ -208,7 +208,8 @@ class LSH(Sampler):
         Hash centred activations against centred weights and biases (`hashing.inner_product`) instead of both as they are. Centred lists
         of a sample are better with few outputs (EURLEX57K, 213 candidates: P@1 0.847, uncentred 0.817). With 40,000 and more
         ``center=False, L=16`` takes half the time; after the same seconds it is ahead of uniform lists on three sets of five and about
-        level on two, which centred ones are on none (``docs/ablation.md``).
+        level on two, which centred ones are on none (``docs/ablation.md``). Such tables are for training alone: for prediction without
+        visiting all outputs call `Network.fit_serving`.
     rehash : int, str or schedule.Schedule, optional
         Steps between rehashes (same functions, new rows), ``"drift"`` or ``"auto"`` for when the weights have turned
         (`schedule.Drift`; where functions learn for lists of a sample, after 400 steps at the latest), or a schedule. By default
