@@ -7,7 +7,7 @@ B. *Top-k by votes* is a histogram over the vote counts and one pass; ties are t
 C. Worker t serves samples t, t + T, ...: a sample's set depends on (seed, step, sample) alone, not on T.
 D. Filler has keys of its own: the tail is unbiased only if its draw knows nothing of how the head was chosen.
 E. *Long buckets are only counted* (`most_voted`): where a query's buckets hold a good part of all outputs, as in serving, nothing is kept
-   of an id but its vote, and whoever has many is found by passes over all marks.
+   of an id but its vote, and whoever has many is found by a pass over all marks, rarely more than one.
 """
 
 import numpy as np
@@ -213,29 +213,19 @@ def active_sets(use_tables, pool, spans, codes, always, strategy, min_votes, hea
 
 
 @inline
-def _at_least(marks, level):
-    """How many marks are `level` or more."""
-    n = np.int32(0)
-    for r in range(marks.shape[0]):
-        n = np.int32(n + (marks[r] >= level))  # in 32 bits: Numba would add in 64
-    return n
-
-
-@inline
 def _guess_at_least(marks, level):
-    """About how many, from every sixteenth kilobyte."""
-    n = 0
+    """About how many marks are `level` or more, from every sixteenth kilobyte."""
+    n = np.int32(0)
     for lo in range(0, marks.shape[0], 1 << 14):
-        n += 16 * _at_least(marks[lo:lo + 1024], level)
-    return n
+        part = marks[lo:lo + 1024]
+        for r in range(part.shape[0]):
+            n = np.int32(n + (part[r] >= level))  # in 32 bits: Numba would add in 64
+    return 16 * np.int64(n)
 
 
 @inline
-def _last_fitting_level(marks, highest, room):
-    """(level, ids): the lowest number of votes, at most `highest`, that `room` ids or fewer have, and how many these are.
-
-    A pass over all marks takes time: levels are tried beside one guessed from a part of them, in steps that double.
-    """
+def _guess_level(marks, highest, room):
+    """The lowest number of votes that about `room` ids or fewer have."""
     too_low, level = 0, highest
     while level - too_low > 1:
         middle = (too_low + level) // 2
@@ -243,35 +233,61 @@ def _last_fitting_level(marks, highest, room):
             level = middle
         else:
             too_low = middle
-    middle, step = level, 1
-    too_low, level, fit = 0, highest, 0
-    while level - too_low > 1:
-        middle = min(max(middle, too_low + 1), level - 1)
-        n = _at_least(marks, np.uint8(middle))
-        if n <= room:
-            level, fit = middle, n
-            middle -= step
-        else:
-            too_low = middle
-            middle += step
-        step *= 2
-    return level, fit
+    return level
+
+
+@inline
+def _gather(marks, level, turn, room, ids, ties):
+    """(ids, ties): how many have `level` votes or more, written to `ids`, and how many just one less (but one), written to `ties`.
+
+    Ties end at `room`; if there are more than `room` ids the marks are not read to the end. Groups are read from `turn` on.
+    """
+    words = marks.view(np.uint64)
+    groups = words.shape[0] // GROUP
+    n, n_ties = 0, 0
+    for g in range(groups):
+        place = g + turn
+        if place >= groups:
+            place -= groups
+        wanted = level - (level > 1 and n_ties < room)
+        # a byte gets its high bit where it is the lowest wanted or more; beyond 128 some get it in vain
+        raised = ONES * np.uint64(128 - min(wanted, 128))
+        base = np.uint64(GROUP * place)  # without a sign Numba need not look for negative places
+        some = np.uint64(0)
+        for w in range(GROUP):
+            word = words[base + np.uint64(w)]
+            some |= ((word & ~HIGH) + raised) | word
+        if some & HIGH == 0:
+            continue
+        for w in range(GROUP):
+            word = words[base + np.uint64(w)]
+            if (((word & ~HIGH) + raised) | word) & HIGH == 0:
+                continue
+            first = 8 * (GROUP * place + w)
+            for row in range(first, first + 8):
+                v = marks[row]
+                ids[n] = row  # no branch: it would be guessed wrong
+                n += v >= level
+                ties[n_ties] = row
+                n_ties += (v == level - 1) & (level > 1) & (n_ties < room)
+            if n > room:
+                return n, n_ties
+    return n, n_ties
 
 
 @parallel
-def most_voted(pool, spans, codes, room, seed, mark, ids, count):
+def most_voted(pool, spans, codes, room, seed, mark, ids, ties, count):
     """The ids that stand in most of a query's buckets, at most `room`, in no order: ``ids[i, :count[i]]``.
 
     Of those with equally many votes that there is no room for, which are taken depends on the codes, not on the place in the batch. At
-    most 254 tables. ids (B, `room` + 1): the last column is scratch. mark (T, a multiple of 8 `GROUP`) uint8 zeros, scratch, restored.
+    most 254 tables. ids (B, `room` + 9): the last columns are scratch. mark (T, a multiple of 8 `GROUP`) uint8 zeros, scratch, restored;
+    ties (T, `room` + 1), scratch.
     """
     T, N = mark.shape
     L, B = codes.shape
     flat = spans.reshape(L, -1)
     for worker in prange(T):
         marks = mark[worker]
-        words = marks.view(np.uint64)
-        groups = words.shape[0] // GROUP
         for i in range(worker, B, T):
             key = np.uint64(seed)
             for t in range(L):
@@ -285,42 +301,31 @@ def most_voted(pool, spans, codes, room, seed, mark, ids, count):
                 bucket = pool[t, first:first + spans[t, code, 1]]
                 fours = len(bucket) // 4 * 4
                 for q in range(0, fours, 4):
-                    # without a sign Numba need not look for negative places
+                    # without a sign, as above
                     marks[np.uint32(bucket[q])] += np.uint8(1)
                     marks[np.uint32(bucket[q + 1])] += np.uint8(1)
                     marks[np.uint32(bucket[q + 2])] += np.uint8(1)
                     marks[np.uint32(bucket[q + 3])] += np.uint8(1)
                 for q in range(fours, len(bucket)):
                     marks[np.uint32(bucket[q])] += np.uint8(1)
-            level, fit = _last_fitting_level(marks, L + 1, room)
-            spare = room - fit if level > 1 else 0
-            turn = below(key, groups)
-            n = 0
-            for g in range(groups):
-                place = g + turn
-                if place >= groups:
-                    place -= groups
-                # a byte gets its high bit where it is the lowest wanted or more; beyond 128 some get it in vain
-                raised = ONES * np.uint64(128 - min(level - (spare > 0), 128))
-                base = np.uint64(GROUP * place)  # without a sign, as above
-                some = np.uint64(0)
-                for w in range(GROUP):
-                    word = words[base + np.uint64(w)]
-                    some |= ((word & ~HIGH) + raised) | word
-                if some & HIGH == 0:
-                    continue
-                for w in range(GROUP):
-                    word = words[base + np.uint64(w)]
-                    if (((word & ~HIGH) + raised) | word) & HIGH == 0:
-                        continue
-                    first = 8 * (GROUP * place + w)
-                    for row in range(first, first + 8):
-                        v = marks[row]
-                        tied = (v == level - 1) & (spare > 0)
-                        ids[i, n] = row  # no branch: it would be guessed wrong
-                        spare -= tied
-                        n += (v >= level) | tied
-            count[i] = n
+            # The lowest level that has room lies above `too_low` and not above `fits`. A guess from a part of the marks is right for
+            # most queries, so that one pass is enough; else it is looked for in steps that double.
+            too_low, fits, step = 0, L + 1, 1
+            level = _guess_level(marks, fits, room)
+            turn = below(key, N // (8 * GROUP))
+            while True:
+                n, n_ties = _gather(marks, level, turn, room, ids[i], ties[worker])
+                if n > room:
+                    too_low, level = level, min(level + step, fits)
+                elif n + n_ties >= room or level == too_low + 1:
+                    break
+                else:
+                    fits = level - 1
+                    level = max(level - step, too_low + 1)
+                step *= 2
+            n_ties = min(n_ties, room - n)
+            ids[i, n:n + n_ties] = ties[worker, :n_ties]
+            count[i] = n + n_ties
             marks[:] = 0
 
 

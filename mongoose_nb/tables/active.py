@@ -159,10 +159,12 @@ class ActiveSetBuilder:
         from mongoose_nb.kernels.retrieve import most_voted
 
         n_queries, n = views.codes.shape[1], min(n, self.n_rows)
-        ids, count = np.empty((n_queries, n + 1), np.int32), np.zeros(n_queries, np.int64)
-        most_voted(views.pool, views.spans, views.codes, n, np.uint64(self.seed), self._scratch(False)[0], ids, count)
+        marks, _ = self._scratch(False)
+        ids, count = np.empty((n_queries, n + 9), np.int32), np.zeros(n_queries, np.int64)
+        ties = np.empty((len(marks), n + 1), np.int32)
+        most_voted(views.pool, views.spans, views.codes, n, np.uint64(self.seed), marks, ids, ties, count)
         none = np.zeros(n_queries, np.int64)
-        start = np.arange(n_queries, dtype=np.int64) * (n + 1)
+        start = np.arange(n_queries, dtype=np.int64) * ids.shape[1]
         return ActiveSets(start, count, ids.ravel(), none, count, none, np.zeros(n_queries, np.float32))
 
     def shared(self, labels, candidates, *, step, heads=None):

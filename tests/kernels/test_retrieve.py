@@ -99,3 +99,23 @@ def test_most_voted_of_many_tables(L):
         pool[t, :len(ids)], spans[t, 0, 1] = ids, len(ids)
     sets = ActiveSetBuilder(1000, correction="none").most_voted(Views(pool, spans, np.zeros((L, 1), np.uint8)), 7)
     assert sorted(sets.ids[:sets.count[0]].tolist()) == list(range(7))
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("room", [1, 10, 700, 3000])
+def test_most_voted_where_the_guess_is_wrong(inside, room):
+    """The level is guessed from every sixteenth kilobyte of the marks: voters may all stand in these, or all beside them."""
+    L, n_rows = 60, 100_000
+    ids = np.arange(n_rows, dtype=np.int32)
+    ids = np.random.default_rng(1).permutation(ids[(ids % (1 << 14) < 1024) == inside])[:2400]
+    pool, spans = np.zeros((L, len(ids)), np.int32), np.zeros((L, 1, 2), np.int32)
+    for t in range(L):  # forty ids a level: the j-th stands in the first L - j // 40 tables
+        n = 40 * (L - t)
+        pool[t, :n], spans[t, 0, 1] = ids[:n], n
+    builder = ActiveSetBuilder(n_rows, correction="none")
+    sets = builder.most_voted(Views(pool, spans, np.zeros((L, 1), np.uint8)), room)
+    taken = sets.ids[:sets.count[0]].tolist()
+    place = {int(j): p for p, j in enumerate(ids)}
+    levels = sorted(place[j] // 40 for j in taken)
+    assert len(set(taken)) == len(taken) and levels == [p // 40 for p in range(min(room, 2400))]
+    assert not builder._mark.any()
