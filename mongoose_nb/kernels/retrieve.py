@@ -309,19 +309,20 @@ def most_voted(pool, spans, codes, room, seed, mark, ids, ties, count):
                 for q in range(fours, len(bucket)):
                     marks[np.uint32(bucket[q])] += np.uint8(1)
             # The lowest level that has room lies above `too_low` and not above `fits`. A guess from a part of the marks is right for
-            # most queries, so that one pass is enough; else it is looked for in steps that double.
+            # most queries, so that one pass is enough; else it is looked for in steps that double, none beyond the middle.
             too_low, fits, step = 0, L + 1, 1
             level = _guess_level(marks, fits, room)
             turn = below(key, N // (8 * GROUP))
             while True:
                 n, n_ties = _gather(marks, level, turn, room, ids[i], ties[worker])
                 if n > room:
-                    too_low, level = level, min(level + step, fits)
+                    too_low = level
+                    level = min(too_low + step, (too_low + fits + 1) // 2)
                 elif n + n_ties >= room or level == too_low + 1:
                     break
                 else:
                     fits = level - 1
-                    level = max(level - step, too_low + 1)
+                    level = max(fits + 1 - step, (too_low + fits + 1) // 2)
                 step *= 2
             n_ties = min(n_ties, room - n)
             ids[i, n:n + n_ties] = ties[worker, :n_ties]

@@ -5,7 +5,7 @@ import collections
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb.kernels.retrieve import TAKEN, unions
@@ -101,21 +101,26 @@ def test_most_voted_of_many_tables(L):
     assert sorted(sets.ids[:sets.count[0]].tolist()) == list(range(7))
 
 
-@pytest.mark.parametrize("inside", [True, False])
-@pytest.mark.parametrize("room", [1, 10, 700, 3000])
-def test_most_voted_where_the_guess_is_wrong(inside, room):
-    """The level is guessed from every sixteenth kilobyte of the marks: voters may all stand in these, or all beside them."""
-    L, n_rows = 60, 100_000
+@settings(deadline=None, max_examples=60)
+@given(L=st.integers(1, 254), a_level=st.integers(1, 40), room=st.integers(1, 3000), inside=st.sampled_from([0, 1024, 1 << 14]),
+       seed=st.integers(0, 99))
+@example(L=254, a_level=1, room=200, inside=1024, seed=0)  # two hundred levels off
+@example(L=254, a_level=1, room=200, inside=0, seed=0)
+@example(L=254, a_level=9, room=2250, inside=1024, seed=0)
+def test_most_voted_where_the_guess_is_wrong(L, a_level, room, inside, seed):
+    """The level is guessed from every sixteenth kilobyte of the marks: voters may all stand in these, or beside them, or anywhere."""
+    n_rows = 100_000
     ids = np.arange(n_rows, dtype=np.int32)
-    ids = np.random.default_rng(1).permutation(ids[(ids % (1 << 14) < 1024) == inside])[:2400]
+    ids = ids[ids % (1 << 14) < inside] if inside else ids[ids % (1 << 14) >= 1024]
+    ids = np.random.default_rng(seed).permutation(ids)[:min(a_level * L, 2400)]
     pool, spans = np.zeros((L, len(ids)), np.int32), np.zeros((L, 1, 2), np.int32)
-    for t in range(L):  # forty ids a level: the j-th stands in the first L - j // 40 tables
-        n = 40 * (L - t)
+    for t in range(L):  # the j-th id stands in the first L - j // a_level tables
+        n = min(a_level * (L - t), len(ids))
         pool[t, :n], spans[t, 0, 1] = ids[:n], n
     builder = ActiveSetBuilder(n_rows, correction="none")
     sets = builder.most_voted(Views(pool, spans, np.zeros((L, 1), np.uint8)), room)
     taken = sets.ids[:sets.count[0]].tolist()
     place = {int(j): p for p, j in enumerate(ids)}
-    levels = sorted(place[j] // 40 for j in taken)
-    assert len(set(taken)) == len(taken) and levels == [p // 40 for p in range(min(room, 2400))]
+    levels = sorted(place[j] // a_level for j in taken)
+    assert len(set(taken)) == len(taken) and levels == [p // a_level for p in range(min(room, len(ids)))]
     assert not builder._mark.any()
