@@ -5,6 +5,7 @@ import copy
 import numpy as np
 
 from mongoose_nb._ext import COMPILED, _buckets_py
+from mongoose_nb.tables.active import Views
 
 IMPLEMENTATIONS = [_buckets_py.BucketStore]
 if COMPILED:
@@ -136,3 +137,15 @@ def assert_same(store, naive):
         assert store._seen.tolist() == naive.seen
     assert store.stats()["dropped"] == naive.dropped
     assert store.rows == naive.rows()
+
+
+def random_views(n_rows, L, B, n, seed, load=6):
+    """Pool and spans of L tables of B buckets of distinct ids, out of order in the pool, and codes of n samples."""
+    rng = np.random.default_rng(seed)
+    pool, spans = np.full((L, B * (load + 2)), 10**9, np.int32), np.zeros((L, B, 2), np.int32)
+    for t in range(L):
+        for place, b in enumerate(rng.permutation(B)):
+            size = int(rng.integers(0, min(load, n_rows) + 1))
+            spans[t, b] = place * (load + 2) + 1, size
+            pool[t, spans[t, b, 0]:spans[t, b, 0] + size] = rng.choice(n_rows, size, replace=False)
+    return Views(pool, spans, rng.integers(0, B, (L, n)).astype(np.uint8))

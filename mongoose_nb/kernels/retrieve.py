@@ -6,8 +6,6 @@ B. *Top-k by votes* is a histogram over the vote counts and one pass; ties are t
    the first tables would win them otherwise.
 C. Worker t serves samples t, t + T, ...: a sample's set depends on (seed, step, sample) alone, not on T.
 D. Filler has keys of its own: the tail is unbiased only if its draw knows nothing of how the head was chosen.
-E. *Long buckets are only counted* (`most_voted`): where a query's buckets hold a good part of all outputs, as in serving, nothing is kept
-   of an id but its vote, and whoever has many is found by a pass over all marks, rarely more than one.
 """
 
 import numpy as np
@@ -21,10 +19,6 @@ TOPK, VANILLA, THRESHOLD = 0, 1, 2
 # A mark counts votes in its low 7 bits; LABEL is set on true labels, and TAKEN is what is in the set already.
 VOTES, LABEL, TAKEN = 127, 128, 255
 MAX_VOTES = 126
-# A word of eight marks: their high bits, and one in each.
-HIGH, ONES = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
-# words that are looked at together
-GROUP = 64
 # beyond all numbers of samples, from which keys are made too
 FILLER = np.uint64(0xFFFFFFFFFFFFFFFF)
 
@@ -210,124 +204,6 @@ def active_sets(use_tables, pool, spans, codes, always, strategy, min_votes, hea
             n_active[i] = n
             for q in range(n):
                 marks[out[q]] = 0
-
-
-@inline
-def _guess_at_least(marks, level):
-    """About how many marks are `level` or more, from every sixteenth kilobyte."""
-    n = np.int32(0)
-    for lo in range(0, marks.shape[0], 1 << 14):
-        part = marks[lo:lo + 1024]
-        for r in range(part.shape[0]):
-            n = np.int32(n + (part[r] >= level))  # in 32 bits: Numba would add in 64
-    return 16 * np.int64(n)
-
-
-@inline
-def _guess_level(marks, highest, room):
-    """The lowest number of votes that about `room` ids or fewer have."""
-    too_low, level = 0, highest
-    while level - too_low > 1:
-        middle = (too_low + level) // 2
-        if _guess_at_least(marks, np.uint8(middle)) <= room:
-            level = middle
-        else:
-            too_low = middle
-    return level
-
-
-@inline
-def _gather(marks, level, turn, room, ids, ties):
-    """(ids, ties): how many have `level` votes or more, written to `ids`, and how many just one less (but one), written to `ties`.
-
-    Ties end at `room`; if there are more than `room` ids the marks are not read to the end. Groups are read from `turn` on.
-    """
-    words = marks.view(np.uint64)
-    groups = words.shape[0] // GROUP
-    n, n_ties = 0, 0
-    for g in range(groups):
-        place = g + turn
-        if place >= groups:
-            place -= groups
-        wanted = level - (level > 1 and n_ties < room)
-        # a byte gets its high bit where it is the lowest wanted or more; beyond 128 some get it in vain
-        raised = ONES * np.uint64(128 - min(wanted, 128))
-        base = np.uint64(GROUP * place)  # without a sign Numba need not look for negative places
-        some = np.uint64(0)
-        for w in range(GROUP):
-            word = words[base + np.uint64(w)]
-            some |= ((word & ~HIGH) + raised) | word
-        if some & HIGH == 0:
-            continue
-        for w in range(GROUP):
-            word = words[base + np.uint64(w)]
-            if (((word & ~HIGH) + raised) | word) & HIGH == 0:
-                continue
-            first = 8 * (GROUP * place + w)
-            for row in range(first, first + 8):
-                v = marks[row]
-                ids[n] = row  # no branch: it would be guessed wrong
-                n += v >= level
-                ties[n_ties] = row
-                n_ties += (v == level - 1) & (level > 1) & (n_ties < room)
-            if n > room:
-                return n, n_ties
-    return n, n_ties
-
-
-@parallel
-def most_voted(pool, spans, codes, room, seed, mark, ids, ties, count):
-    """The ids that stand in most of a query's buckets, at most `room`, in no order: ``ids[i, :count[i]]``.
-
-    Of those with equally many votes that there is no room for, which are taken depends on the codes, not on the place in the batch. At
-    most 254 tables. ids (B, `room` + 9): the last columns are scratch. mark (T, a multiple of 8 `GROUP`) uint8 zeros, scratch, restored;
-    ties (T, `room` + 1), scratch.
-    """
-    T, N = mark.shape
-    L, B = codes.shape
-    flat = spans.reshape(L, -1)
-    for worker in prange(T):
-        marks = mark[worker]
-        for i in range(worker, B, T):
-            key = np.uint64(seed)
-            for t in range(L):
-                prefetch_line(flat, t, 2 * np.int64(codes[t, i]))
-            for t in range(L):
-                if t + 2 < L:
-                    prefetch_line(pool, t + 2, spans[t + 2, codes[t + 2, i], 0])
-                code = codes[t, i]
-                key = mix64(key ^ np.uint64(code))
-                first = spans[t, code, 0]
-                bucket = pool[t, first:first + spans[t, code, 1]]
-                fours = len(bucket) // 4 * 4
-                for q in range(0, fours, 4):
-                    # without a sign, as above
-                    marks[np.uint32(bucket[q])] += np.uint8(1)
-                    marks[np.uint32(bucket[q + 1])] += np.uint8(1)
-                    marks[np.uint32(bucket[q + 2])] += np.uint8(1)
-                    marks[np.uint32(bucket[q + 3])] += np.uint8(1)
-                for q in range(fours, len(bucket)):
-                    marks[np.uint32(bucket[q])] += np.uint8(1)
-            # The lowest level that has room lies above `too_low` and not above `fits`. A guess from a part of the marks is right for
-            # most queries, so that one pass is enough; else it is looked for in steps that double, none beyond the middle.
-            too_low, fits, step = 0, L + 1, 1
-            level = _guess_level(marks, fits, room)
-            turn = below(key, N // (8 * GROUP))
-            while True:
-                n, n_ties = _gather(marks, level, turn, room, ids[i], ties[worker])
-                if n > room:
-                    too_low = level
-                    level = min(too_low + step, (too_low + fits + 1) // 2)
-                elif n + n_ties >= room or level == too_low + 1:
-                    break
-                else:
-                    fits = level - 1
-                    level = max(fits + 1 - step, (too_low + fits + 1) // 2)
-                step *= 2
-            n_ties = min(n_ties, room - n)
-            ids[i, n:n + n_ties] = ties[worker, :n_ties]
-            count[i] = n + n_ties
-            marks[:] = 0
 
 
 @serial

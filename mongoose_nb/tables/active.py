@@ -90,11 +90,11 @@ class ActiveSetBuilder:
     def _scratch(self, use_tables):
         import numba
 
-        from mongoose_nb.kernels.retrieve import GROUP
+        from mongoose_nb.kernels.lanes import LANES
 
         threads = numba.get_num_threads()
         if self._mark is None or len(self._mark) < threads:
-            self._mark = np.zeros((threads, -(-self.n_rows // (8 * GROUP)) * 8 * GROUP), np.uint8)
+            self._mark = np.zeros((threads, -(-self.n_rows // LANES) * LANES), np.uint8)
         if use_tables and (self._touched is None or len(self._touched) < threads):
             self._touched = np.zeros((threads, self.n_rows + 1), np.int32)
         touched = self._touched if self._touched is not None else np.zeros((threads, 1), np.int32)
@@ -156,11 +156,12 @@ class ActiveSetBuilder:
         -------
         ActiveSets
         """
-        from mongoose_nb.kernels.retrieve import most_voted
+        from mongoose_nb.kernels.lanes import LANES
+        from mongoose_nb.kernels.most_voted import most_voted
 
         n_queries, n = views.codes.shape[1], min(n, self.n_rows)
         marks, _ = self._scratch(False)
-        ids, count = np.empty((n_queries, n + 9), np.int32), np.zeros(n_queries, np.int64)
+        ids, count = np.empty((n_queries, n + LANES + 1), np.int32), np.zeros(n_queries, np.int64)
         ties = np.empty((len(marks), n + 1), np.int32)
         most_voted(views.pool, views.spans, views.codes, n, np.uint64(self.seed), marks, ids, ties, count)
         none = np.zeros(n_queries, np.int64)
