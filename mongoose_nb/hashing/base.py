@@ -5,10 +5,14 @@ import operator
 
 import numpy as np
 
+from mongoose_nb.kernels.views import read_only
+
 _FAMILIES = {}  # class name -> class, for from_state
 # Hashes of a table, and of all tables together, that a state may ask for.
 _MOST_PER_TABLE, _MOST_HASHES = 4096, 1 << 24
 _FORMAT = 1
+# So many values are looked at one by one without a further thought.
+_FEW = 4096
 
 
 class HashFamily(abc.ABC):
@@ -460,7 +464,9 @@ class HashFamily(abc.ABC):
 
     @staticmethod
     def _check_finite(values, name):
-        # A sum is cheaper than a look at each entry; it may overflow by itself, so only then look.
+        # A sum is cheaper than a look at each entry, unless they are few; it may overflow by itself, so only then look.
+        if values.size <= _FEW and np.isfinite(values).all():
+            return
         with np.errstate(over="ignore", invalid="ignore"):
             if np.isfinite(values.sum()) or np.isfinite(values).all():
                 return
@@ -521,13 +527,6 @@ def as_float32(values, name):
         raise TypeError(f"{name} has dtype {values.dtype}; it must be real numbers")
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
-
-
-def read_only(array):
-    """A read-only view: Numba compiles a kernel once for it, whether the caller's array could be written or not."""
-    view = array.view(np.ndarray)
-    view.setflags(write=False)
-    return view
 
 
 #: rows for a kernel that takes dense or CSR rows, where there are none of one kind: X, and (indptr, indices, values)

@@ -1,12 +1,20 @@
 """SimHash: signs of random projections (Charikar 2002); sparse signs as in SLIDE (Chen et al. 2020, section 3)."""
 
+import functools
 import math
 
 import numpy as np
 
-from mongoose_nb.hashing.base import NO_CSR, NO_ROWS, HashFamily, as_float32, read_only
+from mongoose_nb.hashing.base import NO_CSR, NO_ROWS, HashFamily, as_float32
+from mongoose_nb.kernels.views import read_only
 
 _SMALL = 8  # so few dense rows are summed directly: no BLAS call, no change of its threads
+
+
+@functools.lru_cache(maxsize=16)
+def _all_columns(n, dim):
+    """(indptr, indices) of n dense rows as CSR rows."""
+    return read_only(np.arange(n + 1, dtype=np.int64) * dim), read_only(np.tile(np.arange(dim, dtype=np.int32), n))
 
 
 class SimHash(HashFamily):
@@ -155,8 +163,7 @@ class SimHash(HashFamily):
 
         n = X.shape[0]
         if n <= _SMALL:
-            self._hash_csr(read_only(np.arange(n + 1, dtype=np.int64) * self.dim),
-                           read_only(np.tile(np.arange(self.dim, dtype=np.int32), n)), X.reshape(-1), out)
+            self._hash_csr(*_all_columns(n, self.dim), X.reshape(-1), out)
             return
         with one_blas_thread():
             kernels.simhash_dense(X, *self._kernel_arguments(), out.itemsize, out.view(np.uint8))

@@ -70,15 +70,21 @@ def one_blas_thread():
 
 
 @contextlib.contextmanager
-def compute_threads(multiplications):
-    """Threads for a block that takes about so many multiplications at a time: one BLAS thread, and one in all for little work."""
+def kernel_threads(multiplications):
+    """Threads for kernels that call no BLAS and take about so many multiplications at a time: one for little work."""
     import numba
 
     before = numba.get_num_threads()
     if multiplications < THREADS_FROM:
         numba.set_num_threads(1)
     try:
-        with one_blas_thread():
-            yield
+        yield
     finally:
         numba.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def compute_threads(multiplications):
+    """As `kernel_threads`, where BLAS may be called: on one thread."""
+    with kernel_threads(multiplications), one_blas_thread():
+        yield

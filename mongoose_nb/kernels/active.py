@@ -178,11 +178,13 @@ def sum_rows(start, count, ids, coef, W, bias, out):
             out[i, d] = bias[d]
         last = start[i] + count[i]
         c = np.empty(GROUP, np.float32)  # so that `_add_rows` is compiled once, for coefficients that may be written
+        for j in range(start[i], min(last, start[i] + AHEAD)):
+            prefetch_row(W, ids[j])
         for lo in range(start[i], last, GROUP):
             hi = min(last, lo + GROUP)
-            for j in range(hi, min(last, hi + GROUP)):
-                prefetch_row(W, ids[j])
             for j in range(lo, hi):
+                if j + AHEAD < last:
+                    prefetch_row(W, ids[j + AHEAD])
                 c[j - lo] = coef[j]
             _add_rows(out[i], W, ids[lo:hi], c[: hi - lo])
 

@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from mongoose_nb.kernels.views import read_only
+
 # Free bytes on either side of an array. The last bit of a gradient was seen to depend on where small arrays lie (3 of 24 runs of
 # the tests of resuming; with this distance 0 of 40; once more when it was gone). The likely cause, not proved, is that compiled loops test
 # at run time whether the array they write begins just behind one they read, and then take a scalar path.
@@ -34,7 +36,7 @@ class Rows:
         for name in ("ids", "values"):
             array = getattr(self, name)
             if array is not None:
-                object.__setattr__(self, name, frozen(array))
+                object.__setattr__(self, name, read_only(array))
 
     @classmethod
     def of(cls, matrix, rows=None):
@@ -58,13 +60,6 @@ class Rows:
         sample = np.repeat(np.arange(len(self)), self.count)
         place = np.arange(len(sample)) - np.repeat(np.cumsum(self.count) - self.count, self.count)
         return sample, self.ids[np.repeat(self.start, self.count) + place]
-
-
-def frozen(array):
-    """A read-only view. To Numba, arrays that may be written are another type: kernels that only read are given one of the two."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 class Parameter:

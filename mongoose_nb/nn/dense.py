@@ -35,10 +35,12 @@ class Dense:
 
     def forward(self, x, train=True):
         """Activations (n, n_units) of `x` (n, n_inputs)."""
+        from mongoose_nb.kernels._threads import one_blas_thread
         from mongoose_nb.kernels.dense import matmul
 
         z = np.empty((len(x), self.n_units), np.float32) if not train else self._buffers.get("z", (len(x), self.n_units))
-        matmul(x, self.weights.value, z)
+        with one_blas_thread():  # answers through tables need none else, and setting it takes as long as the rest of a layer
+            matmul(x, self.weights.value, z)
         z += self.bias.value
         a = self.activation.forward(z)
         if train:

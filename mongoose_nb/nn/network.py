@@ -6,7 +6,7 @@ import numpy as np
 
 from mongoose_nb.errors import check_choice, check_int, check_number
 from mongoose_nb.kernels._locks import FairLock
-from mongoose_nb.kernels._threads import compute_threads
+from mongoose_nb.kernels._threads import compute_threads, kernel_threads
 from mongoose_nb.nn import io, training
 from mongoose_nb.nn.arrays import Rows
 from mongoose_nb.nn.callbacks import Checkpoint, EarlyStopping, ProgressBar, as_callback, notify
@@ -366,7 +366,8 @@ class Network:
         ids = np.empty((X.shape[0], k), np.int32)
         scores = np.empty((X.shape[0], k), np.float32)
         timer = PhaseTimer()
-        with compute_threads(self._work(X, X.shape[0], None if exact else candidates)):
+        work = self._work(X, X.shape[0], self.n_outputs if exact else candidates)
+        with compute_threads(work) if exact else kernel_threads(work):
             for lo in range(0, X.shape[0], PREDICT_BLOCK):
                 block = slice(lo, min(lo + PREDICT_BLOCK, X.shape[0]))
                 with self._lock:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mongoose_nb.nn.arrays import Buffers, aligned_zeros, frozen
+from mongoose_nb.kernels.views import read_only
+from mongoose_nb.nn.arrays import Buffers, aligned_zeros
 
 # Ranges of rows that one thread owns: enough to balance, few enough for the counting sort to stay in cache.
 MAX_RANGES = 256
@@ -41,7 +42,7 @@ class RowUpdate:
         rows, ends = get("rows", n, np.int32), get("ends", n, np.int64)
         part_ptr, part_rows = get("part_ptr", self._ranges + 1, np.int64), get("part_rows", self._ranges, np.int64)
         hist = get("hist", (kernel.CHUNKS, self._ranges), np.int64)
-        kernel.sort_pairs(start, count, frozen(ids), frozen(coef), self._shift, self._ranges, self._cursor, hist, key, sample, value,
+        kernel.sort_pairs(start, count, read_only(ids), read_only(coef), self._shift, self._ranges, self._cursor, hist, key, sample, value,
                           rows, ends, part_ptr, part_rows)
         self._sorted = (V, sample[1], value[1], rows, ends, part_ptr, part_rows)
 

@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from mongoose_nb.kernels.views import read_only
 from mongoose_nb.nn.activations import get_activation
-from mongoose_nb.nn.arrays import Buffers, Parameter, Rows, aligned_zeros, frozen
+from mongoose_nb.nn.arrays import Buffers, Parameter, Rows, aligned_zeros
 from mongoose_nb.nn.row_update import RowUpdate
 from mongoose_nb.nn.sparse_input import fill_normal
 
@@ -68,7 +69,8 @@ class WideHidden:
         delta = np.ascontiguousarray(self.activation.backward(g, self._z, self._a), np.float32)
         self._rows.load(sets.start, sets.count, sets.ids, delta, self._x)
         out = self._buffers.get("dx", self._x.shape)
-        sum_rows(sets.start, sets.count, frozen(sets.ids), frozen(delta), self.weights.value, np.zeros(self.n_inputs, np.float32), out)
+        none = np.zeros(self.n_inputs, np.float32)
+        sum_rows(sets.start, sets.count, read_only(sets.ids), read_only(delta), self.weights.value, none, out)
         return out
 
     def touched(self):

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from mongoose_nb.errors import check_choice
-from mongoose_nb.nn.arrays import Buffers, Parameter, aligned_zeros, frozen
+from mongoose_nb.kernels.views import read_only
+from mongoose_nb.nn.arrays import Buffers, Parameter, aligned_zeros
 from mongoose_nb.nn.exact import best_outputs
 from mongoose_nb.nn.row_update import RowUpdate
 from mongoose_nb.nn.sparse_input import fill_normal
@@ -76,7 +77,7 @@ class WideOutput:
             delta = get("delta", len(sets.ids))
             grad = get("grad", h.shape)
             loss = get("loss", len(h))
-            loss_active(h, self.weights.value, self.bias.value, sets.start, sets.count, frozen(sets.ids), sets.n_label, sets.n_exact,
+            loss_active(h, self.weights.value, self.bias.value, sets.start, sets.count, read_only(sets.ids), sets.n_label, sets.n_exact,
                         sets.shift, sets.shifts, self.logistic, np.float32(1.0 / len(h)), delta, grad, loss)
         self.sampler.after_loss(sets, delta)
         with timer("backward"):
@@ -102,7 +103,7 @@ class WideOutput:
             Z, top, total = get("Z", (m, n)), get("top", (blocks, n)), get("total", (blocks, n))
             columns = labels.flat()[1] if everything else shared.pair_column
             ptr, sample, value = get("ptr", m + 1, np.int64), get("sample", len(columns), np.int32), get("value", len(columns))
-            wide.group_targets(labels.count, frozen(columns), self.logistic, ptr, sample, value)
+            wide.group_targets(labels.count, read_only(columns), self.logistic, ptr, sample, value)
             wide.logits_shared(h, self.weights.value, self.bias.value, ids, everything, m, shared.shifts, ptr, sample, self.logistic,
                                rows, Z, top, total)
             loss, log_z = np.empty(n, np.float32), get("log_z", n)

@@ -9,7 +9,7 @@ hash of angles.
 import numpy as np
 
 from mongoose_nb.errors import check_number
-from mongoose_nb.hashing.base import read_only
+from mongoose_nb.kernels.views import read_only
 from mongoose_nb.search.rows import kernels
 
 SAMPLE = 16384  # rows that the axes are learnt from

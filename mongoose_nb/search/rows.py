@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from mongoose_nb.hashing.base import as_float32, read_only
+from mongoose_nb.hashing.base import as_float32
+from mongoose_nb.kernels.views import read_only
 
 _LINE = 64
 GROWTH = 4  # room is made for one part in so many

@@ -9,7 +9,7 @@ import numpy as np
 
 from mongoose_nb import io
 from mongoose_nb.errors import check_int
-from mongoose_nb.hashing.base import read_only
+from mongoose_nb.kernels.views import read_only
 from mongoose_nb.search import functions
 from mongoose_nb.search._ids import IdMap
 from mongoose_nb.search.projection import Projection

@@ -161,8 +161,8 @@ class ActiveSetBuilder:
 
         n_queries, n = views.codes.shape[1], min(n, self.n_rows)
         marks, _ = self._scratch(False)
-        ids, count = np.empty((n_queries, n + LANES + 1), np.int32), np.zeros(n_queries, np.int64)
-        ties = np.empty((len(marks), n + 1), np.int32)
+        ids, count = np.empty((n_queries, n + LANES), np.int32), np.zeros(n_queries, np.int64)
+        ties = np.empty((len(marks), n + LANES), np.int32)
         most_voted(views.pool, views.spans, views.codes, n, np.uint64(self.seed), marks, ids, ties, count)
         none = np.zeros(n_queries, np.int64)
         start = np.arange(n_queries, dtype=np.int64) * ids.shape[1]
