@@ -40,11 +40,10 @@ class Rows:
 
     @classmethod
     def of(cls, matrix, rows=None):
-        """The listed rows (all without a list) of a canonical CSR matrix."""
-        start = matrix.indptr[:-1] if rows is None else matrix.indptr[rows]
-        end = matrix.indptr[1:] if rows is None else matrix.indptr[np.asarray(rows) + 1]
-        start = start.astype(np.int64)
-        return cls(start, end.astype(np.int64) - start, matrix.indices, matrix.data)
+        """The rows of a canonical CSR matrix that a list or a slice names; all without one."""
+        rows = slice(None) if rows is None else rows
+        start, end = (pointers[rows].astype(np.int64) for pointers in (matrix.indptr[:-1], matrix.indptr[1:]))
+        return cls(start, end - start, matrix.indices, matrix.data)
 
     @classmethod
     def empty(cls, n):

@@ -371,7 +371,7 @@ class Network:
             for lo in range(0, X.shape[0], PREDICT_BLOCK):
                 block = slice(lo, min(lo + PREDICT_BLOCK, X.shape[0]))
                 with self._lock:
-                    ids[block], scores[block] = self._topk(Rows.of(X, np.arange(block.start, block.stop)), k, exact, candidates, timer)
+                    ids[block], scores[block] = self._topk(Rows.of(X, block), k, exact, candidates, timer)
         return ids, scores
 
     def _topk(self, x, k, exact, candidates, timer):

@@ -1,6 +1,5 @@
 """Where the time of training goes, by phase."""
 
-import contextlib
 import time
 
 PHASES = ("hash", "retrieve", "forward", "backward", "update", "check", "mine", "learn", "rehash")
@@ -12,16 +11,26 @@ class PhaseTimer:
     def __init__(self):
         self.seconds = dict.fromkeys(PHASES, 0.0)
 
-    @contextlib.contextmanager
     def __call__(self, phase):
         """Count the time of the block for `phase`."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[phase] += time.perf_counter() - start
+        return _Phase(self.seconds, phase)
 
     def shares(self):
         """Share of each phase in their sum."""
         total = sum(self.seconds.values()) or 1.0
         return {phase: s / total for phase, s in self.seconds.items()}
+
+
+class _Phase:
+    """A block that is timed: a class, since a generator takes thrice as long, and a query has three."""
+
+    __slots__ = ("_seconds", "_phase", "_start")
+
+    def __init__(self, seconds, phase):
+        self._seconds, self._phase = seconds, phase
+
+    def __enter__(self):
+        self._start = time.perf_counter()
+
+    def __exit__(self, *error):
+        self._seconds[self._phase] += time.perf_counter() - self._start

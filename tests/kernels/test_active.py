@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb.kernels import active
-from mongoose_nb.nn.arrays import frozen
+from mongoose_nb.kernels.views import read_only
 
 N, D = 50, 7
 NONE = np.zeros(0, np.float32)
@@ -40,7 +40,7 @@ def test_sum_rows(counts, seed):
     _, W, _ = layer(1, seed)
     bias = np.arange(D, dtype=np.float32)
     out = np.full((len(count), D), np.nan, np.float32)
-    active.sum_rows(start, count, frozen(ids), frozen(coef), W, bias, out)
+    active.sum_rows(start, count, read_only(ids), read_only(coef), W, bias, out)
     want = [bias + coef[s:s + n].astype(float) @ W[ids[s:s + n]] for s, n in zip(start, count)]
     np.testing.assert_allclose(out, want, atol=1e-5)
 
@@ -52,7 +52,7 @@ def test_logits_and_dots(counts, seed):
     H, W, bias = layer(len(count), seed)
     out, dots = np.full((2, len(ids)), 7, np.float32)
     active.logits_active(H, W, bias, start, count, ids, out)
-    active.dot_rows(H, W, start, count, frozen(ids), dots)
+    active.dot_rows(H, W, start, count, read_only(ids), dots)
     used = np.zeros(len(ids), bool)
     for i, (s, n) in enumerate(zip(start, count)):
         part = slice(s, s + n)
@@ -79,7 +79,8 @@ def test_loss(counts, seed, logistic, size, by_output):
         shifts[s:s + n] = 0
     delta = np.full(len(ids), 7, np.float32)
     grad, loss = np.full((len(count), D), np.nan, np.float32), np.full(len(count), np.nan, np.float32)
-    active.loss_active(H, W, bias, start, count, frozen(ids), n_label, n_exact, shift, shifts, logistic, np.float32(0.5), delta, grad, loss)
+    active.loss_active(H, W, bias, start, count, read_only(ids), n_label, n_exact, shift, shifts, logistic, np.float32(0.5), delta, grad,
+                       loss)
     for i, (s, n) in enumerate(zip(start, count)):
         row = ids[s:s + n]
         z = (W[row].astype(float) @ H[i] + bias[row])[None]
@@ -109,7 +110,7 @@ def test_what_is_not_finite_reaches_the_loss(logistic, place, bad):
     bias[ids[start[0]:start[0] + 30][{"first": slice(0, 1), "last": slice(29, 30), "everywhere": slice(None)}[place]]] = bad
     delta, grad, loss = np.empty(len(ids), np.float32), np.empty((1, D), np.float32), np.empty(1, np.float32)
     one = np.ones(1, np.int64)
-    active.loss_active(H, W, bias, start, count, frozen(ids), one, one, np.zeros(1, np.float32), NONE, logistic, np.float32(1), delta,
+    active.loss_active(H, W, bias, start, count, read_only(ids), one, one, np.zeros(1, np.float32), NONE, logistic, np.float32(1), delta,
                        grad, loss)
     if bad == -np.inf and place == "last":  # an output that cannot be
         assert np.isfinite(loss[0]) and np.isfinite(grad).all()
@@ -144,10 +145,10 @@ def test_same_bits_for_any_number_of_threads():
         numba.set_num_threads(t)
         delta, grad, loss = np.zeros(len(ids), np.float32), np.zeros((40, D), np.float32), np.zeros(40, np.float32)
         n_label = np.minimum(count, 2)
-        active.loss_active(H, W, bias, start, count, frozen(ids), n_label, count // 2 + n_label // 2, np.ones(40, np.float32), NONE, False,
-                           np.float32(1), delta, grad, loss)
+        active.loss_active(H, W, bias, start, count, read_only(ids), n_label, count // 2 + n_label // 2, np.ones(40, np.float32), NONE,
+                           False, np.float32(1), delta, grad, loss)
         out = np.zeros((40, D), np.float32)
-        active.sum_rows(start, count, frozen(ids), frozen(coef), W, np.zeros(D, np.float32), out)
+        active.sum_rows(start, count, read_only(ids), read_only(coef), W, np.zeros(D, np.float32), out)
         results.append((delta.tobytes(), grad.tobytes(), loss.tobytes(), out.tobytes()))
     numba.set_num_threads(threads)
     assert len(set(results)) == 1

@@ -5,14 +5,14 @@ import numpy as np
 from mongoose_nb.kernels._threads import one_blas_thread
 from mongoose_nb.kernels.attention_hash import BLOCK, hash_tokens
 from mongoose_nb.kernels.attention_tile import Heads
-from mongoose_nb.nn.arrays import frozen
+from mongoose_nb.kernels.views import read_only
 
 
 def test_argmax_of_both_sides():
     rng = np.random.default_rng(1)
     B, H, T, d, R, C = 2, 3, 2 * BLOCK + 5, 8, 2, 5
     x = rng.standard_normal((B, H, T, d))
-    rotations = frozen(rng.standard_normal((H, R * C, d)))
+    rotations = read_only(rng.standard_normal((H, R * C, d)))
     turned = np.ascontiguousarray(x.transpose(0, 2, 1, 3))
     z = np.einsum("bhtd,hrcd->bhrtc", x, rotations.reshape(H, R, C, d))
     expected = np.concatenate([z, -z], -1).argmax(-1)
@@ -22,5 +22,5 @@ def test_argmax_of_both_sides():
             hash_tokens(heads, rotations, codes)
         np.testing.assert_array_equal(codes, expected)
     codes[:] = -1
-    hash_tokens(heads, frozen(np.empty((H, 0, d))), codes)
+    hash_tokens(heads, read_only(np.empty((H, 0, d))), codes)
     assert (codes == 0).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mongoose_nb.kernels import project
-from mongoose_nb.nn.arrays import frozen
+from mongoose_nb.kernels.views import read_only
 from mongoose_nb.search.probing import flip_order
 
 
@@ -19,7 +19,7 @@ def test_one_call_does_what_three_do(augmented, fold):
     longest, slots = np.float32(7), np.array([4, 0, 6, 2, 1])
     sketches, codes = np.zeros((8, 64), np.int8), np.empty((L, n), np.uint32)
     # read-only as an index gives them: another type would be compiled for again
-    X, mean, axes, inverse, functions = (frozen(a) for a in (X, mean, np.ascontiguousarray(axes), inverse, functions))
+    X, mean, axes, inverse, functions = (read_only(a) for a in (X, mean, np.ascontiguousarray(axes), inverse, functions))
     project.place_dense(X, slots, longest, mean, axes, inverse, functions, K, fold, sketches, codes)
 
     extra = np.sqrt(longest**2 - (X * X).sum(axis=1)) if augmented else np.zeros(n, np.float32)

@@ -5,7 +5,7 @@ import threading
 import numba
 import pytest
 
-from mongoose_nb.kernels._threads import THREADS_FROM, _blas, compute_threads, one_blas_thread
+from mongoose_nb.kernels._threads import THREADS_FROM, _blas, compute_threads, kernel_threads, one_blas_thread
 
 
 def limits():
@@ -63,6 +63,8 @@ def test_little_work_runs_on_one_thread():
             assert numba.get_num_threads() == threads and set(limits()) == {1}
             with compute_threads(THREADS_FROM):
                 assert numba.get_num_threads() == threads
+        with kernel_threads(work):
+            assert numba.get_num_threads() == threads and limits() == blas
     with pytest.raises(RuntimeError), compute_threads(0):
         raise RuntimeError
     assert numba.get_num_threads() == before and limits() == blas

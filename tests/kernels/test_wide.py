@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mongoose_nb.kernels import wide
 from mongoose_nb.kernels._threads import one_blas_thread
+from mongoose_nb.kernels.views import read_only
 from mongoose_nb.nn import SGD
-from mongoose_nb.nn.arrays import frozen
 
 D = 6
 
@@ -35,7 +35,7 @@ def run(n, n_rows, ids, shifts, labels, logistic, seed=0):
     part, partial = np.empty((threads, n, D), np.float32), np.empty((wide.count_groups(blocks), n, D), np.float32)
     grad, G, squares = np.empty((n, D), np.float32), np.empty((m, D), np.float32), np.zeros(blocks)
     with one_blas_thread():
-        wide.group_targets(count, frozen(columns), logistic, ptr, sample, value)
+        wide.group_targets(count, read_only(columns), logistic, ptr, sample, value)
         wide.logits_shared(H, W, b, passed, everything, m, shifts, ptr, sample, logistic, R, Z, top, total)
         logits = Z.copy()
         wide.finish_loss(count, logistic, Z, top, total, ptr, sample, value, log_z, loss)

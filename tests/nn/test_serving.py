@@ -137,3 +137,31 @@ def test_a_damaged_state_is_refused(net):
         Served.from_state(net.output.weights, net.output.bias, settings, {**arrays, "query_mean": np.zeros(3, np.float32)})
     with pytest.raises((TypeError, ValueError), match="extra"):
         Served.from_state(net.output.weights, net.output.bias, {**settings, "extra": [[1.0]]}, arrays)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_threads_of_a_single_row(monkeypatch, exact):
+    """All outputs are work for all threads though training scores few; a dense layer holds BLAS at one thread, tables leave it alone."""
+    from mongoose_nb.kernels import dense
+    from mongoose_nb.kernels._threads import THREADS_FROM, _blas
+
+    n = THREADS_FROM // 128 + 1
+    net = Network(X.shape[1], n, hidden=(12, 128), sampler=Uniform(10), seed=0)
+    net.served = Served(net.output.weights, net.output.bias, K=3, L=2, candidates=20)
+    net.predict_topk(X[:1], 1, exact=False)  # builds the tables
+    seen, before = [], [library.num_threads for library in _blas()]
+
+    def look(name, function):
+        def looked(*args):
+            seen.append((name, numba.get_num_threads(), {library.num_threads for library in _blas()}))
+            return function(*args)
+
+        return looked
+
+    monkeypatch.setattr(dense, "matmul", look("dense", dense.matmul))
+    for name in ("topk", "topk_of"):
+        monkeypatch.setattr(net.output, name, look(name, getattr(net.output, name)))
+    threads = numba.get_num_threads()
+    net.predict_topk(X[:1], 1, exact=exact)
+    assert seen == ([("dense", threads, {1}), ("topk", threads, {1})] if exact else [("dense", 1, {1}), ("topk_of", 1, set(before))])
+    assert numba.get_num_threads() == threads and [library.num_threads for library in _blas()] == before
