@@ -186,6 +186,8 @@ def test_folders_that_are_no_runs(folder, tmp_path, capsys, make, words):
 def test_output_that_cannot_be(folder, tmp_path, capsys):
     assert main(["report", str(folder / "full"), "-o", str(tmp_path)]) == 2
     assert "is a directory; give the file to write" in capsys.readouterr().err
+    assert main(["report", str(folder / "full"), "-o", str(tmp_path / "r.png")]) == 2 and not (tmp_path / "r.png").exists()
+    assert "what is written is an HTML page" in capsys.readouterr().err
     assert main(["report", str(folder / "full"), "-o", str(tmp_path / "no" / "r.html")]) == 2
 
 

@@ -12,14 +12,16 @@ from mongoose_nb.data._files import replacing
 
 def run(args):
     """Read all runs, then write the page."""
+    out = pathlib.Path(args.out)
+    if out.is_dir():
+        raise ValueError(f"-o {out} is a directory; give the file to write, such as {out / 'report.html'}")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"-o {out} does not end in .html, and what is written is an HTML page: -o {out.with_suffix('.html')}")
     try:
         loaded = name_runs([Run(path) for path in args.runs])
         page = render(loaded)
     except (KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError, OverflowError) as error:
         raise ValueError(f"{', '.join(args.runs)}: the {runs.SETTINGS} or {runs.METRICS} of a run is damaged: {error!r}") from error
-    out = pathlib.Path(args.out)
-    if out.is_dir():
-        raise ValueError(f"-o {out} is a directory; give the file to write, such as {out / 'report.html'}")
     with replacing(out) as file:
         file.write(page.encode())
     if args.json:
