@@ -1,4 +1,5 @@
-"""The outputs that stand in most of a query's buckets, where these hold a good part of all outputs, as in serving.
+"""The outputs that stand in most of a query's buckets, where these hold a good part of all outputs, as in serving and, up to 100,000
+outputs, in training.
 
 A. *Long buckets are only counted*: nothing is kept of an id but its vote, a byte, and whoever has many is found by a pass over all marks,
    rarely more than one.
@@ -33,7 +34,7 @@ def _bucket(spans, codes, sample, table):
 
 
 @inline
-def _count_votes(pool, spans, codes, sample, marks, key):
+def count_votes(pool, spans, codes, sample, marks, key):
     """Add to the mark of an id the number of the sample's buckets it stands in; the key, mixed with the codes."""
     L = codes.shape[0]
     flat = spans.reshape(L, -1)
@@ -62,23 +63,24 @@ def _count_votes(pool, spans, codes, sample, marks, key):
 
 
 @inline
-def _guess_at_least(marks, level):
-    """About how many marks are `level` or more, from every sixteenth kilobyte."""
+def _guess_at_least(marks, level, every):
+    """About how many marks are `level` or more, from one of so many kilobytes."""
     n = np.int32(0)
-    for lo in range(0, marks.shape[0], 1 << 14):
+    for lo in range(0, marks.shape[0], every << 10):
         part = marks[lo:lo + 1024]
         for r in range(part.shape[0]):
             n = np.int32(n + (part[r] >= level))  # in 32 bits: Numba would add in 64
-    return 16 * np.int64(n)
+    return every * np.int64(n)
 
 
 @inline
-def _guess_level(marks, highest, room):
-    """The lowest number of votes that about `room` ids or fewer have."""
-    too_low, level = 0, highest
+def _guess_level(marks, lowest, highest, room):
+    """The lowest number of votes, of `lowest` to `highest`, that about `room` ids or fewer have; from eight kilobytes or a sixteenth."""
+    every = min(16, max(1, marks.shape[0] >> 13))
+    too_low, level = lowest - 1, highest
     while level - too_low > 1:
         middle = (too_low + level) // 2
-        if _guess_at_least(marks, np.uint8(middle)) <= room:
+        if _guess_at_least(marks, np.uint8(middle), every) <= room:
             level = middle
         else:
             too_low = middle
@@ -97,12 +99,12 @@ def _blocks_with(marks, level, turn, blocks):
 
 
 @inline
-def _gather(marks, level, turn, room, blocks, ids, ties):
-    """(ids, ties): how many have `level` votes or more, written to `ids`, and how many just one less (but one), written to `ties`.
+def _gather(marks, level, lowest, turn, room, enough, blocks, ids, ties):
+    """(ids, ties): how many have `level` votes or more, written to `ids`, and how many just one less (not below `lowest`), to `ties`.
 
-    Ties end soon after `room`; if there are more than `room` ids the marks are not read to the end. Blocks are read from `turn` on.
+    Ties end soon after `enough`; if there are more than `room` ids the marks are not read to the end. Blocks are read from `turn` on.
     """
-    lower = max(level - 1, 1)
+    lower = max(level - 1, lowest)
     n, n_ties = 0, 0
     for place in range(_blocks_with(marks, lower, turn, blocks)):
         start = LANES * np.int64(blocks[place])
@@ -114,12 +116,45 @@ def _gather(marks, level, turn, room, blocks, ids, ties):
             found &= found - np.uint64(1)
         if n > room:
             break
-        if n_ties < room:
+        if n_ties < enough:
             while also != 0:
                 ties[n_ties] = start + lowest_bit(also)
                 n_ties += 1
                 also &= also - np.uint64(1)
     return n, n_ties
+
+
+@inline
+def take_most_voted(marks, lowest, highest, room, key, fair, blocks, ids, ties):
+    """The ids with most votes, at least `lowest` and fewer than `highest`, which is not below it, at most `room`, to `ids`; how many.
+
+    Of ties that there is no room for, those from a random block on are taken; `fair`: those from a random one of all on, so that all
+    have the same chance. `ids` has places for `LANES` more than `room`, `ties` too or, if `fair`, for all rows and as many more; `blocks`
+    for the number of every block, and one.
+    """
+    turn = below(key, marks.shape[0] // LANES)
+    enough = marks.shape[0] if fair else room
+    # The lowest level that has room lies above `too_low` and not above `fits`. A guess from a part of the marks is right for
+    # most queries, so that one pass is enough; else it is looked for in steps that double, none beyond the middle.
+    too_low, fits, step = lowest - 1, highest, 1
+    level = _guess_level(marks, lowest, fits, room)
+    while True:
+        n, n_ties = _gather(marks, level, lowest, turn, room, enough, blocks, ids, ties)
+        if n > room:
+            too_low = level
+            level = min(too_low + step, (too_low + fits + 1) // 2)
+        elif n + n_ties >= room or level == too_low + 1:
+            break
+        else:
+            fits = level - 1
+            level = max(fits + 1 - step, (too_low + fits + 1) // 2)
+        step *= 2
+    first = below(mix64(key), max(n_ties, 1)) if fair else 0
+    wanted = min(n_ties, room - n)
+    for q in range(wanted):
+        place = first + q
+        ids[n + q] = ties[place if place < n_ties else place - n_ties]
+    return n + wanted
 
 
 @parallel
@@ -136,24 +171,6 @@ def most_voted(pool, spans, codes, room, seed, mark, ids, ties, count):
         marks = mark[worker]
         blocks = np.empty(N // LANES + 1, np.int32)
         for i in range(worker, B, T):
-            key = _count_votes(pool, spans, codes, i, marks, np.uint64(seed))
-            # The lowest level that has room lies above `too_low` and not above `fits`. A guess from a part of the marks is right for
-            # most queries, so that one pass is enough; else it is looked for in steps that double, none beyond the middle.
-            too_low, fits, step = 0, L + 1, 1
-            level = _guess_level(marks, fits, room)
-            turn = below(key, N // LANES)
-            while True:
-                n, n_ties = _gather(marks, level, turn, room, blocks, ids[i], ties[worker])
-                if n > room:
-                    too_low = level
-                    level = min(too_low + step, (too_low + fits + 1) // 2)
-                elif n + n_ties >= room or level == too_low + 1:
-                    break
-                else:
-                    fits = level - 1
-                    level = max(fits + 1 - step, (too_low + fits + 1) // 2)
-                step *= 2
-            n_ties = min(n_ties, room - n)
-            ids[i, n:n + n_ties] = ties[worker, :n_ties]
-            count[i] = n + n_ties
+            key = count_votes(pool, spans, codes, i, marks, np.uint64(seed))
+            count[i] = take_most_voted(marks, 1, L + 1, room, key, False, blocks, ids[i], ties[worker])
             marks[:] = 0

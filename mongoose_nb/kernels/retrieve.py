@@ -6,12 +6,15 @@ B. *Top-k by votes* is a histogram over the vote counts and one pass; ties are t
    the first tables would win them otherwise.
 C. Worker t serves samples t, t + T, ...: a sample's set depends on (seed, step, sample) alone, not on T.
 D. Filler has keys of its own: the tail is unbiased only if its draw knows nothing of how the head was chosen.
+E. *No list of who has votes* where the buckets hold a good part of all outputs: they are counted and found as in `most_voted`.
 """
 
 import numpy as np
 from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel, serial
+from mongoose_nb.kernels.lanes import LANES
+from mongoose_nb.kernels.most_voted import count_votes, take_most_voted
 from mongoose_nb.kernels.prefetch import prefetch_line
 from mongoose_nb.kernels.random import below, key2, mix64
 
@@ -160,34 +163,63 @@ def _fill_uniform(mark, n_rows, want, key, out):
     return n
 
 
+@inline
+def _take_counted(pool, spans, codes, always, sample, marks, min_votes, key, room, n_label, blocks, found, ties, out):
+    """(ids, hits): as `_vote` and `_take_by_votes`, by votes without a list; `out` begins with the labels, all marks end as zeros."""
+    count_votes(pool, spans, codes, sample, marks, key)
+    most = max(codes.shape[0], min_votes)
+    for q in range(always.shape[0]):
+        marks[always[q]] = most
+    hits = 0
+    for q in range(n_label):
+        hits += marks[out[q]] > 0
+        marks[out[q]] = 0
+    n = 0
+    if room > 0:
+        n = take_most_voted(marks, min_votes, most + 1, room, key, True, blocks, found, ties)
+    marks[:] = 0
+    out[n_label:n_label + n] = found[:n]
+    return n, hits
+
+
 @parallel
-def active_sets(use_tables, pool, spans, codes, always, strategy, min_votes, head, fill, label_start, label_count, labels, n_rows, sizes,
-                start, seed, step, places, mark, touched, ids, n_label, n_exact, n_active, n_hit):
+def active_sets(use_tables, counted, pool, spans, codes, always, strategy, min_votes, head, fill, label_start, label_count, labels,
+                n_rows, sizes, start, seed, step, places, mark, touched, ids, n_label, n_exact, n_active, n_hit):
     """Per-sample active sets of a batch.
 
     codes (L, B) table codes of the activations over the store's views `pool` and `spans` (unread without `use_tables`); `always`
-    int32, different ids that count as found in every bucket.
+    int32, different ids that count as found in every bucket. With `counted` votes are counted without a list of who has some: at most 254
+    tables, not for vanilla sampling.
     Sample i gets ``sizes[i]`` ids from ``ids[start[i]]`` on: its labels, at most `head` retrieved ids, and (with `fill`)
     uniform ones. Out, (B,) each: n_label, n_exact (labels + retrieved), n_active, n_hit (labels seen in the buckets).
     The random choices of sample i are keyed by (seed, step, places[i]).
-    Scratch: mark (T, n_rows) uint8 zeros, touched (T, n_rows + 1) int32.
+    Scratch: mark (T, n_rows or more, with `counted` a multiple of `LANES`) uint8 zeros; touched (T, n_rows + `LANES`) int32.
     """
     T = mark.shape[0]
     B = start.shape[0]
     for worker in prange(T):
         marks = mark[worker]
         reach = np.empty(256, np.int64)
+        blocks = np.empty(marks.shape[0] // LANES + 1 if counted else 0, np.int32)
+        found = np.empty(min(head, n_rows) + LANES if counted else 0, np.int32)
         for i in range(worker, B, T):
             out = ids[start[i]:start[i] + sizes[i]]
             n = 0
             for q in range(label_start[i], label_start[i] + label_count[i]):
-                marks[labels[q]] = LABEL
+                marks[labels[q]] = 0 if counted else LABEL
                 out[n] = labels[q]
                 n += 1
             n_label[i] = n
             key = key2(key2(seed, step), places[i])
             hits = 0
-            if use_tables:
+            if use_tables and counted:
+                room = min(head, sizes[i] - n)
+                more, hits = _take_counted(pool, spans, codes, always, i, marks, min_votes, key, room, n, blocks, found,
+                                           touched[worker], out)
+                n += more
+                for q in range(n if fill else 0):
+                    marks[out[q]] = TAKEN
+            elif use_tables:
                 room = min(head, sizes[i] - n)
                 if strategy == VANILLA:
                     n += _take_whole_buckets(pool, spans, codes, always, i, marks, key, room, out[n:])

@@ -9,7 +9,7 @@ from naive_buckets import random_views
 
 from mongoose_nb.kernels.retrieve import TAKEN, unions
 from mongoose_nb.nn.arrays import Rows
-from mongoose_nb.tables import ActiveSetBuilder
+from mongoose_nb.tables import ActiveSetBuilder, active
 
 
 @settings(deadline=None, max_examples=50)
@@ -28,8 +28,10 @@ def test_unions(n_rows, L, B, n, seed, workers):
     assert [ids[a:b].tolist() for a, b in zip(indptr, indptr[1:])] == want and not seen.any()
 
 
+@pytest.mark.parametrize("counted", [False, True])
 @pytest.mark.parametrize("strategy", ["topk", "vanilla", "threshold"])
-def test_sets_do_not_depend_on_the_number_of_threads(strategy):
+def test_sets_do_not_depend_on_the_number_of_threads(strategy, counted, monkeypatch):
+    monkeypatch.setattr(active, "suits_most_voted", lambda views: counted)
     views = random_views(400, 9, 4, 50, 0, 40)
     none = np.zeros(50, np.int64)
     labels = Rows(np.arange(50), np.ones(50, np.int64), np.arange(50, dtype=np.int32), None)

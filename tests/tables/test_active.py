@@ -17,6 +17,14 @@ from mongoose_nb.tables import active as active_module
 from mongoose_nb.tables.active import STRATEGIES, Views
 
 
+@pytest.fixture(autouse=True, scope="module", params=["listed", "counted"])
+def votes(request):
+    """Either way of finding who has votes, whatever the tables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(active_module, "suits_most_voted", lambda views: request.param == "counted" and len(views.spans) < 255)
+        yield
+
+
 def views_of(tables, codes, always=()):
     """Views of hash tables given as a list (per table) of lists (per bucket) of ids, with codes (L, n), and ids in every bucket."""
     sizes = [sum(map(len, table)) for table in tables]
