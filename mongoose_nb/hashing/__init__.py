@@ -11,6 +11,7 @@
                                    |
                          codes, (L, n) unsigned: one number per table and row
 
+- `arguments`: numbers and arrays as families accept them
 - `base`: what all families share - input checks, code widths, versions, centre, state
 - `simhash`: signs of random projections; similarity is the cosine
 - `dwta`, `wta`: position of the largest of a few random coordinates; similarity is the order of coordinates

@@ -5,6 +5,7 @@ import operator
 
 import numpy as np
 
+from mongoose_nb.hashing.arguments import as_count, as_float32, as_seed
 from mongoose_nb.kernels.views import read_only
 
 _FAMILIES = {}  # class name -> class, for from_state
@@ -494,41 +495,3 @@ def family_from_state(state):
     HashFamily
     """
     return HashFamily.from_state(state)
-
-
-def as_count(value, name):
-    """`value` as a positive int, or an error that names it."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; it must be an integer") from None
-    if number < 1:
-        raise ValueError(f"{name} is {number}; it must be at least 1")
-    return number
-
-
-def as_seed(seed):
-    """`seed` as an int in [0, 2^64), or an error that names it."""
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        raise TypeError(f"seed is {seed!r}; it must be an integer, so that the functions can be drawn again") from None
-    if not 0 <= number < 1 << 64:
-        raise ValueError(f"seed is {number}; it must lie in [0, 2^64)")
-    return number
-
-
-def as_float32(values, name):
-    """`values` as a float32 array, without a copy where they are one; what overflows becomes infinite."""
-    values = np.asarray(values)
-    if values.dtype == np.float32:
-        return values
-    if values.dtype.kind not in "fiub":
-        raise TypeError(f"{name} has dtype {values.dtype}; it must be real numbers")
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32)
-
-
-#: rows for a kernel that takes dense or CSR rows, where there are none of one kind: X, and (indptr, indices, values)
-NO_ROWS = read_only(np.empty((0, 0), np.float32))
-NO_CSR = read_only(np.empty(0, np.int64)), read_only(np.empty(0, np.int32)), read_only(np.empty(0, np.float32))

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mongoose_nb.hashing.base import NO_CSR, HashFamily
+from mongoose_nb.hashing.arguments import NO_CSR
+from mongoose_nb.hashing.base import HashFamily
 from mongoose_nb.kernels.views import read_only
 
 _NO_BYTES = read_only(np.empty((0, 0), np.uint8))

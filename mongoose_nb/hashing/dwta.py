@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from mongoose_nb.hashing.base import HashFamily, as_count
+from mongoose_nb.hashing.arguments import as_count
+from mongoose_nb.hashing.base import HashFamily
 from mongoose_nb.kernels.views import read_only
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mongoose_nb.hashing.base import HashFamily, as_count, as_seed
+from mongoose_nb.hashing.arguments import as_count, as_seed
+from mongoose_nb.hashing.base import HashFamily
 from mongoose_nb.kernels.views import read_only
 
 

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from mongoose_nb.hashing.base import NO_CSR, NO_ROWS, HashFamily, as_count
+from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_count
+from mongoose_nb.hashing.base import HashFamily
 from mongoose_nb.kernels.views import read_only
 
 

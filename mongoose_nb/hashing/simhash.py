@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from mongoose_nb.hashing.base import NO_CSR, NO_ROWS, HashFamily, as_float32
+from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_float32
+from mongoose_nb.hashing.base import HashFamily
 from mongoose_nb.kernels.views import read_only
 
 _SMALL = 8  # so few dense rows are summed directly: no BLAS call, no change of its threads

@@ -167,7 +167,7 @@ def _fill_uniform(mark, n_rows, want, key, out):
 def _take_counted(pool, spans, codes, always, sample, marks, min_votes, key, room, n_label, blocks, found, ties, out):
     """(ids, hits): as `_vote` and `_take_by_votes`, by votes without a list; `out` begins with the labels, all marks end as zeros."""
     count_votes(pool, spans, codes, sample, marks, key)
-    most = max(codes.shape[0], min_votes)
+    most = max(codes.shape[0] + 1, min_votes)  # more than any bucket gives
     for q in range(always.shape[0]):
         marks[always[q]] = most
     hits = 0
@@ -188,7 +188,7 @@ def active_sets(use_tables, counted, pool, spans, codes, always, strategy, min_v
     """Per-sample active sets of a batch.
 
     codes (L, B) table codes of the activations over the store's views `pool` and `spans` (unread without `use_tables`); `always`
-    int32, different ids that count as found in every bucket. With `counted` votes are counted without a list of who has some: at most 254
+    int32, different ids that count as found in every bucket. With `counted` votes are counted without a list of who has some: at most 253
     tables, not for vanilla sampling.
     Sample i gets ``sizes[i]`` ids from ``ids[start[i]]`` on: its labels, at most `head` retrieved ids, and (with `fill`)
     uniform ones. Out, (B,) each: n_label, n_exact (labels + retrieved), n_active, n_hit (labels seen in the buckets).

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from mongoose_nb.hashing.base import as_float32
+from mongoose_nb.hashing.arguments import as_float32
 from mongoose_nb.kernels.views import read_only
 
 _LINE = 64

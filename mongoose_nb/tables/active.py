@@ -56,7 +56,7 @@ def suits_most_voted(views):
     and 7.1, but with 16 tables (1.6) 6.4 and 10.4, and 100,000 outputs (1.2) 13.6 and 22.5, where most ids have one vote.
     """
     L, buckets = views.spans.shape[:2]
-    return L < 255 and 16 * L >= buckets
+    return L < 254 and 16 * L >= buckets
 
 
 _NO_TABLES = Views(np.zeros((1, 1), np.int32), np.zeros((1, 1, 2), np.int32), np.zeros((1, 1), np.uint8))

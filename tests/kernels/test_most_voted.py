@@ -55,7 +55,7 @@ def test_most_voted_of_many_tables(L):
 @example(L=254, a_level=9, room=2250, inside=1024, seed=0)
 def test_most_voted_where_the_guess_is_wrong(L, a_level, room, inside, seed):
     """The level is guessed from every sixteenth kilobyte of the marks: voters may all stand in these, or beside them, or anywhere."""
-    n_rows = 100_000
+    n_rows = 140_000
     ids = np.arange(n_rows, dtype=np.int32)
     ids = ids[ids % (1 << 14) < inside] if inside else ids[ids % (1 << 14) >= 1024]
     ids = np.random.default_rng(seed).permutation(ids)[:min(a_level * L, 2400)]
