@@ -366,6 +366,10 @@ class Network:
         ids = np.empty((X.shape[0], k), np.int32)
         scores = np.empty((X.shape[0], k), np.float32)
         timer = PhaseTimer()
+        if not exact and self.served is not None and not self.served.built(self.step):
+            # before the threads are limited to what a row or two are worth: that would take twice as long
+            with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
+                self.served.build(self.step)
         work = self._work(X, X.shape[0], self.n_outputs if exact else candidates)
         with compute_threads(work) if exact else kernel_threads(work):
             for lo in range(0, X.shape[0], PREDICT_BLOCK):

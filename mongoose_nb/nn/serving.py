@@ -77,15 +77,25 @@ class Served:
         """Build the tables anew when next asked."""
         self._tables = None
 
-    def candidates_for(self, h, n, timer, step):
-        """`ActiveSets` of at most `n` outputs for every row of `h`; tables follow the weights, which are those after `step` steps."""
+    def built(self, step):
+        """Whether there are tables of the weights after `step` steps."""
+        return self._tables is not None and self._built == step
+
+    def build(self, step):
+        """Tables of the weights, which are those after `step` steps, unless they are there."""
         from mongoose_nb.tables import LSHTables
 
-        if self._tables is None or self._built != step:
-            rows = CenteredInnerProduct(self._weights.value, self._bias.value, self._query[0], 0.0, extra=self._query[1])
-            with timer("rehash"), hashable():
-                self._tables = LSHTables(self.family, seed=self._seed).build(rows)
-            self._built = step
+        if self.built(step):
+            return
+        rows = CenteredInnerProduct(self._weights.value, self._bias.value, self._query[0], 0.0, extra=self._query[1])
+        with hashable():
+            self._tables = LSHTables(self.family, seed=self._seed).build(rows)
+        self._built = step
+
+    def candidates_for(self, h, n, timer, step):
+        """`ActiveSets` of at most `n` outputs for every row of `h`; tables follow the weights, which are those after `step` steps."""
+        with timer("rehash"):
+            self.build(step)
         with timer("hash"):
             codes = self._tables.codes(center_queries(h, *self._query)).astype(np.uint32, copy=False)
         with timer("retrieve"):

@@ -148,7 +148,10 @@ def test_threads_of_a_single_row(monkeypatch, exact):
     n = THREADS_FROM // 128 + 1
     net = Network(X.shape[1], n, hidden=(12, 128), sampler=Uniform(10), seed=0)
     net.served = Served(net.output.weights, net.output.bias, K=3, L=2, candidates=20)
-    net.predict_topk(X[:1], 1, exact=False)  # builds the tables
+    threads, built, build = numba.get_num_threads(), [], net.served.build
+    monkeypatch.setattr(net.served, "build", lambda step: (built.append((numba.get_num_threads(), net.served.built(step))), build(step)))
+    net.predict_topk(X[:1], 1, exact=False)
+    assert built[0] == (threads, False) and all(done for _, done in built[1:])  # tables of all outputs are work for all threads too
     seen, before = [], [library.num_threads for library in _blas()]
 
     def look(name, function):
@@ -161,7 +164,6 @@ def test_threads_of_a_single_row(monkeypatch, exact):
     monkeypatch.setattr(dense, "matmul", look("dense", dense.matmul))
     for name in ("topk", "topk_of"):
         monkeypatch.setattr(net.output, name, look(name, getattr(net.output, name)))
-    threads = numba.get_num_threads()
     net.predict_topk(X[:1], 1, exact=exact)
     assert seen == ([("dense", threads, {1}), ("topk", threads, {1})] if exact else [("dense", 1, {1}), ("topk_of", 1, set(before))])
     assert numba.get_num_threads() == threads and [library.num_threads for library in _blas()] == before
