@@ -12,7 +12,7 @@ from mongoose_nb.kernels.views import read_only
 _SMALL = 8  # so few dense rows are summed directly: no BLAS call, no change of its threads
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def _all_columns(n, dim):
     """(indptr, indices) of n dense rows as CSR rows."""
     return read_only(np.arange(n + 1, dtype=np.int64) * dim), read_only(np.tile(np.arange(dim, dtype=np.int32), n))

@@ -15,7 +15,7 @@ from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel
 from mongoose_nb.kernels.fastmath import exp32, sigmoid32, softplus32
-from mongoose_nb.kernels.prefetch import prefetch_output, prefetch_row
+from mongoose_nb.kernels.prefetch import prefetch_line, prefetch_row
 
 GROUP = 16
 # Rows are asked for so many before their turn, one at a time: 16 at once fill the buffers of the processor (40 us a sample of 1,000
@@ -68,7 +68,8 @@ def _softmax_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, del
         block_top = top
         for j in range(lo, hi):
             if j + AHEAD < n:
-                prefetch_output(W, biases, ids[j + AHEAD])
+                prefetch_row(W, ids[j + AHEAD])
+                prefetch_line(biases, 0, ids[j + AHEAD])
             row = ids[j]
             z = _dot(h, W[row]) + bias[row]
             if j >= n_exact:
@@ -122,7 +123,8 @@ def _logistic_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, de
         hi = min(n, lo + GROUP)
         for j in range(lo, hi):
             if j + AHEAD < n:
-                prefetch_output(W, biases, ids[j + AHEAD])
+                prefetch_row(W, ids[j + AHEAD])
+                prefetch_line(biases, 0, ids[j + AHEAD])
             row = ids[j]
             z = _dot(h, W[row]) + bias[row]
             weight = tail_weight if j >= n_exact else np.float32(1.0)
@@ -216,10 +218,12 @@ def topk_active(H, W, bias, start, count, ids, scores, best):
         best[i] = -1
         end = start[i] + count[i]
         for j in range(start[i], min(start[i] + AHEAD, end)):
-            prefetch_output(W, biases, ids[j])
+            prefetch_row(W, ids[j])
+            prefetch_line(biases, 0, ids[j])
         for j in range(start[i], end):
             if j + AHEAD < end:
-                prefetch_output(W, biases, ids[j + AHEAD])
+                prefetch_row(W, ids[j + AHEAD])
+                prefetch_line(biases, 0, ids[j + AHEAD])
             row = ids[j]
             z = _dot(H[i], W[row]) + bias[row]
             last = scores.shape[1] - 1

@@ -17,12 +17,13 @@ def at_least(typingctx, array, start, level):
 
     def codegen(context, builder, signature, args):
         view = context.make_array(signature.args[0])(context, builder, args[0])
-        lanes = ir.VectorType(ir.IntType(8), LANES)
+        byte, lanes = ir.IntType(8), ir.VectorType(ir.IntType(8), LANES)
         place = builder.bitcast(builder.gep(view.data, [args[1]]), lanes.as_pointer())
         values = builder.load(place, align=1)
         one = builder.insert_element(ir.Constant(lanes, ir.Undefined), args[2], ir.Constant(ir.IntType(32), 0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         levels = builder.shuffle_vector(one, ir.Constant(lanes, ir.Undefined), zeros)
+        assert args[2].type == byte
         return builder.bitcast(builder.icmp_unsigned(">=", values, levels), ir.IntType(64))
 
     return types.uint64(array, types.int64, types.uint8), codegen
@@ -34,15 +35,5 @@ def lowest_bit(typingctx, word):
 
     def codegen(context, builder, signature, args):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.int64(types.uint64), codegen
-
-
-@intrinsic
-def count_bits(typingctx, word):
-    """How many bits of a uint64 are set."""
-
-    def codegen(context, builder, signature, args):
-        return builder.ctpop(args[0])
 
     return types.int64(types.uint64), codegen

@@ -14,7 +14,7 @@ import numpy as np
 from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel
-from mongoose_nb.kernels.lanes import LANES, at_least, count_bits, lowest_bit
+from mongoose_nb.kernels.lanes import LANES, at_least, lowest_bit
 from mongoose_nb.kernels.prefetch import prefetch_line
 from mongoose_nb.kernels.random import below, mix64
 
@@ -34,8 +34,8 @@ def _bucket(spans, codes, sample, table):
 
 
 @inline
-def count_votes(pool, spans, codes, sample, marks):
-    """Add to the mark of an id the number of the sample's buckets it stands in."""
+def count_votes(pool, spans, codes, sample, marks, key):
+    """Add to the mark of an id the number of the sample's buckets it stands in; the key, mixed with the codes."""
     L = codes.shape[0]
     flat = spans.reshape(L, -1)
     for t in range(L):
@@ -45,6 +45,7 @@ def count_votes(pool, spans, codes, sample, marks):
         for q in range(first, first + size, LINE):
             prefetch_line(pool, t, q)
     for t in range(L):
+        key = mix64(key ^ np.uint64(codes[t, sample]))
         first, size = _bucket(spans, codes, sample, t)
         bucket = pool[t, first:first + size]
         then, to_come = _bucket(spans, codes, sample, t + AHEAD)
@@ -58,6 +59,7 @@ def count_votes(pool, spans, codes, sample, marks):
             prefetch_line(pool, later, then + q)
         for k in range(lines, size):
             marks[np.uint32(bucket[k])] += np.uint8(1)
+    return key
 
 
 @inline
@@ -86,88 +88,58 @@ def _guess_level(marks, lowest, highest, room):
 
 
 @inline
-def _blocks_with(marks, level, blocks):
-    """Numbers of the blocks of `LANES` marks of which some are `level` or more, written to `blocks`; how many."""
+def _blocks_with(marks, level, turn, blocks):
+    """Numbers of the blocks of `LANES` marks of which some are `level` or more, from `turn` on, written to `blocks`; how many."""
     n = 0
-    for b in range(marks.shape[0] // LANES):
-        blocks[n] = b  # no branch: it would be guessed wrong
-        n += at_least(marks, LANES * b, np.uint8(level)) != 0
+    for first, end in ((turn, marks.shape[0] // LANES), (0, turn)):
+        for b in range(first, end):
+            blocks[n] = b  # no branch: it would be guessed wrong
+            n += at_least(marks, LANES * b, np.uint8(level)) != 0
     return n
 
 
 @inline
-def _gather(marks, level, lower, room, blocks, n_blocks, ids):
-    """(ids, ties): how many have `level` votes or more, written to `ids`, and how many fewer, but `lower` or more.
+def _gather(marks, level, lowest, turn, room, enough, blocks, ids, ties):
+    """(ids, ties): how many have `level` votes or more, written to `ids`, and how many just one less (not below `lowest`), to `ties`.
 
-    If there are more than `room` ids the marks are not read to the end.
+    Ties end soon after `enough`; if there are more than `room` ids the marks are not read to the end. Blocks are read from `turn` on.
     """
+    lower = max(level - 1, lowest)
     n, n_ties = 0, 0
-    for place in range(n_blocks):
+    for place in range(_blocks_with(marks, lower, turn, blocks)):
         start = LANES * np.int64(blocks[place])
         found = at_least(marks, start, np.uint8(level))
-        n_ties += count_bits(at_least(marks, start, np.uint8(lower)) ^ found)
+        also = at_least(marks, start, np.uint8(lower)) ^ found
         while found != 0:
             ids[n] = start + lowest_bit(found)
             n += 1
             found &= found - np.uint64(1)
         if n > room:
             break
+        if n_ties < enough:
+            while also != 0:
+                ties[n_ties] = start + lowest_bit(also)
+                n_ties += 1
+                also &= also - np.uint64(1)
     return n, n_ties
 
 
 @inline
-def _ties(marks, level, lower, start):
-    """Which marks of a block are ties, as bits."""
-    return at_least(marks, start, np.uint8(lower)) ^ at_least(marks, start, np.uint8(level))
-
-
-@inline
-def _take_ties(marks, level, lower, blocks, n_blocks, skip, ids):
-    """Fill `ids` with ties from the one after `skip` of them on, and from the first on after the last; there are enough."""
-    place = 0
-    start = LANES * np.int64(blocks[0])
-    ties = _ties(marks, level, lower, start)
-    while skip >= count_bits(ties):
-        skip -= count_bits(ties)
-        place += 1
-        start = LANES * np.int64(blocks[place])
-        ties = _ties(marks, level, lower, start)
-    for _ in range(skip):
-        ties &= ties - np.uint64(1)
-    n = 0
-    while n < ids.shape[0]:
-        while ties == 0:
-            place = place + 1 if place + 1 < n_blocks else 0
-            start = LANES * np.int64(blocks[place])
-            ties = _ties(marks, level, lower, start)
-        ids[n] = start + lowest_bit(ties)
-        n += 1
-        ties &= ties - np.uint64(1)
-
-
-@inline
-def key_of(codes, sample, key):
-    """The key mixed with the sample's codes: samples that share a key do not all prefer ties of the same ids."""
-    for t in range(codes.shape[0]):
-        key = mix64(key ^ np.uint64(codes[t, sample]))
-    return key
-
-
-@inline
-def take_most_voted(marks, lowest, highest, room, key, blocks, ids):
+def take_most_voted(marks, lowest, highest, room, key, fair, blocks, ids, ties):
     """The ids with most votes, at least `lowest` and fewer than `highest`, which is not below it, at most `room`, to `ids`; how many.
 
-    Of ties that there is no room for, those from a random one on are taken: all have the same chance. `highest` is below 256. Scratch:
-    `ids` has places for `LANES` more than `room`, `blocks` for the number of every block, and one.
+    Of ties that there is no room for, those from a random block on are taken; `fair`: those from a random one of all on, so that all
+    have the same chance. `ids` has places for `LANES` more than `room`, `ties` too or, if `fair`, for all rows and as many more; `blocks`
+    for the number of every block, and one.
     """
+    turn = below(key, marks.shape[0] // LANES)
+    enough = marks.shape[0] if fair else room
     # The lowest level that has room lies above `too_low` and not above `fits`. A guess from a part of the marks is right for
     # most queries, so that one pass is enough; else it is looked for in steps that double, none beyond the middle.
     too_low, fits, step = lowest - 1, highest, 1
     level = _guess_level(marks, lowest, fits, room)
     while True:
-        lower = max(level - 1, lowest)
-        n_blocks = _blocks_with(marks, lower, blocks)
-        n, n_ties = _gather(marks, level, lower, room, blocks, n_blocks, ids)
+        n, n_ties = _gather(marks, level, lowest, turn, room, enough, blocks, ids, ties)
         if n > room:
             too_low = level
             level = min(too_low + step, (too_low + fits + 1) // 2)
@@ -177,18 +149,21 @@ def take_most_voted(marks, lowest, highest, room, key, blocks, ids):
             fits = level - 1
             level = max(fits + 1 - step, (too_low + fits + 1) // 2)
         step *= 2
+    first = below(mix64(key), max(n_ties, 1)) if fair else 0
     wanted = min(n_ties, room - n)
-    if wanted > 0:
-        _take_ties(marks, level, lower, blocks, n_blocks, below(key, n_ties), ids[n:n + wanted])
+    for q in range(wanted):
+        place = first + q
+        ids[n + q] = ties[place if place < n_ties else place - n_ties]
     return n + wanted
 
 
 @parallel
-def most_voted(pool, spans, codes, room, key, mark, ids, count):
+def most_voted(pool, spans, codes, room, seed, mark, ids, ties, count):
     """The ids that stand in most of a query's buckets, at most `room`, in no order: ``ids[i, :count[i]]``.
 
-    At most 254 tables. ids (B, `room` + `LANES`): the last columns are scratch. mark (T, a multiple of `LANES`) uint8 zeros, scratch,
-    restored. Which of equal ids are taken depends on the key and the query's codes, not on its place in the batch.
+    Of those with equally many votes that there is no room for, which are taken depends on the codes, not on the place in the batch. At
+    most 254 tables. ids (B, `room` + `LANES`): the last columns are scratch. mark (T, a multiple of `LANES`) uint8 zeros, scratch,
+    restored; ties (T, `room` + `LANES`), scratch.
     """
     T, N = mark.shape
     L, B = codes.shape
@@ -196,6 +171,6 @@ def most_voted(pool, spans, codes, room, key, mark, ids, count):
         marks = mark[worker]
         blocks = np.empty(N // LANES + 1, np.int32)
         for i in range(worker, B, T):
-            count_votes(pool, spans, codes, i, marks)
-            count[i] = take_most_voted(marks, 1, L + 1, room, key_of(codes, i, key), blocks, ids[i])
+            key = count_votes(pool, spans, codes, i, marks, np.uint64(seed))
+            count[i] = take_most_voted(marks, 1, L + 1, room, key, False, blocks, ids[i], ties[worker])
             marks[:] = 0

@@ -42,13 +42,6 @@ def prefetch_row(array, row):
 
 
 @inline
-def prefetch_output(W, biases, row):
-    """Prefetch an output's weights and bias; biases (1, N): to reshape them here, for every row, costs more than it brings."""
-    prefetch_row(W, row)
-    prefetch_line(biases, 0, row)
-
-
-@inline
 def prefetch_state(row, w, m, v):
     """Prefetch what an optimiser step on a row reads: weights and moments, matrices or vectors."""
     if w.ndim == 2:

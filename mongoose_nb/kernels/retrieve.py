@@ -6,7 +6,7 @@ B. *Top-k by votes* is a histogram over the vote counts and one pass; ties are t
    the first tables would win them otherwise.
 C. Worker t serves samples t, t + T, ...: a sample's set depends on (seed, step, sample) alone, not on T.
 D. Filler has keys of its own: the tail is unbiased only if its draw knows nothing of how the head was chosen.
-E. *No list of who has votes* where the buckets hold a good part of all outputs: they are counted and found as in `kernels.most_voted`.
+E. *No list of who has votes* where the buckets hold a good part of all outputs: they are counted and found as in `most_voted`.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from numba import prange
 
 from mongoose_nb.kernels._jit import inline, parallel, serial
 from mongoose_nb.kernels.lanes import LANES
-from mongoose_nb.kernels.most_voted import count_votes, key_of, take_most_voted
+from mongoose_nb.kernels.most_voted import count_votes, take_most_voted
 from mongoose_nb.kernels.prefetch import prefetch_line
 from mongoose_nb.kernels.random import below, key2, mix64
 
@@ -164,9 +164,9 @@ def _fill_uniform(mark, n_rows, want, key, out):
 
 
 @inline
-def _take_counted(pool, spans, codes, always, sample, marks, min_votes, key, room, n_label, blocks, found, out):
+def _take_counted(pool, spans, codes, always, sample, marks, min_votes, key, room, n_label, blocks, found, ties, out):
     """(ids, hits): as `_vote` and `_take_by_votes`, by votes without a list; `out` begins with the labels, all marks end as zeros."""
-    count_votes(pool, spans, codes, sample, marks)
+    count_votes(pool, spans, codes, sample, marks, key)
     most = max(codes.shape[0] + 1, min_votes)  # more than any bucket gives
     for q in range(always.shape[0]):
         marks[always[q]] = most
@@ -176,7 +176,7 @@ def _take_counted(pool, spans, codes, always, sample, marks, min_votes, key, roo
         marks[out[q]] = 0
     n = 0
     if room > 0:
-        n = take_most_voted(marks, min_votes, most + 1, room, key_of(codes, sample, key), blocks, found)
+        n = take_most_voted(marks, min_votes, most + 1, room, key, True, blocks, found, ties)
     marks[:] = 0
     out[n_label:n_label + n] = found[:n]
     return n, hits
@@ -193,8 +193,7 @@ def active_sets(use_tables, counted, pool, spans, codes, always, strategy, min_v
     Sample i gets ``sizes[i]`` ids from ``ids[start[i]]`` on: its labels, at most `head` retrieved ids, and (with `fill`)
     uniform ones. Out, (B,) each: n_label, n_exact (labels + retrieved), n_active, n_hit (labels seen in the buckets).
     The random choices of sample i are keyed by (seed, step, places[i]).
-    Scratch: mark (T, n_rows or more, with `counted` a multiple of `LANES`) uint8 zeros; touched (T, n_rows + 1) int32,
-    unread with `counted`.
+    Scratch: mark (T, n_rows or more, with `counted` a multiple of `LANES`) uint8 zeros; touched (T, n_rows + `LANES`) int32.
     """
     T = mark.shape[0]
     B = start.shape[0]
@@ -215,7 +214,8 @@ def active_sets(use_tables, counted, pool, spans, codes, always, strategy, min_v
             hits = 0
             if use_tables and counted:
                 room = min(head, sizes[i] - n)
-                more, hits = _take_counted(pool, spans, codes, always, i, marks, min_votes, key, room, n, blocks, found, out)
+                more, hits = _take_counted(pool, spans, codes, always, i, marks, min_votes, key, room, n, blocks, found,
+                                           touched[worker], out)
                 n += more
                 for q in range(n if fill else 0):
                     marks[out[q]] = TAKEN

@@ -11,7 +11,7 @@ from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queri
 from mongoose_nb.nn.arrays import Rows
 from mongoose_nb.nn.maintenance import hashable
 from mongoose_nb.nn.samplers import default_bits
-from mongoose_nb.tables.active import ActiveSetBuilder, Views, suits_counting
+from mongoose_nb.tables.active import ActiveSetBuilder, Views, suits_most_voted
 
 # What is found is bounded by what stands in a query's buckets. 100,000 outputs, 1,000 of them scored, P@1 of 0.568 by all outputs:
 # 0.438 with 50 tables of 64 outputs a bucket, 0.538 with 100 of 256, 0.549 with 100 of 512, 0.568 with 200 of 512. 670,091 outputs, 1,000
@@ -100,7 +100,7 @@ class Served:
             codes = self._tables.codes(center_queries(h, *self._query)).astype(np.uint32, copy=False)
         with timer("retrieve"):
             views = Views(*self._tables.views(), codes)
-            if suits_counting(views):
+            if suits_most_voted(views):
                 return self._builder.most_voted(views, n)
             return self._builder.per_sample(Rows.empty(len(h)), n, step=0, alike=True, views=views, head=n, fill=False)
 

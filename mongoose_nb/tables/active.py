@@ -49,11 +49,11 @@ class Views(NamedTuple):
     always: np.ndarray = np.zeros(0, np.int32)  # different ids
 
 
-def suits_counting(views):
+def suits_most_voted(views):
     """Whether votes fit a byte, and the buckets of a query hold a sixteenth of all rows or more, as far as they are not capped.
 
-    A sample of 400, microseconds with a list of who has votes and without: EURLEX57K (16 L / buckets = 12.5) 10.9 and 5.0, Gowalla (1.6)
-    17.2 and 7.1, but with 16 tables (0.5) 6.4 and 10.4, and 100,000 outputs (0.4) 13.6 and 22.5, where most ids have one vote.
+    A sample of 400, microseconds with a list of who has votes and without: EURLEX57K (50 L / buckets: 39) 10.9 and 5.0, Gowalla (5) 17.2
+    and 7.1, but with 16 tables (1.6) 6.4 and 10.4, and 100,000 outputs (1.2) 13.6 and 22.5, where most ids have one vote.
     """
     L, buckets = views.spans.shape[:2]
     return L < 254 and 16 * L >= buckets
@@ -101,7 +101,7 @@ class ActiveSetBuilder:
         if self._mark is None or len(self._mark) < threads:
             self._mark = np.zeros((threads, -(-self.n_rows // LANES) * LANES), np.uint8)
         if use_tables and (self._touched is None or len(self._touched) < threads):
-            self._touched = np.zeros((threads, self.n_rows + 1), np.int32)
+            self._touched = np.zeros((threads, self.n_rows + LANES), np.int32)
         touched = self._touched if self._touched is not None else np.zeros((threads, 1), np.int32)
         return self._mark[:threads], touched[:threads]
 
@@ -137,8 +137,8 @@ class ActiveSetBuilder:
         ids = np.empty(int(sizes.sum()), np.int32)
         n_label, n_exact, n_active, n_hit = np.empty((4, n), np.int64)
         tables = _NO_TABLES if views is None else views
-        counted = views is not None and self.strategy != VANILLA and suits_counting(views)
-        mark, touched = self._scratch(views is not None and not counted)
+        counted = views is not None and self.strategy != VANILLA and suits_most_voted(views)
+        mark, touched = self._scratch(views is not None)
         active_sets(views is not None, counted, *tables, self.strategy, self.min_votes, head, fill,
                     labels.start, labels.count, labels.ids, self.n_rows, sizes, start, np.uint64(self.seed), np.uint64(step),
                     np.zeros(n, np.int64) if alike else np.arange(n), mark, touched, ids, n_label, n_exact, n_active, n_hit)
@@ -149,8 +149,8 @@ class ActiveSetBuilder:
         return ActiveSets(start, n_active, ids, n_label, n_exact, n_hit, shift)
 
     def most_voted(self, views, n):
-        """Sets of the at most `n` ids that stand in most buckets of a query, and nothing else, where `suits_counting`: as `per_sample`
-        without labels and filler, which takes a tenth off a query's time.
+        """Sets of the at most `n` ids that stand in most buckets of a query, and nothing else. Quick where these hold a good part of all
+        rows, see `suits_most_voted`; ties are broken otherwise than by `per_sample`.
 
         Parameters
         ----------
@@ -166,8 +166,10 @@ class ActiveSetBuilder:
         from mongoose_nb.kernels.most_voted import most_voted
 
         n_queries, n = views.codes.shape[1], min(n, self.n_rows)
+        marks, _ = self._scratch(False)
         ids, count = np.empty((n_queries, n + LANES), np.int32), np.zeros(n_queries, np.int64)
-        most_voted(views.pool, views.spans, views.codes, n, np.uint64(self.seed), self._scratch(False)[0], ids, count)
+        ties = np.empty((len(marks), n + LANES), np.int32)
+        most_voted(views.pool, views.spans, views.codes, n, np.uint64(self.seed), marks, ids, ties, count)
         none = np.zeros(n_queries, np.int64)
         start = np.arange(n_queries, dtype=np.int64) * ids.shape[1]
         return ActiveSets(start, count, ids.ravel(), none, count, none, np.zeros(n_queries, np.float32))

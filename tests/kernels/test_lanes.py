@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mongoose_nb.kernels._jit import serial
-from mongoose_nb.kernels.lanes import LANES, at_least, count_bits, lowest_bit
+from mongoose_nb.kernels.lanes import LANES, at_least, lowest_bit
 
 
 @serial
@@ -16,11 +16,6 @@ def ask(array, start, level):
 @serial
 def lowest(word):
     return lowest_bit(word)
-
-
-@serial
-def count(word):
-    return count_bits(word)
 
 
 @given(values=st.lists(st.integers(0, 255), min_size=2 * LANES, max_size=2 * LANES), start=st.integers(0, LANES), level=st.integers(0, 255))
@@ -35,8 +30,3 @@ def test_at_least(values, start, level):
 def test_lowest_bit(word):
     """It counts the zeros below."""
     assert lowest(np.uint64(word)) == (word & -word).bit_length() - 1
-
-
-@given(st.integers(0, 2**64 - 1))
-def test_count_bits(word):
-    assert count(np.uint64(word)) == word.bit_count()

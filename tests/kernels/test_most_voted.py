@@ -5,47 +5,12 @@ import collections
 import numba
 import numpy as np
 import pytest
-from estimates import CONFIDENCE
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from naive_buckets import random_views
-from scipy import stats
 
-from mongoose_nb.nn.arrays import Rows
-from mongoose_nb.tables import ActiveSetBuilder, active
+from mongoose_nb.tables import ActiveSetBuilder
 from mongoose_nb.tables.active import Views
-
-
-@pytest.fixture(autouse=True, scope="module")
-def counting():
-    """Votes are counted, whatever the tables."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(active, "suits_counting", lambda views: True)
-        yield
-
-
-def most_voted(builder, views, room):
-    """What the tables find and nothing else, as for answers: by the way made for them, and by that of training, which must agree."""
-    sets = builder.most_voted(views, room)
-    assert not builder._mark.any()
-    if len(views.spans) < 254:
-        none = Rows.empty(views.codes.shape[1])
-        other = builder.per_sample(none, room, step=0, alike=True, views=views, head=room, fill=False)
-        assert other.count.tolist() == sets.count.tolist() and not builder._mark.any()
-        assert [sorted(votes_of(views, i, s)) for i, s in enumerate(lists(sets))] == [
-            sorted(votes_of(views, i, s)) for i, s in enumerate(lists(other))]
-    return sets
-
-
-def lists(sets):
-    return [sets.ids[s:s + n].tolist() for s, n in zip(sets.start, sets.count)]
-
-
-def votes_of(views, i, ids):
-    """In how many of query i's buckets each id stands."""
-    L = len(views.spans)
-    buckets = [views.pool[t, views.spans[t, views.codes[t, i], 0]:][:views.spans[t, views.codes[t, i], 1]] for t in range(L)]
-    return np.bincount(np.concatenate(buckets), minlength=max(ids, default=0) + 1)[ids].tolist()
 
 
 @settings(deadline=None, max_examples=50)
@@ -57,7 +22,7 @@ def test_most_voted(n_rows, L, B, n, seed, room, threads):
     builder = ActiveSetBuilder(n_rows, correction="none")
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, before))
-    sets = most_voted(builder, views, room)
+    sets = builder.most_voted(views, room)
     numba.set_num_threads(before)
     assert not builder._mark.any()
     for i, (start, count) in enumerate(zip(sets.start, sets.count)):
@@ -67,24 +32,8 @@ def test_most_voted(n_rows, L, B, n, seed, room, threads):
         assert len(set(taken)) == len(taken) == min(room, len(votes))
         left = [votes[j] for j in votes if j not in taken]
         assert all(votes[j] >= max(left, default=1) for j in taken)
-        alone = most_voted(builder, views._replace(codes=np.ascontiguousarray(views.codes[:, i:i + 1])), room)
+        alone = builder.most_voted(views._replace(codes=np.ascontiguousarray(views.codes[:, i:i + 1])), room)
         assert alone.ids[:alone.count[0]].tolist() == taken
-
-
-@pytest.mark.parametrize("way", ["answers", "training"])
-def test_ties_have_the_same_chance(way):
-    """40 ids stand in one bucket each, side by side: queries with other codes take others of them, under one key."""
-    n = 6000
-    pool = np.tile(np.arange(40, dtype=np.int32), (2, 1))
-    spans = np.zeros((2, n, 2), np.int32)
-    spans[0, :, 1] = 40
-    views = Views(pool, spans, np.tile(np.arange(n, dtype=np.uint32), (2, 1)))
-    builder = ActiveSetBuilder(1000, correction="none")
-    sets = builder.most_voted(views, 4) if way == "answers" else builder.per_sample(Rows.empty(n), 4, step=0, alike=True, views=views,
-                                                                                     head=4, fill=False)
-    counts = np.bincount(np.concatenate(lists(sets)), minlength=40)
-    # neighbours are taken together, so that sums of four, which are those of where the run begins, are what varies freely
-    assert counts.sum() == 4 * n and stats.chisquare(counts[::4]).pvalue > 1 - CONFIDENCE
 
 
 @pytest.mark.parametrize("L", [127, 128, 129, 200, 254])
@@ -94,7 +43,7 @@ def test_most_voted_of_many_tables(L):
     for t in range(L):  # id j stands in the first L - 3 j tables
         ids = np.array([j for j in range(40) if t < L - 3 * j], np.int32)
         pool[t, :len(ids)], spans[t, 0, 1] = ids, len(ids)
-    sets = most_voted(ActiveSetBuilder(1000, correction="none"), Views(pool, spans, np.zeros((L, 1), np.uint8)), 7)
+    sets = ActiveSetBuilder(1000, correction="none").most_voted(Views(pool, spans, np.zeros((L, 1), np.uint8)), 7)
     assert sorted(sets.ids[:sets.count[0]].tolist()) == list(range(7))
 
 
@@ -115,7 +64,7 @@ def test_most_voted_where_the_guess_is_wrong(L, a_level, room, inside, seed):
         n = min(a_level * (L - t), len(ids))
         pool[t, :n], spans[t, 0, 1] = ids[:n], n
     builder = ActiveSetBuilder(n_rows, correction="none")
-    sets = most_voted(builder, Views(pool, spans, np.zeros((L, 1), np.uint8)), room)
+    sets = builder.most_voted(Views(pool, spans, np.zeros((L, 1), np.uint8)), room)
     taken = sets.ids[:sets.count[0]].tolist()
     place = {int(j): p for p, j in enumerate(ids)}
     levels = sorted(place[j] // a_level for j in taken)

@@ -31,7 +31,7 @@ def test_unions(n_rows, L, B, n, seed, workers):
 @pytest.mark.parametrize("counted", [False, True])
 @pytest.mark.parametrize("strategy", ["topk", "vanilla", "threshold"])
 def test_sets_do_not_depend_on_the_number_of_threads(strategy, counted, monkeypatch):
-    monkeypatch.setattr(active, "suits_counting", lambda views: counted)
+    monkeypatch.setattr(active, "suits_most_voted", lambda views: counted)
     views = random_views(400, 9, 4, 50, 0, 40)
     none = np.zeros(50, np.int64)
     labels = Rows(np.arange(50), np.ones(50, np.int64), np.arange(50, dtype=np.int32), None)

@@ -21,7 +21,7 @@ from mongoose_nb.tables.active import STRATEGIES, Views
 def votes(request):
     """Either way of finding who has votes, whatever the tables."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(active_module, "suits_counting", lambda views: request.param == "counted" and len(views.spans) < 254)
+        patch.setattr(active_module, "suits_most_voted", lambda views: request.param == "counted" and len(views.spans) < 254)
         yield
 
 
