@@ -137,7 +137,8 @@ class ActiveSetBuilder:
         ids = np.empty(int(sizes.sum()), np.int32)
         n_label, n_exact, n_active, n_hit = np.empty((4, n), np.int64)
         tables = _NO_TABLES if views is None else views
-        counted = views is not None and self.strategy != VANILLA and suits_most_voted(views)
+        # Answers of a saved network must not change with which of equal ids are taken, so that only training counts.
+        counted = views is not None and not alike and self.strategy != VANILLA and suits_most_voted(views)
         mark, touched = self._scratch(views is not None)
         active_sets(views is not None, counted, *tables, self.strategy, self.min_votes, head, fill,
                     labels.start, labels.count, labels.ids, self.n_rows, sizes, start, np.uint64(self.seed), np.uint64(step),
