@@ -73,7 +73,7 @@ def duplicates(args, threshold=0.7):
     """find_duplicates and datasketch's MinHashLSH, on the first of the same sets, 128 hashes each."""
     from datasketch import MinHash, MinHashLSH
 
-    from mongoose_nb.search.dedup import find_duplicates
+    from mongoose_nb.search.duplicates import find_duplicates
 
     sets = documents(args.documents)
     X, few = _csr(sets), min(args.others_documents or args.documents, args.documents)

@@ -15,8 +15,8 @@ import scipy.sparse as sp
 from benchmarks import limits
 from benchmarks.systems import BATCH, HIDDEN, Ours, samplers
 from mongoose_nb import DWTA, LSHTables, SimHash, data, nn
-from mongoose_nb.kernels._threads import one_blas_thread
-from mongoose_nb.kernels.dense import matmul
+from mongoose_nb.core.threads import one_blas_thread
+from mongoose_nb.kernels.layers.dense import matmul
 
 FIRST_FIT = """
 import time

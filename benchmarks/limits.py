@@ -13,11 +13,11 @@ import numba
 import numpy as np
 from numba import prange
 
-from mongoose_nb.kernels._jit import parallel
-from mongoose_nb.kernels._threads import one_blas_thread
-from mongoose_nb.kernels.dense import matmul
-from mongoose_nb.kernels.prefetch import prefetch_row, prefetch_state
-from mongoose_nb.kernels.rows import ADAM, ROWADAM, _step
+from mongoose_nb.core.jit import parallel
+from mongoose_nb.core.threads import one_blas_thread
+from mongoose_nb.kernels.common.prefetch import prefetch_row, prefetch_state
+from mongoose_nb.kernels.layers.dense import matmul
+from mongoose_nb.kernels.layers.rows import ADAM, ROWADAM, _step
 
 AHEAD = 8
 

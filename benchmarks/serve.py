@@ -41,7 +41,7 @@ class Served(Exact):
     def share(self, X):
         """Share of the outputs that are computed for a row."""
         h = self.net.hidden_activations(X)
-        from mongoose_nb.nn.timing import PhaseTimer
+        from mongoose_nb.nn.training.timing import PhaseTimer
 
         return float(self.net.served.candidates_for(h, self.candidates, PhaseTimer(), self.net.step).count.mean()) / self.net.n_outputs
 

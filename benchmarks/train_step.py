@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks import limits
 from benchmarks.systems import BATCH, HIDDEN, Ours, Torch, samplers
 from mongoose_nb import data, nn
-from mongoose_nb.nn.arrays import Rows
+from mongoose_nb.core.arrays import Rows
 
 
 class _Touched(nn.Callback):

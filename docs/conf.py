@@ -44,7 +44,7 @@ def by_whole_names(app, doctree):
 
 
 def in_the_package(app, env, node, content):
-    """Find what docstrings name without the package: `schedule.Drift` is mongoose_nb.schedule.Drift."""
+    """Find what docstrings name without the package: `schedule.Drift` is mongoose_nb.rehash.Drift."""
     if node.get("refdomain") != "py":
         return None
     name = f"mongoose_nb.{node['reftarget']}"

@@ -1,6 +1,6 @@
 """Plots and diagrams of the site: ``python docs/drawings.py`` writes docs/images/*.svg.
 
-The plots are of closed forms alone: collision probabilities of `mongoose_nb.hashing` and the theory of `mongoose_nb.schedule`.
+The plots are of closed forms alone: collision probabilities of `mongoose_nb.hashing` and the theory of `mongoose_nb.rehash`.
 """
 
 import pathlib
@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 
 from mongoose_nb.hashing import CrossPolytope, MinHash, PStable, SimHash
-from mongoose_nb.schedule import theory
+from mongoose_nb.rehash import theory
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

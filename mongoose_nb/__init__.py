@@ -32,12 +32,13 @@ _LAZY = {
     "SignALSH": "mongoose_nb.hashing",
     "LSHTables": "mongoose_nb.tables",
     "LSHIndex": "mongoose_nb.search",
-    "find_duplicates": "mongoose_nb.search.dedup",
+    "find_duplicates": "mongoose_nb.search.duplicates",
     "Network": "mongoose_nb.nn",
-    "MongooseClassifier": "mongoose_nb.estimators",
+    "MongooseClassifier": "mongoose_nb.sklearn",
+    "LSHNeighbors": "mongoose_nb.sklearn",
     "ReformerLM": "mongoose_nb.reformer",
 }
-_MODULES = ("attention", "data", "hashing", "metrics", "nn", "reformer", "schedule", "search", "tables", "testing")
+_MODULES = ("attention", "data", "hashing", "metrics", "nn", "reformer", "rehash", "search", "sklearn", "tables", "testing")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from mongoose_nb.nn.arrays import Rows
+from mongoose_nb.core.arrays import Rows
 
 CONFIDENCE = 0.999
 

@@ -17,9 +17,11 @@ import zipfile
 import numpy as np
 import scipy.sparse as sp
 
-from mongoose_nb import data, io, nn
+from mongoose_nb import data, nn
+from mongoose_nb.core import files as io
 from mongoose_nb.data import _cache
-from mongoose_nb.schedule import Drift, LearnedHash
+from mongoose_nb.hashing.learned import LearnedHash
+from mongoose_nb.rehash import Drift
 from mongoose_nb.search import LSHIndex
 
 
@@ -249,7 +251,7 @@ class Networks(Stored):
             attempt(lambda: net.partial_fit(X, Y, batch_size=5), CLEAN, "partial_fit")
         else:
             given = json.loads(json.dumps(io.load(self.path, "network")[0]))["network"]
-            from mongoose_nb.nn.io import make_network
+            from mongoose_nb.nn.saving import make_network
 
             other = make_network(nn.Network, given)
             attempt(lambda: other.fit(X, Y, epochs=3, batch_size=5, validation=(X, Y), early_stopping=3, resume=self.path,
@@ -433,7 +435,7 @@ class CommandLines:
     def __init__(self, folder):
         from nn_problem import planted
 
-        from mongoose_nb.cli import main
+        from mongoose_nb.commands.cli import main
 
         self.folder, self.main = folder, main
         X, label = planted(n=40, n_outputs=12)

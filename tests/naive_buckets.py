@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 from mongoose_nb._ext import COMPILED, _buckets_py
-from mongoose_nb.tables.active import Views
+from mongoose_nb.nn.sampling.candidate_sets import Views
 
 IMPLEMENTATIONS = [_buckets_py.BucketStore]
 if COMPILED:
@@ -96,7 +96,7 @@ class NaiveBuckets:
 
 def build(store, codes, ids=None):
     """What the facade over store and kernel does."""
-    from mongoose_nb.kernels.buckets import build_buckets
+    from mongoose_nb.kernels.tables.buckets import build_buckets
 
     build_buckets(*store.begin_build(codes, ids))
 

@@ -12,7 +12,7 @@ import shlex
 import pytest
 
 from mongoose_nb import data
-from mongoose_nb.cli import parse
+from mongoose_nb.commands.cli import parse
 from mongoose_nb.reformer import ReformerLM
 
 ROOT = pathlib.Path(__file__).parent.parent

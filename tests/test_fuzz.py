@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from fuzz_cases import TARGETS, Networks, damage_array, damage_bytes, damage_json
 
-from mongoose_nb import data, io, nn
+from mongoose_nb import data, nn
+from mongoose_nb.core import files as io
 
 CASES = {"networks": 400, "indexes": 700, "datasets": 300, "arrays": 600, "texts": 800, "command line": 100}
 
@@ -72,7 +73,7 @@ class TestPathTricks:
         assert (tmp_path / "precious").read_text() == "mine" and not (tmp_path / "link").is_symlink()
 
     def test_names_in_a_report_are_text(self, tmp_path):
-        from mongoose_nb.cli import main
+        from mongoose_nb.commands.cli import main
 
         run = tmp_path / "<script>alert(1)<"
         run.mkdir()

@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from mongoose_nb import data, io, nn
+from mongoose_nb import data, nn
+from mongoose_nb.core import files as io
 from mongoose_nb.data import _cache
 from mongoose_nb.search import LSHIndex
 

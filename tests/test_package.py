@@ -15,7 +15,7 @@ import mongoose_nb
 ROOT = pathlib.Path(mongoose_nb.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(ROOT)], "mongoose_nb.") if not m.name.endswith("__main__"))
 FACADES = ["mongoose_nb", *(f"mongoose_nb.{name}" for name in (
-    "attention", "reformer", "hashing", "tables", "schedule", "nn", "search", "io", "errors", "testing"))]
+    "attention", "core", "core.files", "core.validation", "hashing", "nn", "reformer", "rehash", "search", "tables", "testing"))]
 
 
 def run(code):
@@ -77,23 +77,57 @@ def test_library_code_does_not_print(path):
             assert node.func.id != "print", f"{path.name}:{node.lineno} prints"
 
 
-def test_arrows_point_down():
-    """What a room imports lies on the same floor or below; kernels and the bucket store know nothing of each other."""
-    allowed = {
-        "errors": set(), "io": set(), "kernels": set(), "_ext": set(), "data": {"kernels", "errors", "io"},
-        "metrics": {"data", "errors"}, "hashing": {"kernels", "errors"}, "schedule": {"hashing", "kernels", "_ext", "errors"},
-        "testing": set(), "tables": {"hashing", "kernels", "_ext", "errors"},
-        "search": {"tables", "schedule", "hashing", "kernels", "errors", "io"},
-        "attention": {"schedule", "hashing", "kernels", "errors"},
-        "reformer": {"attention", "nn", "schedule", "kernels", "errors", "io"},
-        "nn": {"tables", "schedule", "hashing", "kernels", "errors", "io", "data", "metrics"},
-    }
-    for room, below in allowed.items():
-        paths = sorted((ROOT / room).rglob("*.py")) if (ROOT / room).is_dir() else [ROOT / f"{room}.py"]
-        for path in paths:
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mongoose_nb"):
-                    parts = node.module.split(".")
-                    names = [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
-                    for name in names:
-                        assert name in {room, "_version", *below}, f"{path.relative_to(ROOT)}:{node.lineno} imports {name}"
+BELOW = {
+    "core": set(), "kernels": {"core"}, "_ext": {"core", "kernels"}, "data": {"core", "kernels"}, "metrics": {"core", "data"},
+    "hashing": {"core", "kernels"}, "rehash": {"core", "kernels", "hashing", "_ext"}, "tables": {"core", "kernels", "hashing", "_ext"},
+    "search": {"core", "kernels", "hashing", "tables"}, "attention": {"core", "kernels", "hashing", "rehash"},
+    "nn": {"core", "kernels", "data", "metrics", "hashing", "rehash", "tables"},
+    "reformer": {"core", "kernels", "attention", "nn", "rehash"}, "sklearn": {"core", "data", "nn", "search"},
+    "testing": {"core", "hashing"},
+}
+
+
+def imported(path):
+    """(line, module) of everything of this package that a file imports, also inside functions; with the name where that is a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mongoose_nb":
+            for alias in node.names:
+                whole = ROOT.joinpath(*node.module.split(".")[1:], alias.name)
+                module = whole.is_dir() or whole.with_suffix(".py").exists()
+                yield node.lineno, f"{node.module}.{alias.name}" if module else node.module
+
+
+def test_every_package_has_its_place():
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages == {*BELOW, "commands"}
+
+
+@pytest.mark.parametrize("room", BELOW)
+def test_arrows_point_down(room):
+    """A package imports only those below it."""
+    for path in sorted((ROOT / room).rglob("*.py")):
+        for line, module in imported(path):
+            parts = module.split(".")
+            if len(parts) > 1 and parts[1] not in ("_version",):
+                assert parts[1] in {room, *BELOW[room]}, f"{path.relative_to(ROOT)}:{line} imports {module}"
+
+
+def test_no_cycles_between_files():
+    """Whatever a file imports, also inside functions, does not import it in turn."""
+    graph = {}
+    for path in ROOT.rglob("*.py"):
+        if path.name != "__init__.py":
+            name = "mongoose_nb." + ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            graph[name] = {module for _, module in imported(path)}
+    state = {}
+
+    def visit(name, trail):
+        if state.get(name) == "done" or name not in graph:
+            return
+        assert name not in trail, " -> ".join([*trail[trail.index(name):], name])
+        for other in sorted(graph[name]):
+            visit(other, [*trail, name])
+        state[name] = "done"
+
+    for name in sorted(graph):
+        visit(name, [])

@@ -16,8 +16,9 @@ import time
 
 import numpy as np
 
-from mongoose_nb import io, nn
-from mongoose_nb.schedule import Drift
+from mongoose_nb import nn
+from mongoose_nb.core import files as io
+from mongoose_nb.rehash import Drift
 
 ROWS, FEATURES, OUTPUTS, EPOCHS, BATCH = 6000, 2000, 20_000, 12, 64
 

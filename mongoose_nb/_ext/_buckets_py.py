@@ -15,7 +15,7 @@ _MAX_SEEN = 2**32 - 1
 
 
 def mix64(x):
-    """`mongoose_nb.kernels.random.mix64` on Python integers."""
+    """`mongoose_nb.kernels.common.random.mix64` on Python integers."""
     x = (x + 0x9E3779B97F4A7C15) & _MASK
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK

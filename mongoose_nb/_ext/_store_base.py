@@ -323,7 +323,7 @@ class StoreBase:
         """Get ready to be loaded anew: check the input, make room, hand over the arrays.
 
         The loading itself is a kernel's work, called at once: ``build_buckets(*store.begin_build(codes, ids))``
-        (`mongoose_nb.kernels.buckets`). It replaces the contents by what inserting the rows one at a time, in the order
+        (`mongoose_nb.kernels.tables.buckets`). It replaces the contents by what inserting the rows one at a time, in the order
         given, into an empty store would leave. Until then the store is empty, or, where its arrays can be used again, as
         it was.
 

@@ -20,7 +20,7 @@ class Rows(NamedTuple):
 
 def as_rows(array):
     """`Rows` without a copy where the memory is that of (B, H, T, d) or (B, T, H, d)."""
-    from mongoose_nb.kernels.attention_tile import Heads
+    from mongoose_nb.kernels.attention.tile import Heads
 
     B, H, T, d = array.shape
     if array.flags.c_contiguous:

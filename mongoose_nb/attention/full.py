@@ -49,8 +49,9 @@ def full_attention(qk, v, k=None, *, causal=False, mask=None):
     cache : FullCache
         For `full_attention_backward`.
     """
-    from mongoose_nb.kernels import attention_exact, attention_rows
-    from mongoose_nb.kernels._threads import compute_threads
+    from mongoose_nb.core.threads import compute_threads
+    from mongoose_nb.kernels.attention import exact as attention_exact
+    from mongoose_nb.kernels.attention import rows as attention_rows
 
     q = check_heads("qk", qk)
     v = check_heads("v", v, q)
@@ -71,8 +72,9 @@ def full_attention(qk, v, k=None, *, causal=False, mask=None):
 
 def full_attention_backward(dout, cache):
     """Gradients of `full_attention`: (dqk, dv), or (dq, dv, dk) where keys were given; arrays like qk."""
-    from mongoose_nb.kernels import attention_exact, attention_rows
-    from mongoose_nb.kernels._threads import compute_threads
+    from mongoose_nb.core.threads import compute_threads
+    from mongoose_nb.kernels.attention import exact as attention_exact
+    from mongoose_nb.kernels.attention import rows as attention_rows
 
     q, k, v, out = cache.q, cache.k, cache.v, cache.out
     shared = k is q

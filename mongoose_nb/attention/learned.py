@@ -5,9 +5,10 @@ import numpy as np
 from mongoose_nb.attention._arrays import check_heads, check_mask
 from mongoose_nb.attention.rotation_losses import LOSSES, Examples
 from mongoose_nb.attention.rotations import draw_rotations
-from mongoose_nb.errors import check_choice, check_int, check_number
-from mongoose_nb.schedule import ALL, Drift, make_schedule
-from mongoose_nb.schedule.base import Stored
+from mongoose_nb.core.saving import join, restore, split, state_of
+from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.rehash import ALL, Drift, make_schedule
+from mongoose_nb.rehash.base import Stored
 
 _BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8
 
@@ -185,7 +186,7 @@ class LearnedRotations:
 
         Arguments as of `mine`. Nothing flows back into queries and keys.
         """
-        from mongoose_nb.kernels._threads import one_blas_thread
+        from mongoose_nb.core.threads import one_blas_thread
 
         with one_blas_thread():  # the same bits for any number of threads
             examples = self.mine(layer, qk, k, mask)
@@ -225,7 +226,7 @@ class LearnedRotations:
         settings = {"version": self.version, "bound": self._bound, "last": self._last}
         arrays = {"value": self.value}
         if self._bound:
-            plain, more = self.schedule.state()
+            plain, more = split(state_of(self.schedule))
             settings["schedule"] = plain
             arrays.update({f"schedule.{name}": array for name, array in more.items()})
         return settings, arrays
@@ -242,7 +243,7 @@ class LearnedRotations:
                 raise ValueError("the saved rotations were trained: give the weights of the query-key projection, heads * width rows")
             self.schedule.bind(*np.shape(weights), seed=self.seed)
             prefix = "schedule."
-            self.schedule.load_state(settings["schedule"], {n[len(prefix):]: a for n, a in arrays.items() if n.startswith(prefix)})
+            restore(self.schedule, join(settings["schedule"], {n[len(prefix):]: a for n, a in arrays.items() if n.startswith(prefix)}))
 
 
 def _unit(rows):

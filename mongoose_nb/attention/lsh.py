@@ -7,7 +7,7 @@ import numpy as np
 from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, log_partitions, score_scale, zeros_like
 from mongoose_nb.attention.full import FullCache, full_attention, full_attention_backward
 from mongoose_nb.attention.rotations import as_directions, count_buckets
-from mongoose_nb.errors import check_choice, check_int
+from mongoose_nb.core.validation import check_choice, check_int
 
 # Exact attention is the faster one below so many tokens per round and token of a bucket: with buckets of 64 the two met at about 110
 # tokens in 1 round, 200 in 2 and 480 in 4 (width 64, causal, forward and backward).
@@ -100,14 +100,14 @@ class LSHAttention:
     def buckets(self, x, step=0):
         """Buckets (B, H, R, T) int32 of the rows of x (B, H, T, d)."""
         x = check_heads("x", x)
-        from mongoose_nb.kernels._threads import compute_threads
+        from mongoose_nb.core.threads import compute_threads
 
         B, H, T, d = x.array.shape
         with compute_threads(B * H * T * d * self.n_hashes * count_buckets(T, self.bucket_size) // 2):
             return self._hash(x, step)
 
     def _hash(self, x, step):
-        from mongoose_nb.kernels.attention_hash import hash_tokens
+        from mongoose_nb.kernels.attention.rotation_hash import hash_tokens
 
         B, H, T, d = x.array.shape
         rotations = "random" if self.rotations is None else getattr(self.rotations, "value", self.rotations)
@@ -141,8 +141,9 @@ class LSHAttention:
         """
         if self.is_exact(np.shape(qk)[2] if np.ndim(qk) == 4 else 0):
             return full_attention(qk, v, k, causal=self.causal, mask=mask)
-        from mongoose_nb.kernels import attention_chunks, attention_rows
-        from mongoose_nb.kernels._threads import compute_threads
+        from mongoose_nb.core.threads import compute_threads
+        from mongoose_nb.kernels.attention import chunks as attention_chunks
+        from mongoose_nb.kernels.attention import rows as attention_rows
 
         q = check_heads("qk", qk)
         v = check_heads("v", v, q)
@@ -179,7 +180,8 @@ class LSHAttention:
         return plan.reach, plan.slot_k
 
     def _plan(self, buckets, valid, counts, shared):
-        from mongoose_nb.kernels import attention_chunks, attention_sort
+        from mongoose_nb.kernels.attention import chunks as attention_chunks
+        from mongoose_nb.kernels.attention import sort as attention_sort
 
         scheme = self.scheme
         codes_q, codes_k = (buckets, buckets) if shared else buckets
@@ -199,8 +201,9 @@ class LSHAttention:
         """Gradients for the gradient `dout` of the output: (dqk, dv), or (dq, dv, dk) where keys were given; arrays like qk."""
         if isinstance(cache, FullCache):
             return full_attention_backward(dout, cache)
-        from mongoose_nb.kernels import attention_chunks, attention_rows
-        from mongoose_nb.kernels._threads import compute_threads
+        from mongoose_nb.core.threads import compute_threads
+        from mongoose_nb.kernels.attention import chunks as attention_chunks
+        from mongoose_nb.kernels.attention import rows as attention_rows
 
         q, k, v, rules = cache.q, cache.k, cache.v, cache.rules
         g = check_heads("dout", dout, q)

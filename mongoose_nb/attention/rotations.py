@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from mongoose_nb.errors import check_choice
+from mongoose_nb.core.validation import check_choice
 
 
 def count_buckets(length, bucket_size):

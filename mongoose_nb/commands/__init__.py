@@ -1,4 +1,4 @@
-"""The commands behind `mongoose_nb.cli`, one module each with ``run(args)``. Loaded when a command runs, not before.
+"""The commands behind `mongoose_nb.commands.cli`, one module each with ``run(args)``. Loaded when a command runs, not before.
 
 ::
 

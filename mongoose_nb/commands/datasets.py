@@ -61,7 +61,7 @@ def read(path, format="auto", *, zero_based=None, part="train"):
         As the readers of `mongoose_nb.data`, which name file and line.
     """
     from mongoose_nb import data
-    from mongoose_nb.errors import check_choice
+    from mongoose_nb.core.validation import check_choice
 
     check_choice("format", format, FORMATS)
     format = guess_format(path) if format == "auto" or os.path.isdir(path) else format

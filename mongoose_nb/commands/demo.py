@@ -18,8 +18,8 @@ DATASET = "EURLEX57K sample"
 def run(args):
     """Train both, print a table, a line about serving and, with --json, one object."""
     from mongoose_nb import __version__, nn
+    from mongoose_nb.core.validation import check_int
     from mongoose_nb.data import load_demo
-    from mongoose_nb.errors import check_int
 
     epochs = EPOCHS if args.epochs is None else check_int("--epochs", args.epochs, low=1)
     seed = 0 if args.seed is None else check_int("--seed", args.seed, low=0, high=2**63 - 1)

@@ -68,7 +68,7 @@ def kernels():
     """Whether a compiled kernel computes what it should."""
     import numpy as np
 
-    from mongoose_nb.kernels.dense import matmul
+    from mongoose_nb.kernels.layers.dense import matmul
 
     A, B = np.arange(12, dtype=np.float32).reshape(3, 4), np.ones((4, 5), np.float32)
     C = np.empty((3, 5), np.float32)
@@ -83,8 +83,8 @@ def kernels():
 
 def cache():
     """Where compiled kernels are kept."""
-    from mongoose_nb.commands.system import cache_base, cached_bytes
-    from mongoose_nb.kernels._jit import CACHE_DIR
+    from mongoose_nb.commands.system import cached_bytes
+    from mongoose_nb.core.jit import CACHE_DIR, cache_base
 
     if CACHE_DIR is None:
         return Check("kernel cache", "slow", f"{cache_base()} cannot be written: kernels are compiled in every process, up to a minute",

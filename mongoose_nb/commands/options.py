@@ -220,9 +220,9 @@ def network_arguments(given):
     Names, numbers and which of them go together are checked here, the widths by the network itself.
     """
     from mongoose_nb.nn import Wide
-    from mongoose_nb.nn import lr as lr_schedules
-    from mongoose_nb.nn.optimizers import OPTIMIZERS, make_optimizer
-    from mongoose_nb.nn.samplers import SAMPLERS, make_sampler
+    from mongoose_nb.nn.sampling.samplers import SAMPLERS, make_sampler
+    from mongoose_nb.nn.training import lr as lr_schedules
+    from mongoose_nb.nn.training.optimizers import OPTIMIZERS, make_optimizer
 
     out = {name: given[name] for name in NETWORK if name in given}
     if "hidden" in given:

@@ -22,7 +22,7 @@ def run(args):
 
 def _start(args, clock):
     from mongoose_nb.commands.system import versions
-    from mongoose_nb.reformer.io import model_settings
+    from mongoose_nb.reformer.saving import model_settings
 
     if args.out is None:
         raise ValueError("mongoose reformer needs --out RUN, the directory to write")

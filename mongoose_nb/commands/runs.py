@@ -94,7 +94,7 @@ def load_to_resume(path, record):
     """(network, what its file says) of a run to go on with. Where a checkpoint of the training is there, the network is not filled
     yet, which `Network.fit` does; before the first one was written the run begins anew."""
     from mongoose_nb.nn import Network
-    from mongoose_nb.nn.io import make_network, peek
+    from mongoose_nb.nn.saving import make_network, peek
 
     file = pathlib.Path(path) / MODEL
     saved = peek(file) if file.exists() else {"progress": None, "epoch": 0, "step": 0}

@@ -84,15 +84,9 @@ def cpus():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def cache_base():
-    """The directory in which `kernels._jit` looks for room."""
-    return os.environ.get("NUMBA_CACHE_DIR") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "mongoose_nb")
-
-
 def cached_bytes():
     """Bytes of the compiled kernels that are kept."""
-    from mongoose_nb.kernels._jit import CACHE_DIR
+    from mongoose_nb.core.jit import CACHE_DIR
 
     return sum(f.stat().st_size for f in pathlib.Path(CACHE_DIR).rglob("*.nb?")) if CACHE_DIR else 0
 
@@ -101,7 +95,7 @@ def report():
     """Everything, by name."""
     import numba
 
-    from mongoose_nb.kernels._jit import CACHE_DIR
+    from mongoose_nb.core.jit import CACHE_DIR, cache_base
 
     return {**versions(), "platform": platform.platform(), "executable": sys.executable, "cpu": cpu_name(), "cpus": cpus(),
             "threads": numba.get_num_threads(), "threading_layer": threading_layer(), "blas": blas(),

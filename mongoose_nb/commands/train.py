@@ -14,9 +14,9 @@ from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
-from mongoose_nb.errors import check_choice
+from mongoose_nb.core.validation import check_choice
 from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar, Wide
-from mongoose_nb.nn.io import network_settings
+from mongoose_nb.nn.saving import network_settings
 
 # What may be given along with --resume: everything else was settled when the run began.
 RESUMABLE = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite", "test")

@@ -37,7 +37,7 @@ class Clock:
 
     def begin(self):
         """A kernel is about to be compiled, perhaps for another one; said once."""
-        from mongoose_nb.kernels._jit import CACHE_DIR
+        from mongoose_nb.core.jit import CACHE_DIR
 
         if self._depth == 0:
             if self.seconds == 0.0:

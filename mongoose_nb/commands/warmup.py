@@ -9,7 +9,7 @@ from mongoose_nb.commands.warm import compiling, threads
 def run(args):
     """Train, predict, search and read a little of everything that is common."""
     from mongoose_nb.commands.system import cached_bytes
-    from mongoose_nb.kernels._jit import CACHE_DIR
+    from mongoose_nb.core.jit import CACHE_DIR
 
     start = time.perf_counter()
     with threads(args.threads), compiling() as clock:
@@ -48,7 +48,7 @@ def _networks():
 
 def _schedules():
     from mongoose_nb import nn
-    from mongoose_nb.schedule import Drift
+    from mongoose_nb.rehash import Drift
 
     X, y = _problem()
     for sampler in (nn.LSH(8, K=2, L=2, rehash=Drift(0.01, check_every=1)), nn.LSH(8, K=2, L=2, rehash=2, learn="contrast")):

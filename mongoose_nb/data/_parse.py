@@ -33,7 +33,7 @@ def _cut(data, start, end, chunk_bytes):
 
 
 def _explain(path, data, at, code, line, n_features, n_labels):
-    from mongoose_nb.kernels import text
+    from mongoose_nb.kernels.data import text
 
     word = data[at : at + 200].split(None, 1)[0] if data[at : at + 200].strip() else b""
     word = word.decode("utf-8", "replace")
@@ -89,7 +89,7 @@ def parse(path, data, start, mode, *, n_rows=None, n_features=MAX_ID, n_labels=0
     ValueError
         At the first malformed token or wrong number of rows, with file name and line.
     """
-    from mongoose_nb.kernels import text
+    from mongoose_nb.kernels.data import text
 
     buf = np.frombuffer(data or b"\n", np.uint8)
     end = len(data)

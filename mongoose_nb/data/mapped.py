@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from mongoose_nb import io
+from mongoose_nb.core import files as io
 from mongoose_nb.data._parse import parse, read_header, to_csr
 from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
 
@@ -97,7 +97,7 @@ class XCChunks:
         return read_header(self.path, file.readline(1 << 16), ("rows", "features", "labels"))
 
     def __iter__(self):
-        from mongoose_nb.kernels import text
+        from mongoose_nb.kernels.data import text
 
         rows_read = 0
         try:

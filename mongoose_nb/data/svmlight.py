@@ -41,7 +41,7 @@ def read_svmlight(path, n_features=None, *, multilabel=False, n_labels=None, zer
     ValueError
         If the file is empty or malformed (with file and line, counted from 1), or an id does not fit.
     """
-    from mongoose_nb.kernels import text
+    from mongoose_nb.kernels.data import text
 
     if not (isinstance(zero_based, bool) or zero_based == "auto"):
         raise ValueError(f"zero_based must be True, False or 'auto', got {zero_based!r}")

@@ -60,7 +60,7 @@ def read_xc(path, *, cache=False, cache_dir=None):
 
 
 def _parse_xc(path, data, chunk_bytes=None):
-    from mongoose_nb.kernels import text
+    from mongoose_nb.kernels.data import text
 
     (n_rows, n_features, n_labels), start = read_header(path, data, ("rows", "features", "labels"))
     rows = parse(path, data, start, text.LABELS, n_rows=n_rows, n_features=n_features, n_labels=n_labels,
@@ -173,7 +173,7 @@ def write_xc(path, X, Y):
     ValueError, TypeError
         If X or Y is not valid, or they differ in rows.
     """
-    from mongoose_nb.kernels import text
+    from mongoose_nb.kernels.data import text
 
     X = check_X(X)
     Y = check_Y(Y)

@@ -27,6 +27,7 @@ from mongoose_nb.hashing.base import HashFamily, family_from_state
 from mongoose_nb.hashing.bitsampling import BitSampling
 from mongoose_nb.hashing.crosspolytope import CrossPolytope
 from mongoose_nb.hashing.dwta import DWTA
+from mongoose_nb.hashing.learned import LearnedHash, make_learned
 from mongoose_nb.hashing.minhash import MinHash
 from mongoose_nb.hashing.pstable import PStable
 from mongoose_nb.hashing.simhash import SimHash
@@ -41,6 +42,7 @@ __all__ = [
     "CrossPolytope",
     "HashFamily",
     "InnerProductTransform",
+    "LearnedHash",
     "MinHash",
     "NormRange",
     "PStable",
@@ -48,4 +50,5 @@ __all__ = [
     "SimHash",
     "SimpleLSH",
     "family_from_state",
+    "make_learned",
 ]

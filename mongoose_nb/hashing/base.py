@@ -5,10 +5,10 @@ import operator
 
 import numpy as np
 
+from mongoose_nb.core.registry import Registered, find, name_of, registered
+from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_count, as_float32, as_seed
-from mongoose_nb.kernels.views import read_only
 
-_FAMILIES = {}  # class name -> class, for from_state
 # Hashes of a table, and of all tables together, that a state may ask for.
 _MOST_PER_TABLE, _MOST_HASHES = 4096, 1 << 24
 _FORMAT = 1
@@ -16,7 +16,7 @@ _FORMAT = 1
 _FEW = 4096
 
 
-class HashFamily(abc.ABC):
+class HashFamily(Registered, abc.ABC, kind="hash family"):
     """Base of the hash families: K hashes are concatenated to the code of one table, and there are L tables.
 
     A family draws its functions from ``(seed, number of rebuilds)`` and counts every change of them in `version`, so
@@ -44,9 +44,14 @@ class HashFamily(abc.ABC):
     #: whether `center` means anything to this family
     takes_center = True
 
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        _FAMILIES[cls.__name__] = cls
+    #: of what rows must have much in common to collide: "cosine", "rank", "euclidean", "manhattan", "jaccard" or "hamming"
+    similarity = None
+
+    #: whether there is ``functions``, (dim, K * L), and ``set_functions``, so that `LearnedHash` can train them
+    trainable = False
+
+    #: whether `collision_probability` is the exact one, and the K * L hashes are independent
+    closed_form = True
 
     def __init__(self, dim, K, L, *, seed=0, center=None):
         self._dim = as_count(dim, "dim")
@@ -203,6 +208,11 @@ class HashFamily(abc.ABC):
 
     # --- multi-probe --------------------------------------------------------------------------------------------------
 
+    @classmethod
+    def multi_probe(cls):
+        """Whether this family has codes of further buckets to look into."""
+        return cls._probe_dense is not HashFamily._probe_dense
+
     @property
     def max_probes(self):
         """Most codes per row and table that `probe_tables` can give; 1 for a family without multi-probe."""
@@ -234,7 +244,7 @@ class HashFamily(abc.ABC):
         probes = as_count(probes, "probes")
         if probes > self.max_probes:
             if self.max_probes == 1:
-                able = sorted(name for name, known in _FAMILIES.items() if known._probe_dense is not HashFamily._probe_dense)
+                able = [name for name, known in registered("hash family").items() if known.multi_probe()]
                 raise ValueError(f"probes is {probes}, but {type(self).__name__} has no multi-probe; use probes=1 and more "
                                  f"tables, or one of the families {able}")
             raise ValueError(f"probes is {probes}, but a table of this family can be probed at {self.max_probes} codes at "
@@ -309,7 +319,7 @@ class HashFamily(abc.ABC):
             centre.
         """
         state = {
-            "family": type(self).__name__, "format": _FORMAT, "dim": self.dim, "K": self.K, "L": self.L,
+            "family": name_of(type(self)), "format": _FORMAT, "dim": self.dim, "K": self.K, "L": self.L,
             "seed": self.seed, "generation": self._generation, "version": self.version, **self._parameters(),
             **{name: array.copy() for name, array in self._arrays().items()},
         }
@@ -336,9 +346,9 @@ class HashFamily(abc.ABC):
         """
         state = {key: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value
                  for key, value in dict(state).items()}
-        family = _FAMILIES.get(state.get("family"))
-        if family is None or not issubclass(family, cls):
-            allowed = sorted(name for name, known in _FAMILIES.items() if issubclass(known, cls))
+        family = find("hash family", state.get("family"))
+        if not issubclass(family, cls):
+            allowed = [name for name, known in registered("hash family").items() if issubclass(known, cls)]
             raise ValueError(
                 f"the state is of hash family {state.get('family')!r}; {cls.__name__}.from_state reads {allowed}")
         if state.get("format") != _FORMAT:
@@ -480,6 +490,34 @@ class HashFamily(abc.ABC):
             raise ValueError(f"out is {given}; this call needs an array of {self.code_dtype} ({self.L}, {n})")
         if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
             raise ValueError("out must be C-contiguous, aligned and writable")
+
+
+def require(family, capability, what):
+    """Refuse a family that lacks what a feature needs.
+
+    Parameters
+    ----------
+    family : HashFamily, or a class of them
+    capability : {"trainable", "closed_form", "multi_probe", "takes_center"} or ("similarity", value)
+    what : str
+        The feature, for the message: ``"learn='contrast'"``.
+
+    Raises
+    ------
+    ValueError
+        The message lists the registered families that have it.
+    """
+    def has(cls):
+        if isinstance(capability, tuple):
+            return getattr(cls, capability[0]) == capability[1]
+        value = getattr(cls, capability)
+        return value() if callable(value) else value
+
+    cls = family if isinstance(family, type) else type(family)
+    if not has(cls):
+        able = [name for name, known in registered("hash family").items() if has(known)]
+        needed = f"{capability[0]} {capability[1]!r}" if isinstance(capability, tuple) else capability.replace("_", " ")
+        raise ValueError(f"{what} needs a hash family with {needed}; got {name_of(cls)!r}; use one of {able}")
 
 
 def family_from_state(state):

@@ -2,13 +2,15 @@
 
 import numpy as np
 
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR
 from mongoose_nb.hashing.base import HashFamily
-from mongoose_nb.kernels.views import read_only
 
 _NO_BYTES = read_only(np.empty((0, 0), np.uint8))
 
 
+@register("hash family", "bitsampling", "BitSampling")
 class BitSampling(HashFamily):
     """A code is K bits of the row, at random places; rows that differ in few bits share many codes.
 
@@ -31,6 +33,9 @@ class BitSampling(HashFamily):
     >>> bool((plain.hash(X) == packed.hash(np.packbits(X, axis=1))).all())
     True
     """
+
+    similarity = "hamming"
+    closed_form = False
 
     takes_center = False
 
@@ -95,7 +100,7 @@ class BitSampling(HashFamily):
         return read_only(np.require(X.reshape(-1, size), None, ["C", "A"]))
 
     def _draw(self):
-        from mongoose_nb.kernels.hashing import draw_choices
+        from mongoose_nb.kernels.hashing.simhash_dwta import draw_choices
 
         if self.K > self.dim:
             raise ValueError(f"K is {self.K}; a table samples different bits, of which there are dim={self.dim}")
@@ -110,7 +115,7 @@ class BitSampling(HashFamily):
         self._run(_NO_BYTES, indptr, indices, values, out)
 
     def _run(self, X, indptr, indices, values, out):
-        from mongoose_nb.kernels.bits import sample_bits
+        from mongoose_nb.kernels.hashing.bits import sample_bits
 
         sample_bits(X, indptr, indices, values, self._index, -(-self.dim // 8), out.itemsize, out.view(np.uint8))
 

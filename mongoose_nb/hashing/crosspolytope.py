@@ -4,15 +4,17 @@ import math
 
 import numpy as np
 
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_count
 from mongoose_nb.hashing.base import HashFamily
-from mongoose_nb.kernels.views import read_only
 
 _ROUNDS = 3  # one is enough for dense rows, sparse ones need three: e_1 and a vector near it collide 0.1 % of the time after two
 _LANES = 16  # functions side by side in the kernel
 _NODES = 96  # of the quadrature, each way
 
 
+@register("hash family", "crosspolytope", "CrossPolytope")
 class CrossPolytope(HashFamily):
     """The signed coordinate that is largest in absolute value after a random rotation.
 
@@ -55,6 +57,9 @@ class CrossPolytope(HashFamily):
     >>> family.hash(X).shape, family.probe_tables(X, probes=5).shape
     ((4, 10), (10, 4, 5))
     """
+
+    similarity = "cosine"
+    closed_form = False
 
     def __init__(self, dim, K, L, *, seed=0, last_dim=None, feature_dim=None, center=None):
         self._restore_parameters({"last_dim": 0 if last_dim is None else as_count(last_dim, "last_dim"),
@@ -172,7 +177,7 @@ class CrossPolytope(HashFamily):
         return result[()]
 
     def _draw(self):
-        from mongoose_nb.kernels import crosspolytope as kernels
+        from mongoose_nb.kernels.hashing import crosspolytope as kernels
 
         if self.last_dim > self.polytope_dim:
             raise ValueError(f"last_dim is {self.last_dim}; there are {self.polytope_dim} rotated coordinates")
@@ -209,7 +214,7 @@ class CrossPolytope(HashFamily):
         self._run(NO_ROWS, indptr, indices, values, out)
 
     def _run(self, X, indptr, indices, values, out):
-        from mongoose_nb.kernels import crosspolytope as kernels
+        from mongoose_nb.kernels.hashing import crosspolytope as kernels
 
         codes = out.reshape(self.L, -1)
         probes = out.shape[2]

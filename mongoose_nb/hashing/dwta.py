@@ -5,11 +5,13 @@ import math
 
 import numpy as np
 
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_count
 from mongoose_nb.hashing.base import HashFamily
-from mongoose_nb.kernels.views import read_only
 
 
+@register("hash family", "dwta", "DWTA")
 class DWTA(HashFamily):
     """Winner-take-all: one hash is the position of the largest of `bin_size` random coordinates.
 
@@ -52,6 +54,9 @@ class DWTA(HashFamily):
     >>> bool((family.hash(x) == family.hash(3 * x)).all()), family.code_bits
     (True, 18)
     """
+
+    similarity = "rank"
+    closed_form = False
 
     def __init__(self, dim, K, L, *, seed=0, bin_size=8, zeros="missing", center=None):
         self._restore_parameters({"bin_size": bin_size, "zeros": zeros})
@@ -133,7 +138,7 @@ class DWTA(HashFamily):
         return min(self.bin_size, self.dim, max(2, self.dim // 2))
 
     def _draw(self):
-        from mongoose_nb.kernels import hashing as kernels
+        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
 
         bins, width = self.K * self.L, self._width
         if bins * self.bin_size >= 1 << 31:
@@ -159,12 +164,12 @@ class DWTA(HashFamily):
         self._base = read_only(np.argmax(-self._mu[self._index], axis=1).astype(np.int32))
 
     def _hash_dense(self, X, out):
-        from mongoose_nb.kernels import hashing as kernels
+        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
 
         kernels.dwta_dense(X, self._mu, self._index, *self._kernel_options(), out.itemsize, out.view(np.uint8))
 
     def _hash_csr(self, indptr, indices, values, out):
-        from mongoose_nb.kernels import hashing as kernels
+        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
 
         kernels.dwta_csr(indptr, indices, values, self._mu, self._index, self._slots, self._base,
                          *self._kernel_options(), out.itemsize, out.view(np.uint8))

@@ -35,7 +35,7 @@ class CenteredInnerProduct:
     """
 
     def __init__(self, W, bias, query_mean, query_length, *, extra=None):
-        from mongoose_nb.kernels.center import CHUNKS, sum_chunks
+        from mongoose_nb.kernels.hashing.center import CHUNKS, sum_chunks
 
         self._W, self._bias = W, bias
         self.query_mean = np.array(query_mean, np.float32)
@@ -50,7 +50,7 @@ class CenteredInnerProduct:
 
     def __getitem__(self, rows):
         """Transformed rows of a slice or an array of ids."""
-        from mongoose_nb.kernels.center import center_rows
+        from mongoose_nb.kernels.hashing.center import center_rows
 
         w = self._W[rows]
         out = np.empty((len(w), self.shape[1]), np.float32)

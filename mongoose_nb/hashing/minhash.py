@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_count, as_seed
 from mongoose_nb.hashing.base import HashFamily
-from mongoose_nb.kernels.views import read_only
 
 
+@register("hash family", "minhash", "MinHash")
 class MinHash(HashFamily):
     """The smallest member of a set in a random order; two sets agree with the probability of their Jaccard similarity.
 
@@ -38,6 +40,9 @@ class MinHash(HashFamily):
     >>> codes.dtype, bool((codes[0] == codes[1]).all()), float(family.collision_probability(0.0))
     (dtype('uint16'), True, 0.00390625)
     """
+
+    similarity = "jaccard"
+    closed_form = False
 
     takes_center = False
 
@@ -94,7 +99,7 @@ class MinHash(HashFamily):
         self._hash_csr(read_only(indptr), read_only(column.astype(np.int32)), read_only(ones), out)
 
     def _hash_csr(self, indptr, indices, values, out):
-        from mongoose_nb.kernels import minhash as kernels
+        from mongoose_nb.kernels.hashing import minhash as kernels
 
         kernels.minhash(indptr, indices, values, self._functions, self.K, self.bits_per_hash, out.itemsize, out.view(np.uint8))
 

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_count
 from mongoose_nb.hashing.base import HashFamily
-from mongoose_nb.kernels.views import read_only
 
 
+@register("hash family", "pstable", "PStable")
 class PStable(HashFamily):
     """The slot of width w in which a random projection falls: ``floor((a @ x + b) / w)``.
 
@@ -48,6 +50,8 @@ class PStable(HashFamily):
     >>> family.hash(X).dtype, round(float(family.collision_probability(1.0)), 3)
     (dtype('uint32'), 0.801)
     """
+
+    similarity = "euclidean"
 
     bits_per_hash = None
 
@@ -119,7 +123,8 @@ class PStable(HashFamily):
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 
     def _draw(self):
-        from mongoose_nb.kernels import hashing, pstable
+        from mongoose_nb.kernels.hashing import pstable
+        from mongoose_nb.kernels.hashing import simhash_dwta as hashing
 
         if self.K > 32:
             raise ValueError(f"K is {self.K}; PStable takes at most 32 hashes per table")
@@ -142,7 +147,7 @@ class PStable(HashFamily):
     def _center_changed(self):
         start = self._offset
         if self._center is not None:
-            from mongoose_nb.kernels.hashing import project_exact
+            from mongoose_nb.kernels.hashing.simhash_dwta import project_exact
 
             moved = np.empty(start.size)
             project_exact(self._center, self._functions, moved)
@@ -162,7 +167,7 @@ class PStable(HashFamily):
         self._run(NO_ROWS, indptr, indices, values, out)
 
     def _run(self, X, indptr, indices, values, out):
-        from mongoose_nb.kernels import pstable as kernels
+        from mongoose_nb.kernels.hashing import pstable as kernels
 
         codes = out.reshape(self.L, -1)
         kernels.pstable(X, indptr, indices, values, self._functions, self._start, self._mix_key, self.K, self.code_bits,

@@ -5,9 +5,10 @@ import math
 
 import numpy as np
 
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_float32
 from mongoose_nb.hashing.base import HashFamily
-from mongoose_nb.kernels.views import read_only
 
 _SMALL = 8  # so few dense rows are summed directly: no BLAS call, no change of its threads
 
@@ -18,6 +19,7 @@ def _all_columns(n, dim):
     return read_only(np.arange(n + 1, dtype=np.int64) * dim), read_only(np.tile(np.arange(dim, dtype=np.int32), n))
 
 
+@register("hash family", "simhash", "SimHash")
 class SimHash(HashFamily):
     """Signed random projections: one hash is the bit ``x @ r > 0``; a projection of exactly zero gives 0.
 
@@ -56,6 +58,9 @@ class SimHash(HashFamily):
     >>> codes.shape, codes.dtype
     ((4, 50), dtype('uint16'))
     """
+
+    similarity = "cosine"
+    trainable = True
 
     def __init__(self, dim, K, L, *, seed=0, projection="gaussian", density=1 / 3, center=None):
         self._restore_parameters({"projection": projection, "density": density})
@@ -127,7 +132,7 @@ class SimHash(HashFamily):
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 
     def _draw(self):
-        from mongoose_nb.kernels import hashing as kernels
+        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
 
         functions = np.empty((self.dim, self.K * self.L), np.float32)
         key = self._key()
@@ -153,14 +158,14 @@ class SimHash(HashFamily):
     def _center_changed(self):
         offset = np.zeros(self.K * self.L)
         if self._center is not None:
-            from mongoose_nb.kernels import hashing as kernels
+            from mongoose_nb.kernels.hashing import simhash_dwta as kernels
 
             kernels.project_exact(self._center, self._functions, offset)
         self._offset, self._offset_max = read_only(offset), float(np.abs(offset).max())
 
     def _hash_dense(self, X, out):
-        from mongoose_nb.kernels import hashing as kernels
-        from mongoose_nb.kernels._threads import one_blas_thread
+        from mongoose_nb.core.threads import one_blas_thread
+        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
 
         n = X.shape[0]
         if n <= _SMALL:
@@ -170,7 +175,7 @@ class SimHash(HashFamily):
             kernels.simhash_dense(X, *self._kernel_arguments(), out.itemsize, out.view(np.uint8))
 
     def _hash_csr(self, indptr, indices, values, out):
-        from mongoose_nb.kernels import hashing as kernels
+        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
 
         kernels.simhash_csr(indptr, indices, values, *self._kernel_arguments(), out.itemsize, out.view(np.uint8))
 
@@ -186,7 +191,7 @@ class SimHash(HashFamily):
         self._probe(NO_ROWS, indptr, indices, values, out)
 
     def _probe(self, X, indptr, indices, values, out):
-        from mongoose_nb.kernels import simhash_probes as kernels
+        from mongoose_nb.kernels.hashing import simhash_probes as kernels
 
         codes = out.reshape(self.L, -1)
         kernels.simhash_probes(X, indptr, indices, values, *self._kernel_arguments(), out.shape[2], codes.itemsize,

@@ -13,7 +13,7 @@ import abc
 
 import numpy as np
 
-from mongoose_nb.errors import check_int, check_number
+from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.hashing.arguments import as_count, as_float32
 
 _TRANSFORMS = {}  # class name -> class, for from_state

@@ -1,8 +1,10 @@
 """WTA: winner-take-all hashing without densification (Yagnik et al. 2011)."""
 
+from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.dwta import DWTA
 
 
+@register("hash family", "wta", "WTA")
 class WTA(DWTA):
     """Winner-take-all: one hash is the position of the largest of `bin_size` random coordinates, zeros being values.
 

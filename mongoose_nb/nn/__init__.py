@@ -11,13 +11,13 @@
 Every sparse layer trains through `row_update.RowUpdate`: pairs (row, sample) sorted by row, one owner per row.
 """
 
-from mongoose_nb.nn.callbacks import Callback, Checkpoint, EarlyStopping, History, JSONLines, ProgressBar
-from mongoose_nb.nn.diagnostics import Diagnostics
-from mongoose_nb.nn.lr import Constant, Cosine, Linear, Step
+from mongoose_nb.nn.layers.wide_hidden import Wide
 from mongoose_nb.nn.network import Network
-from mongoose_nb.nn.optimizers import SGD, AdaGrad, Adam, RowAdam
-from mongoose_nb.nn.samplers import LSH, Auto, Full, Sampler, Uniform
-from mongoose_nb.nn.wide_hidden import Wide
+from mongoose_nb.nn.sampling.samplers import LSH, Auto, Full, Sampler, Uniform
+from mongoose_nb.nn.training.callbacks import Callback, Checkpoint, EarlyStopping, History, JSONLines, ProgressBar
+from mongoose_nb.nn.training.diagnostics import Diagnostics
+from mongoose_nb.nn.training.lr import Constant, Cosine, Linear, Step
+from mongoose_nb.nn.training.optimizers import SGD, AdaGrad, Adam, RowAdam
 
 __all__ = ["LSH", "SGD", "AdaGrad", "Adam", "Auto", "Callback", "Checkpoint", "Constant", "Cosine", "Diagnostics", "EarlyStopping", "Full",
            "History", "JSONLines", "Linear", "Network", "ProgressBar", "RowAdam", "Sampler", "Step", "Uniform", "Wide"]

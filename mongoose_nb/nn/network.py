@@ -4,22 +4,23 @@ import time
 
 import numpy as np
 
-from mongoose_nb.errors import check_choice, check_int, check_number
-from mongoose_nb.kernels._locks import FairLock
-from mongoose_nb.kernels._threads import compute_threads, kernel_threads
-from mongoose_nb.nn import io, training
-from mongoose_nb.nn.arrays import Rows
-from mongoose_nb.nn.callbacks import Checkpoint, EarlyStopping, ProgressBar, as_callback, notify
-from mongoose_nb.nn.dense import Dense
-from mongoose_nb.nn.lr import make_schedule
-from mongoose_nb.nn.optimizers import make_optimizer
-from mongoose_nb.nn.parts import Chunks, Whole
-from mongoose_nb.nn.progress import Progress
-from mongoose_nb.nn.samplers import make_sampler
-from mongoose_nb.nn.sparse_input import SparseInput
-from mongoose_nb.nn.timing import PhaseTimer
-from mongoose_nb.nn.wide_hidden import Wide, WideHidden
-from mongoose_nb.nn.wide_output import WideOutput, default_init_std
+from mongoose_nb.core.arrays import Rows
+from mongoose_nb.core.locks import FairLock
+from mongoose_nb.core.threads import compute_threads, kernel_threads
+from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.nn import saving as io
+from mongoose_nb.nn.layers.dense import Dense
+from mongoose_nb.nn.layers.sparse_input import SparseInput
+from mongoose_nb.nn.layers.wide_hidden import Wide, WideHidden
+from mongoose_nb.nn.layers.wide_output import WideOutput, default_init_std
+from mongoose_nb.nn.sampling.samplers import make_sampler
+from mongoose_nb.nn.training import loop as training
+from mongoose_nb.nn.training.batches import Chunks, Whole
+from mongoose_nb.nn.training.callbacks import Checkpoint, EarlyStopping, ProgressBar, as_callback, notify
+from mongoose_nb.nn.training.lr import make_schedule
+from mongoose_nb.nn.training.optimizers import make_optimizer
+from mongoose_nb.nn.training.progress import Progress
+from mongoose_nb.nn.training.timing import PhaseTimer
 
 # Samples whose hidden activations are held at once when predicting.
 PREDICT_BLOCK = 8192
@@ -298,9 +299,9 @@ class Network:
         dict
             What `schedule.LearnedHash.report` gives, and the ``seconds`` it took.
         """
-        from mongoose_nb.nn.recent import padded
-        from mongoose_nb.nn.serving import Served
-        from mongoose_nb.schedule import LearnedHash, make_learned
+        from mongoose_nb.hashing.learned import LearnedHash, make_learned
+        from mongoose_nb.nn.retrieval.serving import Served
+        from mongoose_nb.nn.sampling.activation_buffer import padded
 
         start = time.perf_counter()
         X, Y = self._check(X, Y)

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 from mongoose_nb.attention import LearnedRotations, LSHAttention
 from mongoose_nb.attention.rotations import count_buckets
-from mongoose_nb.errors import check_choice, check_int
-from mongoose_nb.schedule import Drift
+from mongoose_nb.core.validation import check_choice, check_int
+from mongoose_nb.rehash import Drift
 
 LEARNED = ("triplet", "contrast")
 KINDS = ("lsh", *LEARNED, "full")

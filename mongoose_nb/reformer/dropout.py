@@ -26,7 +26,7 @@ class Dropout(Layer):
         return (g if cache is None else self._drop(g, cache)), {}
 
     def _drop(self, x, key):
-        from mongoose_nb.kernels.dropout import drop
+        from mongoose_nb.kernels.layers.dropout import drop
 
         x = np.ascontiguousarray(x)
         out = np.empty_like(x)

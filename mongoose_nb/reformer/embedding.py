@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mongoose_nb.nn.arrays import Parameter
-from mongoose_nb.nn.row_update import RowUpdate
+from mongoose_nb.core.arrays import Parameter
+from mongoose_nb.nn.layers.row_update import RowUpdate
 from mongoose_nb.reformer.gradients import RowGradient
 from mongoose_nb.reformer.layer import Layer, uniform
 

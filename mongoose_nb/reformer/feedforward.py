@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mongoose_nb.nn.activations import get_activation
+from mongoose_nb.nn.layers.activations import get_activation
 from mongoose_nb.reformer.layer import Layer, named
 from mongoose_nb.reformer.linear import Linear
 

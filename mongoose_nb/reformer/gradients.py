@@ -63,7 +63,7 @@ def square_norm(gradient):
 
 def apply(gradient, parameter, kind, constants, bias_constants):
     """Optimiser step. Vectors (biases, gains) take `bias_constants`, which have no weight decay."""
-    from mongoose_nb.kernels.rows import apply_dense
+    from mongoose_nb.kernels.layers.rows import apply_dense
 
     if not isinstance(gradient, np.ndarray):
         gradient.apply(kind, constants, bias_constants)

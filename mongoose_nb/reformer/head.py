@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mongoose_nb.nn.arrays import Parameter, Rows
+from mongoose_nb.core.arrays import Parameter, Rows
 from mongoose_nb.reformer.gradients import LayerGradient
 from mongoose_nb.reformer.layer import Layer, filled, uniform
 
@@ -12,7 +12,7 @@ CHUNK = 1 << 22
 
 def logits(h, weights, bias):
     """``h @ weights.T + bias``, (n, n_tokens)."""
-    from mongoose_nb.kernels.dense import matmul
+    from mongoose_nb.kernels.layers.dense import matmul
 
     out = np.empty((len(h), len(weights)), h.dtype)
     matmul(h, weights.T, out)
@@ -60,7 +60,7 @@ class SoftmaxHead(Layer):
 
     def forward(self, x, run):
         """(h (n, width), targets (n,)) -> losses (n,); the gradient of their mean falls out on the way."""
-        from mongoose_nb.kernels.dense import count_parts, matmul, matmul_tn
+        from mongoose_nb.kernels.layers.dense import count_parts, matmul, matmul_tn
 
         (h, targets), w = x, self.weights.value
         losses, dh, dw, db = np.empty(len(h), h.dtype), np.empty_like(h), np.zeros_like(w), np.zeros_like(self.bias.value)
@@ -103,7 +103,7 @@ class WideHead(Layer):
     """
 
     def __init__(self, width, n_tokens, sampler, *, rng, clip):
-        from mongoose_nb.nn.wide_output import WideOutput
+        from mongoose_nb.nn.layers.wide_output import WideOutput
 
         self.layer = WideOutput(width, n_tokens, sampler, rng=rng, init_std=0.1 / np.sqrt(3.0))
         self.layer.sampler = sampler.bind(self.layer.weights, self.layer.bias, int(rng.integers(2**31)))

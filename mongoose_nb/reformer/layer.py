@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from mongoose_nb.nn.timing import PhaseTimer
+from mongoose_nb.nn.training.timing import PhaseTimer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def named(parts):
 
 def uniform(rng, shape, bound, dtype):
     """Uniform numbers in [-bound, bound), aligned to cache lines."""
-    from mongoose_nb.nn.arrays import aligned_zeros
+    from mongoose_nb.core.arrays import aligned_zeros
 
     out = aligned_zeros(shape, dtype)
     out[...] = rng.uniform(-bound, bound, shape)
@@ -78,7 +78,7 @@ def uniform(rng, shape, bound, dtype):
 
 def filled(shape, value, dtype):
     """An array of one value, aligned to cache lines."""
-    from mongoose_nb.nn.arrays import aligned_zeros
+    from mongoose_nb.core.arrays import aligned_zeros
 
     out = aligned_zeros(shape, dtype)
     out[...] = value

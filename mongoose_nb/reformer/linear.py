@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from mongoose_nb.nn.arrays import Parameter
+from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.reformer.layer import Layer, filled, uniform
 
 
@@ -21,7 +21,7 @@ class Linear(Layer):
 
     def forward(self, x, run):
         """(..., n_inputs) -> (..., n_outputs)."""
-        from mongoose_nb.kernels.dense import matmul
+        from mongoose_nb.kernels.layers.dense import matmul
 
         rows = x.reshape(-1, x.shape[-1])
         out = np.empty((len(rows), self.weights.value.shape[1]), x.dtype)
@@ -32,7 +32,7 @@ class Linear(Layer):
 
     def backward(self, g, cache):
         """From the input that was kept."""
-        from mongoose_nb.kernels.dense import count_parts, matmul, matmul_tn
+        from mongoose_nb.kernels.layers.dense import count_parts, matmul, matmul_tn
 
         x, w = cache.reshape(-1, cache.shape[-1]), self.weights.value
         g = g.reshape(-1, g.shape[-1])

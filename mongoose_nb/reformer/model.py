@@ -6,14 +6,15 @@ import time
 
 import numpy as np
 
-from mongoose_nb.errors import check_choice, check_int, check_number
-from mongoose_nb.kernels._threads import compute_threads
-from mongoose_nb.nn.callbacks import EarlyStopping, History, ProgressBar, as_callback, notify
-from mongoose_nb.nn.lr import make_schedule
-from mongoose_nb.nn.optimizers import make_optimizer
-from mongoose_nb.nn.samplers import make_sampler
-from mongoose_nb.nn.timing import PhaseTimer
-from mongoose_nb.reformer import gradients, io
+from mongoose_nb.core.threads import compute_threads
+from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.nn.sampling.samplers import make_sampler
+from mongoose_nb.nn.training.callbacks import EarlyStopping, History, ProgressBar, as_callback, notify
+from mongoose_nb.nn.training.lr import make_schedule
+from mongoose_nb.nn.training.optimizers import make_optimizer
+from mongoose_nb.nn.training.timing import PhaseTimer
+from mongoose_nb.reformer import gradients
+from mongoose_nb.reformer import saving as io
 from mongoose_nb.reformer.attention import MultiHeadAttention
 from mongoose_nb.reformer.cores import check_layers, make_core
 from mongoose_nb.reformer.dropout import Dropout
@@ -273,7 +274,7 @@ class ReformerLM:
             constants = self.optimizer.constants(self.step + 1, rate, scale)
             bias_constants = self.optimizer.constants(self.step + 1, rate, scale, decay=False)
             for name, grad in grads.items():
-                gradients.apply(grad, self._parameters[name], self.optimizer.kind, constants, bias_constants)
+                gradients.apply(grad, self._parameters[name], self.optimizer.method, constants, bias_constants)
         self._head.update(self.step, timer)
         with timer("learn"):
             for heads in self._heads():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mongoose_nb.nn.arrays import Parameter
+from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.reformer.layer import Layer, filled
 
 EPS = 1e-5
@@ -21,7 +21,7 @@ class LayerNorm(Layer):
 
     def forward(self, x, run):
         """(..., width)."""
-        from mongoose_nb.kernels.layer_norm import layer_norm
+        from mongoose_nb.kernels.layers.layer_norm import layer_norm
 
         rows = x.reshape(-1, x.shape[-1])
         normal, out, inverse = np.empty_like(rows), np.empty_like(rows), np.empty(len(rows), x.dtype)
@@ -30,7 +30,7 @@ class LayerNorm(Layer):
 
     def backward(self, g, cache):
         """From the normalised rows."""
-        from mongoose_nb.kernels.layer_norm import count_blocks, layer_norm_backward
+        from mongoose_nb.kernels.layers.layer_norm import count_blocks, layer_norm_backward
 
         normal, inverse = cache
         rows, dx = g.reshape(normal.shape), np.empty_like(normal)

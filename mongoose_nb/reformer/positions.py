@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from mongoose_nb.errors import check_int
-from mongoose_nb.nn.arrays import Parameter
+from mongoose_nb.core.arrays import Parameter
+from mongoose_nb.core.validation import check_int
 from mongoose_nb.reformer.embedding import BOUND
 from mongoose_nb.reformer.layer import Layer, uniform
 

@@ -27,7 +27,7 @@ def to_values(stream, dtype):
 
 def add(stream, x, sign=1):
     """stream + sign * x, undone exactly by the opposite sign; FloatingPointError where the sum leaves the range or is no number."""
-    from mongoose_nb.kernels.fixed_point import add_fixed, count_blocks
+    from mongoose_nb.kernels.layers.fixed_point import add_fixed, count_blocks
 
     _, digits, limit = FORMATS[x.dtype.name]
     number = x.dtype.type

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mongoose_nb.errors import check_int
+from mongoose_nb.core.validation import check_int
 
 
 class Task:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from mongoose_nb.errors import check_choice
+from mongoose_nb.core.validation import check_choice
 from mongoose_nb.search.projection import WIDTHS
 
 FAMILIES = {"cosine": "simhash", "l2": "simhash", "ip": "simhash", "jaccard": "minhash", "hamming": "bitsampling"}

@@ -10,12 +10,12 @@
 
 import numpy as np
 
-from mongoose_nb.kernels._locks import FairLock
-from mongoose_nb.search._searcher import default_threads, in_parts
+from mongoose_nb.core.locks import FairLock
 from mongoose_nb.search.families import default_bits, make_family, takes_projection
 from mongoose_nb.search.probing import flip_order
 from mongoose_nb.search.projection import SAMPLE, Projection, row_lengths
 from mongoose_nb.search.rows import grown, zeros
+from mongoose_nb.search.searcher import default_threads, in_parts
 
 # Functions are drawn anew when the rows have become so many times those they were chosen for.
 REBUILD = 4
@@ -147,7 +147,7 @@ def codes_of(index, batch, Y, probes):
     """Bucket numbers (n, L, probes) uint32."""
     tables = index._tables
     if index._own_probes:
-        from mongoose_nb.kernels.project import simhash_probes
+        from mongoose_nb.kernels.search.project import simhash_probes
 
         out = np.empty((len(Y), tables.family.L, probes), np.uint32)
         simhash_probes(Y, tables.family.functions, flip_order(tables.family.K, probes), tables.family.K, out)

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 
-from mongoose_nb.errors import check_choice, check_int
+from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.search import functions
-from mongoose_nb.search._ids import IdMap, as_ids
-from mongoose_nb.search._lock import ReadWriteLock
-from mongoose_nb.search._searcher import Searcher, default_threads, in_parts
 from mongoose_nb.search.families import FAMILIES, make_family
+from mongoose_nb.search.ids import IdMap, as_ids
+from mongoose_nb.search.lock import ReadWriteLock
 from mongoose_nb.search.rows import BitRows, DenseRows, SparseRows, is_sparse
+from mongoose_nb.search.searcher import Searcher, default_threads, in_parts
 
 METRICS = ("cosine", "l2", "ip", "jaccard", "hamming")
 

@@ -8,8 +8,8 @@ hash of angles.
 
 import numpy as np
 
-from mongoose_nb.errors import check_number
-from mongoose_nb.kernels.views import read_only
+from mongoose_nb.core.validation import check_number
+from mongoose_nb.core.views import read_only
 from mongoose_nb.search.rows import kernels
 
 SAMPLE = 16384  # rows that the axes are learnt from
@@ -55,7 +55,7 @@ class Projection:
     """
 
     def __init__(self, rows, slots, longest, seed):
-        from mongoose_nb.kernels._threads import one_blas_thread
+        from mongoose_nb.core.threads import one_blas_thread
 
         self.sparse = rows.kind == "sparse"
         self.augmented = rows.metric == "ip"

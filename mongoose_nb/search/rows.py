@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
+from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_float32
-from mongoose_nb.kernels.views import read_only
 
 _LINE = 64
 GROWTH = 4  # room is made for one part in so many
@@ -20,7 +20,7 @@ GROWTH = 4  # room is made for one part in so many
 @functools.cache
 def kernels():
     """Those of single rows, imported when they are needed, and once: the statement alone takes as long as a check of a row."""
-    from mongoose_nb.kernels import project
+    from mongoose_nb.kernels.search import project
 
     return project
 

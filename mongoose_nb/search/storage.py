@@ -7,11 +7,11 @@ entries name rows of the index is made sure of all the same.
 
 import numpy as np
 
-from mongoose_nb import io
-from mongoose_nb.errors import check_int
-from mongoose_nb.kernels.views import read_only
+from mongoose_nb.core import files as io
+from mongoose_nb.core.validation import check_int
+from mongoose_nb.core.views import read_only
 from mongoose_nb.search import functions
-from mongoose_nb.search._ids import IdMap
+from mongoose_nb.search.ids import IdMap
 from mongoose_nb.search.projection import Projection
 from mongoose_nb.search.rows import BitRows, DenseRows, SparseRows
 

@@ -20,7 +20,7 @@ import dataclasses
 
 import numpy as np
 
-from mongoose_nb.errors import check_int, check_number
+from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.search import functions
 from mongoose_nb.search.families import default_bits, make_family, takes_projection
 
@@ -101,8 +101,8 @@ class _Trials:
 
     def train(self, Q, k, K, L):
         """Functions of L tables of K hashes, trained to find the k nearest rows of the queries Q; the first of them serve fewer tables."""
-        from mongoose_nb.schedule.hash_losses import Examples
-        from mongoose_nb.schedule.learn import LearnedHash
+        from mongoose_nb.hashing.learned import LearnedHash
+        from mongoose_nb.hashing.learned_losses import Examples
 
         projection, rows = self.plain._projection, self.plain._rows
         nearest = self.plain.query(Q, k, exact=True)[0].astype(np.int32)  # ids are slots here

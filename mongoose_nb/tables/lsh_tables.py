@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mongoose_nb.errors import check_int
+from mongoose_nb.core.validation import check_int
 
 # Rows that are hashed at once when tables are built.
 BUILD_BLOCK = 1 << 15
@@ -98,7 +98,7 @@ class LSHTables:
             Dense, CSR, or anything with a shape whose slices ``X[lo:hi]`` are one of these: rows may be made on the fly.
         """
         from mongoose_nb._ext import BucketStore
-        from mongoose_nb.kernels.buckets import build_buckets
+        from mongoose_nb.kernels.tables.buckets import build_buckets
 
         n = X.shape[0]
         bits = min(self.family.code_bits, max(8, int(max(1, n - 1)).bit_length() + 1), 26)
@@ -255,7 +255,7 @@ class LSHTables:
     def _candidates(self, codes):
         import numba
 
-        from mongoose_nb.kernels.retrieve import unions
+        from mongoose_nb.kernels.tables.retrieve import unions
 
         pool, spans = self._store.views()
         n = codes.shape[1]

@@ -28,7 +28,7 @@ def random_codes(rng, tables, buckets, m, dtype=np.uint32):
 
 
 def test_mixer_is_the_kernels_one():
-    from mongoose_nb.kernels.random import key2, mix64
+    from mongoose_nb.kernels.common.random import key2, mix64
 
     for x in (0, 1, 2**63 + 5, 2**64 - 1):
         assert int(mix64(np.uint64(x))) == _buckets_py.mix64(x)

@@ -5,7 +5,7 @@ import pytest
 
 from mongoose_nb.attention import LearnedRotations, LSHAttention, attention_mass
 from mongoose_nb.attention.rotations import count_buckets
-from mongoose_nb.schedule import FixedPeriod
+from mongoose_nb.rehash import FixedPeriod
 
 T, D, SIZE = 256, 16, 16
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from mongoose_nb import data, io
+from mongoose_nb import data
+from mongoose_nb.core import files as io
 
 TEXT = b"5 9 6\n0,3 0:1 4:0.5 8:-2e-3\n 1:1\n\n5 2:1.5 3:1 7:12345.678\n1,2,4 \n"
 

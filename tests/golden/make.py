@@ -9,9 +9,10 @@ import shutil
 import numpy as np
 import scipy.sparse as sp
 
-from mongoose_nb import data, io, nn
+from mongoose_nb import data, nn
+from mongoose_nb.core import files as io
 from mongoose_nb.data import _cache
-from mongoose_nb.schedule import Drift
+from mongoose_nb.rehash import Drift
 from mongoose_nb.search import LSHIndex
 
 HERE = pathlib.Path(__file__).parent

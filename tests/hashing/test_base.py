@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mongoose_nb.core.registry import name_of
 from mongoose_nb.hashing import (
     DWTA,
     WTA,
@@ -163,7 +164,7 @@ class TestContract:
         for wrong, error in ((0, ValueError), (1.5, TypeError), (None, TypeError)):
             with pytest.raises(error, match="probes"):
                 family.probe_tables(rows(2), wrong)
-        text = "no multi-probe.*SimHash" if family.max_probes == 1 else f"probes <= {family.max_probes}"
+        text = "no multi-probe.*'simhash'" if family.max_probes == 1 else f"probes <= {family.max_probes}"
         with pytest.raises(ValueError, match=text):
             family.probe_tables(rows(2), family.max_probes + 1)
 
@@ -216,7 +217,7 @@ class TestContract:
 
     def test_state_of_another_kind_is_refused(self, family):
         other = DWTA if isinstance(family, SimHash) else SimHash
-        with pytest.raises(ValueError, match=type(family).__name__):
+        with pytest.raises(ValueError, match=name_of(type(family))):
             other.from_state(family.state())
         with pytest.raises(ValueError, match="format 99"):
             HashFamily.from_state({**family.state(), "format": 99})

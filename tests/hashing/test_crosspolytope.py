@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from scipy.stats import binomtest
 
 from mongoose_nb.hashing import CrossPolytope
-from mongoose_nb.kernels.hadamard import LANES
+from mongoose_nb.kernels.hashing.hadamard import LANES
 
 
 def naive_rotations(X, family):

@@ -8,9 +8,9 @@ import numba
 import pytest
 from nn_problem import FEATURES, OUTPUTS, digest, problem
 
-from mongoose_nb.kernels import _threads
+from mongoose_nb.core import threads as _threads
 from mongoose_nb.nn import LSH, Full, Network, Uniform, Wide
-from mongoose_nb.schedule import Drift
+from mongoose_nb.rehash import Drift
 
 LSH_SETTINGS = {"L": 6, "rehash": 12, "rebuild": 2, "min_votes": 4}
 SAMPLERS = {
@@ -75,7 +75,7 @@ def test_every_sampler_trains_another_network():
 SCRIPT = """
 import sys
 sys.path[:0] = sys.argv[1:]
-from mongoose_nb.kernels import _threads
+from mongoose_nb.core import threads as _threads
 from nn.test_determinism import HIDDEN, SAMPLERS, digest, train
 _threads.THREADS_FROM = 0
 for hidden, sampler in (("wide", "lsh-sample-simhash-topk"), ("dense", "lsh-batch-simhash-topk"), ("dense", "full")):

@@ -12,7 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mongoose_nb import hashing, io
+from mongoose_nb import hashing
+from mongoose_nb.core import files as io
 from mongoose_nb.search import METRICS, LSHIndex
 
 DIM = 48

@@ -1,0 +1,64 @@
+"""Parallel kernels from several Python threads, and after a fork.
+
+A. *Threads.* Under Numba's ``workqueue`` layer a second thread that enters a parallel kernel ends the process with SIGABRT. There,
+   callers wait for each other. Under ``tbb`` and ``omp`` they do not: those layers are made for it.
+B. *Fork.* GNU OpenMP that has run in a process cannot run in one that is forked off: Numba ends that one with SIGABRT. There a kernel
+   raises, and says what to do. The other layers start anew in the child.
+C. The guard stands at the entrance of every parallel kernel, a microsecond each, and not in the facades, where one would be forgotten.
+"""
+
+import threading
+
+import numba
+from numba.core.registry import CPUDispatcher
+
+from mongoose_nb.core.locks import renew_in_child
+
+_entering = threading.Lock()
+_layer = None  # once it has run
+_forked_from_openmp = False
+
+
+class Guarded(CPUDispatcher):
+    """A compiled kernel with ``prange`` loops."""
+
+    def __call__(self, *args, **kwargs):
+        """Run it, alone where it has to be."""
+        global _layer
+        if _forked_from_openmp:
+            raise RuntimeError("this process was forked off one whose kernels already run on GNU OpenMP, which cannot be gone on with: "
+                               "start processes with multiprocessing's 'spawn' or 'forkserver', fork before the first computation, "
+                               "or set NUMBA_THREADING_LAYER=workqueue")
+        if _layer is not None and _layer != "workqueue":
+            return super().__call__(*args, **kwargs)
+        with _entering:
+            try:
+                return super().__call__(*args, **kwargs)
+            finally:
+                _layer = _running_layer()
+
+
+def _running_layer():
+    try:
+        return numba.threading_layer()
+    except ValueError:  # nothing has run in parallel yet
+        return None
+
+
+def guard(dispatcher):
+    """The same kernel with a guarded entrance."""
+    dispatcher.__class__ = Guarded
+    return dispatcher
+
+
+class _Process:
+    """What a process that is forked off has to know."""
+
+    def renew(self):
+        """Called in the child."""
+        global _entering, _forked_from_openmp
+        _entering = threading.Lock()
+        _forked_from_openmp = _layer == "omp"
+
+
+_process = renew_in_child(_Process())

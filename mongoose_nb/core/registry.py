@@ -1,0 +1,237 @@
+"""Names for everything that a user can choose or write: hash families, samplers, layers, schedules, metrics, ...
+
+::
+
+    class Sampler(Registered, kind="sampler")          an abstraction: one kind
+    @register("sampler", "lsh")                        an implementation with a short name
+    class LSH(Sampler): ...
+    class Popularity(Sampler): ...                     a user's own: known as "their_module:Popularity"
+
+    make("sampler", "lsh")                             a name, saved settings, or an object -> an object
+    registered("sampler")                              name -> class: what the contract tests run on
+
+A. *Every subclass of an abstraction is known*, by its import path; `register` gives it a short name besides. So a class of the user's
+   own can be saved without any ritual, and a file never has to hold code: the program that loads it imports the class first.
+B. *The arguments of the constructor are the description of an object*, stored under the same names, as scikit-learn does. Hence one
+   `describe` and one `make` for all kinds, and one ``__repr__``.
+"""
+
+import copy
+import inspect
+
+import numpy as np
+
+_CLASSES = {}  # kind -> {name: class}
+_ALIASES = {}  # kind -> {other name: name}
+_SHORT = {}  # class -> its short name
+
+
+class NotRegisteredError(ValueError):
+    """A name that no class of this program is known under."""
+
+
+def _path(cls):
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _add(kind, name, cls):
+    known = _CLASSES.setdefault(kind, {})
+    old = known.get(name)
+    if old is not None and _path(old) != _path(cls):
+        raise ValueError(f"{kind} {name!r} is registered already, by {_path(old)}; give {_path(cls)} another name")
+    known[name] = cls  # a class that is defined again, as in a notebook, replaces its former self
+
+
+class Registered:
+    """Base of the abstractions: what has a name, is described by the arguments of its constructor, and can be saved.
+
+    A subclass that names a `kind` is an abstraction. A subclass of that is an implementation, and is known by its import path from
+    its definition on. The constructor stores its arguments as attributes of the same names.
+    """
+
+    #: what implementations of this abstraction are called, such as ``"sampler"``
+    kind = None
+
+    def __init_subclass__(cls, kind=None, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if kind is not None:
+            cls.kind = kind
+            _CLASSES.setdefault(kind, {})
+        elif cls.kind is not None and not inspect.isabstract(cls):
+            _add(cls.kind, _path(cls), cls)
+
+    def config(self):
+        """Arguments of the constructor by name."""
+        return {name: getattr(self, name) for name in parameters(type(self))}
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config().items())})"
+
+
+def register(kind, name, *aliases):
+    """Decorator: give an implementation of an abstraction a short name.
+
+    Parameters
+    ----------
+    kind : str
+        Of the abstraction, such as ``"sampler"``.
+    name : str
+    *aliases : str
+        Other names that are understood.
+
+    Raises
+    ------
+    ValueError
+        If another class has the name.
+    """
+    def decorate(cls):
+        for other in (name, *aliases):
+            owner = _CLASSES.get(kind, {}).get(_ALIASES.get(kind, {}).get(other, other))
+            if owner is not None and _path(owner) != _path(cls):
+                raise ValueError(f"{kind} {other!r} is registered already, by {_path(owner)}; give {_path(cls)} another name")
+        _add(kind, name, cls)
+        _SHORT[cls] = name
+        _ALIASES.setdefault(kind, {}).update(dict.fromkeys(aliases, name))
+        return cls
+
+    return decorate
+
+
+def parameters(cls):
+    """Names of the constructor's arguments."""
+    return [name for name, p in inspect.signature(cls.__init__).parameters.items()
+            if name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def kinds():
+    """All kinds, sorted."""
+    return sorted(_CLASSES)
+
+
+def name_of(cls):
+    """The short name of a registered class, or its import path."""
+    return _SHORT.get(cls) or _path(cls)
+
+
+def registered(kind):
+    """The implementations that have a short name.
+
+    Parameters
+    ----------
+    kind : str
+
+    Returns
+    -------
+    dict of str to class
+        Sorted by name.
+    """
+    return {name: cls for name, cls in sorted(_CLASSES.get(kind, {}).items()) if _SHORT.get(cls) == name}
+
+
+def find(kind, name):
+    """The class of a name.
+
+    Raises
+    ------
+    NotRegisteredError
+        If there is none; the message lists what there is, or says which module to import.
+    """
+    known = _CLASSES.get(kind, {})
+    cls = known.get(_ALIASES.get(kind, {}).get(name, name)) if isinstance(name, str) else None
+    if cls is None:
+        if isinstance(name, str) and ":" in name.strip(":"):
+            module, _, qualname = name.partition(":")
+            raise NotRegisteredError(f"{kind} {name!r} is not known in this program: import the module {module!r}, which defines "
+                                     f"{qualname!r}, before loading")
+        raise NotRegisteredError(f"{kind} {name!r} is unknown; give one of {sorted(registered(kind))}, or an object")
+    return cls
+
+
+def make(kind, value, **defaults):
+    """An object of a kind from its name, its description, or itself.
+
+    Parameters
+    ----------
+    kind : str
+    value : str, dict or Registered
+        A dict has ``"name"`` and arguments of the constructor.
+    **defaults
+        Arguments for an object that is given by name.
+
+    Raises
+    ------
+    NotRegisteredError, TypeError
+        Neither of these.
+    """
+    if isinstance(value, Registered) and value.kind == kind:
+        return value
+    if isinstance(value, str):
+        return find(kind, value)(**defaults)
+    if isinstance(value, dict) and "name" in value:
+        arguments = {name: argument for name, argument in value.items() if name != "name"}
+        cls = find(kind, value["name"])
+        return cls(**{**defaults, **{name: _rebuild(argument) for name, argument in arguments.items()}})
+    raise TypeError(f"a {kind} must be one of {sorted(registered(kind))} or a {kind} object; got {value!r}")
+
+
+def fresh(obj):
+    """An object of the same class and arguments, without the state of `obj`."""
+    try:
+        config = obj.config()
+    except AttributeError:  # it does not keep its arguments: it can be used, and saving it is refused
+        return copy.deepcopy(obj)
+    return type(obj)(**config)
+
+
+def _rebuild(value):
+    """A description's value as a constructor takes it: nested descriptions are made objects."""
+    if isinstance(value, dict) and "kind" in value and "name" in value:
+        return make(value["kind"], {k: v for k, v in value.items() if k != "kind"})
+    if isinstance(value, list):
+        return [_rebuild(item) for item in value]
+    return value
+
+
+def describe(value, where="object"):
+    """What JSON can hold of an object: its name and its constructor's arguments, nested ones too.
+
+    Parameters
+    ----------
+    value : Registered, or a number, string, None, or a list, tuple or small array of these
+    where : str
+        What an error calls it, such as ``"sampler"``.
+
+    Returns
+    -------
+    dict, list or scalar
+        For `make`. Nested objects have their ``"kind"`` besides.
+
+    Raises
+    ------
+    TypeError
+        For what a file cannot hold; the message names it and says what to do.
+    """
+    if isinstance(value, Registered):
+        out = {"name": name_of(type(value))}
+        missing = [name for name in parameters(type(value)) if not hasattr(value, name)]
+        if missing:
+            raise TypeError(f"{where} cannot be saved: {type(value).__qualname__} does not keep its argument {missing[0]!r}; store it as "
+                            f"self.{missing[0]} in the constructor")
+        for name, argument in value.config().items():
+            out[name] = describe(argument, f"{where}.{name}")
+            if isinstance(argument, Registered):
+                out[name]["kind"] = argument.kind
+        return out
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [describe(item, f"{where}[{i}]") | {"kind": item.kind} if isinstance(item, Registered) else describe(item, f"{where}[{i}]")
+                for i, item in enumerate(value)]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):  # a description that the user gave
+        return {key: describe(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return value.tolist()
+    raise TypeError(f"{where} is {value!r} ({type(value).__module__}.{type(value).__qualname__}), which a file cannot hold; derive its "
+                    "class from one of this package's abstractions and keep the arguments of the constructor as attributes")

@@ -1,0 +1,1 @@
+"""Kernels of attention: exact, and over sorted buckets."""

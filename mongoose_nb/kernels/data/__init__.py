@@ -1,0 +1,1 @@
+"""Kernels of data sets: text files, checks of CSR matrices."""

@@ -1,0 +1,1 @@
+"""Kernels of the hash families: rows in, table codes out."""

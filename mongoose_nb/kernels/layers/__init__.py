@@ -1,0 +1,1 @@
+"""Kernels of layers: dense and sparse products, losses, optimiser steps."""

@@ -1,0 +1,1 @@
+"""Kernels of nearest-neighbour search: distances, sketches, k nearest rows."""

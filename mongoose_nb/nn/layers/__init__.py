@@ -1,0 +1,1 @@
+"""Layers of a network: each has a constructor, `forward`, `backward`, and its parameters by name."""

@@ -1,0 +1,1 @@
+"""Which outputs of a wide layer a training step computes: samplers, candidate sets, corrections, and the tables behind them."""

@@ -1,0 +1,92 @@
+"""The data of a training: all at hand, or chunk by chunk."""
+
+from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.training.lr import Constant
+from mongoose_nb.nn.training.progress import data_mark
+
+
+class Whole:
+    """X and Y at hand, memory-mapped or not: one part."""
+
+    def __init__(self, X, Y):
+        self.X, self.Y, self.samples = X, Y, X.shape[0]
+
+    def __iter__(self):
+        yield self.X, self.Y
+
+    def mark(self):
+        """A checksum for `Progress`."""
+        return data_mark(self.X, self.Y)
+
+    def batches(self, batch_size):
+        """Batches of an epoch."""
+        return -(-self.samples // batch_size)
+
+    def work(self, work, batch_size):
+        """Multiplications of a step."""
+        return work(self.X, batch_size)
+
+    def logs(self):
+        """What callbacks are told."""
+        return {"samples": self.samples, "X": self.X, "Y": self.Y}
+
+
+class Chunks:
+    """Pairs (X, Y) that come one after the other, each checked when it comes; only one is held.
+
+    Parameters
+    ----------
+    chunks : iterable
+        Whose ``iter`` begins anew; one that cannot may be gone through once.
+    check : callable
+        ``check(X, Y)`` gives both in canonical form.
+    epochs : int
+    steps : int or None
+        Batches of an epoch, where it is known.
+    schedule : callable
+        Of the learning rate.
+    """
+
+    samples = None
+
+    def __init__(self, chunks, check, epochs, steps, schedule):
+        if not hasattr(chunks, "__iter__") or hasattr(chunks, "shape"):
+            raise TypeError(f"Y is a NoneType: give labels, or an iterable of (X, Y) chunks as X, which is a {type(chunks).__name__}")
+        if epochs > 1 and iter(chunks) is chunks:
+            raise ValueError(f"{type(chunks).__name__} can be gone through only once, for epochs=1; for epochs={epochs} give a list, or an "
+                             "object whose __iter__ begins anew, such as data.XCChunks")
+        if steps is None and not isinstance(schedule, Constant):
+            raise ValueError("this learning-rate schedule has to know the length of the run: give steps_per_epoch")
+        self._chunks, self._check = chunks, check
+        self._steps = None if steps is None else check_int("steps_per_epoch", steps, low=1)
+
+    def __iter__(self):
+        empty = True
+        for pair in self._chunks:
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise TypeError(f"a chunk must be a pair (X, Y); got {type(pair).__name__}")
+            empty = False
+            yield self._check(*pair)
+        if empty:
+            raise ValueError("there are no chunks to train on")
+
+    def mark(self):
+        """A checksum for `Progress`: what the chunks say of themselves, or of those that are in memory; 0 of others, which are not read
+        for it."""
+        if hasattr(self._chunks, "mark"):
+            return check_int("mark() of the chunks", self._chunks.mark(), low=0, high=2**63 - 1)
+        if isinstance(self._chunks, list | tuple):
+            return data_mark(*(matrix for pair in self for matrix in pair))
+        return 0
+
+    def batches(self, batch_size):
+        """Batches of an epoch, None where nobody said."""
+        return self._steps
+
+    def work(self, work, batch_size):
+        """Enough for all threads."""
+        return float("inf")
+
+    def logs(self):
+        """What callbacks are told."""
+        return {"samples": None, "X": None, "Y": None}

@@ -1,0 +1,242 @@
+"""Callbacks of training, and what a run leaves behind.
+
+A callback is an object with any of ``on_fit_begin(network, logs)``, ``on_batch_end(network, logs)``, ``on_epoch_end(network,
+logs)`` and ``on_fit_end(network, logs)``, or a function, which is called as ``on_epoch_end``. One that returns True ends the
+training. One with ``state()`` and ``load_state(network, settings, arrays)`` goes on where it stood when a training is resumed.
+"""
+
+import json
+import os
+
+import numpy as np
+
+from mongoose_nb.core.validation import check_int, check_number
+
+
+class Callback:
+    """Does nothing; a base for callbacks."""
+
+    def on_fit_begin(self, network, logs):
+        """Before the first batch; `logs` has epochs, batches and samples (per epoch), batch_size, and the training data X, Y (CSR)."""
+
+    def on_batch_end(self, network, logs):
+        """After every step; `logs` has epoch (from 1), batch (from 0), loss, samples and active_share."""
+
+    def on_epoch_end(self, network, logs):
+        """After every epoch; `logs` is the new entry of the history."""
+
+    def on_fit_end(self, network, logs):
+        """After the last epoch; `logs` is the whole history."""
+
+    def state(self):
+        """(settings, arrays) for a checkpoint: what JSON can hold, and arrays by name."""
+        return {}, {}
+
+    def load_state(self, network, settings, arrays):
+        """Put back what `state` gave; called after ``on_fit_begin``, with the network as it was then."""
+
+
+class FunctionCallback(Callback):
+    """A plain function as ``on_epoch_end``."""
+
+    def __init__(self, function):
+        self.on_epoch_end = function
+
+
+class EarlyStopping(Callback):
+    """Stop when a score of the validation set has not improved for a while.
+
+    Parameters
+    ----------
+    monitor : str
+        Name in the epoch's log, larger is better (``"loss"``: smaller is better).
+    patience : int
+        Epochs without improvement to wait.
+    min_delta : float
+        Least change that counts.
+    restore_best : bool
+        Put the best weights back at the end; takes a second copy of the weights.
+    """
+
+    def __init__(self, monitor="P@1", patience=3, *, min_delta=0.0, restore_best=True):
+        self.monitor = monitor
+        self.patience = check_int("patience", patience, low=0)
+        self.min_delta = check_number("min_delta", min_delta, low=0.0)
+        self.restore_best = restore_best
+
+    def on_fit_begin(self, network, logs):
+        """Forget earlier runs."""
+        self.best, self.best_epoch, self._waited, self._weights = None, None, 0, None
+
+    def on_epoch_end(self, network, logs):
+        """Compare, remember, or stop."""
+        if self.monitor not in logs:
+            raise ValueError(f"EarlyStopping watches {self.monitor!r}, but the log has {sorted(logs)}; "
+                             "give fit a validation set, or watch another entry")
+        value = -logs[self.monitor] if self.monitor == "loss" else logs[self.monitor]
+        if self.best is None or value > self.best + self.min_delta:
+            self.best, self.best_epoch, self._waited = value, logs["epoch"], 0
+            if self.restore_best:
+                self._weights = {name: p.value.copy() for name, p in network.parameters().items()}
+            return False
+        self._waited += 1
+        return self._waited > self.patience
+
+    def on_fit_end(self, network, logs):
+        """Bring the best weights back."""
+        if self._weights is not None:
+            network.put_back(self._weights)
+            self._weights = None
+
+    def state(self):
+        """Best score, epochs without a better one, and the best weights."""
+        settings = {"best": self.best, "best_epoch": self.best_epoch, "waited": self._waited, "monitor": self.monitor}
+        return settings, dict(self._weights or {})
+
+    def load_state(self, network, settings, arrays):
+        """Go on counting, unless another score was watched."""
+        if settings["monitor"] != self.monitor or settings["best"] is None:
+            return
+        self.best, self.best_epoch, self._waited = float(settings["best"]), int(settings["best_epoch"]), int(settings["waited"])
+        if self.restore_best:  # a call that ended has put the best weights back
+            self._weights = {name: np.array(arrays.get(name, p.value), np.float32) for name, p in network.parameters().items()}
+            for name, parameter in network.parameters().items():
+                if self._weights[name].shape != parameter.value.shape:
+                    raise ValueError(f"the best weights saved for {name!r} have shape {self._weights[name].shape}; needed is "
+                                     f"{parameter.value.shape}")
+
+
+class JSONLines(Callback):
+    """Append every epoch's log to a file, one JSON object a line."""
+
+    def __init__(self, path):
+        self.path = os.fspath(path)
+
+    def on_epoch_end(self, network, logs):
+        """Write one line."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(logs) + "\n")
+
+    def state(self):
+        """How long the file is."""
+        return {"size": os.path.getsize(self.path) if os.path.exists(self.path) else 0}, {}
+
+    def load_state(self, network, settings, arrays):
+        """Cut off what was written after the checkpoint: it is about to be written again."""
+        size = int(settings["size"])
+        if os.path.exists(self.path) and os.path.getsize(self.path) > size >= 0:
+            os.truncate(self.path, size)
+
+
+class Checkpoint(Callback):
+    """Save the network after every epoch, with all that ``fit(..., resume=path)`` takes to go on as if nothing had happened.
+
+    A file is complete or not there, and replaces the one before only when it is on disk, so the process may be killed at any moment.
+
+    Parameters
+    ----------
+    path : path-like
+    every : int, optional
+        Also every so many steps.
+    keep : int
+        Versions to keep: the one before as ``path.1``, and so on.
+
+    Notes
+    -----
+    Written are weights, the optimiser's moments, hash functions and tables, the state of the schedule, the place in the data, the
+    history, and the states of the other callbacks: `EarlyStopping` goes on counting, `JSONLines` cuts off what the file does
+    not know of. Randomness needs no state: it is keyed by seed and step. Checkpoints are told last, wherever they stand in the list.
+
+    Examples
+    --------
+    ::
+
+        net = Network(n_features, n_labels, seed=0)
+        net.fit(X, Y, epochs=10, callbacks=[nn.Checkpoint("run.ckpt", every=500)], resume="run.ckpt")
+
+    may be killed and run again any number of times.
+    """
+
+    def __init__(self, path, *, every=None, keep=1):
+        self.path = os.fspath(path)
+        self.every = None if every is None else check_int("every", every, low=1)
+        self.keep = check_int("keep", keep, low=1, high=1000)
+
+    def save(self, network):
+        """Write the file."""
+        network.checkpoint(self.path, self.keep)
+
+    def on_fit_begin(self, network, logs):
+        """Refuse now what cannot be saved later, and remove what a killed process left of a file."""
+        from mongoose_nb.core.files import remove_leftovers
+
+        network.check_saveable()
+        remove_leftovers(self.path)
+
+    def on_batch_end(self, network, logs):
+        """Save when it is time to."""
+        if self.every is not None and network.step % self.every == 0:
+            self.save(network)
+
+    def on_epoch_end(self, network, logs):
+        """Save."""
+        self.save(network)
+
+    def on_fit_end(self, network, logs):
+        """Save what the other callbacks left, such as the best weights."""
+        self.save(network)
+
+
+class ProgressBar(Callback):
+    """A bar per epoch with loss, active outputs, samples/s and the time split. Needs tqdm, the extra ``progress``."""
+
+    def on_fit_begin(self, network, logs):
+        """Note the size of the run."""
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            raise ImportError("the progress bar needs tqdm: pip install 'mongoose_nb[progress]'") from None
+        self._tqdm, self._run, self._bar = tqdm, logs, None
+
+    def on_batch_end(self, network, logs):
+        """Move the bar."""
+        if self._bar is None:
+            self._bar = self._tqdm(total=self._run["samples"], unit="sample", leave=True,
+                                   desc=f"epoch {logs['epoch']}", mininterval=0.5, initial=logs["batch"] * self._run["batch_size"])
+        self._bar.update(logs["samples"])
+        self._bar.set_postfix(loss=f"{logs['loss']:.3f}", active=f"{logs['active_share']:.1%}", refresh=False)
+
+    def on_epoch_end(self, network, logs):
+        """Finish the bar with the epoch's scores."""
+        if self._bar is not None:
+            split = " ".join(f"{k} {v:.0%}" for k, v in logs["time_split"].items() if v >= 0.005)
+            score = {"P@1": f"{logs['P@1']:.4f}"} if "P@1" in logs else {}
+            self._bar.set_postfix(loss=f"{logs['loss']:.3f}", **score, active=f"{logs['active_share']:.1%}", time=split)
+            self._bar.close()
+            self._bar = None
+
+
+class History(list):
+    """One dict per epoch: epoch, loss, seconds, samples_per_s, active counts, time_split, and scores of the validation set."""
+
+    def column(self, name):
+        """The values of one entry over the epochs."""
+        return [entry[name] for entry in self]
+
+
+def as_callback(callback):
+    """A callback object from an object or a function."""
+    if isinstance(callback, type) or not (callable(callback) or any(hasattr(callback, f"on_{e}") for e in
+                                          ("fit_begin", "batch_end", "epoch_end", "fit_end"))):
+        raise TypeError(f"callbacks must be functions or Callback objects; got {callback!r}")
+    if any(hasattr(callback, f"on_{e}") for e in ("fit_begin", "batch_end", "epoch_end", "fit_end")):
+        return callback
+    return FunctionCallback(callback)
+
+
+def notify(callbacks, event, network, logs):
+    """Tell all callbacks; True if one asks to stop."""
+    stop = False
+    for callback in callbacks:
+        stop = bool(getattr(callback, event, lambda network, logs: False)(network, logs)) or stop
+    return stop

@@ -1,0 +1,68 @@
+"""Learning-rate schedules: the factor on the optimiser's rate as a function of training progress."""
+
+import math
+
+from mongoose_nb.core.registry import Registered, make, register
+from mongoose_nb.core.validation import check_int, check_number
+
+
+class LRSchedule(Registered, kind="learning-rate schedule"):
+    """The factor on the optimiser's rate as a function of the step."""
+
+    def __call__(self, step, total):
+        """Factor at `step` (from 0) of `total`."""
+        raise NotImplementedError  # abstract
+
+
+@register("learning-rate schedule", "constant")
+class Constant(LRSchedule):
+    """No change."""
+
+    def __call__(self, step, total):
+        """Factor at `step` (from 0) of `total`."""
+        return 1.0
+
+
+@register("learning-rate schedule", "linear")
+class Linear(LRSchedule):
+    """From 1 down to `end` over the whole run, after `warmup` steps up from 0."""
+
+    def __init__(self, end=0.0, warmup=0):
+        self.end = check_number("end", end, low=0.0)
+        self.warmup = check_int("warmup", warmup, low=0)
+
+    def __call__(self, step, total):
+        """Factor at `step` (from 0) of `total`."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        done = min(1.0, (step - self.warmup) / max(1, total - self.warmup))
+        return self._shape(done)
+
+    def _shape(self, done):
+        return 1.0 + (self.end - 1.0) * done
+
+
+@register("learning-rate schedule", "cosine")
+class Cosine(Linear):
+    """As `Linear`, along half a cosine."""
+
+    def _shape(self, done):
+        return self.end + (1.0 - self.end) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+@register("learning-rate schedule", "step")
+class Step(LRSchedule):
+    """Multiply by `factor` each time another `every` share of the run is over."""
+
+    def __init__(self, every=0.25, factor=0.5):
+        self.every = check_number("every", every, low=0.0, open_low=True)
+        self.factor = check_number("factor", factor, low=0.0, open_low=True)
+
+    def __call__(self, step, total):
+        """Factor at `step` (from 0) of `total`."""
+        return self.factor ** math.floor(step / max(1, total) / self.every + 1e-9)
+
+
+def make_schedule(schedule):
+    """A schedule from its name, its description, or itself (any callable of step and total)."""
+    return schedule if callable(schedule) else make("learning-rate schedule", schedule)

@@ -1,0 +1,1 @@
+"""Adapters: `LSHIndex` behind the interfaces of faiss and hnswlib."""

@@ -1,0 +1,97 @@
+"""One writer or many readers: searches run beside each other, a change waits for them and they for it."""
+
+import threading
+
+from mongoose_nb.core.locks import renew_in_child
+
+
+class ReadWriteLock:
+    """A lock that many readers share; writers go first, so that a stream of queries cannot keep a change waiting for ever.
+
+    Writing is reentrant. A reader must not ask to write. To change a single row takes some ten microseconds in all, so what is done
+    here is kept short: no generators, and nobody is woken who does not wait.
+    """
+
+    def __init__(self):
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self):
+        """Nobody reads or writes: in a process that was forked off, the other threads are gone."""
+        self._gate = threading.Lock()  # guards what follows
+        self._changed = threading.Condition(self._gate)
+        self._writer = threading.RLock()
+        self._depth = 0  # of the writer
+        self._readers = self._waiting = 0
+        self._writing = None  # ident of the thread that writes, or waits for readers to leave
+        self._to_write, self._to_read = _Held(self._begin, self._end), _Held(self.enter, self.leave)
+
+    def _begin(self):
+        self._writer.acquire()
+        try:
+            if not self._depth:
+                with self._gate:
+                    self._writing = threading.get_ident()
+                    while self._readers:
+                        self._changed.wait()
+            self._depth += 1
+        except BaseException:  # while it waited: an interrupt
+            self._release()
+            raise
+
+    def _end(self):
+        self._depth -= 1
+        self._release()
+
+    def _release(self):
+        if not self._depth:
+            with self._gate:
+                self._writing = None
+                if self._waiting:
+                    self._changed.notify_all()
+        self._writer.release()
+
+    def enter(self):
+        """Begin to read."""
+        if self._writing == threading.get_ident():
+            return
+        with self._gate:
+            while self._writing is not None:
+                self._waiting += 1
+                try:
+                    self._changed.wait()
+                finally:
+                    self._waiting -= 1
+            self._readers += 1
+
+    def leave(self):
+        """End reading."""
+        if self._writing == threading.get_ident():
+            return
+        with self._gate:
+            self._readers -= 1
+            if not self._readers and self._writing is not None:
+                self._changed.notify_all()
+
+    def writing(self):
+        """Alone."""
+        return self._to_write
+
+    def reading(self):
+        """Beside other readers. A writer may read."""
+        return self._to_read
+
+
+class _Held:
+    """For `with`: nothing of its own, so one serves all."""
+
+    __slots__ = ("begin", "end")
+
+    def __init__(self, begin, end):
+        self.begin, self.end = begin, end
+
+    def __enter__(self):
+        self.begin()
+
+    def __exit__(self, *error):
+        self.end()

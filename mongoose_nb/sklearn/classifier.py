@@ -1,0 +1,528 @@
+"""`MongooseClassifier`: `nn.Network` in the manner of scikit-learn.
+
+::
+
+    X --check_X--> CSR ------+
+                             +--> Network.fit --> network_, history_
+    y --Targets--> CSR ------+
+        class vector             classes_, predict gives classes
+        indicator, id lists      labels are columns, predict gives an indicator
+
+A. scikit-learn is optional. Where it is installed the estimator is one of its own, which notebooks, model stores and
+   searches look for; where it is not, a base of a few lines stands in, and all works the same but for the names of
+   a data frame's columns.
+B. A pickle holds the network as the file that `Network.save` writes: exact, with a version, and without scratch memory
+   and the training rows that the layers still see after their last step.
+"""
+
+import contextlib
+import inspect
+import math
+import os
+import tempfile
+
+import numpy as np
+
+from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.sklearn.targets import Targets, unique_classes
+
+# Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
+MIN_STEPS = 200
+# Most scores (rows x outputs, 8 bytes each) that decision_function and predict_proba return.
+DENSE_LIMIT = 1 << 26
+
+__all__ = ["MongooseClassifier"]
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import validate_data
+except ImportError:
+    NotFittedError, validate_data = AttributeError, None
+
+    class ClassifierMixin:
+        """Stands in for scikit-learn's."""
+
+    class BaseEstimator:
+        """Stands in for scikit-learn's: constructor arguments as parameters."""
+
+        @classmethod
+        def _get_param_names(cls):
+            return sorted(inspect.signature(cls).parameters)
+
+        def get_params(self, deep=True):
+            """Constructor arguments by name."""
+            return {name: getattr(self, name) for name in self._get_param_names()}
+
+        def set_params(self, **params):
+            """Set constructor arguments; returns self."""
+            known = self._get_param_names()
+            for name, value in params.items():
+                if name not in known:
+                    raise ValueError(f"Invalid parameter {name!r} for estimator {self!r}. Valid parameters are: "
+                                     f"{known}.")
+                setattr(self, name, value)
+            return self
+
+        def __repr__(self):
+            defaults = inspect.signature(type(self)).parameters
+            changed = (f"{name}={value!r}" for name, value in self.get_params().items()
+                       if repr(value) != repr(defaults[name].default))
+            return f"{type(self).__name__}({', '.join(changed)})"
+
+
+class MongooseClassifier(ClassifierMixin, BaseEstimator):
+    """Classifier for very many classes or labels: a network that trains on the outputs that matter, not on all.
+
+    Parameters
+    ----------
+    hidden : sequence of int or nn.Wide
+        Widths of the hidden layers.
+    activation : str
+        See `nn.Network`.
+    sampler : str or nn.Sampler
+        Which outputs a training step computes: ``"lsh"``, ``"uniform"``, ``"full"``, or an object such as
+        ``nn.LSH(candidates=400)``.
+    candidates : int, optional
+        Outputs computed beside a sample's labels, where the sampler is given by name; that sampler's default otherwise.
+    loss : {"softmax", "logistic"}
+        Cross-entropy against the uniform distribution over a sample's labels, or one-vs-all.
+    optimizer : str or nn.Optimizer
+        ``"adam"``, ``"rowadam"``, ``"adagrad"``, ``"sgd"``, or an object such as ``nn.Adam(2e-3)``.
+    lr : float, optional
+        Learning rate, where the optimiser is given by name.
+    epochs : int, optional
+        Passes over the training rows. By default 10, and more where these would be fewer than 200 steps.
+    batch_size : int
+    early_stopping : int, optional
+        Set rows aside, score them exactly after every epoch, and wait for so many epochs without a better P@1 before
+        stopping; the best weights are kept.
+    validation_fraction : float
+        Share of the rows that `early_stopping` sets aside.
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState
+        Everything random derives from it. None is 0: as everywhere in this package, a second run gives the same
+        result.
+    n_jobs : int, optional
+        Most threads to use; -1 for all, None for as many as Numba is set to. Small problems run on one. The result
+        does not depend on it.
+    verbose : int
+        1 shows a progress bar (needs tqdm).
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_outputs,)
+        Sorted classes; for multi-label targets the column numbers.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only after fitting on a data frame whose column names all are strings, and with scikit-learn.
+    multilabel_ : bool
+        Whether the targets were an indicator or lists of ids.
+    k_ : int
+        How many labels `predict` gives a row of a multi-label problem: the mean number in the training rows, rounded,
+        at least 1.
+    network_ : nn.Network
+    history_ : nn.History
+        One dict for each epoch.
+
+    Notes
+    -----
+    A row of the softmax may have no label; it is then without effect.
+
+    Examples
+    --------
+    >>> from mongoose_nb import MongooseClassifier
+    >>> MongooseClassifier().fit([[0.0, 1.0], [1.0, 0.0]], ["up", "right"]).predict([[0.0, 2.0]])
+    array(['up'], dtype='<U5')
+    """
+
+    def __init__(self, hidden=(128,), *, activation="relu", sampler="lsh", candidates=None, loss="softmax",
+                 optimizer="adam", lr=None, epochs=None, batch_size=256, early_stopping=None, validation_fraction=0.1,
+                 random_state=None, n_jobs=None, verbose=0):
+        self.hidden = hidden
+        self.activation = activation
+        self.sampler = sampler
+        self.candidates = candidates
+        self.loss = loss
+        self.optimizer = optimizer
+        self.lr = lr
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------ training
+
+    def fit(self, X, y):
+        """Train from scratch.
+
+        Parameters
+        ----------
+        X : (n, n_features) CSR, dense array or data frame
+        y : one of
+            - (n,) class of each row, of any sortable type;
+            - (n, n_labels) indicator, CSR or dense, of 0 and 1;
+            - list of lists of label ids (whole numbers from 0). Lists of 0 and 1 alone, all of one length above 2,
+              cannot be ids, which do not repeat, and are read as the rows of an indicator.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument, X or y is not as described.
+        """
+        from mongoose_nb.data.validate import check_X
+
+        targets = Targets(y)
+        names = feature_names(X)
+        X = check_X(X)
+        classes, Y = targets.encode(X.shape[0])
+        network = self._make_network(X.shape[1], len(classes))
+        batch_size = check_int("batch_size", self.batch_size, low=1)
+        validation, kept_X, kept_Y = None, X, Y
+        if self.early_stopping is not None:
+            validation, kept_X, kept_Y = self._split(X, Y, network.seed)
+        epochs = self.epochs
+        if epochs is None:
+            epochs = max(10, math.ceil(MIN_STEPS / math.ceil(kept_X.shape[0] / batch_size)))
+        with threads(self.n_jobs):
+            history = network.fit(kept_X, kept_Y, epochs=epochs, batch_size=batch_size, validation=validation,
+                                  early_stopping=self.early_stopping, verbose=self.verbose)
+        self._start(network, history, classes, targets, names)
+        self._count(Y)
+        return self
+
+    def partial_fit(self, X, y, classes=None, *, n_labels=None):
+        """One pass over the given rows, going on from where training stands.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`. The form of y stays what it was at first.
+        classes : (n_classes,) array, optional
+            All classes that will ever occur; needed by the first call where y is a class vector.
+        n_labels : int, optional
+            Number of labels; needed by the first call where y is lists of ids. An indicator has that many columns.
+
+        Returns
+        -------
+        self
+        """
+        from mongoose_nb.data.validate import check_X
+
+        first = not self.__sklearn_is_fitted__()
+        targets, names = Targets(y), feature_names(X)
+        if first:
+            X = check_X(X)
+            if not targets.multilabel and classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit: all that will ever occur")
+            if targets.form == "ids" and n_labels is None:
+                raise ValueError("n_labels must be passed on the first call to partial_fit with lists of label ids")
+        else:
+            X = self._check(X)
+            self._check_form(targets)
+        if classes is not None:
+            if targets.multilabel:
+                raise ValueError("classes belongs to a class vector; this y has labels of each row, so give n_labels")
+            classes = unique_classes(classes, "classes")
+        if n_labels is not None:
+            if not targets.multilabel:
+                raise ValueError("n_labels belongs to an indicator or lists of ids; this y is a class vector, so give "
+                                 "classes")
+            classes = np.arange(check_int("n_labels", n_labels, low=1))
+        if not first:
+            if classes is not None and not np.array_equal(classes, self.classes_):
+                raise ValueError("classes or n_labels must stay what they were on the first call: "
+                                 f"{len(self.classes_)} outputs; got {len(classes)}, or others")
+            classes = self.classes_
+        classes, Y = targets.encode(X.shape[0], classes)
+        network = self._make_network(X.shape[1], len(classes)) if first else self.network_
+        batch_size = check_int("batch_size", self.batch_size, low=1)
+        with threads(self.n_jobs):
+            history = network.fit(X, Y, epochs=1, batch_size=batch_size, verbose=self.verbose)
+        if first:
+            self._start(network, history, classes, targets, names)
+        else:
+            self.history_.extend(history)
+        self._count(Y)
+        return self
+
+    def _make_network(self, n_features, n_outputs):
+        from mongoose_nb.nn import Network
+
+        sampler = self.sampler
+        if self.candidates is not None:
+            check_choice("sampler (where candidates is given)", sampler, ("lsh", "uniform"))
+            sampler = {"name": sampler, "candidates": self.candidates}
+        return Network(n_features, n_outputs, hidden=self.hidden, activation=self.activation, sampler=sampler,
+                       loss=self.loss, optimizer=self.optimizer, lr=self.lr, seed=as_seed(self.random_state))
+
+    def _split(self, X, Y, seed):
+        """((X, Y) set aside, X, Y to train on)."""
+        check_int("early_stopping", self.early_stopping, low=0)
+        fraction = check_number("validation_fraction", self.validation_fraction, low=0.0, high=1.0, open_low=True,
+                                open_high=True)
+        n = X.shape[0]
+        if n < 2:
+            raise ValueError("early_stopping sets rows aside, so it needs at least 2; got n_samples=1")
+        order = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 2]))).permutation(n)
+        aside = min(n - 1, math.ceil(fraction * n))
+        held, kept = np.sort(order[:aside]), np.sort(order[aside:])
+        return (X[held], Y[held]), X[kept], Y[kept]
+
+    def _start(self, network, history, classes, targets, names):
+        self.classes_, self.multilabel_ = classes, targets.multilabel
+        self.n_features_in_ = network.n_features
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        self.network_, self.history_ = network, history
+        self._dense, self._dtype = targets.form == "dense", targets.dtype
+        self._seen = np.zeros(2, np.int64)
+
+    def _count(self, Y):
+        self._seen = self._seen + (Y.nnz, Y.shape[0])
+        self.k_ = min(len(self.classes_), max(1, round(self._seen[0] / self._seen[1])))
+
+    # ------------------------------------------------------------------ prediction
+
+    def predict(self, X):
+        """The class of every row; of a multi-label problem, an indicator of each row's `k_` best labels.
+
+        Parameters
+        ----------
+        X : (n, n_features) CSR, dense array or data frame
+
+        Returns
+        -------
+        (n,) array of classes, or (n, n_labels) indicator: an array where y was one, CSR where it was sparse or ids
+            For another number of labels or their scores, see `predict_topk`.
+        """
+        return self._predict(self._check(X))
+
+    def _predict(self, X):
+        import scipy.sparse as sp
+
+        if not self.multilabel_:
+            return self.classes_[self._topk(X, 1)[0][:, 0]]
+        ids = np.sort(self._topk(X, self.k_)[0], axis=1)
+        if self._dense:
+            out = np.zeros((len(ids), len(self.classes_)), self._dtype)
+            np.put_along_axis(out, ids, 1, axis=1)
+            return out
+        start = np.arange(0, ids.size + 1, self.k_)
+        ones = np.ones(ids.size, self._dtype)
+        return sp.csr_matrix((ones, ids.reshape(-1), start), shape=(len(ids), len(self.classes_)))
+
+    def predict_topk(self, X, k=5, *, exact=True, candidates=None):
+        """Best `k` outputs of every row.
+
+        Parameters
+        ----------
+        X : (n, n_features) CSR, dense array or data frame
+        k : int
+        exact : bool
+            True scores every output. False scores those that the hash tables retrieve (needs the LSH sampler).
+        candidates : int, optional
+            With ``exact=False``, most outputs to score for a row.
+
+        Returns
+        -------
+        ids : (n, k) int32
+            Places in `classes_`, best first; -1 where fewer than k were scored.
+        scores : (n, k) float32
+            Logits; -inf where the id is -1.
+        """
+        return self._topk(self._check(X), k, exact=exact, candidates=candidates)
+
+    def decision_function(self, X):
+        """Logits of all outputs, for problems of moderate width.
+
+        Parameters
+        ----------
+        X : (n, n_features) CSR, dense array or data frame
+
+        Returns
+        -------
+        (n, n_outputs) float64, or (n,) for two classes: the second's logit minus the first's
+
+        Raises
+        ------
+        ValueError
+            If the result would have more than 2^26 scores (half a GB).
+        """
+        X = self._check(X)
+        logits = self._logits(X)
+        if len(self.classes_) == 2 and not self.multilabel_:
+            return logits[:, 1] - logits[:, 0]
+        return logits
+
+    def predict_proba(self, X):
+        """Probabilities of all outputs, for problems of moderate width.
+
+        Under the softmax they sum to 1 over the outputs. Under the logistic loss every label has its own, and those of
+        classes are scaled to sum to 1.
+
+        Parameters
+        ----------
+        X : (n, n_features) CSR, dense array or data frame
+
+        Returns
+        -------
+        (n, n_outputs) float64
+
+        Raises
+        ------
+        ValueError
+            As `decision_function`.
+        """
+        X = self._check(X)
+        logits = self._logits(X)
+        if self.network_.loss == "logistic":
+            # from the absolute value, so that neither sign overflows
+            small = np.exp(-np.abs(logits))
+            p = np.where(logits >= 0, 1.0, small) / (1.0 + small)
+            if self.multilabel_:
+                return p
+        else:
+            p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return p / p.sum(axis=1, keepdims=True)
+
+    def score(self, X, y):
+        """Accuracy of `predict`, or P@1 of a multi-label problem.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+
+        Returns
+        -------
+        float
+        """
+        targets = Targets(y)
+        X = self._check(X)
+        self._check_form(targets)
+        if self.multilabel_:
+            _, Y = targets.encode(X.shape[0], self.classes_)
+            with threads(self.n_jobs):
+                return self.network_.evaluate(X, Y, k=1)["P@1"]
+        if len(targets.y) != X.shape[0]:
+            raise ValueError(f"y has {len(targets.y)} rows, X has {X.shape[0]}; they must describe the same samples")
+        return float(np.mean(self._predict(X) == targets.y))
+
+    def _topk(self, X, k, **options):
+        with threads(self.n_jobs):
+            return self.network_.predict_topk(X, k, **options)
+
+    def _logits(self, X):
+        """All logits in float64, so that a row's do not depend on the rows beside it."""
+        from mongoose_nb.core.threads import one_blas_thread
+
+        n_outputs = len(self.classes_)
+        if X.shape[0] * n_outputs > DENSE_LIMIT:
+            raise ValueError(f"{X.shape[0]} rows by {n_outputs} outputs are more than {DENSE_LIMIT} dense scores; give "
+                             "fewer rows at a time, or take the best of every row with predict_topk(X, k)")
+        output = self.network_.output
+        with threads(self.n_jobs), one_blas_thread():
+            h = self.network_.hidden_activations(X).astype(np.float64)
+            return h @ output.weights.value.astype(np.float64).T + output.bias.value
+
+    # ------------------------------------------------------------------ checks
+
+    def _check(self, X):
+        """X in canonical form, if the estimator is fitted and X is of its kind."""
+        from mongoose_nb.data.validate import check_X
+
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate "
+                                 "arguments before using this estimator.")
+        if validate_data is not None and (hasattr(X, "columns") or hasattr(self, "feature_names_in_")):
+            validate_data(self, X, reset=False, skip_check_array=True)  # the names of columns
+        return check_X(X, n_features=self.n_features_in_, owner=type(self).__name__)
+
+    def _check_form(self, targets):
+        if targets.multilabel != self.multilabel_:
+            forms = ("a class vector", "the labels of each row (an indicator or lists of ids)")
+            raise ValueError(f"y is {forms[targets.multilabel]}, but the estimator was fitted with "
+                             f"{forms[self.multilabel_]}")
+
+    def __sklearn_is_fitted__(self):
+        """Whether there is a network."""
+        return hasattr(self, "network_")
+
+    def __sklearn_tags__(self):
+        """What scikit-learn asks about an estimator."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    # ------------------------------------------------------------------ copies
+
+    def __getstate__(self):
+        state = dict(self.__dict__)
+        if "network_" in state:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "network")
+                self.network_.save(path)
+                with open(path, "rb") as file:
+                    state["network_"] = file.read()
+        return state
+
+    def __setstate__(self, state):
+        from mongoose_nb.nn import Network
+
+        state = dict(state)
+        if "network_" in state:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "network")
+                with open(path, "wb") as file:
+                    file.write(state["network_"])
+                state["network_"] = Network.load(path)
+        self.__dict__.update(state)
+
+
+def feature_names(X):
+    """Names of a data frame's columns, as scikit-learn reads them; None without it, or where not all are strings."""
+    if validate_data is None or not hasattr(X, "columns"):
+        return None
+    probe = MongooseClassifier()
+    validate_data(probe, X, skip_check_array=True)
+    return getattr(probe, "feature_names_in_", None)
+
+
+def as_seed(random_state):
+    """A seed for `Network`."""
+    if random_state is None:
+        return 0
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    return check_int("random_state", random_state, low=0)
+
+
+@contextlib.contextmanager
+def threads(n_jobs):
+    """Run a block on at most so many of Numba's threads."""
+    if n_jobs is not None and check_int("n_jobs", n_jobs) == 0:
+        raise ValueError("n_jobs must be None, a positive number of threads, or negative (-1: all); got 0")
+    import numba
+
+    most, before = numba.config.NUMBA_NUM_THREADS, numba.get_num_threads()
+    if n_jobs is None:
+        wanted = before
+    else:
+        wanted = n_jobs if n_jobs > 0 else most + 1 + n_jobs
+    numba.set_num_threads(min(most, max(1, wanted)))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

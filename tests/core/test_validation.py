@@ -1,0 +1,55 @@
+"""Checks of single arguments."""
+
+import numpy as np
+import pytest
+
+from mongoose_nb.core.validation import check_choice, check_int, check_number
+
+
+class TestNumber:
+    @pytest.mark.parametrize("value", [1, 2.5, np.float32(2), np.int64(3)])
+    def test_numbers_become_float(self, value):
+        got = check_number("x", value, low=1, high=3)
+        assert type(got) is float and got == value
+
+    @pytest.mark.parametrize("value", [True, np.True_, "1", None, [1.0], 1j, np.ones(1)], ids=repr)
+    def test_other_types(self, value):
+        with pytest.raises(TypeError, match="rate must be a number; got"):
+            check_number("rate", value)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), np.float32("nan")])
+    def test_not_finite(self, value):
+        with pytest.raises(ValueError, match="rate must be a finite number"):
+            check_number("rate", value)
+
+    def test_bounds(self):
+        assert check_number("x", 0, low=0) == 0 and check_number("x", 1, high=1) == 1
+        for value, bounds, text in [(-0.1, {"low": 0}, r"\[0, inf"), (0, {"low": 0, "open_low": True}, r"\(0, inf"),
+                                    (1.1, {"high": 1}, r"-inf, 1\]"), (1, {"low": 0, "high": 1, "open_high": True}, r"\[0, 1\)")]:
+            with pytest.raises(ValueError, match=text) as error:
+                check_number("x", value, **bounds)
+            assert f"got {float(value)!r}" in str(error.value)
+
+
+class TestInt:
+    @pytest.mark.parametrize("value", [3, np.int32(3), np.uint8(3)])
+    def test_integers_become_int(self, value):
+        got = check_int("x", value, low=3, high=3)
+        assert type(got) is int and got == 3
+
+    @pytest.mark.parametrize("value", [True, 3.0, "3", None, np.float64(3)], ids=repr)
+    def test_other_types(self, value):
+        with pytest.raises(TypeError, match="k must be an integer; got"):
+            check_int("k", value)
+
+    def test_bounds(self):
+        for value, bounds, text in [(0, {"low": 1}, "from 1 to inf; got 0"), (5, {"high": 4}, "from -inf to 4; got 5"),
+                                    (9, {"low": 1, "high": 8}, "from 1 to 8; got 9")]:
+            with pytest.raises(ValueError, match=f"k must be an integer {text}"):
+                check_int("k", value, **bounds)
+
+
+def test_choice():
+    assert check_choice("mode", "a", ("a", "b")) == "a"
+    with pytest.raises(ValueError, match="mode must be one of 'a', 'b'; got 'c'"):
+        check_choice("mode", "c", ("a", "b"))

@@ -1,0 +1,36 @@
+"""Parts of the search kernels that have a short oracle; whole searches are tested through the index."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from mongoose_nb.kernels.search import scan as search
+
+
+@pytest.mark.parametrize("levels", [3, 127])
+def test_a_heap_and_a_selection_choose_the_same_sketches(levels):
+    """With three values a byte there are many equal distances; of these the first rows are chosen."""
+    rng = np.random.default_rng(levels)
+    sketch = rng.integers(-levels // 2, levels // 2 + 1, (300, 64)).astype(np.int8)
+    sketch[:, 3:] = 0
+    y, weight = rng.standard_normal(64).astype(np.float32).round(1), np.ones(64, np.float32)
+    touched = rng.permutation(300).astype(np.int32)
+    far = ((y - sketch.astype(np.float32)) ** 2).sum(axis=1)
+    for m in (1, 20, 299):
+        chosen = []
+        for room in (0, 300):
+            values, rows = np.empty(m, np.float32), np.empty(m, np.int32)
+            assert search._nearest_sketches(y, weight, sketch, touched, 300, values, rows, np.empty(room, np.uint64)) == m
+            chosen.append(sorted(rows.tolist()))
+        assert chosen[0] == chosen[1]
+        np.testing.assert_allclose(np.sort(far[chosen[0]]), np.sort(far)[:m], rtol=1e-5)
+
+
+@pytest.mark.parametrize("sets", [False, True])
+def test_products_of_sparse_rows(sets):
+    X = sp.random_array((50, 30), density=0.2, rng=np.random.default_rng(0), format="csr", dtype=np.float32)
+    wide = np.random.default_rng(1).standard_normal((30, 7)).astype(np.float32)
+    product = np.empty((50, 7), np.float32)
+    search.multiply_csr(X.indptr[:-1].astype(np.int64), np.diff(X.indptr).astype(np.int32), X.indices[None].astype(np.int32), X.data[None],
+                        sets, wide, product)
+    np.testing.assert_allclose(product, ((X != 0) if sets else X) @ wide, rtol=1e-4, atol=1e-5)
