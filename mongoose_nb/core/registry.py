@@ -98,9 +98,9 @@ def register(kind, name, *aliases):
 
 
 def parameters(cls):
-    """Names of the constructor's arguments."""
-    return [name for name, p in inspect.signature(cls.__init__).parameters.items()
-            if name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    """Names of the constructor's arguments, with their defaults (`inspect.Parameter.empty` where there is none)."""
+    return {name: p.default for name, p in inspect.signature(cls.__init__).parameters.items()
+            if name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 
 def kinds():

@@ -5,24 +5,32 @@ import operator
 
 import numpy as np
 
-from mongoose_nb.core.registry import Registered, find, name_of, registered
+from mongoose_nb.core.registry import Registered, find, name_of, parameters, registered
 from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_count, as_float32, as_seed
 
 # Hashes of a table, and of all tables together, that a state may ask for.
 _MOST_PER_TABLE, _MOST_HASHES = 4096, 1 << 24
 _FORMAT = 1
+# Arguments of every family's constructor.
+_COMMON = ("dim", "K", "L", "seed", "center")
 # So many values are looked at one by one without a further thought.
 _FEW = 4096
+# Numbers of sparse rows that are made dense at a time.
+_DENSE = 1 << 22
 
 
 class HashFamily(Registered, abc.ABC, kind="hash family"):
     """Base of the hash families: K hashes are concatenated to the code of one table, and there are L tables.
 
     A family draws its functions from ``(seed, number of rebuilds)`` and counts every change of them in `version`, so
-    that whoever stores codes can tell whether they still fit. A subclass draws in `_draw`, hashes in `_hash_dense` and
-    `_hash_csr`, and adds what it needs to `state` through `_parameters` and `_arrays`. Multi-probe is optional:
-    `_probe_dense`, `_probe_csr` and `max_probes`.
+    that whoever stores codes can tell whether they still fit.
+
+    A subclass keeps the arguments of its constructor as attributes of the same names, and then calls this constructor. It names
+    the arrays that are its functions in `arrays`, draws them in `_draw` from ``self._key()``, and hashes in `_hash_dense`. It states
+    what it can do by `similarity`, `trainable`, `closed_form` and `takes_center`. Optional are `_hash_csr`, for sparse rows without
+    making them dense; `_probe_dense`, `_probe_csr` and `max_probes`, for multi-probe; `_center_changed`, for what depends on the centre;
+    and `_check_arrays`, for functions that come from a file.
 
     Parameters
     ----------
@@ -37,6 +45,9 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
     center : array_like of shape (dim,), optional
         Vector subtracted from every row before it is hashed.
     """
+
+    #: attributes that hold the functions: arrays, or a number that they all follow from; saved without their underscores
+    arrays = ()
 
     #: bits of one hash; None where the hashes of a table are folded into one code, see `code_bits`
     bits_per_hash = 1
@@ -58,14 +69,17 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         self._K = as_count(K, "K")
         self._L = as_count(L, "L")
         self._seed = as_seed(seed)
-        self._generation = 0
-        self._version = 0
+        saved = vars(self).pop("_saved", None)
+        self._generation, self._version = (0, 0) if saved is None else (int(saved["generation"]), int(saved["version"]))
         if self.code_bits > 32:
             raise ValueError(
                 f"a table code may have at most 32 bits, but K={self.K} hashes of {self.bits_per_hash} bits make "
                 f"{self.code_bits}; use K <= {32 // self.bits_per_hash}")
         self._center = None if center is None else self._check_center(center)
-        self._draw()
+        if saved is None:
+            self._draw()
+        else:
+            self._take_arrays(saved)
         self._center_changed()
 
     # --- what a family is ---------------------------------------------------------------------------------------------
@@ -309,6 +323,10 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
 
     # --- state --------------------------------------------------------------------------------------------------------
 
+    def _own_arguments(self):
+        """Arguments of the constructor beyond those of all families, as far as they are not None."""
+        return {name: value for name, value in self.config().items() if name not in _COMMON and value is not None}
+
     def state(self):
         """Everything that makes this family, as a dict of plain scalars, strings and arrays.
 
@@ -320,8 +338,8 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         """
         state = {
             "family": name_of(type(self)), "format": _FORMAT, "dim": self.dim, "K": self.K, "L": self.L,
-            "seed": self.seed, "generation": self._generation, "version": self.version, **self._parameters(),
-            **{name: array.copy() for name, array in self._arrays().items()},
+            "seed": self.seed, "generation": self._generation, "version": self.version, **self._own_arguments(),
+            **{name.lstrip("_"): np.array(getattr(self, name)) for name in self.arrays},
         }
         if self._center is not None:
             state["center"] = self._center.copy()
@@ -364,18 +382,24 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         return self.state()
 
     def __setstate__(self, state):
-        self._restore_parameters(state)
-        self._dim, self._K, self._L = (as_count(state[name], name) for name in ("dim", "K", "L"))
-        if self._K > _MOST_PER_TABLE or self._K * self._L > _MOST_HASHES or self._dim >= 1 << 31:  # states come from files too
-            raise ValueError(f"the state has K={self._K}, L={self._L}, dim={self._dim}, which is beyond what a family may have")
-        self._seed = as_seed(state["seed"])
-        self._generation, self._version = int(state["generation"]), int(state["version"])
-        self._center = self._check_center(state["center"]) if state.get("center") is not None else None
-        self._restore_arrays(state)
-        self._center_changed()
+        dim, K, L = (as_count(state[name], name) for name in ("dim", "K", "L"))
+        if K > _MOST_PER_TABLE or K * L > _MOST_HASHES or dim >= 1 << 31:  # states come from files too
+            raise ValueError(f"the state has K={K}, L={L}, dim={dim}, which is beyond what a family may have")
+        own = {name: state[name] for name, default in parameters(type(self)).items()
+               if name not in _COMMON and (name in state or default is not None)}
+        center = {"center": state["center"]} if state.get("center") is not None else {}
+        self._saved = state
+        self.__init__(dim, K, L, seed=state["seed"], **own, **center)
+
+    def _take_arrays(self, state):
+        """Set the functions from a state instead of drawing them."""
+        for name in self.arrays:
+            value = state[name.lstrip("_")]
+            setattr(self, name, read_only(np.array(value)) if isinstance(value, np.ndarray) else value)
+        self._check_arrays()
 
     def __repr__(self):
-        parts = {"dim": self.dim, "K": self.K, "L": self.L, "seed": self.seed, **self._parameters()}
+        parts = {"dim": self.dim, "K": self.K, "L": self.L, "seed": self.seed, **self._own_arguments()}
         text = ", ".join(f"{name}={value!r}" for name, value in parts.items())
         return f"{type(self).__name__}({text}{'' if self._center is None else ', center=...'}) version {self.version}"
 
@@ -389,25 +413,20 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
     def _hash_dense(self, X, out):
         """Hash the C-contiguous float32 rows `X`, at least one, into `out` (L, n)."""
 
-    @abc.abstractmethod
     def _hash_csr(self, indptr, indices, values, out):
-        """Hash CSR rows (int64, int32, float32; sorted, without duplicates), at least one, into `out` (L, n)."""
+        """Hash CSR rows (int64, int32, float32; sorted, without duplicates), at least one, into `out` (L, n).
 
-    @abc.abstractmethod
-    def _parameters(self):
-        """Dict of the constructor's arguments beyond the common ones: plain scalars and strings."""
+        By default they are made dense, some thousand at a time.
+        """
+        step = max(1, _DENSE // self.dim)
+        for lo in range(0, indptr.size - 1, step):
+            hi = min(lo + step, indptr.size - 1)
+            X = np.zeros((hi - lo, self.dim), np.float32)
+            X[np.repeat(np.arange(hi - lo), np.diff(indptr[lo:hi + 1])), indices[indptr[lo]:indptr[hi]]] = values[indptr[lo]:indptr[hi]]
+            self._hash_dense(read_only(X), out[:, lo:hi])
 
-    @abc.abstractmethod
-    def _restore_parameters(self, state):
-        """Set what `_parameters` and `bits_per_hash` stand on, from a state."""
-
-    @abc.abstractmethod
-    def _arrays(self):
-        """Dict of the arrays that are the functions."""
-
-    @abc.abstractmethod
-    def _restore_arrays(self, state):
-        """Set the functions from a state."""
+    def _check_arrays(self):  # noqa: B027  (a hook that may stay empty)
+        """Raise a ValueError where functions that come from a state do not fit the family; derive what follows from them."""
 
     def _probe_dense(self, X, out):
         """Probe the C-contiguous float32 rows `X`, at least one, into `out` (L, n, probes), probes > 1. Optional."""

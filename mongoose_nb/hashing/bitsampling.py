@@ -36,14 +36,14 @@ class BitSampling(HashFamily):
 
     similarity = "hamming"
     closed_form = False
-
     takes_center = False
+    arrays = ("_index",)
 
     def __init__(self, dim, K, L, *, seed=0, packed=False):
-        self._restore_parameters({"packed": packed})
+        if packed not in (True, False):
+            raise ValueError(f"packed is {packed!r}; it must be True or False")
+        self.packed = bool(packed)
         super().__init__(dim, K, L, seed=seed)
-
-    packed = property(lambda self: self._packed, doc="Whether dense rows are packed bytes.")
 
     def collision_probability(self, distance):
         """Probability that one bit agrees: ``1 - distance / dim``.
@@ -100,7 +100,7 @@ class BitSampling(HashFamily):
         return read_only(np.require(X.reshape(-1, size), None, ["C", "A"]))
 
     def _draw(self):
-        from mongoose_nb.kernels.hashing.simhash_dwta import draw_choices
+        from mongoose_nb.kernels.hashing.drawing import draw_choices
 
         if self.K > self.dim:
             raise ValueError(f"K is {self.K}; a table samples different bits, of which there are dim={self.dim}")
@@ -119,19 +119,7 @@ class BitSampling(HashFamily):
 
         sample_bits(X, indptr, indices, values, self._index, -(-self.dim // 8), out.itemsize, out.view(np.uint8))
 
-    def _parameters(self):
-        return {"packed": self.packed}
-
-    def _restore_parameters(self, state):
-        if state["packed"] not in (True, False):
-            raise ValueError(f"packed is {state['packed']!r}; it must be True or False")
-        self._packed = bool(state["packed"])
-
-    def _arrays(self):
-        return {"index": self._index}
-
-    def _restore_arrays(self, state):
-        index = np.array(state["index"], np.int32)
-        if index.shape != (self.L, self.K) or index.min() < 0 or index.max() >= self.dim:
+    def _check_arrays(self):
+        index = self._index
+        if index.shape != (self.L, self.K) or index.dtype != np.int32 or index.min() < 0 or index.max() >= self.dim:
             raise ValueError(f"index must have shape {(self.L, self.K)} and entries in [0, {self.dim}); it has shape {index.shape}")
-        self._index = read_only(index)

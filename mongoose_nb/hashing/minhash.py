@@ -43,11 +43,14 @@ class MinHash(HashFamily):
 
     similarity = "jaccard"
     closed_form = False
-
     takes_center = False
+    arrays = ("_functions",)
 
     def __init__(self, dim, K, L, *, seed=0, bits=8):
-        self._restore_parameters({"bits": bits})
+        bits = as_count(bits, "bits")
+        if bits > 32:
+            raise ValueError(f"bits is {bits}; a hash keeps 1 to 32")
+        self.bits = self.bits_per_hash = bits
         super().__init__(dim, K, L, seed=seed)
 
     def collision_probability(self, similarity):
@@ -103,17 +106,5 @@ class MinHash(HashFamily):
 
         kernels.minhash(indptr, indices, values, self._functions, self.K, self.bits_per_hash, out.itemsize, out.view(np.uint8))
 
-    def _parameters(self):
-        return {"bits": self.bits_per_hash}
-
-    def _restore_parameters(self, state):
-        bits = as_count(state["bits"], "bits")
-        if bits > 32:
-            raise ValueError(f"bits is {bits}; a hash keeps 1 to 32")
-        self.bits_per_hash = bits
-
-    def _arrays(self):
-        return {"functions": np.asarray(self._functions, np.uint64)}
-
-    def _restore_arrays(self, state):
-        self._functions = np.uint64(as_seed(state["functions"]))
+    def _check_arrays(self):
+        self._functions = np.uint64(as_seed(self._functions))

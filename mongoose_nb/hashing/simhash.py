@@ -61,13 +61,16 @@ class SimHash(HashFamily):
 
     similarity = "cosine"
     trainable = True
+    arrays = ("_functions",)
 
     def __init__(self, dim, K, L, *, seed=0, projection="gaussian", density=1 / 3, center=None):
-        self._restore_parameters({"projection": projection, "density": density})
+        density = float(density)
+        if projection not in ("gaussian", "sparse"):
+            raise ValueError(f"projection is {projection!r}; it must be 'gaussian' or 'sparse'")
+        if not 0 < density <= 1:
+            raise ValueError(f"density is {density}; it must lie in (0, 1]")
+        self.projection, self.density = projection, density
         super().__init__(dim, K, L, seed=seed, center=center)
-
-    projection = property(lambda self: self._projection, doc='How functions are drawn: "gaussian" or "sparse".')
-    density = property(lambda self: self._density, doc="Share of the coordinates that a sparse function reads.")
 
     @property
     def functions(self):
@@ -132,13 +135,13 @@ class SimHash(HashFamily):
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 
     def _draw(self):
-        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+        from mongoose_nb.kernels.hashing import drawing as kernels
 
         functions = np.empty((self.dim, self.K * self.L), np.float32)
         key = self._key()
         kernels.draw_gaussian(key, functions)
-        if self._projection == "sparse":
-            chosen = np.empty((self.K * self.L, math.ceil(self.dim * self._density)), np.int32)
+        if self.projection == "sparse":
+            chosen = np.empty((self.K * self.L, math.ceil(self.dim * self.density)), np.int32)
             kernels.draw_choices(~key, self.dim, chosen)
             signs = np.zeros_like(functions)
             column = np.arange(self.K * self.L)[:, None]
@@ -158,14 +161,14 @@ class SimHash(HashFamily):
     def _center_changed(self):
         offset = np.zeros(self.K * self.L)
         if self._center is not None:
-            from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+            from mongoose_nb.kernels.hashing import simhash as kernels
 
             kernels.project_exact(self._center, self._functions, offset)
         self._offset, self._offset_max = read_only(offset), float(np.abs(offset).max())
 
     def _hash_dense(self, X, out):
         from mongoose_nb.core.threads import one_blas_thread
-        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+        from mongoose_nb.kernels.hashing import simhash as kernels
 
         n = X.shape[0]
         if n <= _SMALL:
@@ -175,7 +178,7 @@ class SimHash(HashFamily):
             kernels.simhash_dense(X, *self._kernel_arguments(), out.itemsize, out.view(np.uint8))
 
     def _hash_csr(self, indptr, indices, values, out):
-        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+        from mongoose_nb.kernels.hashing import simhash as kernels
 
         kernels.simhash_csr(indptr, indices, values, *self._kernel_arguments(), out.itemsize, out.view(np.uint8))
 
@@ -200,19 +203,5 @@ class SimHash(HashFamily):
     def _kernel_arguments(self):
         return self._functions, self._offset, self._norm_max, self._offset_max, self.K
 
-    def _parameters(self):
-        return {"projection": self._projection, "density": self._density}
-
-    def _restore_parameters(self, state):
-        kind, density = state["projection"], float(state["density"])
-        if kind not in ("gaussian", "sparse"):
-            raise ValueError(f"projection is {kind!r}; it must be 'gaussian' or 'sparse'")
-        if not 0 < density <= 1:
-            raise ValueError(f"density is {density}; it must lie in (0, 1]")
-        self._projection, self._density = kind, density
-
-    def _arrays(self):
-        return {"functions": self._functions}
-
-    def _restore_arrays(self, state):
-        self._keep_functions(state["functions"])
+    def _check_arrays(self):
+        self._keep_functions(self._functions)

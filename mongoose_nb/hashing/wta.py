@@ -28,9 +28,3 @@ class WTA(DWTA):
 
     def __init__(self, dim, K, L, *, seed=0, bin_size=8, center=None):
         super().__init__(dim, K, L, seed=seed, bin_size=bin_size, zeros="value", center=center)
-
-    def _parameters(self):
-        return {"bin_size": self.bin_size}
-
-    def _restore_parameters(self, state):
-        super()._restore_parameters({**state, "zeros": "value"})

@@ -84,7 +84,7 @@ def test_fork(run):
 
 def test_parallel_kernels_are_guarded_and_serial_ones_are_not():
     from mongoose_nb.kernels.data import text
-    from mongoose_nb.kernels.hashing import simhash_dwta as hashing
+    from mongoose_nb.kernels.hashing import simhash as hashing
 
     assert isinstance(matmul, Guarded)
     kernels = [k for module in (hashing, text) for k in vars(module).values() if hasattr(k, "py_func")]

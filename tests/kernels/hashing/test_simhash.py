@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse as sp
 
 from mongoose_nb.hashing import DWTA, SimHash
-from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+from mongoose_nb.kernels.hashing import drawing
+from mongoose_nb.kernels.hashing import simhash as kernels
 from mongoose_nb.kernels.hashing.densify import ATTEMPTS
 
 # --- SimHash ----------------------------------------------------------------------------------------------------------
@@ -150,9 +151,9 @@ def test_a_scan_finds_the_only_donor():
 
 def test_choices_are_different_integers_and_depend_on_the_key():
     out, again, other = (np.empty((40, 9), np.int32) for _ in range(3))
-    kernels.draw_choices(np.uint64(3), 30, out)
-    kernels.draw_choices(np.uint64(3), 30, again)
-    kernels.draw_choices(np.uint64(4), 30, other)
+    drawing.draw_choices(np.uint64(3), 30, out)
+    drawing.draw_choices(np.uint64(3), 30, again)
+    drawing.draw_choices(np.uint64(4), 30, other)
     np.testing.assert_array_equal(out, again)
     assert (out != other).mean() > 0.9
     for row in out:
@@ -161,8 +162,8 @@ def test_choices_are_different_integers_and_depend_on_the_key():
 
 def test_gaussian_draws_depend_on_key_and_place():
     out, other = np.empty((3, 5), np.float32), np.empty(15, np.float32)
-    kernels.draw_gaussian(np.uint64(3), out)
-    kernels.draw_gaussian(np.uint64(3), other)
+    drawing.draw_gaussian(np.uint64(3), out)
+    drawing.draw_gaussian(np.uint64(3), other)
     np.testing.assert_array_equal(out.ravel(), other)
     assert np.isfinite(out).all() and np.unique(out).size == 15
 
