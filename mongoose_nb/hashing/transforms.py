@@ -13,14 +13,14 @@ import abc
 
 import numpy as np
 
+from mongoose_nb.core.registry import Registered, find, name_of, register
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.hashing.arguments import as_count, as_float32
 
-_TRANSFORMS = {}  # class name -> class, for from_state
 _FORMAT = 1
 
 
-class InnerProductTransform(abc.ABC):
+class InnerProductTransform(Registered, abc.ABC, kind="inner-product transform"):
     """What the transforms share: fit, data, query, similarity and state. See the subclasses.
 
     Parameters
@@ -33,10 +33,6 @@ class InnerProductTransform(abc.ABC):
     bound = 1.0
     #: coordinates that are added
     extra = 1
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        _TRANSFORMS[cls.__name__] = cls
 
     def __init__(self, *, headroom=1.0):
         self.headroom = check_number("headroom", headroom, low=1)
@@ -148,8 +144,7 @@ class InnerProductTransform(abc.ABC):
     def state(self):
         """Everything that makes this transform, as a dict of plain scalars, strings and arrays, for `from_state`."""
         self._check_fitted()
-        return {"transform": type(self).__name__, "format": _FORMAT, "input_dim": self._input_dim, "scale": self._scale,
-                "headroom": self.headroom, **self._parameters()}
+        return {"transform": name_of(type(self)), "format": _FORMAT, "input_dim": self._input_dim, "scale": self._scale, **self.config()}
 
     @classmethod
     def from_state(cls, state):
@@ -166,9 +161,9 @@ class InnerProductTransform(abc.ABC):
             If the state is of another transform or format, or incomplete.
         """
         state = {key: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value for key, value in dict(state).items()}
-        kind = _TRANSFORMS.get(state.pop("transform", None))
-        if kind is None or not issubclass(kind, cls):
-            raise ValueError(f"the state is not of {cls.__name__}")
+        kind = find("inner-product transform", state.pop("transform", None))
+        if not issubclass(kind, cls):
+            raise ValueError(f"the state is of {kind.__name__}, not of {cls.__name__}")
         if state.pop("format", None) != _FORMAT:
             raise ValueError(f"the state has another format; this version reads {_FORMAT}")
         try:
@@ -205,9 +200,6 @@ class InnerProductTransform(abc.ABC):
     def _query_tail(self):
         """The coordinates added to queries, (extra,)."""
 
-    def _parameters(self):
-        return {}
-
     # --- checks -------------------------------------------------------------------------------------------------------
 
     def _check_fitted(self):
@@ -224,6 +216,7 @@ class InnerProductTransform(abc.ABC):
                              f"with this row, or with more headroom than {self.headroom:g}")
 
 
+@register("inner-product transform", "simple", "SimpleLSH")
 class SimpleLSH(InnerProductTransform):
     """Simple-LSH (Neyshabur and Srebro 2015): ``[x; sqrt(1 - |x|^2)]`` and ``[q; 0]``, for families of cosines.
 
@@ -257,6 +250,7 @@ class SimpleLSH(InnerProductTransform):
         return np.zeros(1)
 
 
+@register("inner-product transform", "norm range", "NormRange")
 class NormRange(SimpleLSH):
     """Norm-ranging LSH (Yan et al. 2018): Simple-LSH by parts of similar length, each with a scale of its own.
 
@@ -311,9 +305,6 @@ class NormRange(SimpleLSH):
     def _factors(self, norm):
         return 1 / self._scale[self._parts(norm)]
 
-    def _parameters(self):
-        return {"n_parts": self.n_parts}
-
 
 class _Powers(InnerProductTransform):
     """Transforms that add powers of the norm: see the subclasses."""
@@ -331,10 +322,8 @@ class _Powers(InnerProductTransform):
     def _powers(self, norm):
         return norm[:, None] ** (2.0 ** np.arange(1, self.m + 1))
 
-    def _parameters(self):
-        return {"m": self.m, "bound": self.bound}
 
-
+@register("inner-product transform", "l2-alsh", "L2ALSH")
 class L2ALSH(_Powers):
     """L2-ALSH (Shrivastava and Li 2014): ``[x; |x|^2; |x|^4; ...]`` and ``[q; 1/2; 1/2; ...]``, for Euclidean distance.
 
@@ -366,6 +355,7 @@ class L2ALSH(_Powers):
         return np.full(self.m, 0.5)
 
 
+@register("inner-product transform", "sign-alsh", "SignALSH")
 class SignALSH(_Powers):
     """Sign-ALSH (Shrivastava and Li 2015): ``[x; 1/2 - |x|^2; 1/2 - |x|^4; ...]`` and ``[q; 0; 0; ...]``, for cosines.
 
