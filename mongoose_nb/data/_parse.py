@@ -123,8 +123,8 @@ def parse(path, data, start, mode, *, n_rows=None, n_features=MAX_ID, n_labels=0
     targets = np.empty(rows if mode & text.TARGET else 0, np.float64)
     used = np.zeros((len(counts), 5), np.int64)
     errors = np.zeros((len(counts), 3), np.int64)
-    text.fill_chunks(buf, bounds, room, mode, n_features, n_labels, row_labels, row_feats, labels, ids, values,
-                     targets, used, errors)
+    text.fill_chunks(buf, bounds, room, text.Layout(mode, n_features, n_labels),
+                     text.Parsed(row_labels, row_feats, labels, ids, values, targets), used, errors)
     bad = np.flatnonzero(errors[:, 0])
     if bad.size:
         code, at, line = errors[bad[0]].tolist()
