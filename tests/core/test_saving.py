@@ -57,7 +57,8 @@ def test_it_goes_through_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"name": 3}, "the saved Outer.name is 3; needed is a value like 'new'"), ({"rate": "x"}, "Outer.rate"), ({"rate": float("nan")}, "rate"),
+    ({"name": 3}, "the saved Outer.name is 3; needed is a value like 'new'"), ({"rate": "x"}, "Outer.rate"),
+    ({"rate": float("nan")}, "Outer.rate"),
     ({"flag": 1}, "Outer.flag"), ({"history": {}}, "Outer.history"), ({"table": []}, "Outer.table"),
     ({"inner": 3}, "Outer.inner is 3 instead"),
     ({"inner": {"count": 1}}, "lacks Outer.inner.sums"), ({"inner": {"count": True, "sums": np.zeros(3)}}, "Outer.inner.count"),
