@@ -26,14 +26,6 @@ def outside(name, value, size):
     return ValueError(f"{name} must be between 0 and {size - 1}, got {value}")
 
 
-def restore(compiled, state):
-    """Unpickle a sketch: compiled again where that is possible, else the twin (the results are the same)."""
-    from mongoose_nb import _ext
-    from mongoose_nb._ext import _sketch_py
-
-    return (_ext.DriftSketch if compiled else _sketch_py.DriftSketch).from_state(state)
-
-
 class SketchBase:
     """Bit codes of rows now and at a snapshot: how many bits have changed, and which rows were touched meanwhile.
 
@@ -80,7 +72,7 @@ class SketchBase:
         return len(self._codes)
 
     def __reduce__(self):
-        return restore, (self.compiled, self.state())
+        return type(self).from_state, (self.state(),)
 
     @property
     def rows(self):

@@ -49,14 +49,6 @@ def places(starts, sizes):
     return np.repeat(starts - (ends - sizes), sizes) + np.arange(ends[-1])
 
 
-def restore(compiled, state):
-    """Unpickle a store: compiled again where that is possible, else the twin (the results are the same)."""
-    from mongoose_nb import _ext
-    from mongoose_nb._ext import _buckets_py
-
-    return (_ext.BucketStore if compiled else _buckets_py.BucketStore).from_state(state)
-
-
 class StoreBase:
     """The buckets of L hash tables: bounded memory, changed row by row or loaded in bulk.
 
@@ -106,7 +98,7 @@ class StoreBase:
                 f"policy={self.policy!r}, seed={self.seed})")
 
     def __reduce__(self):
-        return restore, (self.compiled, self.state())
+        return type(self).from_state, (self.state(),)
 
     # ---------------------------------------------------------------- memory
 
