@@ -29,13 +29,13 @@ COMPILED: bool = False
 SKETCH_COMPILED: bool = False
 if os.environ.get("MONGOOSE_NB_PURE", "0") in ("", "0"):
     try:
-        from mongoose_nb._ext._buckets import BucketStore  # noqa: F811
+        from mongoose_nb._ext._buckets import BucketStore  # type: ignore[assignment]  # noqa: F811
     except ImportError:  # installed without a C compiler
         pass
     else:
         COMPILED = True
     try:
-        from mongoose_nb._ext._sketch import DriftSketch  # noqa: F811
+        from mongoose_nb._ext._sketch import DriftSketch  # type: ignore[assignment]  # noqa: F811
     except ImportError:
         pass
     else:

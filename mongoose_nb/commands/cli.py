@@ -3,11 +3,15 @@
 Exit codes: 0; 1 where the work failed; 2 for input or usage that cannot be right; 130 after Ctrl-C.
 """
 
+from __future__ import annotations
+
 import argparse
 import difflib
 import importlib
 import os
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 from mongoose_nb import __version__
 from mongoose_nb.commands.console import note, one_line
@@ -22,13 +26,13 @@ USAGE_ERRORS = (ValueError, TypeError, FileNotFoundError, FileExistsError, IsADi
 class Parser(argparse.ArgumentParser):
     """Errors are one sentence."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Leave with the message and a hint."""
         note(f"{self.prog}: error: {message}; see {self.prog} --help")
         raise SystemExit(2)
 
 
-def build_parser():
+def build_parser() -> Parser:
     """The parser of the whole command line; `args.parser` is that of the command."""
     parser = Parser(prog="mongoose", allow_abbrev=False,
                     description="Train and serve networks with very wide output layers on CPUs by locality-sensitive hashing.")
@@ -107,7 +111,7 @@ def build_parser():
     return parser
 
 
-def parse(argv):
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Arguments, or SystemExit; an unknown flag is answered with the ones that look like it."""
     args, unknown = build_parser().parse_known_args(argv)
     if unknown:
@@ -117,7 +121,7 @@ def parse(argv):
     return args
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Parameters
@@ -137,7 +141,7 @@ def main(argv=None):
     try:
         args = parse(argv)
     except SystemExit as stop:
-        return stop.code or 0
+        return int(stop.code or 0)
     try:
         code = importlib.import_module(f"mongoose_nb.commands.{args.command.replace('-', '_')}").run(args)
         sys.stdout.flush()

@@ -1,12 +1,17 @@
 """`mongoose doctor`: whether everything that makes the program fast and safe is in place, with one line of advice where it is not."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import sys
 import sysconfig
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mongoose_nb.commands.console import json_line, result
+
+if TYPE_CHECKING:
+    import argparse
 
 
 class Check(NamedTuple):
@@ -18,7 +23,7 @@ class Check(NamedTuple):
     advice: str = ""
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Print all checks; exit code 1 where something is broken."""
     checks = [check() for check in (versions, extension, compiler, kernels, cache, layer, threads, blas, huge_pages, progress)]
     broken = [check for check in checks if check.state == "broken"]
@@ -34,7 +39,7 @@ def run(args):
     return 1 if broken else 0
 
 
-def versions():
+def versions() -> Check:
     """Python and the packages that compute."""
     from mongoose_nb.commands.system import versions as read
 
@@ -45,7 +50,7 @@ def versions():
     return Check("versions", "ok", f"mongoose_nb {found['version']}, {text}")
 
 
-def extension():
+def extension() -> Check:
     """Compiled, or the twins in Python."""
     from mongoose_nb._ext import COMPILED, SKETCH_COMPILED
 
@@ -57,14 +62,14 @@ def extension():
     return Check("extension", "slow", "fallback: single rows are inserted, removed and moved in Python", advice)
 
 
-def compiler():
+def compiler() -> Check:
     """Only needed to build the extension."""
     name = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     path = shutil.which(name) or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     return Check("C compiler", "ok", path or "none (needed only to build the extension)")
 
 
-def kernels():
+def kernels() -> Check:
     """Whether a compiled kernel computes what it should."""
     import numpy as np
 
@@ -81,7 +86,7 @@ def kernels():
     return Check("kernels", "ok", "compile and compute")
 
 
-def cache():
+def cache() -> Check:
     """Where compiled kernels are kept."""
     from mongoose_nb.commands.system import cached_bytes
     from mongoose_nb.core.jit import CACHE_DIR, cache_base
@@ -94,7 +99,7 @@ def cache():
     return Check("kernel cache", "ok", f"{CACHE_DIR} ({size / 1e6:.1f} MB)", empty)
 
 
-def layer():
+def layer() -> Check:
     """What runs parallel loops."""
     from mongoose_nb.commands.system import threading_layer
 
@@ -109,7 +114,7 @@ def layer():
     return Check("threading layer", "ok" if name == "tbb" else "broken", name, "" if name == "tbb" else tbb)
 
 
-def threads():
+def threads() -> Check:
     """How many of the processors are used."""
     import numba
 
@@ -123,7 +128,7 @@ def threads():
     return Check("threads", "ok", f"{mine} of {there} processors")
 
 
-def blas():
+def blas() -> Check:
     """What multiplies matrices, and whether it can be told how many threads to take."""
     from mongoose_nb.commands.system import blas as read
 
@@ -133,7 +138,7 @@ def blas():
     return Check("BLAS", "ok", found)
 
 
-def huge_pages():
+def huge_pages() -> Check:
     """Whether large arrays come on large pages."""
     from mongoose_nb.commands.system import huge_pages as read
 
@@ -144,7 +149,7 @@ def huge_pages():
     return Check("huge pages", "ok", found)
 
 
-def progress():
+def progress() -> Check:
     """Extras."""
     from importlib.util import find_spec
 

@@ -1,6 +1,13 @@
 """`mongoose info`: what the program runs on."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from mongoose_nb.commands.console import json_line, result
+
+if TYPE_CHECKING:
+    import argparse
 
 _LABELS = {"version": "mongoose_nb", "python": "Python", "numpy": "NumPy", "scipy": "SciPy", "numba": "Numba",
            "extension": "bucket store", "sketch": "drift sketch",
@@ -8,7 +15,7 @@ _LABELS = {"version": "mongoose_nb", "python": "Python", "numpy": "NumPy", "scip
            "threading_layer": "threading layer"}
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Print the report."""
     from mongoose_nb.commands.system import report
 

@@ -86,7 +86,7 @@ class Option(NamedTuple):
 
     name: str
     kind: object
-    metavar: str
+    metavar: str | None
     help: str
 
     @property

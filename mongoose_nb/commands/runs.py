@@ -5,17 +5,23 @@
     RUN/model.mongoose    the network with optimiser and hash tables and all that going on takes, replaced as a whole after an epoch
 """
 
+from __future__ import annotations
+
 import json
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 from mongoose_nb.commands.console import to_json
 from mongoose_nb.data._files import replacing
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import PathLike
 
 SETTINGS, METRICS, MODEL = "settings.json", "metrics.jsonl", "model.mongoose"
 FORMAT_VERSION = 1
 
 
-def check_free(path, overwrite):
+def check_free(path: PathLike, overwrite: bool) -> pathlib.Path:
     """The path of a new run, or an error if there is something already. Writes nothing."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_dir():
@@ -26,7 +32,7 @@ def check_free(path, overwrite):
     return path
 
 
-def begin(path, record):
+def begin(path: pathlib.Path, record: dict[str, Any]) -> None:
     """Make the directory, remove an older run from it (nothing else), and write the settings."""
     path.mkdir(parents=True, exist_ok=True)
     for name in (MODEL, METRICS, SETTINGS):
@@ -37,13 +43,13 @@ def begin(path, record):
     write_settings(path, record)
 
 
-def write_settings(path, record):
+def write_settings(path: pathlib.Path, record: dict[str, Any]) -> None:
     """Write settings.json as a whole."""
     with replacing(path / SETTINGS) as file:
         file.write(to_json({"format_version": FORMAT_VERSION, **record}, indent=2).encode() + b"\n")
 
 
-def read_settings(path):
+def read_settings(path: PathLike) -> dict[str, Any]:
     """What settings.json holds."""
     file = pathlib.Path(path) / SETTINGS
     try:
@@ -58,7 +64,7 @@ def read_settings(path):
     return record
 
 
-def trim_metrics(path, epoch):
+def trim_metrics(path: pathlib.Path, epoch: int) -> None:
     """Drop the lines of epochs behind `epoch`, whose network was not saved any more, and a half-written one."""
     file = path / METRICS
     kept = []
@@ -73,7 +79,7 @@ def trim_metrics(path, epoch):
         out.write("".join(kept).encode())
 
 
-def load_network(path):
+def load_network(path: PathLike) -> tuple[Any, bool | None]:
     """(network, how its svmlight files count features or None) of a run's directory or of a file that `Network.save` wrote."""
     from mongoose_nb.nn import Network
 
@@ -90,7 +96,7 @@ def load_network(path):
     return Network.load(path / MODEL), zero_based
 
 
-def load_to_resume(path, record):
+def load_to_resume(path: PathLike, record: dict[str, Any]) -> Any:
     """(network, what its file says) of a run to go on with. Where a checkpoint of the training is there, the network is not filled
     yet, which `Network.fit` does; before the first one was written the run begins anew."""
     from mongoose_nb.nn import Network

@@ -1,11 +1,14 @@
 """`mongoose train`: train a network on files and leave a directory from which it is used, compared and continued."""
 
+from __future__ import annotations
+
 import contextlib
 import importlib.util
 import inspect
 import os
 import pathlib
 import sys
+from typing import TYPE_CHECKING, Any
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
@@ -18,6 +21,9 @@ from mongoose_nb.core.validation import check_choice
 from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar, Wide
 from mongoose_nb.nn.saving import network_settings
 
+if TYPE_CHECKING:
+    import argparse
+
 # What may be given along with --resume: everything else was settled when the run began.
 RESUMABLE = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite", "test")
 LOOP = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite")
@@ -27,7 +33,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C during training; the message says how to go on."""
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Check everything, then train."""
     with threads(args.threads), compiling() as clock:
         (_resume if args.resume is not None else _start)(args, clock)
@@ -198,7 +204,7 @@ class _Log(Callback):
             note(epoch_line(logs, self.epochs))
 
 
-def epoch_line(logs, epochs):
+def epoch_line(logs: dict[str, Any], epochs: int) -> str:
     """Loss, P@1, active share, samples/s and time split of one epoch."""
     score = f"  P@1 {logs['P@1']:.4f}" if "P@1" in logs else ""
     split = " ".join(f"{name} {share:.0%}" for name, share in logs["time_split"].items())

@@ -6,6 +6,8 @@ of 64 bytes (they can be memory-mapped). The metadata hold the format's name and
 JSON, and a CRC-32 of every array and of the header itself: a damaged learning rate would otherwise be read as another one.
 """
 
+from __future__ import annotations
+
 import contextlib
 import glob
 import json
@@ -14,10 +16,15 @@ import os
 import shutil
 import tempfile
 import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb._version import __version__
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import PathLike
 
 FORMAT_VERSION = 1
 _ALIGN = 64
@@ -31,18 +38,18 @@ class FormatError(ValueError):
     """A file is not what it should be; the message says where."""
 
 
-def header_checksum(header):
+def header_checksum(header: dict[str, Any]) -> int:
     """CRC-32 of a header (dict), whatever the order of its keys, without the checksum that it may hold already."""
     meta = {k: v for k, v in header["__metadata__"].items() if k != "header_crc32"}
     return zlib.crc32(json.dumps({**header, "__metadata__": meta}, sort_keys=True).encode())
 
 
-def older(path, i):
+def older(path: str, i: int) -> str:
     """Where the i-th older version of `path` is kept."""
     return path if i == 0 else f"{path}.{i}"
 
 
-def remove_leftovers(path):
+def remove_leftovers(path: PathLike) -> None:
     """Remove the temporary files that processes killed while they wrote `path` have left; nobody must be writing it."""
     path = os.path.abspath(os.fspath(path))
     for file in glob.glob(glob.escape(path) + ".*.part"):
@@ -91,7 +98,7 @@ def _said(path):
         raise OSError(error.errno, f"cannot be saved: {error.strerror}; {left}", path) from error
 
 
-def save(path, kind, settings, arrays, *, keep=1):
+def save(path: PathLike, kind: str, settings: dict[str, Any], arrays: Mapping[str, np.ndarray], *, keep: int = 1) -> None:
     """Write arrays and settings to `path`, replacing it only when all is on disk.
 
     Parameters
@@ -175,7 +182,7 @@ def _check_entry(name, entry, room, path):
     return dtype, tuple(shape), first, last
 
 
-def load(path, kind, *, mmap=False):
+def load(path: PathLike, kind: str, *, mmap: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read what `save` wrote.
 
     Parameters

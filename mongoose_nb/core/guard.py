@@ -7,7 +7,10 @@ B. *Fork.* GNU OpenMP that has run in a process cannot run in one that is forked
 C. The guard stands at the entrance of every parallel kernel, a microsecond each, and not in the facades, where one would be forgotten.
 """
 
+from __future__ import annotations
+
 import threading
+from typing import Any
 
 import numba
 from numba.core.registry import CPUDispatcher
@@ -22,7 +25,7 @@ _forked_from_openmp = False
 class Guarded(CPUDispatcher):
     """A compiled kernel with ``prange`` loops."""
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it, alone where it has to be."""
         global _layer
         if _forked_from_openmp:
@@ -45,7 +48,7 @@ def _running_layer():
         return None
 
 
-def guard(dispatcher):
+def guard(dispatcher: Any) -> Any:
     """The same kernel with a guarded entrance."""
     dispatcher.__class__ = Guarded
     return dispatcher

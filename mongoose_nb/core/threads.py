@@ -5,9 +5,12 @@ spin beside each other cost a third of the machine on two cores (measured), and 
 the same bits whatever the number of threads.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import threading
+from collections.abc import Iterator
 
 from mongoose_nb.core.locks import renew_in_child
 
@@ -17,7 +20,7 @@ THREADS_FROM = 1 << 22
 
 _lock = threading.RLock()
 _depth = 0
-_before = []
+_before: list[int] = []
 
 
 class _Renewed:
@@ -52,7 +55,7 @@ _renewed = renew_in_child(_Renewed())
 
 
 @contextlib.contextmanager
-def one_blas_thread():
+def one_blas_thread() -> Iterator[None]:
     """Hold BLAS at one thread while any caller is inside; the former limit returns when the last one leaves."""
     global _depth, _before
     with _lock:
@@ -70,7 +73,7 @@ def one_blas_thread():
 
 
 @contextlib.contextmanager
-def kernel_threads(multiplications):
+def kernel_threads(multiplications: int) -> Iterator[None]:
     """Threads for kernels that call no BLAS and take about so many multiplications at a time: one for little work."""
     import numba
 
@@ -84,7 +87,7 @@ def kernel_threads(multiplications):
 
 
 @contextlib.contextmanager
-def compute_threads(multiplications):
+def compute_threads(multiplications: int) -> Iterator[None]:
     """As `kernel_threads`, where BLAS may be called: on one thread."""
     with kernel_threads(multiplications), one_blas_thread():
         yield

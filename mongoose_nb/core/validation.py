@@ -1,10 +1,15 @@
 """Checks of single arguments: what was given, what is allowed, what to do, in one sentence."""
 
+from __future__ import annotations
+
 import math
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 
-def check_number(name, value, *, low=None, high=None, open_low=False, open_high=False):
+def check_number(name: str, value: Any, *, low: float | None = None, high: float | None = None, open_low: bool = False,
+                 open_high: bool = False) -> float:
     """A finite real number within bounds, as float."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number; got {value!r}")
@@ -18,7 +23,7 @@ def check_number(name, value, *, low=None, high=None, open_low=False, open_high=
     return value
 
 
-def check_int(name, value, *, low=None, high=None):
+def check_int(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
     """An integer within bounds, as int."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer; got {value!r}")
@@ -29,7 +34,7 @@ def check_int(name, value, *, low=None, high=None):
     return value
 
 
-def check_choice(name, value, choices):
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
     """One of a few words."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")

@@ -4,22 +4,30 @@ A cache is only ever a shortcut: one that is missing, stale, broken or of anothe
 and a directory that cannot be written costs a warning in the log.
 """
 
+from __future__ import annotations
+
 import hashlib
 import logging
 import os
 import zipfile
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mongoose_nb.data._files import replacing
 from mongoose_nb.data._npz import check_npz
 
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from mongoose_nb.core.types import Matrix, PathLike
+
 VERSION = 1
 _logger = logging.getLogger("mongoose_nb")
 
 
-def cache_path(path, cache_dir=None):
+def cache_path(path: PathLike, cache_dir: PathLike | None = None) -> str:
     """Where the cache of the text file `path` lives."""
     path = os.path.abspath(os.fspath(path))
     if cache_dir is None:
@@ -51,7 +59,7 @@ def _matrix(arrays, name, shape):
     return matrix
 
 
-def load(file, stat):
+def load(file: PathLike, stat: os.stat_result) -> tuple[sp.csr_matrix, sp.csr_matrix] | None:
     """The (X, Y) in the cache `file` if it belongs to the source with this `stat`, else None."""
     try:
         check_npz(file)
@@ -67,7 +75,7 @@ def load(file, stat):
         return None
 
 
-def save(file, stat, X, Y):
+def save(file: PathLike, stat: os.stat_result, X: Matrix, Y: Matrix) -> None:
     """Write the cache through a temporary file in the same directory, so that a reader never sees half of it."""
     try:
         os.makedirs(os.path.dirname(file), exist_ok=True)

@@ -1,13 +1,20 @@
 """Whole files in, whole files out: gzip told apart by its magic bytes, and writing that never leaves half a file."""
 
+from __future__ import annotations
+
 import contextlib
 import gzip
 import os
 import secrets
 import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import PathLike
 
 
-def read_bytes(path):
+def read_bytes(path: PathLike) -> tuple[bytes, os.stat_result]:
     """The content of a plain or gzip file (told apart by its first two bytes) and its ``os.stat_result``."""
     path = os.fspath(path)
     with open(path, "rb") as file:
@@ -23,7 +30,7 @@ def read_bytes(path):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: PathLike) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not."""
     path = os.fspath(path)
     temporary = f"{path}.{secrets.token_hex(6)}.tmp"

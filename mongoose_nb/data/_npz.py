@@ -4,13 +4,19 @@ NumPy allocates what the header of an array says and reads then; it evaluates th
 comes of it. So headers are read here first, and every size in them is checked against the archive's and the file's.
 """
 
+from __future__ import annotations
+
 import io
 import math
 import os
 import zipfile
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import PathLike
 
 # Deflate cannot do better than 1032 bytes out of one.
 _MOST_PACKED = 1032
@@ -52,7 +58,7 @@ def _check_archive(archive, size):
                 raise ValueError(f"{entry.filename!r}: {error}") from error
 
 
-def check_npz(path):
+def check_npz(path: PathLike) -> None:
     """Raise ValueError unless `path` is an npz file whose arrays can be as large as they say; nothing of that size is allocated."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -64,7 +70,7 @@ def check_npz(path):
         raise ValueError(f"it is no whole npz file ({error})") from error
 
 
-def read_npz_arrays(path):
+def read_npz_arrays(path: PathLike) -> dict[str, np.ndarray]:
     """All arrays of an npz file by name.
 
     Raises
@@ -84,7 +90,7 @@ def read_npz_arrays(path):
         raise ValueError(f"it is no whole npz file ({error})") from error
 
 
-def map_npy(path):
+def map_npy(path: PathLike) -> np.ndarray:
     """The array of an npy file, mapped read-only; ValueError where it is none, or not whole."""
     with open(path, "rb") as file:
         _header(file, os.fstat(file.fileno()).st_size)

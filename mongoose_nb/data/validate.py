@@ -9,10 +9,16 @@ Canonical: ids of a row strictly increasing, int32 (int64 only from 2^31 entries
 returned without a copy; anything else is changed in a copy.
 """
 
+from __future__ import annotations
+
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import Matrix
 
 MAX_ID = np.iinfo(np.int32).max
 
@@ -143,7 +149,7 @@ def _numeric(name, array):
         raise ValueError(f"{name} has dtype object, expected numbers ({error})") from error
 
 
-def check_X(X, n_features=None, *, name="X", owner="model"):
+def check_X(X: Any, n_features: int | None = None, *, name: str = "X", owner: str = "model") -> Matrix:
     """Validate features, and bring them into canonical form.
 
     Parameters
@@ -213,7 +219,7 @@ def _check_shape(name, shape, n_features, owner):
         raise ValueError(f"{name}: found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
 
 
-def check_Y(Y, n_outputs=None, n_rows=None, *, name="Y"):
+def check_Y(Y: Any, n_outputs: int | None = None, n_rows: int | None = None, *, name: str = "Y") -> sp.csr_matrix:
     """Validate labels, and bring them into canonical form.
 
     Parameters
@@ -362,7 +368,7 @@ def _check_ids(name, Y, n_outputs):
     return _from_ids(counts, ids, n_outputs)
 
 
-def check_same_rows(X, Y):
+def check_same_rows(X: Matrix, Y: Matrix) -> None:
     """Raise ValueError unless X and Y have the same number of rows."""
     if X.shape[0] != Y.shape[0]:
         raise ValueError(f"X has {X.shape[0]} rows, Y has {Y.shape[0]}; they must describe the same samples")

@@ -1,14 +1,17 @@
 """A vocabulary: words to ids and back."""
 
+from __future__ import annotations
+
 import collections
 import re
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
-def split_words(text):
+def split_words(text: str) -> list[str]:
     """Lower-case words and single punctuation marks of `text`, in order."""
     return _WORD.findall(text.lower())
 
@@ -34,7 +37,7 @@ class Vocabulary:
         The id of the unknown word.
     """
 
-    def __init__(self, words, unknown="<unk>", tokenize=None):
+    def __init__(self, words: Sequence[str], unknown: str | None = "<unk>", tokenize: Callable[[str], list[str]] | None = None) -> None:
         self.words = list(words)
         if unknown is not None and unknown not in self.words:
             self.words.insert(0, unknown)
@@ -47,7 +50,8 @@ class Vocabulary:
         self.tokenize = tokenize or split_words
 
     @classmethod
-    def build(cls, texts, min_count=1, max_size=None, *, unknown="<unk>", tokenize=None):
+    def build(cls, texts: Iterable[str], min_count: int = 1, max_size: int | None = None, *, unknown: str | None = "<unk>",
+              tokenize: Callable[[str], list[str]] | None = None) -> Vocabulary:
         """Count the words of a text, and give the most frequent the lowest ids.
 
         Parameters
@@ -76,23 +80,23 @@ class Vocabulary:
         if max_size is not None and max_size < 1:
             raise ValueError(f"max_size must be at least 1, got {max_size!r}")
         split = tokenize or split_words
-        counts = collections.Counter()
+        counts: collections.Counter[str] = collections.Counter()
         for text in [texts] if isinstance(texts, str) else texts:
             counts.update(split(text) if isinstance(text, str) else text)
-        counts.pop(unknown, None)
+        counts.pop(unknown, None)  # type: ignore[arg-type]
         words = sorted((word for word, count in counts.items() if count >= min_count),
                        key=lambda word: (-counts[word], word))
         if max_size is not None:
             words = words[: max_size - (unknown is not None)]
         return cls(words, unknown, tokenize)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.words)
 
-    def __contains__(self, word):
+    def __contains__(self, word: object) -> bool:
         return word in self._ids
 
-    def encode(self, text):
+    def encode(self, text: str | Sequence[str]) -> np.ndarray:
         """Ids of a text, or of a list of words.
 
         Parameters
@@ -120,7 +124,7 @@ class Vocabulary:
             ids[missing] = self.unknown_id
         return ids
 
-    def decode(self, ids):
+    def decode(self, ids: Iterable[int]) -> list[str]:
         """Words of ids.
 
         Parameters

@@ -1,11 +1,15 @@
 """What a check needs from the thing under test: new ones from a seed, and threads to try them on."""
 
+from __future__ import annotations
+
 import contextlib
 import copy
 import operator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 
-def as_factory(family):
+def as_factory(family: Any) -> Callable[[int], Any]:
     """``make(seed)`` from a factory, or from a family that can be copied and rebuilt."""
     if not hasattr(family, "hash") or isinstance(family, type):
         if callable(family):
@@ -23,7 +27,7 @@ def as_factory(family):
     return make
 
 
-def dim_of(family, dim):
+def dim_of(family: Any, dim: int | None) -> int:
     """Coordinates of a row: what was given, or what the family says."""
     dim = getattr(family, "dim", None) if dim is None else dim
     if dim is None:
@@ -31,16 +35,16 @@ def dim_of(family, dim):
     return operator.index(dim)
 
 
-def thread_counts():
+def thread_counts() -> list[int]:
     """Numbers of threads to compare, or a single one where Numba has but one."""
     import numba
 
-    most = numba.config.NUMBA_NUM_THREADS
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     return sorted({1, min(2, most), most})
 
 
 @contextlib.contextmanager
-def threads(number):
+def threads(number: int) -> Iterator[None]:
     """Hold the threads of Numba, and those of BLAS, at `number`."""
     import numba
     from threadpoolctl import threadpool_limits

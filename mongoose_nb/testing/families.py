@@ -1,11 +1,24 @@
 """One call for a hash family: what holds always, and what holds in probability."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 from mongoose_nb.testing.collisions import check_collisions
 from mongoose_nb.testing.hash_contract import check_hash_contract
+from mongoose_nb.testing.report import Report
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mongoose_nb.testing.pairs import Metric
 
 
-def check_hash_family(family, *, metric="cosine", dim=None, values=None, probability=None, over="functions", pairs=2, nnz=None,
-                      functions=20_000, alpha=1e-3, tolerance=0.0, rows=None, sparse=None, another_process=False, seed=0):
+def check_hash_family(family: Any, *, metric: str | Metric = "cosine", dim: int | None = None, values: Sequence[float] | None = None,
+                      probability: Callable[..., Any] | None = None, over: str = "functions", pairs: int = 2, nnz: int | None = None,
+                      functions: int = 20_000, alpha: float = 1e-3, tolerance: float = 0.0, rows: np.ndarray | None = None,
+                      sparse: bool | None = None, another_process: bool = False, seed: int = 0) -> Report:
     """Check a hash family: `check_hash_contract`, then `check_collisions`.
 
     The least that a family of your own must offer, without any base class:

@@ -1,15 +1,21 @@
 """What a hash family promises always: a code depends on the row and the functions, and on nothing else."""
 
+from __future__ import annotations
+
 import copy
 import pickle
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.testing.factories import as_factory, dim_of, thread_counts, threads
 from mongoose_nb.testing.pairs import find_metric, rows_of
 from mongoose_nb.testing.report import CheckFailed, Report, require, require_equal
+
+if TYPE_CHECKING:
+    from mongoose_nb.testing.pairs import Metric
 
 _SINGLES = 40  # rows that are also hashed alone
 _CHILD = """
@@ -20,7 +26,8 @@ pickle.dump(make(seed).hash(X), sys.stdout.buffer)
 """
 
 
-def check_hash_contract(family, *, metric="cosine", dim=None, rows=None, sparse=None, another_process=False, seed=0):
+def check_hash_contract(family: Any, *, metric: str | Metric = "cosine", dim: int | None = None, rows: np.ndarray | None = None,
+                        sparse: bool | None = None, another_process: bool = False, seed: int = 0) -> Report:
     """Check what needs no statistics: the part of `check_hash_family` that must hold for every row.
 
     Parameters

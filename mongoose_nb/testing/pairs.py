@@ -1,5 +1,7 @@
 """Pairs of rows at a chosen similarity, and what that similarity is."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from collections.abc import Callable
@@ -154,11 +156,11 @@ class Metric:
     reflexive: bool = True
     of_pair: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.closer not in (1, -1):
             raise ValueError(f"closer is {self.closer!r}; it must be 1 (larger is more similar) or -1 (a distance)")
 
-    def check(self, value):
+    def check(self, value: float) -> float:
         """`value` as a float, or an error that names the range."""
         value = float(value)
         if not self.low <= value <= self.high:
@@ -177,7 +179,7 @@ METRICS = {metric.name: metric for metric in (
 )}
 
 
-def find_metric(metric):
+def find_metric(metric: str | Metric) -> Metric:
     """The `Metric` of a name, or the one given."""
     if isinstance(metric, Metric):
         return metric
@@ -186,7 +188,8 @@ def find_metric(metric):
     return METRICS[metric]
 
 
-def pairs_at(similarity, metric, n, dim, rng, *, nnz=None):
+def pairs_at(similarity: float, metric: str | Metric, n: int, dim: int, rng: np.random.Generator, *,
+             nnz: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Make `n` pairs of rows at a given similarity.
 
     Parameters
@@ -242,7 +245,7 @@ def pairs_at(similarity, metric, n, dim, rng, *, nnz=None):
     return np.asarray(X, np.float32), np.asarray(Y, np.float32)
 
 
-def similarity_of(X, Y, metric):
+def similarity_of(X: np.ndarray, Y: np.ndarray, metric: str | Metric) -> np.ndarray:
     """Similarity of row i of `X` and row i of `Y`, computed in float64.
 
     Parameters
@@ -260,9 +263,10 @@ def similarity_of(X, Y, metric):
         return find_metric(metric).measure(np.asarray(X, np.float64), np.asarray(Y, np.float64))
 
 
-def rows_of(metric, n, dim, rng):
+def rows_of(metric: str | Metric, n: int, dim: int, rng: np.random.Generator) -> np.ndarray:
     """Rows for checks that need no similarity: partners at all usual values, some of them sparse."""
-    parts = []
+    metric = find_metric(metric)
+    parts: list[np.ndarray] = []
     few = [None] if metric.name == "hamming" or dim < 4 else [None, max(metric.least, 2, dim // 4), max(metric.least, 2)]
     count = -(-n // (2 * len(few) * len(metric.values)))
     for value in metric.values:

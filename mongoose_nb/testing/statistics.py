@@ -1,9 +1,13 @@
 """Bounds that hold for every sample size: no normal approximation, no tolerance picked by hand."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 
-def clopper_pearson(count, n, alpha):
+def clopper_pearson(count: Any, n: Any, alpha: float) -> tuple[Any, Any]:
     """Exact confidence interval of a probability (Clopper and Pearson 1934).
 
     Parameters

@@ -11,6 +11,10 @@
         assert similarity < 1 or (family.hash(x[None]) == family.hash(y[None])).all()
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 try:
     from hypothesis import strategies as st
     from hypothesis.extra import numpy as hnp
@@ -21,10 +25,13 @@ import numpy as np
 
 from mongoose_nb.testing.pairs import find_metric, pairs_at, similarity_of
 
+if TYPE_CHECKING:
+    from mongoose_nb.testing.pairs import Metric
+
 __all__ = ["pairs", "sets", "sparse_rows", "vectors"]
 
 
-def vectors(dim, *, n=None, magnitude=100.0, nonzero=False):
+def vectors(dim: int, *, n: int | None = None, magnitude: float = 100.0, nonzero: bool = False) -> Any:
     """Rows of float32, with many zeros and ties among them.
 
     Parameters
@@ -53,7 +60,7 @@ def vectors(dim, *, n=None, magnitude=100.0, nonzero=False):
     return rows.filter(lambda X: X.any(axis=1).all()) if nonzero else rows
 
 
-def sets(universe, *, min_size=0, max_size=None):
+def sets(universe: int, *, min_size: int = 0, max_size: int | None = None) -> Any:
     """Sets of the integers below `universe`, as rows of 0 and 1; ``numpy.flatnonzero`` gives the members.
 
     Parameters
@@ -76,7 +83,7 @@ def sets(universe, *, min_size=0, max_size=None):
 
 
 @st.composite
-def sparse_rows(draw, dim, *, n=None, magnitude=100.0, canonical=True):
+def sparse_rows(draw: Any, dim: int, *, n: int | None = None, magnitude: float = 100.0, canonical: bool = True) -> Any:
     """CSR arrays with few entries in a row, or none.
 
     Parameters
@@ -110,7 +117,7 @@ def sparse_rows(draw, dim, *, n=None, magnitude=100.0, canonical=True):
 
 
 @st.composite
-def pairs(draw, metric, dim, *, similarity=None, nnz=None):
+def pairs(draw: Any, metric: str | Metric, dim: Any, *, similarity: Any = None, nnz: Any = None) -> Any:
     """Two rows and the similarity they have.
 
     Parameters
