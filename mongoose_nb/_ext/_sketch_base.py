@@ -1,4 +1,4 @@
-"""What the compiled drift sketch and its Python twin share: everything that is not hot.
+"""The drift sketch: what its compiled and its Python implementation share, which is everything but the inner loops.
 
 A. *A row is one machine word.* 64 bits tell a row's rotation to 5 degrees at 10 and 10 at 45 (one standard error,
    pi * sqrt(s (1 - s) / 64) at a changed share s), enough to tell rows that moved from rows that did not, and the mean
@@ -22,7 +22,7 @@ _ARRAYS = {"marks": np.uint16, "codes": np.uint64, "snapshot": np.uint64, "touch
 
 
 def outside(name, value, size):
-    """The error for an id or a place that there is not."""
+    """The error for an id or a place out of range."""
     return ValueError(f"{name} must be between 0 and {size - 1}, got {value}")
 
 
@@ -164,7 +164,7 @@ class SketchBase:
         return int(self.changed().sum(dtype=np.int64))
 
     def take_snapshot(self, places=None):
-        """Compare with the present codes from now on, and count touches anew.
+        """Make the present codes the snapshot, and count touches from zero.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Charts as SVG text: lines over time, grouped columns, stacked bars. No library: a page that holds them needs nothing but itself.
+"""Charts as SVG text: lines over time, grouped columns, stacked bars. No library is used, so a page with charts is self-contained.
 
 A. The drawing is 400 units wide and its text 12 or 13: legible at the width of a phone, where a unit is a pixel, and as a third of a
    desktop's window. Pages with several columns come from the page's layout, not from smaller drawings.

@@ -1,4 +1,4 @@
-"""Where text goes: results to stdout, progress and announcements to stderr."""
+"""Output of the commands: results to stdout, progress and announcements to stderr."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 
 
 def result(text: str) -> None:
-    """One line, or several, of results, at once: somebody may read along."""
+    """Print one or several lines of results, flushed at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def note(text: str, end: str = "\n") -> None:
-    """A line of progress."""
+    """Print a line of progress."""
     sys.stderr.write(text + end)
     sys.stderr.flush()
 
 
 def json_line(value: Any) -> None:
-    """One JSON value on a line of its own."""
+    """Print a JSON value on one line."""
     result(to_json(value))
 
 
 def to_json(value: Any, **options: Any) -> str:
-    """JSON text; NumPy numbers become plain ones."""
+    """Convert a value to JSON text, NumPy numbers included."""
     return json.dumps(value, default=_plain, allow_nan=False, **options)
 
 

@@ -1,4 +1,4 @@
-"""Data sets of the command line: which reader a file needs, training and test set side by side, fingerprints."""
+"""Data sets of the command line: the choice of the reader, equal columns of training and test set, fingerprints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Dataset:
     zero_based: bool | None = None  # svmlight alone
 
     def describe(self) -> dict[str, Any]:
-        """What a run records of it: path, form, sizes, and a fingerprint of the content."""
+        """What a run records of the data set: path, format, sizes, and a fingerprint of the content."""
         out = {"path": os.path.abspath(self.path), "format": self.format, "rows": self.X.shape[0], "features": self.X.shape[1],
                "labels": self.Y.shape[1], "sha256": fingerprint(self.X, self.Y)}
         return out if self.zero_based is None else {**out, "zero_based": self.zero_based}

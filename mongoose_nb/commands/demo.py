@@ -1,4 +1,4 @@
-"""`mongoose demo`: a network that computes a tenth of its outputs beside one that computes all, on data of the package."""
+"""`mongoose demo`: compare a network that computes a tenth of its outputs with one that computes all, on the demo data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATASET = "EURLEX57K sample"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train both, print a table, a line about serving and, with --json, one object."""
+    """Train both networks; print a table, a line about serving and, with --json, one object."""
     from mongoose_nb import __version__, nn
     from mongoose_nb.core.validation import check_int
     from mongoose_nb.data import load_demo

@@ -1,4 +1,4 @@
-"""`mongoose doctor`: whether everything that makes the program fast and safe is in place, with one line of advice where it is not."""
+"""`mongoose doctor`: check everything that makes the program fast and safe, with one line of advice for each problem."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def versions() -> Check:
 
 
 def extension() -> Check:
-    """Compiled, or the twins in Python."""
+    """Whether the extension is compiled, or its Python implementation is in use."""
     from mongoose_nb._ext import COMPILED, SKETCH_COMPILED
 
     if COMPILED and SKETCH_COMPILED:
@@ -63,7 +63,7 @@ def extension() -> Check:
 
 
 def compiler() -> Check:
-    """Only needed to build the extension."""
+    """The C compiler, which only the build of the extension needs."""
     name = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     path = shutil.which(name) or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     return Check("C compiler", "ok", path or "none (needed only to build the extension)")
@@ -87,7 +87,7 @@ def kernels() -> Check:
 
 
 def cache() -> Check:
-    """Where compiled kernels are kept."""
+    """The directory of compiled kernels, and whether it can be written."""
     from mongoose_nb.commands.system import cached_bytes
     from mongoose_nb.core.jit import CACHE_DIR, cache_base
 
@@ -100,7 +100,7 @@ def cache() -> Check:
 
 
 def layer() -> Check:
-    """What runs parallel loops."""
+    """The threading layer of Numba."""
     from mongoose_nb.commands.system import threading_layer
 
     name = threading_layer()
@@ -115,7 +115,7 @@ def layer() -> Check:
 
 
 def threads() -> Check:
-    """How many of the processors are used."""
+    """The number of threads, against that of the processors."""
     import numba
 
     from mongoose_nb.commands.system import cpus
@@ -129,7 +129,7 @@ def threads() -> Check:
 
 
 def blas() -> Check:
-    """What multiplies matrices, and whether it can be told how many threads to take."""
+    """The BLAS library, and whether its number of threads can be set."""
     from mongoose_nb.commands.system import blas as read
 
     found = read()
@@ -139,7 +139,7 @@ def blas() -> Check:
 
 
 def huge_pages() -> Check:
-    """Whether large arrays come on large pages."""
+    """Whether the system gives huge pages to large arrays."""
     from mongoose_nb.commands.system import huge_pages as read
 
     found = read()
@@ -150,7 +150,7 @@ def huge_pages() -> Check:
 
 
 def progress() -> Check:
-    """Extras."""
+    """The optional packages."""
     from importlib.util import find_spec
 
     missing = [extra for extra, module in (("progress", "tqdm"), ("sklearn", "sklearn")) if find_spec(module) is None]

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
         zero_based = zero_based if args.zero_based is None else args.zero_based
         data = read_for(network, args.data, args.format, zero_based)
         propensity = _propensity(network, args, zero_based)
-        network.predict_topk(data.X[:1], 1, exact=not args.lsh)  # compiles, or loads what is compiled
+        network.predict_topk(data.X[:1], 1, exact=not args.lsh)  # compile the kernels, or load them
         start = time.perf_counter()
         scores = network.evaluate(data.X, data.Y, k=args.k, exact=not args.lsh, propensity=propensity)
         seconds = time.perf_counter() - start

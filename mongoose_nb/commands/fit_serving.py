@@ -1,4 +1,4 @@
-"""`mongoose fit-serving`: train hash tables that answer for a trained network, and write it with them."""
+"""`mongoose fit-serving`: train hash tables for fast prediction with a trained network, and save them with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train the functions on a file's rows; the P@1 of these rows, by all outputs and by the tables, says what to expect."""
+    """Train the hash functions on the rows of a file, and compare P@1 over all outputs and by the tables on these rows."""
     model = pathlib.Path(args.model)
     out = pathlib.Path(args.out) if args.out else model / runs.MODEL if model.is_dir() else model
     if args.out and os.path.exists(args.data) and out.exists() and os.path.samefile(args.data, out):

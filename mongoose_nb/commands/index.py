@@ -1,4 +1,4 @@
-"""`mongoose index`: build, query, tune and stats of a nearest-neighbour index."""
+"""`mongoose index`: build, query, tune and describe a nearest-neighbour index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCK = 4096
 
 
 def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.ArgumentParser], None]) -> None:
-    """The four subcommands. `common(sub)` adds what every command has."""
+    """Add the four subcommands. `common(sub)` adds the options that every command has."""
     parts = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     def action(name, text):
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what `args.action` says."""
+    """Run the subcommand `args.action`."""
     with threads(getattr(args, "threads", None)):
         {"build": _build, "query": _query, "tune": _tune, "stats": _stats}[args.action](args)
 

@@ -1,4 +1,4 @@
-"""`mongoose info`: what the program runs on."""
+"""`mongoose info`: versions, and the machine that the program runs on."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def run(args: argparse.Namespace) -> None:
     writable, size = found.pop("cache_writable"), found.pop("cache_bytes")
     directory = found.pop("cache_dir")
     found["kernel cache"] = (f"{directory} (writable, {size / 1e6:.1f} MB)" if writable else
-                             f"{directory} (not writable: kernels are compiled anew in every run)")
+                             f"{directory} (not writable: kernels are compiled again in every run)")
     for name, value in found.items():
         result(f"{_LABELS.get(name, name):16} {value}")

@@ -1,4 +1,4 @@
-"""The page of `mongoose report`: which figures of which runs, in what order, with which words."""
+"""The page of `mongoose report`: its charts and tables, and their explanations."""
 
 from __future__ import annotations
 

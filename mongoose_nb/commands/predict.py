@@ -18,7 +18,7 @@ BLOCK = 8192
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write a line for each row."""
+    """Write one line per row."""
     if args.out is not None and os.path.exists(args.out):
         for path in (args.data, args.model):
             if os.path.exists(path) and os.path.samefile(path, args.out):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, score, leave a directory like that of `mongoose train`."""
+    """Train and score a model, and write a directory like that of `mongoose train`."""
     with threads(args.threads), compiling() as clock:
         (_resume if args.resume is not None else _start)(args, clock)
 

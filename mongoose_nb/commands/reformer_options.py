@@ -62,7 +62,7 @@ RESUMABLE = ("epochs", "print_loss", "eval_batches")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of the command."""
+    """Add the flags of the command."""
     parser.add_argument("text", nargs="?", metavar="TEXT", help="UTF-8 text file whose characters to model; without one the copy task")
     parser.add_argument("--out", metavar="RUN", help="directory to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in a directory that is not empty")

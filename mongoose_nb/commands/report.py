@@ -1,4 +1,4 @@
-"""`mongoose report`: one page, complete in itself, that shows runs and compares them."""
+"""`mongoose report`: a self-contained HTML page that shows and compares runs."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Run:
 
 
 def name_runs(loaded: list[Run]) -> list[Run]:
-    """Runs whose names tell them apart: directories of one name are called by their paths."""
+    """Make the names of runs unique: directories of the same name are called by their paths."""
     often = Counter(r.name for r in loaded)
     for r in loaded:
         if often[r.name] > 1:

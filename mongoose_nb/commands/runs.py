@@ -1,4 +1,4 @@
-"""The directory that a training run writes.
+"""The directory of a training run.
 
     RUN/settings.json     every setting in force, versions, where the data came from and its fingerprint
     RUN/metrics.jsonl     one JSON object per epoch: the history with `nn.Diagnostics`, from which mongoose report draws
@@ -22,10 +22,10 @@ FORMAT_VERSION = 1
 
 
 def check_free(path: PathLike, overwrite: bool) -> pathlib.Path:
-    """The path of a new run, or an error if there is something already. Writes nothing."""
+    """The path of a new run; ValueError if there is something already. Nothing is written."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_dir():
-        raise ValueError(f"--out {path} is a file; give the directory that the run shall write")
+        raise ValueError(f"--out {path} is a file; give a directory for the run")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise ValueError(f"--out {path} is not empty; give another directory, --overwrite to replace the run in it, "
                          f"or --resume {path} to go on with it")
@@ -44,13 +44,13 @@ def begin(path: pathlib.Path, record: dict[str, Any]) -> None:
 
 
 def write_settings(path: pathlib.Path, record: dict[str, Any]) -> None:
-    """Write settings.json as a whole."""
+    """Write settings.json atomically."""
     with replacing(path / SETTINGS) as file:
         file.write(to_json({"format_version": FORMAT_VERSION, **record}, indent=2).encode() + b"\n")
 
 
 def read_settings(path: PathLike) -> dict[str, Any]:
-    """What settings.json holds."""
+    """Read settings.json."""
     file = pathlib.Path(path) / SETTINGS
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def read_settings(path: PathLike) -> dict[str, Any]:
 
 
 def trim_metrics(path: pathlib.Path, epoch: int) -> None:
-    """Drop the lines of epochs behind `epoch`, whose network was not saved any more, and a half-written one."""
+    """Remove the lines of epochs after `epoch`, whose network was not saved, and an incomplete line."""
     file = path / METRICS
     kept = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
@@ -97,8 +97,8 @@ def load_network(path: PathLike) -> tuple[Any, bool | None]:
 
 
 def load_to_resume(path: PathLike, record: dict[str, Any]) -> Any:
-    """(network, what its file says) of a run to go on with. Where a checkpoint of the training is there, the network is not filled
-    yet, which `Network.fit` does; before the first one was written the run begins anew."""
+    """(network, settings of its file) of a run to resume. If there is a checkpoint of the training, `Network.fit` fills the network
+    later. If no checkpoint was written yet, the run starts again."""
     from mongoose_nb.nn import Network
     from mongoose_nb.nn.saving import make_network, peek
 

@@ -1,4 +1,4 @@
-"""What the program runs on: versions, and the parts of the machine that decide its speed."""
+"""Versions, and the properties of the machine that decide the speed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def blas() -> str:
 
 
 def huge_pages() -> str:
-    """How the kernel gives out transparent huge pages: ``always``, ``madvise``, ``never``, or ``unknown``."""
+    """The setting of transparent huge pages: ``always``, ``madvise``, ``never``, or ``unknown``."""
     try:
         text = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
         return text[text.index("[") + 1:text.index("]")]
@@ -88,14 +88,14 @@ def cpus() -> int:
 
 
 def cached_bytes() -> int:
-    """Bytes of the compiled kernels that are kept."""
+    """Size of the kernel cache in bytes."""
     from mongoose_nb.core.jit import CACHE_DIR
 
     return sum(f.stat().st_size for f in pathlib.Path(CACHE_DIR).rglob("*.nb?")) if CACHE_DIR else 0
 
 
 def report() -> dict[str, Any]:
-    """Everything, by name."""
+    """All of the above, by name."""
     import numba
 
     from mongoose_nb.core.jit import CACHE_DIR, cache_base

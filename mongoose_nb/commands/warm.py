@@ -1,4 +1,4 @@
-"""Before the work: how many threads, and kernels compiled, so that the times reported later are those of the work."""
+"""Preparations: the number of threads, and compilation of the kernels, so that reported times exclude it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS, WIDTH = 32, 16
 
 @contextlib.contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """Run the block on so many Numba threads; None leaves their number alone."""
+    """Context manager: run the block on `count` Numba threads; None does not change the number."""
     if count is None:
         yield
         return
@@ -37,13 +37,13 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 class Clock:
-    """Seconds that went into compilation so far."""
+    """The time spent on compilation."""
 
     def __init__(self) -> None:
         self.seconds, self._depth, self._start = 0.0, 0, 0.0
 
     def begin(self) -> None:
-        """A kernel is about to be compiled, perhaps for another one; said once."""
+        """Note that the compilation of a kernel begins; announced once."""
         from mongoose_nb.core.jit import CACHE_DIR
 
         if self._depth == 0:
@@ -54,13 +54,13 @@ class Clock:
         self._depth += 1
 
     def end(self) -> None:
-        """It is compiled."""
+        """Note that it has ended."""
         self._depth -= 1
         if self._depth == 0:
             self.seconds += time.perf_counter() - self._start
 
     def report(self) -> None:
-        """Say how long it took, if it was said that it began."""
+        """Print the time, if compilation was announced."""
         if self.seconds:
             note(f"compiled in {self.seconds:.1f} s")
 

@@ -1,4 +1,4 @@
-"""`mongoose warmup`: compile now, and keep, what would otherwise be compiled when it is first used."""
+"""`mongoose warmup`: compile the kernels now, instead of at their first use, and cache them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, predict, search and read a little of everything that is common."""
+    """Run all common operations once on small data."""
     from mongoose_nb.commands.system import cached_bytes
     from mongoose_nb.core.jit import CACHE_DIR
 

@@ -1,6 +1,6 @@
-"""Locks that survive a fork, and one that is fair. Nothing but the standard library: who only holds a lock need not load Numba.
+"""Locks that work after a fork, and a fair lock. Only the standard library is imported, so a lock does not load Numba.
 
-A lock that another thread holds when a process is forked would be held in the child for ever: there it is made anew.
+A lock that another thread holds when a process is forked would stay locked in the child forever, so it is replaced there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _renewed: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def renew_in_child(lock: Any) -> Any:
-    """Have ``lock.renew()`` called in processes that are forked off; returns `lock`."""
+    """Call ``lock.renew()`` in every forked process. Returns `lock`."""
     _renewed.add(lock)
     return lock
 

@@ -1,7 +1,7 @@
-"""Parsed files kept as npz beside the text, or in a directory of the caller's choice.
+"""Caches of parsed text files as npz, next to the text or in another directory.
 
-A cache is only ever a shortcut: one that is missing, stale, broken or of another version is ignored and written anew,
-and a directory that cannot be written costs a warning in the log.
+A cache that is missing, out of date, damaged or of another version is ignored and written again. If the directory cannot be
+written, a warning is logged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _logger = logging.getLogger("mongoose_nb")
 
 
 def cache_path(path: PathLike, cache_dir: PathLike | None = None) -> str:
-    """Where the cache of the text file `path` lives."""
+    """The path of the cache of the text file `path`."""
     path = os.path.abspath(os.fspath(path))
     if cache_dir is None:
         return path + ".mongoose.npz"
@@ -76,7 +76,7 @@ def load(file: PathLike, stat: os.stat_result) -> tuple[sp.csr_matrix, sp.csr_ma
 
 
 def save(file: PathLike, stat: os.stat_result, X: Matrix, Y: Matrix) -> None:
-    """Write the cache through a temporary file in the same directory, so that a reader never sees half of it."""
+    """Write the cache through a temporary file in the same directory, so that readers never see an incomplete one."""
     try:
         os.makedirs(os.path.dirname(file), exist_ok=True)
         with replacing(file) as out:

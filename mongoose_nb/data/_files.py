@@ -1,4 +1,4 @@
-"""Whole files in, whole files out: gzip told apart by its magic bytes, and writing that never leaves half a file."""
+"""Read plain and gzip files, and write files atomically."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_bytes(path: PathLike) -> tuple[bytes, os.stat_result]:
 
 @contextlib.contextmanager
 def replacing(path: PathLike) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not."""
+    """Context manager: a binary file that replaces `path` if the block ends without an exception, and is removed otherwise."""
     path = os.fspath(path)
     temporary = f"{path}.{secrets.token_hex(6)}.tmp"
     try:

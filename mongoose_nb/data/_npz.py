@@ -1,7 +1,7 @@
-"""npz and npy files of unknown origin: what they promise is compared with what they hold before anything is allocated.
+"""Safe reading of npz and npy files of unknown origin: sizes in the headers are checked before anything is allocated.
 
-NumPy allocates what the header of an array says and reads then; it evaluates that header as Python text and lets out whatever error
-comes of it. So headers are read here first, and every size in them is checked against the archive's and the file's.
+NumPy allocates what the header of an array says before it reads, and raises many kinds of errors for a damaged header. So headers
+are read here first, and every size in them is compared with that of the archive and of the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 
 def _header(file, room):
-    """shape, dtype and length of the header of the array in `file`; ValueError where `room` bytes do not hold it exactly."""
+    """shape, dtype and length of the header of the array in `file`; ValueError unless `room` bytes hold exactly this array."""
     start = file.tell()
     version = np.lib.format.read_magic(file)
     if version not in _READERS:
@@ -42,7 +42,7 @@ def _header(file, room):
 
 
 def _check_archive(archive, size):
-    """Whether the members of a zip archive can be as large as they say, and are arrays."""
+    """Check that the members of a zip archive are arrays and can be as large as their headers say."""
     entries = archive.infolist()
     if sum(entry.compress_size for entry in entries) > size:
         raise ValueError("its parts are larger than the file")
@@ -76,9 +76,9 @@ def read_npz_arrays(path: PathLike) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        Not such a file, damaged, or with Python objects inside.
+        If it is no such file, is damaged, or holds Python objects.
     OSError
-        Where it cannot be opened.
+        If it cannot be opened.
     """
     check_npz(path)
     try:
@@ -91,7 +91,7 @@ def read_npz_arrays(path: PathLike) -> dict[str, np.ndarray]:
 
 
 def map_npy(path: PathLike) -> np.ndarray:
-    """The array of an npy file, mapped read-only; ValueError where it is none, or not whole."""
+    """The array of an npy file, mapped read-only; ValueError if the file is none, or is truncated."""
     with open(path, "rb") as file:
         _header(file, os.fstat(file.fileno()).st_size)
     return np.load(path, mmap_mode="r", allow_pickle=False)

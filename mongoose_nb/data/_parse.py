@@ -1,4 +1,4 @@
-"""From the bytes of a sparse text file to arrays: chunks, allocation, and errors that name the line."""
+"""Parse the bytes of a sparse text file into arrays: chunks, allocation, and errors that name the line."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def parse(path: str, data: bytes, start: int, mode: int, *, n_rows: int | None =
     start : int
         Offset of the first row.
     mode : int
-        Flags of `kernels.text`: what stands before the features.
+        Flags of `kernels.data.text`: what precedes the features.
     n_rows : int, optional
-        How many rows there must be; blank lines at the end of the file are ignored then.
+        Number of rows that is expected; blank lines at the end of the file are then ignored.
     n_features, n_labels : int
         Ids are below these.
     first_line : int
@@ -149,7 +149,7 @@ def parse(path: str, data: bytes, start: int, mode: int, *, n_rows: int | None =
 
 
 class _Squeeze:
-    """Close the gaps that chunks left at the end of their stretches."""
+    """Remove the gaps that chunks left at the end of their part of an array."""
 
     def __init__(self, room, used):
         self.starts, self.used = room[:-1], used

@@ -1,4 +1,4 @@
-"""Data sets as npz arrays, and one function that finds the right reader."""
+"""Data sets stored as npz arrays, and `load_dataset`, which chooses the reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets larger than memory: CSR arrays mapped from a file, and texts read chunk by chunk."""
+"""Data sets larger than memory: CSR arrays mapped from a file, and text files read chunk by chunk."""
 
 from __future__ import annotations
 
@@ -38,17 +38,22 @@ def save_arrays(path: PathLike, X: Matrix, Y: Matrix) -> None:
 
 
 def map_arrays(path: PathLike) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """The data set that `save_arrays` wrote, its arrays mapped: read when they are needed, and given back when memory is short.
+    """The data set that `save_arrays` wrote, its arrays mapped into memory: pages are read when they are needed.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
 
     Returns
     -------
     X, Y : scipy.sparse.csr_matrix
-        Read-only. Row pointers and ids are looked through once, since what trains on them trusts them.
+        Read-only matrices. Row pointers and ids are checked once, because kernels rely on them.
 
     Raises
     ------
-    io.FormatError
-        Not such a file, or damaged.
+    mongoose_nb.core.files.FormatError
+        If the file is of another kind, or damaged.
     """
     import scipy.sparse as sp
 
@@ -134,7 +139,7 @@ class XCChunks:
     def mark(self) -> int:
         """A checksum of every byte of the file and of `chunk_bytes`; it reads the file once.
 
-        By it `nn.Network.fit` tells, where there are checkpoints, whether a training that was interrupted goes on over the same chunks.
+        `nn.Network.fit` compares it with the one in a checkpoint, so that an interrupted training is resumed on the same data only.
 
         Returns
         -------

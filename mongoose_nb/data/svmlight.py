@@ -1,4 +1,4 @@
-"""The libsvm / svmlight text format, by the same parser as the Extreme Classification Repository's."""
+"""Reader of the libsvm / svmlight text format, by the same parser as `read_xc`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the whole package accepts as features and labels, and the one form it works on.
+"""Validation of features and labels: what the package accepts, and the canonical form in which it uses them.
 
 ::
 
@@ -28,7 +28,7 @@ def _row_of(indptr, at):
 
 
 def _check_structure(name, indptr, indices, n_columns):
-    """Raise unless the arrays describe CSR rows; a hand-made matrix can hold anything."""
+    """Raise ValueError unless the arrays describe CSR rows: SciPy does not check all that is needed."""
     if indptr[0] != 0 or (indptr[1:] < indptr[:-1]).any() or indptr[-1] > len(indices):
         raise ValueError(f"{name}: indptr must start at 0, never decrease, and end within indices "
                          f"(it ends at {indptr[-1]}, there are {len(indices)} indices)")
@@ -53,7 +53,7 @@ def _index_dtype(shape, nnz):
 
 
 def _csr_arrays(name, X):
-    """(data, indices, indptr) of a sparse matrix of any format, without unused room, indices as narrow as may be."""
+    """(data, indices, indptr) of a sparse matrix of any format, without unused entries, with the narrowest index type."""
     if X.ndim != 2:
         raise ValueError(f"{name}: expected 2-D, got a sparse array of shape {X.shape}. Reshape your data.")
     if X.shape[1] > MAX_ID:
@@ -369,6 +369,17 @@ def _check_ids(name, Y, n_outputs):
 
 
 def check_same_rows(X: Matrix, Y: Matrix) -> None:
-    """Raise ValueError unless X and Y have the same number of rows."""
+    """Check that X and Y have the same number of rows.
+
+    Parameters
+    ----------
+    X, Y : arrays or sparse matrices
+        Features and labels.
+
+    Raises
+    ------
+    ValueError
+        If they have not.
+    """
     if X.shape[0] != Y.shape[0]:
         raise ValueError(f"X has {X.shape[0]} rows, Y has {Y.shape[0]}; they must describe the same samples")

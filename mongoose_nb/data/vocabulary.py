@@ -12,7 +12,17 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def split_words(text: str) -> list[str]:
-    """Lower-case words and single punctuation marks of `text`, in order."""
+    """Split a text into lower-case words and single punctuation marks.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    list of str
+        In order.
+    """
     return _WORD.findall(text.lower())
 
 
@@ -24,8 +34,8 @@ class Vocabulary:
     words : sequence of str
         Word i gets the id i.
     unknown : str or None, default "<unk>"
-        The word that stands for all that are not in the list; put in front of the list if it is missing there. With
-        None, unknown words are an error.
+        The word that replaces words that are not in the list. It gets the id 0 if the list does not hold it. With None,
+        an unknown word is an error.
     tokenize : callable, optional
         Splits a text into words; by default `split_words`.
 
@@ -44,7 +54,7 @@ class Vocabulary:
         self._ids = {word: i for i, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             twice = next(word for word, count in collections.Counter(self.words).items() if count > 1)
-            raise ValueError(f"the word {twice!r} stands in the vocabulary twice; every word needs one id")
+            raise ValueError(f"the word {twice!r} occurs twice in the vocabulary; every word needs one id")
         self.unknown = unknown
         self.unknown_id = None if unknown is None else self._ids[unknown]
         self.tokenize = tokenize or split_words

@@ -1,4 +1,4 @@
-"""Scores that weigh rare labels up (Jain, Prabhu and Varma, "Extreme multi-label loss functions", KDD 2016)."""
+"""Propensity-scored metrics, which give rare labels more weight (Jain, Prabhu and Varma, KDD 2016)."""
 
 from __future__ import annotations
 

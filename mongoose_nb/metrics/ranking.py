@@ -1,4 +1,4 @@
-"""From predictions of any form to ranked label ids, and which of them are right."""
+"""Turn predictions of any form into ranked label ids, and find the correct ones."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _from_dense(scores, k):
 
 
 def find_hits(Y: sp.csr_matrix, ids: np.ndarray) -> np.ndarray:
-    """Which of the ranked `ids` (n, k) are labels in the canonical indicator `Y`: bool (n, k)."""
+    """Boolean array (n, k): which of the ranked `ids` are labels in the canonical indicator `Y`."""
     n, n_labels = Y.shape
     rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(Y.indptr))
     keys = rows * n_labels + Y.indices  # rising, because Y is canonical
@@ -160,7 +160,7 @@ def find_hits(Y: sp.csr_matrix, ids: np.ndarray) -> np.ndarray:
 
 
 def ranked_hits(Y: Any, pred: Any, k: int, drop_empty: bool) -> tuple[sp.csr_matrix, np.ndarray, np.ndarray]:
-    """Validate, rank and look up: (canonical Y, ids, hits), without rows that have no label where `drop_empty`."""
+    """Validate, rank and look up: (canonical Y, ids, hits), without rows that have no label if `drop_empty`."""
     from mongoose_nb.data.validate import check_Y
 
     Y = check_Y(Y)

@@ -1,4 +1,4 @@
-"""What a hash family promises in probability, over the draw of its functions.
+"""Statistical checks of a hash family: frequencies of collisions over random hash functions.
 
 A. *What is random.* One draw of a family is one set of functions: hashing more rows with it tells nothing new. So pairs are few and
    fixed, and functions many: new seeds, and every other time a rebuild, whose functions have to be as good.
@@ -102,7 +102,7 @@ def check_collisions(family: Any, *, metric: str | Metric = "cosine", dim: int |
 
 def check_sensitivity(family: Any, S0: float, c: float, p1: float, p2: float, *, metric: str | Metric = "cosine", dim: int | None = None,
                       pairs: int = 3, nnz: int | None = None, functions: int = 20_000, alpha: float = 1e-3, seed: int = 0) -> Report:
-    """Check that a family is (S0, c S0, p1, p2)-sensitive: no pair tried contradicts it.
+    """Check that no pair contradicts that a family is (S0, c S0, p1, p2)-sensitive.
 
     Rows at least as similar as `S0` have to agree with probability `p1` or more, rows no more similar than ``c * S0`` with
     probability `p2` or less. Tried are pairs at the two limits and pairs half way from there to equal rows, and to the least similar.
@@ -200,7 +200,7 @@ def _fixed_pairs(metric, dim, values, pairs, nnz, rng):
 
 
 def _draws(make, seed):
-    """Families without end: of one seed after the other, and rebuilt in between where they can be."""
+    """Endless sequence of families: new seeds, with a rebuild in between if the family has one."""
     start = int(np.random.SeedSequence([seed, 2]).generate_state(1)[0])
     while True:
         family = make(start)

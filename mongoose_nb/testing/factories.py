@@ -1,4 +1,4 @@
-"""What a check needs from the thing under test: new ones from a seed, and threads to try them on."""
+"""Helpers of the checks: new objects from a seed, and numbers of threads to compare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def as_factory(family: Any) -> Callable[[int], Any]:
-    """``make(seed)`` from a factory, or from a family that can be copied and rebuilt."""
+    """A function ``make(seed)``, from a factory or from a family that can be copied and rebuilt."""
     if not hasattr(family, "hash") or isinstance(family, type):
         if callable(family):
             return family
@@ -28,7 +28,7 @@ def as_factory(family: Any) -> Callable[[int], Any]:
 
 
 def dim_of(family: Any, dim: int | None) -> int:
-    """Coordinates of a row: what was given, or what the family says."""
+    """The number of coordinates of a row: `dim`, or that of the family."""
     dim = getattr(family, "dim", None) if dim is None else dim
     if dim is None:
         raise TypeError(f"{type(family).__name__} has no attribute dim; pass dim=, the number of coordinates of a row")
@@ -36,7 +36,7 @@ def dim_of(family: Any, dim: int | None) -> int:
 
 
 def thread_counts() -> list[int]:
-    """Numbers of threads to compare, or a single one where Numba has but one."""
+    """Numbers of threads to compare; a single one if Numba has one thread."""
     import numba
 
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
@@ -45,7 +45,7 @@ def thread_counts() -> list[int]:
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Hold the threads of Numba, and those of BLAS, at `number`."""
+    """Context manager: set the threads of Numba and of BLAS to `number`."""
     import numba
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""One call for a hash family: what holds always, and what holds in probability."""
+"""All checks of a hash family in one call."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def check_hash_family(family: Any, *, metric: str | Metric = "cosine", dim: int 
                       sparse: bool | None = None, another_process: bool = False, seed: int = 0) -> Report:
     """Check a hash family: `check_hash_contract`, then `check_collisions`.
 
-    The least that a family of your own must offer, without any base class:
+    A family of your own needs no base class. It must provide:
 
     - ``make(seed)``, passed as `family`: a function or class that returns a family with functions drawn from that seed;
     - ``hash(X)`` of it: (n, dim) rows to (n, L) integer codes, one column for each of L independently drawn functions (or concatenated
       groups of functions);
     - ``collision_probability(similarity)``, or `probability` in its place.
 
-    What else it has is checked too: ``dim``, ``K`` (hashes concatenated in one column, 1 if absent), ``L``, ``n_buckets``,
+    Other attributes are checked if they exist: ``dim``, ``K`` (hashes concatenated in one column, 1 if absent), ``L``, ``n_buckets``,
     ``collision_probability_of(x, y)``, ``rebuild()`` and ``version``, ``state()`` and ``from_state``, pickling, rows as CSR.
 
     Parameters

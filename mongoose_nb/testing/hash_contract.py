@@ -1,4 +1,4 @@
-"""What a hash family promises always: a code depends on the row and the functions, and on nothing else."""
+"""Exact checks of a hash family: a code depends on the row and on the hash functions only."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ pickle.dump(make(seed).hash(X), sys.stdout.buffer)
 
 def check_hash_contract(family: Any, *, metric: str | Metric = "cosine", dim: int | None = None, rows: np.ndarray | None = None,
                         sparse: bool | None = None, another_process: bool = False, seed: int = 0) -> Report:
-    """Check what needs no statistics: the part of `check_hash_family` that must hold for every row.
+    """Run the exact checks of `check_hash_family`, which must hold for every row.
 
     Parameters
     ----------
     family, metric, dim, sparse, another_process, seed
         As in `check_hash_family`.
     rows : array_like of shape (n, dim), optional
-        Rows to hash: those where the family might trip, such as rows of zeros or ties, and enough of them for all code paths of a
+        Rows to hash. They should include special cases, such as rows of zeros or ties, and be enough for all code paths of a
         batch. By default 600 pairs at the usual values of `metric`, some of them sparse.
 
     Returns

@@ -1,4 +1,4 @@
-"""Pairs of rows at a chosen similarity, and what that similarity is."""
+"""Pairs of rows at a given similarity, and the similarity of given pairs."""
 
 from __future__ import annotations
 
@@ -116,20 +116,20 @@ def _hamming(X, Y):
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """What two rows have in common, as a number, and how to make rows that have it.
+    """A similarity or distance of two rows, and a generator of rows that have a given one.
 
-    Make one for a similarity of your own; the checks take it wherever they take a name.
+    Define one for a similarity of your own; the checks accept it in place of a name.
 
     Parameters
     ----------
     name : str
     make : callable
-        ``make(value, n, dim, nnz, rng)`` gives two arrays (n, dim) whose rows stand at `value` to each other, with at most `nnz`
+        ``make(value, n, dim, nnz, rng)`` gives two arrays (n, dim) whose rows have the similarity `value`, with at most `nnz`
         nonzero coordinates.
     measure : callable
         ``measure(X, Y)``, float64 arrays (n, dim), gives the (n,) values of the pairs.
     values : tuple of float
-        Where a check looks if it is told nothing else.
+        Values that a check uses by default.
     low, high : float
         Range of the value.
     closer : {1, -1}
@@ -161,7 +161,7 @@ class Metric:
             raise ValueError(f"closer is {self.closer!r}; it must be 1 (larger is more similar) or -1 (a distance)")
 
     def check(self, value: float) -> float:
-        """`value` as a float, or an error that names the range."""
+        """Return `value` as a float; ValueError if it is out of range."""
         value = float(value)
         if not self.low <= value <= self.high:
             raise ValueError(f"{value} is no value of {self.name}, which lies in [{self.low:g}, {self.high:g}]")
@@ -180,7 +180,7 @@ METRICS = {metric.name: metric for metric in (
 
 
 def find_metric(metric: str | Metric) -> Metric:
-    """The `Metric` of a name, or the one given."""
+    """The `Metric` of a name, or `metric` itself."""
     if isinstance(metric, Metric):
         return metric
     if metric not in METRICS:

@@ -1,4 +1,4 @@
-"""What a check says: a report of what it saw, or an AssertionError that names it."""
+"""The result of a check: a `Report` of what was observed, or `CheckFailed`, which names what failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounds that hold for every sample size: no normal approximation, no tolerance picked by hand."""
+"""Exact confidence bounds, valid for every sample size."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ def clopper_pearson(count: Any, n: Any, alpha: float) -> tuple[Any, Any]:
     count : int or array_like
         Successes among `n` independent trials.
     n : int or array_like
+        Trials.
     alpha : float
-        Most probability with which the interval may miss: at most ``alpha / 2`` on either side, whatever the true value is.
+        Largest probability that the interval misses the true value: at most ``alpha / 2`` on either side.
 
     Returns
     -------

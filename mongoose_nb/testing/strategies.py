@@ -1,4 +1,4 @@
-"""hypothesis strategies: rows, sets, sparse rows, and pairs at a similarity. Needs hypothesis, which no other module does.
+"""Strategies for hypothesis: rows, sets, sparse rows, and pairs at a similarity. Only this module needs hypothesis.
 
 ::
 
@@ -118,7 +118,7 @@ def sparse_rows(draw: Any, dim: int, *, n: int | None = None, magnitude: float =
 
 @st.composite
 def pairs(draw: Any, metric: str | Metric, dim: Any, *, similarity: Any = None, nnz: Any = None) -> Any:
-    """Two rows and the similarity they have.
+    """Two rows and their similarity.
 
     Parameters
     ----------
@@ -127,15 +127,15 @@ def pairs(draw: Any, metric: str | Metric, dim: Any, *, similarity: Any = None, 
     dim : int or strategy of int
         Coordinates.
     similarity : float or strategy of float, optional
-        What to ask for; by default anything the metric can be, its ends included, a distance or an inner product up to 10, and up to 8
-        differing coordinates.
+        The similarity to generate; by default any value of the metric, including its limits, a distance or an inner product up to 10,
+        and up to 8 differing coordinates.
     nnz : int or strategy of int, optional
         Most nonzero coordinates, as in `pairs_at`.
 
     Returns
     -------
     strategy of (x, y, similarity)
-        Rows of shape (dim,), float32, and what `similarity_of` says of them.
+        Rows of shape (dim,), float32, and their `similarity_of`.
     """
     metric = find_metric(metric)
     if similarity is None:
