@@ -17,6 +17,9 @@ TARGET = HERE / "notebooks"
 
 # Small enough to run in a minute, with data that every machine has.
 COMMAND_LINES = {
+    "slide_from_primitives": """import sys
+
+sys.argv = ["slide_from_primitives.py", "--epochs", "2"]""",
     "eurlex": """import sys
 
 sys.argv = ["eurlex.py", "demo", "--epochs", "5"]""",

@@ -43,6 +43,7 @@ def test_documents_are_found():
     assert {"README.md", "docs/search.md", "docs/guide/recipes.md"} <= set(DOCUMENTS) and len(COMMANDS) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, path in DOCUMENTS.items() if "```python\n" in path.read_text(encoding="utf-8")])
 def test_python_blocks(name, tmp_path, monkeypatch):
     """They run, on less than readers have."""

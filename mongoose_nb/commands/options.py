@@ -86,7 +86,7 @@ class Option(NamedTuple):
 
     name: str
     kind: object
-    metavar: str
+    metavar: str | None
     help: str
 
     @property
@@ -174,7 +174,7 @@ def _flag_type(option):
         try:
             return option.kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} will not do; expected: {_expected(option)}") from None
+            raise argparse.ArgumentTypeError(f"invalid value {text!r}: expected {_expected(option)}") from None
 
     return parse
 
@@ -209,13 +209,13 @@ def read_config(path, extra):
         try:
             out[dest] = kinds[dest](value)
         except (ValueError, TypeError):
-            raise ValueError(f"{path}: {key} = {value!r} will not do; expected: "
+            raise ValueError(f"{path}: {key} = {value!r} is not valid: expected "
                              f"{_expected(OPTIONS[dest]) if dest in OPTIONS else 'a word'}") from None
     return out
 
 
 def network_arguments(given):
-    """Keyword arguments of `nn.Network` from settings by option name; what is not given keeps the library's default.
+    """Keyword arguments of `nn.Network` from settings by option name; others keep the library's defaults.
 
     Names, numbers and which of them go together are checked here, the widths by the network itself.
     """

@@ -1,13 +1,19 @@
-"""`mongoose warmup`: compile now, and keep, what would otherwise be compiled when it is first used."""
+"""`mongoose warmup`: compile the kernels now, instead of at their first use, and cache them."""
+
+from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.warm import compiling, threads
 
+if TYPE_CHECKING:
+    import argparse
 
-def run(args):
-    """Train, predict, search and read a little of everything that is common."""
+
+def run(args: argparse.Namespace) -> None:
+    """Run all common operations once on small data."""
     from mongoose_nb.commands.system import cached_bytes
     from mongoose_nb.core.jit import CACHE_DIR
 

@@ -29,6 +29,7 @@ def new(rounds=1, **options):
     return LearnedRotations(2, rounds, D, count_buckets(T, SIZE), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_learned_rotations_recover_more_than_random_ones(rounds):
     rotations = new(rounds)
@@ -39,6 +40,7 @@ def test_learned_rotations_recover_more_than_random_ones(rounds):
     assert (after > before + 0.05).all()
 
 
+@pytest.mark.slow
 def test_the_trained_directions_are_reproducible():
     values = []
     for _ in range(2):

@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -232,4 +233,5 @@ TestIndex.settings = QUICK
 TestTables = TablesMachine.TestCase
 TestTables.settings = QUICK
 TestCheckpoint = CheckpointMachine.TestCase
+TestCheckpoint.pytestmark = [pytest.mark.slow]
 TestCheckpoint.settings = settings(max_examples=8, stateful_step_count=8, deadline=None)

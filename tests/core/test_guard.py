@@ -70,10 +70,12 @@ def run(request):
     return call
 
 
+@pytest.mark.slow
 def test_many_threads(run):
     assert run(THREADS)[1] == ["True"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_fork(run):
     """Before the first kernel a child is like any process; after it, the child's kernels are right, or say why they cannot run."""

@@ -289,6 +289,7 @@ class TestContract:
             with pytest.raises(ValueError, match=text):
                 family.set_center(center)
 
+    @pytest.mark.slow
     def test_probabilities(self, family):
         alike, first, wrong = domain(family)
         p = family.collision_probability(alike)

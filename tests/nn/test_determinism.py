@@ -83,6 +83,7 @@ for hidden, sampler in (("wide", "lsh-sample-simhash-topk"), ("dense", "lsh-batc
 """
 
 
+@pytest.mark.slow
 @needs_threads
 def test_processes_with_one_and_with_two_threads():
     tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -27,6 +27,7 @@ def test_the_schedule_spares_trainings():
     assert [core.rotations.version for core in m._cores()] == [1, 1]
 
 
+@pytest.mark.slow
 def test_learning_is_the_same_with_activations_computed_again():
     models = [model(attention="triplet", thresh=0.0, reversible=r, dropout=0.1) for r in (False, True)]
     for m in models:

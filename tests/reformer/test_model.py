@@ -51,6 +51,7 @@ def test_no_token_sees_the_future(attention):
 
 
 class TestFit:
+    @pytest.mark.slow
     def test_learns_the_copy_task(self):
         """Six tokens at chance are right in 17 of 100 cases."""
         m = ReformerLM(N_TOKENS, max_length=16, width=32, n_heads=2, attention="lsh", bucket_size=4, n_hashes=2, clip_norm=1.0, lr=5e-3)
@@ -89,6 +90,7 @@ class TestFit:
         best = max(range(len(seen)), key=lambda i: seen[i][0])
         np.testing.assert_array_equal(m.parameters()["head.weights"].value, seen[best][1])
 
+    @pytest.mark.slow
     def test_a_wide_head_computes_few_tokens(self):
         m = ReformerLM(500, max_length=16, width=16, n_heads=2, bucket_size=8, sampler=LSH(60, K=3, L=6), clip_norm=1.0)
         text = np.arange(2000) % 40

@@ -16,6 +16,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_training_goes_on_exactly(name, tmp_path):
     task = CopyTask(N_TOKENS, LENGTH)

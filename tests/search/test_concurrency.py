@@ -5,6 +5,7 @@ import multiprocessing
 import threading
 
 import numpy as np
+import pytest
 from nn_problem import FEATURES, OUTPUTS, problem
 
 from mongoose_nb.nn import LSH, Network
@@ -102,6 +103,7 @@ def test_networks_side_by_side():
         assert list(pool.map(train, range(4))) == want
 
 
+@pytest.mark.slow
 def test_processes(tmp_path):
     """Started anew, they answer as this one does."""
     index = LSHIndex("l2", 16, seed=0)

@@ -26,6 +26,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 FAST = {"hidden": (16,), "sampler": nn.LSH(candidates=8, L=4)}
 
 
+@pytest.mark.slow
 @parametrize_with_checks([MongooseClassifier()], expected_failed_checks=lambda estimator: {})
 def test_scikit_learn(estimator, check):
     """None of the checks is expected to fail."""
@@ -514,6 +515,7 @@ def test_in_a_pipeline_and_a_search():
     assert "MongooseClassifier" in estimator_html_repr(search)
 
 
+@pytest.mark.slow
 def test_without_scikit_learn():
     """The module loads nothing heavy, and the estimator works where scikit-learn cannot be imported."""
     code = """

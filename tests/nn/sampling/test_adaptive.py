@@ -70,6 +70,7 @@ def test_what_else_a_network_does_before_tables_are_asked(data, few, tmp_path):
     assert net.output.sampler.asks and history[-1]["bucket_mean"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [FIRST_LOOK - 3, FIRST_LOOK + 3, FIRST_LOOK + 60], ids=["before", "in a look", "after"])
 def test_gone_on_with(data, few, tmp_path, step):
     X, label = data

@@ -330,6 +330,7 @@ class TestUnbiasedness:
         with pytest.raises(AssertionError):
             assert_mean(self.estimates("topk", 10_000, np.exp(z), "none"), np.exp(z).sum())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("with_heads", [False, True])
     def test_batch(self, outputs, with_heads):
         z, W = outputs
@@ -347,6 +348,7 @@ class TestUnbiasedness:
 
 
 class TestShared:
+    @pytest.mark.slow
     @settings(deadline=None, max_examples=100)
     @given(problem=problems(), candidates=st.integers(0, 35), each=st.integers(0, 6), step=st.integers(0, 10**6),
            correction=st.sampled_from(["tail", "logq", "none"]))

@@ -138,14 +138,17 @@ class TestLogQ:
             out.append(weight @ values)
         return np.array(out)
 
+    @pytest.mark.slow
     def test_partition_function_and_gradient(self, outputs):
         e, W = outputs
         values = np.concatenate([e[:, None], e[:, None] * W], axis=1)
         assert_mean(self.estimates(values, "logq", True), values.sum(0))
 
+    @pytest.mark.slow
     def test_biased_without(self, outputs):
         assert_below(self.estimates(outputs[0], "none", True), outputs[0].sum())
 
+    @pytest.mark.slow
     def test_biased_while_frequencies_are_not_known(self, outputs):
         """In the first batch every output that is no label there passes for one that never is."""
         assert_below(-self.estimates(outputs[0], "logq", False), -outputs[0].sum())

@@ -51,6 +51,7 @@ def _problem():
     return X, label
 
 
+@pytest.mark.slow
 def test_a_network_adapts_and_is_resumed(tmp_path):
     """The share moves, is in the history, and a network that was saved on the way ends with the same bits."""
     X, y = _problem()

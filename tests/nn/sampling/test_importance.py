@@ -137,6 +137,7 @@ class TestEstimates:
         terms = exact[0][:, :, :1]
         assert_below(self.estimates(terms, **settings), terms.sum(1))
 
+    @pytest.mark.slow
     def test_biased_when_stale(self, exact):
         W, b, h = layer()
         W += np.random.default_rng(9).standard_normal(W.shape).astype(np.float32)

@@ -340,6 +340,7 @@ class TestFiles:
         assert [p.name for p in path.parent.iterdir()] == [other.name]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed(tmp_path):
     """As ``benchmarks/reliability/kills.py``, at a few moments only: SIGKILL while the process trains and saves.
 

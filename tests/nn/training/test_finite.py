@@ -191,6 +191,7 @@ class TestEdges:
         net.predict_topk(np.ones((2, FEATURES)), 3)
 
 
+@pytest.mark.slow
 def test_ten_million_outputs():
     """A step, a rehash of all rows and a hashed prediction; nothing in the step is as long as the outputs."""
     n = 10_000_000
