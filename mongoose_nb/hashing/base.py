@@ -2,8 +2,11 @@
 
 import abc
 import operator
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mongoose_nb.core.registry import Registered, find, name_of, parameters, registered
 from mongoose_nb.core.views import read_only
@@ -50,7 +53,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
     arrays = ()
 
     #: bits of one hash; None where the hashes of a table are folded into one code, see `code_bits`
-    bits_per_hash = 1
+    bits_per_hash: Any = 1
 
     #: whether `center` means anything to this family
     takes_center = True
@@ -64,7 +67,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
     #: whether `collision_probability` is the exact one, and the K * L hashes are independent
     closed_form = True
 
-    def __init__(self, dim, K, L, *, seed=0, center=None):
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, center: ArrayLike | None = None) -> None:
         self._dim = as_count(dim, "dim")
         self._K = as_count(K, "K")
         self._L = as_count(L, "L")
@@ -91,30 +94,30 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
     version = property(operator.attrgetter("_version"), doc="How often the functions or the centre have changed.")
 
     @property
-    def code_bits(self):
+    def code_bits(self) -> int:
         """Bits of one table code: ``K * bits_per_hash`` unless the family says otherwise."""
         return self.K * self.bits_per_hash
 
     @property
-    def n_buckets(self):
+    def n_buckets(self) -> int:
         """Number of different codes of one table, ``2 ** code_bits``."""
         return 1 << self.code_bits
 
     @property
-    def code_dtype(self):
+    def code_dtype(self) -> np.dtype:
         """Smallest of uint8, uint16 and uint32 that holds a table code."""
         return np.dtype(np.uint8 if self.code_bits <= 8 else np.uint16 if self.code_bits <= 16 else np.uint32)
 
     @property
-    def center(self):
+    def center(self) -> np.ndarray | None:
         """The vector subtracted from every row, (dim,) float32 and read-only, or None. Assigning is `set_center`."""
         return self._center
 
     @center.setter
-    def center(self, mu):
+    def center(self, mu: ArrayLike | None) -> None:
         self.set_center(mu)
 
-    def set_center(self, mu):
+    def set_center(self, mu: ArrayLike | None) -> Self:
         """Subtract `mu` from every row from now on.
 
         Rows that lie in one orthant, such as ReLU activations, look alike to a hash of angles; subtracting their mean
@@ -142,7 +145,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         self._version += 1
         return self
 
-    def rebuild(self, seed=None):
+    def rebuild(self, seed: int | None = None) -> Self:
         """Draw new functions and increase `version`.
 
         Parameters
@@ -166,7 +169,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
 
     # --- hashing ------------------------------------------------------------------------------------------------------
 
-    def hash(self, X):
+    def hash(self, X: Any) -> np.ndarray:
         """Hash rows.
 
         Parameters
@@ -189,7 +192,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         """
         return self.hash_tables(X).T
 
-    def hash_tables(self, X, out=None):
+    def hash_tables(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Hash rows, table by table: the transpose of `hash`.
 
         Parameters
@@ -217,22 +220,22 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
             if parts is None:
                 self._hash_dense(dense, out)
             else:
-                self._hash_csr(*parts, out)
+                self._hash_csr(parts[0], parts[1], parts[2], out)
         return out
 
     # --- multi-probe --------------------------------------------------------------------------------------------------
 
     @classmethod
-    def multi_probe(cls):
+    def multi_probe(cls) -> bool:
         """Whether this family has codes of further buckets to look into."""
         return cls._probe_dense is not HashFamily._probe_dense
 
     @property
-    def max_probes(self):
+    def max_probes(self) -> int:
         """Most codes per row and table that `probe_tables` can give; 1 for a family without multi-probe."""
         return 1
 
-    def probe_tables(self, X, probes):
+    def probe_tables(self, X: Any, probes: int) -> np.ndarray:
         """Codes of the buckets to look into for queries, the most promising first (query-directed multi-probe).
 
         A neighbour of a query that is not in its bucket is likely in one of the next ones, and the query's own
@@ -258,7 +261,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         probes = as_count(probes, "probes")
         if probes > self.max_probes:
             if self.max_probes == 1:
-                able = [name for name, known in registered("hash family").items() if known.multi_probe()]
+                able = [name for name, known in registered("hash family").items() if known.multi_probe()]  # type: ignore[attr-defined]
                 raise ValueError(f"probes is {probes}, but {type(self).__name__} has no multi-probe; use probes=1 and more "
                                  f"tables, or one of the families {able}")
             raise ValueError(f"probes is {probes}, but a table of this family can be probed at {self.max_probes} codes at "
@@ -269,25 +272,25 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
             if parts is None:
                 self._hash_dense(dense, out[:, :, 0])
             else:
-                self._hash_csr(*parts, out[:, :, 0])
+                self._hash_csr(parts[0], parts[1], parts[2], out[:, :, 0])
         elif n:
             if parts is None:
                 self._probe_dense(dense, out)
             else:
-                self._probe_csr(*parts, out)
+                self._probe_csr(parts[0], parts[1], parts[2], out)
         return out
 
     # --- probabilities ------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def collision_probability(self, similarity):
+    def collision_probability(self, similarity: Any) -> Any:
         """Probability that one hash function gives two rows of this similarity the same value."""
 
     @abc.abstractmethod
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the functions, that one hash function gives `x` and `y` the same value."""
 
-    def retrieval_probability(self, similarity):
+    def retrieval_probability(self, similarity: Any) -> Any:
         """Probability that two rows of this similarity share a bucket in at least one table: ``1 - (1 - P)^L``.
 
         P, the probability to share it in one (`table_probability`), is ``p^K`` for K independent hashes of collision
@@ -305,7 +308,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         miss = np.log1p(-np.minimum(self.table_probability(similarity), 1 - 1e-16))
         return -np.expm1(self.L * miss)
 
-    def table_probability(self, similarity):
+    def table_probability(self, similarity: Any) -> Any:
         """Probability that two rows of this similarity have the same code in one table.
 
         Here ``p^K``, of K independent hashes; a family whose hashes are not that overrides it.
@@ -327,7 +330,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         """Arguments of the constructor beyond those of all families, as far as they are not None."""
         return {name: value for name, value in self.config().items() if name not in _COMMON and value is not None}
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Everything that makes this family, as a dict of plain scalars, strings and arrays.
 
         Returns
@@ -346,7 +349,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         return state
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
         """Build a family from the dict that `state` gave.
 
         ``HashFamily.from_state`` takes the state of any family; a subclass only its own. The functions themselves are
@@ -364,7 +367,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         """
         state = {key: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value
                  for key, value in dict(state).items()}
-        family = find("hash family", state.get("family"))
+        family: Any = find("hash family", str(state.get("family")))
         if not issubclass(family, cls):
             allowed = [name for name, known in registered("hash family").items() if issubclass(known, cls)]
             raise ValueError(
@@ -378,10 +381,10 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
             raise ValueError(f"the state of {family.__name__} lacks {missing}") from None
         return self
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return self.state()
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
         dim, K, L = (as_count(state[name], name) for name in ("dim", "K", "L"))
         if K > _MOST_PER_TABLE or K * L > _MOST_HASHES or dim >= 1 << 31:  # states come from files too
             raise ValueError(f"the state has K={K}, L={L}, dim={dim}, which is beyond what a family may have")
@@ -455,7 +458,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         mu.setflags(write=False)
         return mu
 
-    def _check_rows(self, X):
+    def _check_rows(self, X) -> tuple[Any, Any, int]:
         """`X` as (dense rows or None, CSR parts or None, number of rows)."""
         sparse = getattr(X, "format", None)
         if sparse is not None and hasattr(X, "tocsr"):
@@ -511,7 +514,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
             raise ValueError("out must be C-contiguous, aligned and writable")
 
 
-def require(family, capability, what):
+def require(family: Any, capability: str | tuple[str, str], what: str) -> None:
     """Refuse a family that lacks what a feature needs.
 
     Parameters
@@ -539,7 +542,7 @@ def require(family, capability, what):
         raise ValueError(f"{what} needs a hash family with {needed}; got {name_of(cls)!r}; use one of {able}")
 
 
-def family_from_state(state):
+def family_from_state(state: Mapping[str, Any]) -> HashFamily:
     """Build whichever hash family `state` belongs to: ``HashFamily.from_state``.
 
     Parameters

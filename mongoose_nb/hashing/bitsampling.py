@@ -1,5 +1,7 @@
 """Bit sampling for Hamming distance (Indyk and Motwani 1998)."""
 
+from typing import Any
+
 import numpy as np
 
 from mongoose_nb.core.registry import register
@@ -39,13 +41,13 @@ class BitSampling(HashFamily):
     takes_center = False
     arrays = ("_index",)
 
-    def __init__(self, dim, K, L, *, seed=0, packed=False):
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, packed: bool = False) -> None:
         if packed not in (True, False):
             raise ValueError(f"packed is {packed!r}; it must be True or False")
         self.packed = bool(packed)
         super().__init__(dim, K, L, seed=seed)
 
-    def collision_probability(self, distance):
+    def collision_probability(self, distance: Any) -> Any:
         """Probability that one bit agrees: ``1 - distance / dim``.
 
         Parameters
@@ -60,13 +62,13 @@ class BitSampling(HashFamily):
         """
         return (1 - self._check_distance(distance) / self.dim)[()]
 
-    def table_probability(self, distance):
+    def table_probability(self, distance: Any) -> Any:
         """Probability of the same code in one table, whose K places are drawn without repetition."""
         distance = self._check_distance(distance)[..., None]
         drawn = np.arange(self.K)  # after so many places that agree, the next one is drawn from the rest
         return np.clip(1 - distance / (self.dim - drawn), 0, 1).prod(axis=-1)
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the functions, that one hash gives `x` and `y` the same bit.
 
         Parameters

@@ -1,8 +1,11 @@
 """Cross-polytope hashing: the largest coordinate of a random rotation (Terasawa and Tanaka 2007; Andoni et al. 2015)."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.views import read_only
@@ -62,7 +65,8 @@ class CrossPolytope(HashFamily):
     closed_form = False
     arrays = ("_flips", "_slot", "_sign")
 
-    def __init__(self, dim, K, L, *, seed=0, last_dim=None, feature_dim=None, center=None):
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, last_dim: int | None = None, feature_dim: int | None = None,
+                 center: ArrayLike | None = None) -> None:
         for name, value, least in (("last_dim", last_dim, 1), ("feature_dim", feature_dim, 4)):
             if value is not None and (as_count(value, name) < least or value & (value - 1)):
                 raise ValueError(f"{name} is {value}; it must be a power of two, at least {least}")
@@ -70,7 +74,8 @@ class CrossPolytope(HashFamily):
         super().__init__(dim, K, L, seed=seed, center=center)
 
     @classmethod
-    def with_bits(cls, dim, bits, L, *, seed=0, feature_dim=None, center=None):
+    def with_bits(cls, dim: int, bits: int, L: int, *, seed: int = 0, feature_dim: int | None = None,
+                  center: ArrayLike | None = None) -> "CrossPolytope":
         """A family whose table codes have `bits` bits: as many full hashes as fit, and a last one with the rest.
 
         Parameters
@@ -92,31 +97,31 @@ class CrossPolytope(HashFamily):
         return cls(dim, K, L, seed=seed, last_dim=1 << (bits - (K - 1) * full - 1), feature_dim=feature_dim, center=center)
 
     @property
-    def polytope_dim(self):
+    def polytope_dim(self) -> int:
         """Number m of coordinates that are rotated: `dim` or `feature_dim`, padded to a power of two."""
         return _padded(self.feature_dim or self.dim)
 
     @property
-    def last_dim(self):
+    def last_dim(self) -> int:
         """Number of rotated coordinates that the last hash of a table looks at."""
         return self._last_dim or self.polytope_dim
 
     @property
-    def bits_per_hash(self):
+    def bits_per_hash(self) -> int:
         """Bits of every hash of a table but the last."""
         return self.polytope_dim.bit_length()
 
     @property
-    def code_bits(self):
+    def code_bits(self) -> int:
         """Bits of one table code, ``(K - 1) * bits_per_hash + log2(last_dim) + 1``."""
         return (self.K - 1) * self.bits_per_hash + self.last_dim.bit_length()
 
     @property
-    def max_probes(self):
+    def max_probes(self) -> int:
         """Most codes per row and table that `probe_tables` can give: all codes there are."""
         return self.n_buckets
 
-    def collision_probability(self, similarity):
+    def collision_probability(self, similarity: Any) -> Any:
         """Probability that one hash agrees, by numerical integration.
 
         For m pairs of normal coordinates of correlation rho, what a dense Gaussian matrix makes of two rows, it is
@@ -138,11 +143,11 @@ class CrossPolytope(HashFamily):
         """
         return self._probability(similarity, self.polytope_dim)
 
-    def table_probability(self, similarity):
+    def table_probability(self, similarity: Any) -> Any:
         """Probability of the same code in one table, whose last hash may be smaller than the others."""
         return (self._probability(similarity, self.polytope_dim) ** (self.K - 1)) * self._probability(similarity, self.last_dim)
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the functions, that one hash gives `x` and `y` the same value.
 
         Parameters
@@ -236,7 +241,7 @@ class CrossPolytope(HashFamily):
         if slot.shape != (dim,) or sign.shape != (dim,) or (dim and (slot.min() < 0 or slot.max() >= self.feature_dim)):
             raise ValueError(f"slot and sign must have shape ({dim},), and slot entries in [0, {self.feature_dim})")
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
         # earlier versions write 0 for the default
         super().__setstate__({name: value for name, value in state.items() if name not in ("last_dim", "feature_dim") or value})
 

@@ -2,8 +2,10 @@
 
 import fractions
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.views import read_only
@@ -59,7 +61,8 @@ class DWTA(HashFamily):
     closed_form = False
     arrays = ("_index",)
 
-    def __init__(self, dim, K, L, *, seed=0, bin_size=8, zeros="missing", center=None):
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, bin_size: int = 8, zeros: str = "missing",
+                 center: ArrayLike | None = None) -> None:
         bin_size = as_count(bin_size, "bin_size")
         if bin_size < 2 or bin_size & (bin_size - 1):
             raise ValueError(f"bin_size is {bin_size}; it must be a power of two, at least 2, to fill the bits")
@@ -69,7 +72,7 @@ class DWTA(HashFamily):
         self.bits_per_hash = bin_size.bit_length() - 1
         super().__init__(dim, K, L, seed=seed, center=center)
 
-    def collision_probability(self, similarity):
+    def collision_probability(self, similarity: Any) -> Any:
         """Probability that one hash agrees, for rows whose coordinates are jointly normal.
 
         The collision probability of two given rows depends on the order of all their coordinates, not on one number;
@@ -96,7 +99,7 @@ class DWTA(HashFamily):
             result[i] = _normal_agreement(float(value), self._width)
         return result[()]
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the permutations, that one hash gives `x` and `y` the same code.
 
         Exact, ties included, in time O(dim^2). Coordinate i wins the bin for both rows if no other coordinate of the

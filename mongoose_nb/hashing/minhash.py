@@ -1,5 +1,7 @@
 """MinHash by one-permutation hashing (Li, Owen and Zhang 2012), optimally densified (Shrivastava 2017), b bits a hash."""
 
+from typing import Any
+
 import numpy as np
 
 from mongoose_nb.core.registry import register
@@ -46,14 +48,14 @@ class MinHash(HashFamily):
     takes_center = False
     arrays = ("_functions",)
 
-    def __init__(self, dim, K, L, *, seed=0, bits=8):
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, bits: int = 8) -> None:
         bits = as_count(bits, "bits")
         if bits > 32:
             raise ValueError(f"bits is {bits}; a hash keeps 1 to 32")
         self.bits = self.bits_per_hash = bits
         super().__init__(dim, K, L, seed=seed)
 
-    def collision_probability(self, similarity):
+    def collision_probability(self, similarity: Any) -> Any:
         """Probability that one hash agrees: ``J + (1 - J) / 2^bits``.
 
         Parameters
@@ -71,7 +73,7 @@ class MinHash(HashFamily):
         jaccard = np.clip(jaccard, 0, 1)
         return (jaccard + (1 - jaccard) * 2.0**-self.bits_per_hash)[()]
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the functions, that one hash gives the sets `x` and `y` the same value.
 
         Parameters

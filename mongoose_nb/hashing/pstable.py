@@ -1,8 +1,10 @@
 """p-stable hashing for Euclidean and Manhattan distance (Datar et al. 2004), folded to table codes."""
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.views import read_only
@@ -55,7 +57,8 @@ class PStable(HashFamily):
     bits_per_hash = None
     arrays = ("_functions", "_offset", "_mix_key")
 
-    def __init__(self, dim, K, L, *, seed=0, width=4.0, p=2, code_bits=32, center=None):
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, width: float = 4.0, p: int = 2, code_bits: int = 32,
+                 center: ArrayLike | None = None) -> None:
         width, code_bits = float(width), as_count(code_bits, "code_bits")
         if not (math.isfinite(width) and width > 0):
             raise ValueError(f"width is {width}; it must be a positive number, in units of the data")
@@ -67,16 +70,16 @@ class PStable(HashFamily):
         super().__init__(dim, K, L, seed=seed, center=center)
 
     @property
-    def code_bits(self):
+    def code_bits(self) -> int:
         """Bits of one table code, whatever K is: the slots are folded."""
         return self._code_bits
 
     @property
-    def max_probes(self):
+    def max_probes(self) -> int:
         """Most codes per row and table that `probe_tables` can give: no more than K slots have neighbours, or codes there are."""
         return min(3**self.K, self.n_buckets)
 
-    def collision_probability(self, distance):
+    def collision_probability(self, distance: Any) -> Any:
         """Probability that two rows at this distance share one slot (Datar et al. 2004, section 3.2).
 
         With r = width / distance it is ``1 - 2 Phi(-r) - 2 / (sqrt(2 pi) r) (1 - exp(-r^2 / 2))`` for p=2 and
@@ -105,12 +108,12 @@ class PStable(HashFamily):
             share = 2 * np.arctan(r) / math.pi - np.log1p(r * r) / (math.pi * r)
         return np.where(distance == 0, 1.0, np.clip(share, 0, 1))[()]
 
-    def table_probability(self, distance):
+    def table_probability(self, distance: Any) -> Any:
         """Probability of the same code in one table: K hashes that agree, or others that were folded onto one code."""
         same = np.power(self.collision_probability(distance), self.K)
         return same + (1 - same) / self.n_buckets
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the functions, that one hash gives `x` and `y` the same slot.
 
         Parameters

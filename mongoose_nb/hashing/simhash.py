@@ -2,8 +2,10 @@
 
 import functools
 import math
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.views import read_only
@@ -63,7 +65,8 @@ class SimHash(HashFamily):
     trainable = True
     arrays = ("_functions",)
 
-    def __init__(self, dim, K, L, *, seed=0, projection="gaussian", density=1 / 3, center=None):
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, projection: str = "gaussian", density: float = 1 / 3,
+                 center: ArrayLike | None = None) -> None:
         density = float(density)
         if projection not in ("gaussian", "sparse"):
             raise ValueError(f"projection is {projection!r}; it must be 'gaussian' or 'sparse'")
@@ -73,11 +76,11 @@ class SimHash(HashFamily):
         super().__init__(dim, K, L, seed=seed, center=center)
 
     @property
-    def functions(self):
+    def functions(self) -> np.ndarray:
         """The functions, (dim, K * L) float32, read-only: column ``t * K + k`` is the k-th hash of table t."""
         return self._functions
 
-    def set_functions(self, functions):
+    def set_functions(self, functions: ArrayLike) -> Self:
         """Replace the functions by others, such as learned ones, and increase `version`.
 
         Parameters
@@ -94,7 +97,7 @@ class SimHash(HashFamily):
         self._version += 1
         return self
 
-    def collision_probability(self, similarity):
+    def collision_probability(self, similarity: Any) -> Any:
         """Probability that one hash agrees: ``1 - arccos(similarity) / pi``.
 
         Parameters
@@ -111,7 +114,7 @@ class SimHash(HashFamily):
             raise ValueError(f"similarity is {similarity!r}; SimHash takes a cosine, in [-1, 1]")
         return 1 - np.arccos(np.clip(cosine, -1, 1)) / math.pi
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of Gaussian functions, that one hash gives `x` and `y` the same bit.
 
         Parameters
@@ -183,7 +186,7 @@ class SimHash(HashFamily):
         kernels.simhash_csr(indptr, indices, values, *self._kernel_arguments(), out.itemsize, out.view(np.uint8))
 
     @property
-    def max_probes(self):
+    def max_probes(self) -> int:
         """Most codes per row and table that `probe_tables` can give: all codes there are."""
         return self.n_buckets
 

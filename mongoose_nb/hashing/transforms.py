@@ -10,6 +10,8 @@ Queries are scaled to length 1, which changes no order of inner products; data a
 """
 
 import abc
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 
@@ -32,26 +34,26 @@ class InnerProductTransform(Registered, abc.ABC, kind="inner-product transform")
     #: longest row after scaling
     bound = 1.0
     #: coordinates that are added
-    extra = 1
+    extra: Any = 1
 
-    def __init__(self, *, headroom=1.0):
+    def __init__(self, *, headroom: float = 1.0) -> None:
         self.headroom = check_number("headroom", headroom, low=1)
-        self._input_dim = None
+        self._input_dim: Any = None
         self._scale = None  # rows are divided by it
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         """Number of coordinates of a transformed row, the `dim` of the hash family; known after `fit`."""
         self._check_fitted()
         return self._input_dim + self.extra
 
     @property
-    def scale(self):
+    def scale(self) -> Any:
         """What rows are divided by; known after `fit`."""
         self._check_fitted()
         return self._scale
 
-    def fit(self, X):
+    def fit(self, X: Any) -> Self:
         """Learn the scale from data rows.
 
         Parameters
@@ -69,7 +71,7 @@ class InnerProductTransform(Registered, abc.ABC, kind="inner-product transform")
         self._fit(_norms(X))
         return self
 
-    def data(self, X):
+    def data(self, X: Any) -> Any:
         """Transform data rows, to be stored.
 
         Parameters
@@ -91,7 +93,7 @@ class InnerProductTransform(Registered, abc.ABC, kind="inner-product transform")
         factor = self._factors(norm)
         return _extend(X, factor, self._data_tail(np.minimum(norm * factor, self.bound)))
 
-    def query(self, Q):
+    def query(self, Q: Any) -> Any:
         """Transform queries, to be looked up.
 
         Parameters
@@ -108,7 +110,7 @@ class InnerProductTransform(Registered, abc.ABC, kind="inner-product transform")
         return _extend(Q, 1 / np.where(norm == 0, 1.0, norm), np.tile(self._query_tail(), (Q.shape[0], 1)))
 
     @abc.abstractmethod
-    def similarity(self, inner_product, norm=None):
+    def similarity(self, inner_product: Any, norm: Any = None) -> Any:
         """What the hash family sees, a cosine or a distance.
 
         Parameters
@@ -123,7 +125,7 @@ class InnerProductTransform(Registered, abc.ABC, kind="inner-product transform")
         float or ndarray
         """
 
-    def collision_probability(self, inner_product, family, norm=None):
+    def collision_probability(self, inner_product: Any, family: Any, norm: Any = None) -> Any:
         """Probability that one hash of `family` agrees for a data row and a query of this inner product.
 
         Parameters
@@ -141,13 +143,13 @@ class InnerProductTransform(Registered, abc.ABC, kind="inner-product transform")
 
     # --- state --------------------------------------------------------------------------------------------------------
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Everything that makes this transform, as a dict of plain scalars, strings and arrays, for `from_state`."""
         self._check_fitted()
         return {"transform": name_of(type(self)), "format": _FORMAT, "input_dim": self._input_dim, "scale": self._scale, **self.config()}
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
         """Build a transform from the dict that `state` gave; ``InnerProductTransform.from_state`` reads that of any.
 
         Parameters
@@ -239,7 +241,7 @@ class SimpleLSH(InnerProductTransform):
     ((100, 10), (2, 10))
     """
 
-    def similarity(self, inner_product, norm=None):
+    def similarity(self, inner_product: Any, norm: Any = None) -> Any:
         """The cosine, ``inner_product / scale``; `norm` has no effect. Parameters: see `InnerProductTransform`."""
         return np.asarray(inner_product, np.float64)[()] / self.scale
 
@@ -265,11 +267,11 @@ class NormRange(SimpleLSH):
         For the part of the longest rows; see `InnerProductTransform`.
     """
 
-    def __init__(self, n_parts=16, *, headroom=1.0):
+    def __init__(self, n_parts: int = 16, *, headroom: float = 1.0) -> None:
         super().__init__(headroom=headroom)
         self.n_parts = check_int("n_parts", n_parts, low=1)
 
-    def parts(self, X):
+    def parts(self, X: Any) -> np.ndarray:
         """The part of each row, (n,) int64 from 0, the shortest rows, to ``n_parts - 1``.
 
         Parameters
@@ -278,7 +280,7 @@ class NormRange(SimpleLSH):
         """
         return self._parts(_norms(self._checked(X)))
 
-    def similarity(self, inner_product, norm=None):
+    def similarity(self, inner_product: Any, norm: Any = None) -> Any:
         """The cosine, ``inner_product / scale[part]``, the part being that of rows of length `norm`; see `SimpleLSH`."""
         norm = self.scale[-1] if norm is None else np.asarray(norm, np.float64)
         return np.asarray(inner_product, np.float64)[()] / self.scale[self._parts(norm)]
@@ -309,13 +311,13 @@ class NormRange(SimpleLSH):
 class _Powers(InnerProductTransform):
     """Transforms that add powers of the norm: see the subclasses."""
 
-    def __init__(self, m, bound, headroom):
+    def __init__(self, m: int, bound: float, headroom: float) -> None:
         super().__init__(headroom=headroom)
         self.m = check_int("m", m, low=1)
         self.bound = check_number("bound", bound, low=0, high=1, open_low=True, open_high=True)
 
     @property
-    def extra(self):
+    def extra(self) -> int:
         """Coordinates that are added."""
         return self.m
 
@@ -340,10 +342,10 @@ class L2ALSH(_Powers):
         See `InnerProductTransform`.
     """
 
-    def __init__(self, m=3, bound=0.83, *, headroom=1.0):
+    def __init__(self, m: int = 3, bound: float = 0.83, *, headroom: float = 1.0) -> None:
         super().__init__(m, bound, headroom)
 
-    def similarity(self, inner_product, norm=None):
+    def similarity(self, inner_product: Any, norm: Any = None) -> Any:
         """The Euclidean distance, ``sqrt(1 + m/4 - 2 q.x + |x|^(2^(m+1)))`` of scaled rows; see `InnerProductTransform`."""
         last = self._scaled_norm(norm) ** (2.0 ** (self.m + 1))
         return np.sqrt(np.maximum(1 + self.m / 4 - 2 * np.asarray(inner_product, np.float64)[()] / self.scale + last, 0))
@@ -371,10 +373,10 @@ class SignALSH(_Powers):
         See `InnerProductTransform`.
     """
 
-    def __init__(self, m=2, bound=0.75, *, headroom=1.0):
+    def __init__(self, m: int = 2, bound: float = 0.75, *, headroom: float = 1.0) -> None:
         super().__init__(m, bound, headroom)
 
-    def similarity(self, inner_product, norm=None):
+    def similarity(self, inner_product: Any, norm: Any = None) -> Any:
         """The cosine, ``q.x / sqrt(m/4 + |x|^(2^(m+1)))`` of scaled rows; see `InnerProductTransform`."""
         last = self._scaled_norm(norm) ** (2.0 ** (self.m + 1))
         return np.asarray(inner_product, np.float64)[()] / self.scale / np.sqrt(self.m / 4 + last)
