@@ -1,7 +1,7 @@
 """Documents: every Python block of README.md and docs/ is run, and every command is parsed.
 
-A document is one program, run from top to bottom in an empty directory. What it needs but does not show, such as a data set, is in a comment
-that is run and not shown: ``<!--- invisible-code-block: python ... -->``.
+A document is one program, run from top to bottom in an empty directory. What it needs but does not show, such as a data set, is in a
+comment that is run and not shown: ``<!--- invisible-code-block: python ... -->``.
 """
 
 import functools
