@@ -72,6 +72,7 @@ def path(tmp_path):
 
 
 class TestResuming:
+    @pytest.mark.slow
     @pytest.mark.parametrize("sampler", SAMPLERS)
     def test_every_step_may_be_the_last(self, path, sampler):
         """Killed before the checkpoint of each step is written, resumed from that of the step before."""
