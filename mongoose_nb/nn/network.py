@@ -130,15 +130,15 @@ class Network:
             else:
                 layer = Dense(check_int(f"hidden[{i}]", spec, low=1))
             if layer.sparse_input != sparse:
-                raise ValueError(f"hidden={self.hidden!r}: {spec!r} takes {'sparse' if layer.sparse_input else 'dense'} input, the layer "
-                                 f"before it gives {'sparse' if sparse else 'dense'} values; put a width between them")
+                takes = "sparse" if layer.sparse_input else "dense"
+                raise ValueError(f"hidden={self.hidden!r}: a {type(layer).__name__} layer takes {takes} input; put a width before it")
             try:
                 self.layers.append(build(layer, width))
             except (ValueError, TypeError) as error:
                 raise type(error)(f"hidden[{i}]: {error}") from error
             width, sparse = layer.n_outputs, layer.sparse_output
         if sparse:
-            raise ValueError(f"hidden={self.hidden!r}: the last hidden layer gives sparse values; add a width after it")
+            raise ValueError(f"hidden={self.hidden!r}: the last hidden layer must be a width, not {layer!r}; add one after it")
         self.output = build(WideOutput(self.n_outputs, self.sampler, self.loss, init_std=self.output_init_std), width)
         self.served = None
         self._parameters = named([*((f"hidden{i}", layer.parameters()) for i, layer in enumerate(self.layers)),

@@ -32,7 +32,7 @@ class Wide(Layer):
     times_itself = True
 
     def __init__(self, units: int, sampler="lsh"):
-        self.units = check_int("Wide.units", units, low=1, high=2**31 - 2)
+        self.units = check_int("units", units, low=1, high=2**31 - 2)
         self.sampler = sampler
 
     def build(self, n_inputs, rng):

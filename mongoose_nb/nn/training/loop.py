@@ -94,7 +94,8 @@ def train(model, source, progress, *, listeners, validate=None, lock=None):
         if validate is not None:
             entry.update(validate())
         history.append(entry)
-        progress.stopped |= listeners.notify("on_epoch_end", model, entry)
+        progress.stopped |= notify(listeners.callbacks, "on_epoch_end", model, entry)
+        progress.stopped |= notify(listeners.savers, "on_epoch_end", model, entry)
         if progress.stopped:
             break
     notify(listeners.callbacks, "on_fit_end", model, history)
