@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, log_partitions, score_scale, zeros_like
+from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, factors_of, log_partitions, zeros_like
 from mongoose_nb.attention.full import FullCache, full_attention, full_attention_backward
 from mongoose_nb.attention.rotations import as_directions, count_buckets
 from mongoose_nb.core.validation import check_choice, check_int
@@ -163,7 +163,7 @@ class LSHAttention:
             if k is q:
                 attention_rows.invert_lengths(k.heads, inverse)
             for r in range(self.n_hashes):
-                attention_chunks.attend(q.heads, k.heads, v.heads, inverse, score_scale(q), plan, rules, r, out.heads, top, total)
+                attention_chunks.attend(q.heads, k.heads, v.heads, factors_of(q, inverse), plan, rules, r, out.heads, top, total)
         return out.array, LSHCache(q, k, v, out, inverse, top, total, buckets, plan, rules)
 
     def reach(self, qk, k=None, mask=None, step=0):
@@ -204,6 +204,7 @@ class LSHAttention:
         from mongoose_nb.core.threads import compute_threads
         from mongoose_nb.kernels.attention import chunks as attention_chunks
         from mongoose_nb.kernels.attention import rows as attention_rows
+        from mongoose_nb.kernels.attention.tile import Saved
 
         q, k, v, rules = cache.q, cache.k, cache.v, cache.rules
         g = check_heads("dout", dout, q)
@@ -215,10 +216,12 @@ class LSHAttention:
         parities = (0, 1, 2) if rules.wrap else (0, 1) if rules.shared else (0,)
         with compute_threads(q.array.size * R * rules.chunk):
             attention_rows.dot_rows(cache.out.heads, g.heads, delta)
+            factors, saved = factors_of(q, cache.inverse), Saved(cache.top, cache.share, delta)
+            gradients = attention_chunks.Gradients(dq.rows, dk.rows, dv.rows)
             for r in range(R):
                 for parity in parities:
-                    attention_chunks.attend_backward(q.heads, k.heads, v.heads, g.heads, cache.inverse, score_scale(q), cache.plan, rules,
-                                                     r, run, parity, cache.top, cache.share, delta, dq.rows, dk.rows, dv.rows)
+                    attention_chunks.attend_backward(q.heads, k.heads, v.heads, g.heads, factors, cache.plan, rules, r, run, parity,
+                                                     saved, gradients)
         return (dq.array, dv.array) if rules.shared else (dq.array, dv.array, dk.array)
 
     def __repr__(self):

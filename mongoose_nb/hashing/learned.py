@@ -11,11 +11,10 @@ C. *Rows are never all projected while learning*: a step reads its queries and s
 
 import numpy as np
 
+from mongoose_nb.core.adam import adam_step
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.hashing.learned_losses import LOSSES, Examples, soft_bits
 
-# Beyond so many steps Adam's decay of old gradients is what counts, not its start.
-_BETA1, _BETA2, _EPS = 0.9, 0.99, 1e-12
 # Queries from which pairs are mined, and pairs kept of each kind: unions of buckets are long.
 _PAIR_QUERIES, _PAIRS = 512, 1 << 16
 # Most of anything that is counted: settings may come from a file, and would else ask for all memory, or for ever.
@@ -184,18 +183,11 @@ class LearnedHash:
                 bits, slope = soft_bits(zu)
                 du += np.float32(2 * self.balance / zu.size) * bits.mean(axis=0) * slope
             start, end = value if start is None else start, value
-            self._adam(functions, q.T @ dq + u.T @ du, 1 - step / steps)
+            self._t += 1  # the rate falls to nothing over a training
+            adam_step(functions, self._m, self._v, q.T @ dq + u.T @ du, self._t, self.lr * (1 - step / steps) ** 0.5, beta2=0.99, eps=1e-12)
         self._family.set_functions(functions)
         self._trainings += 1
         self._measure(queries * np.float32(to_q), rows, np.float32(to_u), examples, start, end)
-
-    def _adam(self, functions, gradient, decay):
-        """One step of Adam; the rate falls to nothing over a training."""
-        self._t += 1
-        self._m += np.float32(1 - _BETA1) * (gradient - self._m)
-        self._v += np.float32(1 - _BETA2) * (gradient * gradient - self._v)
-        rate = self.lr * decay**0.5 / (1 - _BETA1**self._t)
-        functions -= np.float32(rate) * self._m / (np.sqrt(self._v / np.float32(1 - _BETA2**self._t)) + np.float32(_EPS))
 
     def _measure(self, queries, rows, to_u, examples, start, end):
         """Collision rates of the deployed signs and of the relaxation, for pairs to be found and for random pairs."""

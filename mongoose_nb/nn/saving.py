@@ -5,7 +5,8 @@ import json
 import os
 
 from mongoose_nb.core import files as io
-from mongoose_nb.core.registry import describe
+from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
+from mongoose_nb.core.registry import Registered, describe, make
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.wide_hidden import Wide
 
@@ -19,8 +20,8 @@ def network_settings(network):
     from mongoose_nb.nn.sampling.samplers import make_sampler
 
     settings = {
-        "n_features": network.n_features, "n_outputs": network.n_outputs, "activation": network.activation, "loss": network.loss,
-        "hidden": [{"units": h.units, "sampler": _settings(h.sampler)} if isinstance(h, Wide) else int(h) for h in network.hidden],
+        "n_features": network.n_features, "n_outputs": network.n_outputs, "activation": describe(network.activation, "activation"),
+        "loss": describe(network.loss, "loss"), "hidden": [_hidden(h, f"hidden[{i}]") for i, h in enumerate(network.hidden)],
         "sampler": network.sampler.settings(), "optimizer": describe(network.optimizer, "optimizer"),
         "lr_schedule": describe(network.lr_schedule, "lr_schedule"),
         "clip_norm": network.clip_norm, "init_std": network.init_std, "output_init_std": network.output_init_std,
@@ -33,9 +34,7 @@ def network_settings(network):
 def save_network(network, path, optimizer, progress=None, keep=1):
     """Write `network`; see `Network.save`. `progress`, of a training that runs, is (Progress, callbacks)."""
     settings = network_settings(network)
-    arrays = {}
-    for name, parameter in network.parameters().items():
-        arrays.update(parameter.arrays(name) if optimizer else {name: parameter.value})
+    arrays = parameter_arrays(network.parameters(), optimizer)
     samplers = {}
     if optimizer:
         for name, sampler in network._samplers().items():
@@ -63,6 +62,12 @@ def _named(callbacks):
             yield (name if seen[name] == 1 else f"{name} {seen[name]}"), callback
 
 
+def _hidden(layer, where):
+    if isinstance(layer, Wide):
+        return {"units": layer.units, "sampler": _settings(layer.sampler)}
+    return describe(layer, where) if isinstance(layer, Registered) else int(layer)
+
+
 def _settings(sampler):
     from mongoose_nb.nn.sampling.samplers import make_sampler
 
@@ -71,7 +76,8 @@ def _settings(sampler):
 
 def make_network(cls, settings):
     """An untrained `cls` from what `network_settings` gave."""
-    hidden = tuple(Wide(h["units"], h["sampler"]) if isinstance(h, dict) else h for h in settings["hidden"])
+    hidden = tuple((make("layer", h) if "name" in h else Wide(h["units"], h["sampler"])) if isinstance(h, dict) else h
+                   for h in settings["hidden"])
     return cls(**{**settings, "hidden": hidden})
 
 
@@ -80,6 +86,8 @@ def _sizes(settings):
     width, weights, functions = settings["n_features"], 0, 0
     layers = [*settings["hidden"], {"units": settings["n_outputs"], "sampler": settings["sampler"]}]
     for layer in layers:
+        if isinstance(layer, dict) and "name" in layer:
+            continue  # built from its description; what it needs is compared with the file when its arrays are restored
         units = layer["units"] if isinstance(layer, dict) else layer
         if isinstance(layer, dict) and isinstance(layer["sampler"], dict):
             functions = max(functions, (width + 1) * (layer["sampler"].get("K") or 32) * (layer["sampler"].get("L") or 1))
@@ -121,11 +129,7 @@ def _restore(network, saved, arrays, path):
     """Fill a network of the right settings."""
     from mongoose_nb.nn.retrieval.serving import Served
 
-    for name, parameter in network.parameters().items():
-        for part, own in ((name, parameter.value), (f"{name}.m", parameter.m), (f"{name}.v", parameter.v)):
-            if part in arrays and arrays[part].shape != own.shape:
-                raise io.FormatError(f"{path!r} is damaged: {part!r} has shape {arrays[part].shape}, the network needs {own.shape}")
-        parameter.restore(name, arrays)
+    restore_parameters(network.parameters(), arrays)
     network.step, network.epoch = (check_int(name, saved[name], low=0, high=2**62) for name in ("step", "epoch"))
     for name, sampler in network._samplers().items():
         if name in saved["samplers"]:

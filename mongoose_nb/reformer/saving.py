@@ -1,63 +1,78 @@
-"""Models on disk: what of a model is settings, what is arrays."""
+"""Models on disk: settings, parameters, and the state of samplers and learned rotations."""
 
 from mongoose_nb.core import files as io
-from mongoose_nb.core.registry import describe
+from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
+from mongoose_nb.core.registry import Registered, describe
+from mongoose_nb.core.saving import Stateful, join, restore, split, state_of
 
 KIND = "reformer"
-PLAIN = ("n_tokens", "max_length", "width", "embedding_width", "n_layers", "n_heads", "ff_width", "activation", "ff_chunks", "attention",
-         "n_hashes", "bucket_size", "full_attention_up_to", "thresh", "scheduler_hashes", "lr_rotations", "margin", "positions", "dropout",
-         "reversible", "clip_norm", "seed", "dtype")
+SETTINGS = ("n_tokens", "max_length", "width", "embedding_width", "n_layers", "n_heads", "ff_width", "activation", "ff_chunks", "attention",
+            "n_hashes", "bucket_size", "full_attention_up_to", "thresh", "scheduler_hashes", "lr_rotations", "margin", "positions",
+            "dropout", "reversible", "optimizer", "lr_schedule", "clip_norm", "seed", "dtype")
 
 
 def model_settings(model):
-    """Constructor arguments of a model, as JSON can hold them."""
-    settings = {name: list(value) if isinstance(value := getattr(model, name), tuple) else value for name in PLAIN}
-    return {**settings, "optimizer": describe(model.optimizer, "optimizer"), "lr_schedule": describe(model.lr_schedule, "lr_schedule"),
-            "sampler": None if model.sampler is None else model.sampler.settings()}
+    """Constructor arguments of a model, as JSON can hold them; a TypeError names what a file cannot hold."""
+    sampler = model.sampler
+    if sampler is not None:
+        sampler = describe(sampler, "sampler") if isinstance(sampler, Registered) else sampler.settings()
+    return {**{name: describe(getattr(model, name), name) for name in SETTINGS}, "sampler": sampler}
 
 
-def saved_settings(model):
-    """The settings that a file holds."""
-    settings = model_settings(model)
-    if settings["lr_schedule"] is None:
-        raise ValueError("a learning-rate schedule of your own cannot be saved; set model.lr_schedule to one of nn.lr first")
-    return settings
+def _stateful(model):
+    """What has a state beside its parameters, by name."""
+    return {f"rotations{i}": core.rotations for i, core in enumerate(model.cores) if core.rotations is not None}
 
 
 def save_model(model, path, optimizer, keep=1):
     """Write `model`; see `ReformerLM.save`."""
-    settings = saved_settings(model)
-    arrays = {}
-    for name, parameter in model.parameters().items():
-        arrays.update(parameter.arrays(name) if optimizer else {name: parameter.value})
-    states = {}
-    for name, part in model._stateful().items():
-        states[name], extra = part.state()
-        arrays.update({f"{name}.{key}": value for key, value in extra.items()})
-    io.save(path, KIND, {"model": settings, "step": model.step, "epoch": model.epoch, "states": states}, arrays, keep=keep)
+    state = {name: state_of(part, name) for name, part in _stateful(model).items()}
+    sampler = model.bound_sampler
+    if sampler is not None:
+        state["sampler"] = state_of(sampler, "sampler") if isinstance(sampler, Stateful) else join(*sampler.state())
+    settings, arrays = split(state)
+    io.save(path, KIND, {"layout": 2, "model": model_settings(model), "step": model.step, "epoch": model.epoch, "state": settings},
+            {**arrays, **parameter_arrays(model.parameters(), optimizer)}, keep=keep)
+
+
+def upgrade_v1(saved):
+    """The settings of a file of layout 1 as those of layout 2: states of layers without one were empty."""
+    saved = dict(saved)
+    saved["state"] = {name: state for name, state in saved.pop("states").items() if state or name == "sampler"}
+    if saved["model"]["sampler"] is None:
+        saved["state"].pop("sampler", None)
+    return saved
 
 
 def load_model(cls, path):
     """A `cls` from a file; see `ReformerLM.load`."""
     saved, arrays = io.load(path, KIND)
     try:
+        if "layout" not in saved:
+            saved = upgrade_v1(saved)
         settings = saved["model"]
         # what the model would take is compared with what the file holds before anything of that size is allocated
         stated = settings["n_tokens"] * (settings["width"] + settings["embedding_width"])
         if stated > sum(a.size for a in arrays.values()):
             raise io.FormatError(f"{path!r} is damaged: its settings describe a larger model than it holds")
         model = cls(**settings)
-        for name, parameter in model.parameters().items():
-            for part, own in ((name, parameter.value), (f"{name}.m", parameter.m), (f"{name}.v", parameter.v)):
-                if part in arrays and arrays[part].shape != own.shape:
-                    raise io.FormatError(f"{path!r} is damaged: {part!r} has shape {arrays[part].shape}, the model needs {own.shape}")
-            parameter.restore(name, arrays)
+        parameters = model.parameters()
+        restore_parameters(parameters, arrays)
+        own = {name + moment for name in parameters for moment in ("", ".m", ".v")}
+        state = join(saved["state"], {name: array for name, array in arrays.items() if name not in own})
         model.step, model.epoch = int(saved["step"]), int(saved["epoch"])
-        for name, part in model._stateful().items():
-            prefix = f"{name}."
-            part.load_state(saved["states"][name], {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
+        for name, part in _stateful(model).items():
+            restore(part, state[name], name)
+        sampler = model.bound_sampler
+        if sampler is not None:
+            restore(sampler, state["sampler"], "sampler") if isinstance(sampler, Stateful) else sampler.load_state(*_flat(state["sampler"]))
     except io.FormatError:
         raise
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise io.FormatError(f"{path!r} is damaged: {error}") from error
     return model
+
+
+def _flat(state):
+    """(settings, arrays) for samplers that take their state so."""
+    return split(state)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.training.batches import Batch, Source
 
 
 class Task:
@@ -86,3 +87,38 @@ class TextTask(Task):
         else:
             start = (index * size + np.arange(size)) * self.length % places
         return self.tokens[start[:, None] + np.arange(self.length + 1)], None
+
+
+class TaskSource(Source):
+    """Training batches of a task, numbered by the model's step.
+
+    Parameters
+    ----------
+    task : Task
+    batches, batch_size : int
+        Of an epoch.
+    """
+
+    def __init__(self, task, batches, batch_size):
+        self.task, self._batches, self._batch_size = task, batches, batch_size
+        self.samples = batches * batch_size
+
+    def epoch(self, model, progress):
+        """See `Source.epoch`."""
+        self._read = 0
+        for _ in range(progress.batch, self._batches):
+            tokens, weight = self.task.batch(model.step, self._batch_size)
+            self._read += tokens.size
+            yield Batch((tokens, weight), self._batch_size)
+
+    def batches(self, batch_size):
+        """See `Source.batches`."""
+        return self._batches
+
+    def logs(self):
+        """See `Source.logs`."""
+        return {"samples": self.samples, "task": self.task}
+
+    def report(self, progress):
+        """See `Source.report`."""
+        return {"tokens_per_s": self._read / progress.seconds}

@@ -148,7 +148,7 @@ class TestResuming:
         assert loaded.sampler.settings() == given["sampler"].settings()
         assert vars(loaded.optimizer) == vars(given["optimizer"])
         assert type(loaded.lr_schedule) is Cosine and vars(loaded.lr_schedule) == vars(given["lr_schedule"])
-        assert loaded.layers[1].sampler.candidates == 9 and loaded.layers[1].n_units == 40
+        assert loaded.layers[1].sampler.candidates == 9 and loaded.layers[1].n_outputs == 40
         loaded.save(path)
         assert repr(Network.load(path)) == repr(loaded)
 
