@@ -3,6 +3,8 @@
 import numpy as np
 
 from mongoose_nb.core.arrays import Parameter, Rows
+from mongoose_nb.core.saving import join, restore, split, state_of
+from mongoose_nb.nn.saving import sampler_state_v1
 from mongoose_nb.reformer.gradients import LayerGradient
 from mongoose_nb.reformer.layer import Layer, filled, uniform
 
@@ -132,8 +134,9 @@ class WideHead(Layer):
 
     def state(self):
         """(settings, arrays) of the sampler."""
-        return self.layer.sampler.state()
+        return split(state_of(self.layer.sampler))
 
     def load_state(self, settings, arrays):
         """Put back what `state` gave."""
-        self.layer.sampler.load_state(settings, arrays)
+        state = join(settings, arrays)
+        restore(self.layer.sampler, sampler_state_v1(state) if "observed" in state or "label_counts" in state else state)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
-from mongoose_nb.nn.sampling.samplers import make_sampler
+from mongoose_nb.nn.sampling.make import make_sampler
 from mongoose_nb.nn.training.callbacks import EarlyStopping, History, ProgressBar, as_callback, notify
 from mongoose_nb.nn.training.lr import make_schedule
 from mongoose_nb.nn.training.optimizers import make_optimizer

@@ -2,6 +2,7 @@
 
 from mongoose_nb.core import files as io
 from mongoose_nb.core.registry import describe
+from mongoose_nb.nn.saving import sampler_v1
 
 KIND = "reformer"
 PLAIN = ("n_tokens", "max_length", "width", "embedding_width", "n_layers", "n_heads", "ff_width", "activation", "ff_chunks", "attention",
@@ -13,7 +14,7 @@ def model_settings(model):
     """Constructor arguments of a model, as JSON can hold them."""
     settings = {name: list(value) if isinstance(value := getattr(model, name), tuple) else value for name in PLAIN}
     return {**settings, "optimizer": describe(model.optimizer, "optimizer"), "lr_schedule": describe(model.lr_schedule, "lr_schedule"),
-            "sampler": None if model.sampler is None else model.sampler.settings()}
+            "sampler": None if model.sampler is None else describe(model.sampler, "sampler")}
 
 
 def saved_settings(model):
@@ -41,7 +42,9 @@ def load_model(cls, path):
     """A `cls` from a file; see `ReformerLM.load`."""
     saved, arrays = io.load(path, KIND)
     try:
-        settings = saved["model"]
+        settings = dict(saved["model"])
+        if settings["sampler"] is not None and "strategy" in settings["sampler"] and "tables" not in settings["sampler"]:
+            settings["sampler"] = sampler_v1(settings["sampler"])
         # what the model would take is compared with what the file holds before anything of that size is allocated
         stated = settings["n_tokens"] * (settings["width"] + settings["embedding_width"])
         if stated > sum(a.size for a in arrays.values()):

@@ -447,9 +447,9 @@ def test_fit_serving(call, run, folder, tmp_path):
     found = json.loads(text)
     network = nn.Network.load(out)
     X, Y = data.read_xc(folder / "train.txt")
-    assert code == 0 and network.served.candidates == found["candidates"] == 60
+    assert code == 0 and network.retriever.candidates == found["candidates"] == 60
     assert found["P@1_tables"] == network.evaluate(X, Y, k=1, exact=False)["P@1"] >= 0.9 * found["P@1"] > 0.06
-    assert nn.Network.load(run / runs.MODEL).served is None  # --out leaves the run as it was
+    assert nn.Network.load(run / runs.MODEL).retriever is None  # --out leaves the run as it was
     assert call("evaluate", out, folder / "test.txt", "--lsh")[0] == 0
     assert_refused(call("fit-serving", run, folder / "train.txt", "--candidates", "0"), "candidates")
 

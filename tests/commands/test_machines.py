@@ -191,7 +191,7 @@ class CheckpointMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
     def _net(self):
-        return Network(FEATURES, OUTPUTS, hidden=(5,), sampler=LSH(20, K=3, L=3, rehash=3, rebuild=2), seed=4)
+        return Network(FEATURES, OUTPUTS, hidden=(5,), sampler=LSH(20, tables=Tables(K=3, L=3, rehash=3, rebuild=2)), seed=4)
 
     def _fit(self, net, callbacks, **more):
         X, Y = problem()

@@ -7,7 +7,7 @@ import pytest
 from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, problem
 
 from mongoose_nb.core import files as io
-from mongoose_nb.nn import LSH, SGD, AdaGrad, Adam, Full, Network, RowAdam, Uniform, Wide
+from mongoose_nb.nn import LSH, SGD, AdaGrad, Adam, Full, Network, RowAdam, Tables, Threshold, Uniform, Wide
 from mongoose_nb.nn.training.lr import Cosine, Linear, Step
 from mongoose_nb.rehash import Drift, ExponentialDecay
 
@@ -16,16 +16,16 @@ SAMPLERS = {
     "uniform-sample": Uniform(30, shape="sample", correction="none"),
     "uniform-batch": Uniform(30, shape="batch", correction="tail"),
     "uniform-batch-logq": Uniform(30, shape="batch", correction="logq"),
-    "lsh-importance": LSH(30, L=4, K=3, correction="importance", rehash=3),
-    "lsh-sample": LSH(30, K=3, L=6, rehash=4, rebuild=2),
-    "lsh-batch": LSH(30, K=3, L=6, rehash=4, shape="batch"),
-    "lsh-bounded": LSH(30, K=3, L=6, rehash=5, capacity=8, strategy="vanilla"),
-    "lsh-fifo": LSH(30, K=3, L=6, rehash=5, capacity=8, policy="fifo", strategy="threshold", min_votes=1),
-    "lsh-decay": LSH(30, K=3, L=6, rehash=ExponentialDecay(2, 0.3), center=False),
-    "lsh-dwta": LSH(30, K=1, L=6, rehash=4, rebuild=1, family="dwta"),
-    "lsh-rarely": LSH(30, K=3, L=6, rehash=10**6),
-    "lsh-drift": LSH(30, K=3, L=6, rehash=Drift(0.02, check_every=3, rows=50, weight="touch"), rebuild=3),
-    "lsh-drift-rows": LSH(80, K=3, L=6, rehash=Drift(0.03, check_every=2, rows=300, per_row=True)),
+    "lsh-importance": LSH(30, correction="importance", tables=Tables(L=4, K=3, rehash=3)),
+    "lsh-sample": LSH(30, tables=Tables(K=3, L=6, rehash=4, rebuild=2)),
+    "lsh-batch": LSH(30, shape="batch", tables=Tables(K=3, L=6, rehash=4)),
+    "lsh-bounded": LSH(30, strategy="vanilla", tables=Tables(K=3, L=6, rehash=5, capacity=8)),
+    "lsh-fifo": LSH(30, strategy=Threshold(1), tables=Tables(K=3, L=6, rehash=5, capacity=8, policy="fifo")),
+    "lsh-decay": LSH(30, tables=Tables(K=3, L=6, rehash=ExponentialDecay(2, 0.3), center=False)),
+    "lsh-dwta": LSH(30, tables=Tables(K=1, L=6, rehash=4, rebuild=1, family="dwta")),
+    "lsh-rarely": LSH(30, tables=Tables(K=3, L=6, rehash=10**6)),
+    "lsh-drift": LSH(30, tables=Tables(K=3, L=6, rehash=Drift(0.02, check_every=3, rows=50, weight="touch"), rebuild=3)),
+    "lsh-drift-rows": LSH(80, tables=Tables(K=3, L=6, rehash=Drift(0.03, check_every=2, rows=300, per_row=True))),
 }
 
 
@@ -42,7 +42,7 @@ def path(tmp_path):
 def good(tmp_path_factory):
     """The bytes of a file with everything in it."""
     path = tmp_path_factory.mktemp("good") / "f"
-    net = Network(20, 30, hidden=(4, Wide(10, LSH(5, K=2, L=2)), 3), sampler=LSH(9, K=2, L=2))
+    net = Network(20, 30, hidden=(4, Wide(10, LSH(5, tables=Tables(K=2, L=2))), 3), sampler=LSH(9, tables=Tables(K=2, L=2)))
     net.partial_fit(np.eye(20), np.arange(20)).save(path)
     return path.read_bytes()
 
@@ -89,7 +89,7 @@ CHANGES = [
 
 
 class TestResuming:
-    @pytest.mark.parametrize("hidden", [(7, 6), (7, Wide(40, LSH(9, K=2, L=4, rehash=3)), 5)], ids=["dense", "wide"])
+    @pytest.mark.parametrize("hidden", [(7, 6), (7, Wide(40, LSH(9, tables=Tables(K=2, L=4, rehash=3))), 5)], ids=["dense", "wide"])
     @pytest.mark.parametrize("sampler", SAMPLERS)
     def test_load_and_go_on_equals_one_run(self, path, sampler, hidden):
         X, Y = problem()
@@ -136,7 +136,7 @@ class TestResuming:
         assert_same_arrays(net.partial_fit(X, Y), Network.load(path).partial_fit(X, Y))
 
     def test_settings(self, path):
-        given = {"activation": "gelu", "loss": "logistic", "sampler": LSH(9, rehash=ExponentialDecay(7, 0.2), min_votes=3),
+        given = {"activation": "gelu", "loss": "logistic", "sampler": LSH(9, tables=Tables(rehash=ExponentialDecay(7, 0.2))),
                  "optimizer": Adam(0.5, beta1=0.7, weight_decay=0.1), "lr_schedule": Cosine(0.1, warmup=3), "clip_norm": 2.5,
                  "init_std": 0.3, "output_init_std": 0.7, "seed": 2**62 + 1, "hidden": (7, Wide(40, Uniform(9, shape="sample")), 5)}
         network(**given).save(path)
@@ -161,7 +161,7 @@ class TestResuming:
 
     def test_without_the_optimizer(self, path, tmp_path):
         X, Y = problem()
-        net = network(sampler=LSH(30, K=3, L=6)).partial_fit(X, Y)
+        net = network(sampler=LSH(30, tables=Tables(K=3, L=6))).partial_fit(X, Y)
         net.save(path)
         net.save(tmp_path / "small", optimizer=False)
         assert (tmp_path / "small").stat().st_size < 0.5 * path.stat().st_size

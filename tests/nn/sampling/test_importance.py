@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from nn_problem import lsh
 from estimates import assert_below, assert_mean, rows_of
 
 from mongoose_nb.core.arrays import Parameter
@@ -34,7 +35,7 @@ def bound(seed=1, W=None, b=None, **settings):
     w, bias, _ = layer()
     settings = {"candidates": N, "head": 1.0, "K": 2, "L": 12, "capacity": None, "fill": False, "rehash": 10**6,
                 "correction": "importance", **settings}
-    return LSH(**settings).bind(Parameter(w.copy() if W is None else W), Parameter(bias.copy() if b is None else b), seed)
+    return lsh(**settings).bind(Parameter(w.copy() if W is None else W), Parameter(bias.copy() if b is None else b), seed)
 
 
 def weights(sets):
@@ -53,7 +54,7 @@ def test_formula(center, fill, min_votes, head):
     sampler = bound(center=center, fill=fill, strategy="threshold", min_votes=min_votes, head=head, candidates=100)
     sets = sampler.per_sample(h, rows_of(LABELS), 0, PhaseTimer())
     got = weights(sets)
-    p = retrieval_probability(hashed_cosines(W, b, h, center), sampler.tables.family, min_votes)
+    p = retrieval_probability(hashed_cosines(W, b, h, center), sampler.hash_tables.family, min_votes)
     for i in range(B):
         filler, left = sets.count[i] - sets.n_exact[i], N - sets.n_exact[i]
         assert (filler > 0) == fill
@@ -114,7 +115,7 @@ class TestEstimates:
 
     def test_unbiased(self, exact):
         terms, cosine = exact
-        assert (retrieval_probability(cosine, bound().tables.family) > N**-0.5).all()
+        assert (retrieval_probability(cosine, bound().hash_tables.family) > N**-0.5).all()
         assert_mean(self.estimates(terms), terms.sum(1))
 
     @pytest.mark.parametrize("settings", [{"strategy": "threshold", "min_votes": 2, "L": 20}, {"K": 4, "L": 3}],
@@ -123,7 +124,7 @@ class TestEstimates:
         """By the ratio of its probability to the clip, and nothing else is."""
         terms, cosine = exact
         terms = np.concatenate([np.ones((B, N, 1)), terms], axis=2)  # first the number of outputs
-        p = retrieval_probability(cosine, bound(**settings).tables.family, settings.get("min_votes", 1))
+        p = retrieval_probability(cosine, bound(**settings).hash_tables.family, settings.get("min_votes", 1))
         kept = np.minimum(1, p * N**0.5)
         for i, own in enumerate(LABELS):
             kept[i, own] = 1

@@ -14,20 +14,20 @@ from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, digest, problem
 
 from mongoose_nb.core import files as io
 from mongoose_nb.hashing.learned import LearnedHash
-from mongoose_nb.nn import LSH, Checkpoint, Diagnostics, EarlyStopping, Full, JSONLines, Network, Uniform, Wide
+from mongoose_nb.nn import LSH, Checkpoint, Diagnostics, EarlyStopping, Full, JSONLines, Network, Tables, Uniform, Wide
 from mongoose_nb.nn.training.progress import Progress, data_mark
 from mongoose_nb.rehash import Drift, ExponentialDecay
 
 SAMPLERS = {
     "full": Full(),
     "uniform-logq": Uniform(30, shape="batch", correction="logq"),
-    "lsh-importance": LSH(30, L=4, K=3, correction="importance", rehash=3),
-    "lsh-rebuild": LSH(30, K=3, L=6, rehash=4, rebuild=2, capacity=8),
-    "lsh-batch-decay": LSH(30, K=3, L=6, rehash=ExponentialDecay(2, 0.3), shape="batch", center=False),
-    "lsh-dwta": LSH(30, K=1, L=6, rehash=4, rebuild=1, family="dwta"),
-    "lsh-drift": LSH(30, K=3, L=6, rehash=Drift(0.02, check_every=3, rows=50, weight="touch")),
-    "lsh-drift-rows": LSH(80, K=3, L=6, rehash=Drift(0.03, check_every=2, rows=300, per_row=True)),
-    "lsh-learn": LSH(30, K=3, L=6, rehash=4, learn=LearnedHash(first_steps=3, steps=2)),
+    "lsh-importance": LSH(30, correction="importance", tables=Tables(L=4, K=3, rehash=3)),
+    "lsh-rebuild": LSH(30, tables=Tables(K=3, L=6, rehash=4, rebuild=2, capacity=8)),
+    "lsh-batch-decay": LSH(30, shape="batch", tables=Tables(K=3, L=6, rehash=ExponentialDecay(2, 0.3), center=False)),
+    "lsh-dwta": LSH(30, tables=Tables(K=1, L=6, rehash=4, rebuild=1, family="dwta")),
+    "lsh-drift": LSH(30, tables=Tables(K=3, L=6, rehash=Drift(0.02, check_every=3, rows=50, weight="touch"))),
+    "lsh-drift-rows": LSH(80, tables=Tables(K=3, L=6, rehash=Drift(0.03, check_every=2, rows=300, per_row=True))),
+    "lsh-learn": LSH(30, tables=Tables(K=3, L=6, rehash=4, learn=LearnedHash(first_steps=3, steps=2))),
 }
 BATCH, EPOCHS = 5, 3  # 5 batches an epoch
 TIMES = {"seconds", "samples_per_s", "time_split", "trace"}
@@ -75,7 +75,7 @@ class TestResuming:
     @pytest.mark.parametrize("sampler", SAMPLERS)
     def test_every_step_may_be_the_last(self, path, sampler):
         """Killed before the checkpoint of each step is written, resumed from that of the step before."""
-        hidden = (7, Wide(40, LSH(9, K=2, L=4, rehash=3)), 5) if sampler == "full" else (7,)
+        hidden = (7, Wide(40, LSH(9, tables=Tables(K=2, L=4, rehash=3))), 5) if sampler == "full" else (7,)
         whole = network(sampler, hidden=hidden)
         history = train(path, whole)
         path.unlink()

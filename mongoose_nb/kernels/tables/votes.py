@@ -1,27 +1,114 @@
-"""The outputs that stand in most of a query's buckets, where these hold a good part of all outputs, as in serving and, up to 100,000
-outputs, in training.
+"""Which ids stand in most of a query's buckets: votes, counted and ranked in two ways.
 
-A. *Long buckets are only counted*: nothing is kept of an id but its vote, a byte, and whoever has many is found by a pass over all marks,
-   rarely more than one.
-B. *Buckets come from memory*, and waiting for them was most of the time: 130 us for 107,000 ids in 250 buckets where the first line of each
-   is asked for, 84 where all its lines are, two tables ahead, and 52 where they are asked for one at a time, between the votes of the
-   present table: 27 at once fill the buffers of the processor.
-C. 64 marks are compared by few instructions, and the answers looked at as the bits of a word. Blocks with an answer are listed first,
-   without a branch, and then looked into: 13 us, not 26, for 1,200 ids among 670,091.
+A. *Votes in a byte per output and thread*, so that the marks of 670,000 outputs stay in the second-level cache. Sorting the gathered ids
+   cost ten times that.
+B. *With a list* of the ids that have votes (`vote`, `take_by_votes`), where buckets hold few of all rows: marks are reset through the
+   list, and top-k is a histogram over the counts and one pass.
+C. *Without a list* (`count_votes`, `take_most_voted`), where the buckets of a query hold a sixteenth of all rows or more: nothing is kept
+   of an id but its vote, and whoever has many is found by a pass over all marks. This takes half the time there, and twice the time
+   elsewhere. The caller chooses, by `nn.sampling.candidate_sets.suits_most_voted`.
+D. *Ties.* With a list they are taken from a random place of the list on. Without one they are taken from a random one of all on (`fair`),
+   or, for prediction, from a block on that follows from the codes, so that a query's answer does not depend on the others and ties need
+   not be listed. Saved networks answer through tables of training with a list, whatever the buckets: one rule for all three would
+   change which of equal ids they score, and thus their answers.
+E. *Buckets come from memory*, and waiting for them was most of the time. Lines are asked for two tables ahead, one at a time, between the
+   votes of the present table: many at once fill the buffers of the processor.
+F. *64 marks are compared by few instructions*, and the answers looked at as the bits of a word. Blocks with an answer are listed first,
+   without a branch, and then looked into. No branch depends on the data: one that does is guessed wrong every other time.
 """
 
 import numpy as np
-from numba import prange
 
-from mongoose_nb.core.jit import inline, parallel
+from mongoose_nb.core.jit import inline
 from mongoose_nb.kernels.common.lanes import LANES, at_least, lowest_bit
 from mongoose_nb.kernels.common.prefetch import prefetch_line
 from mongoose_nb.kernels.common.random import below, mix64
 
+# A mark counts votes in its low 7 bits; LABEL is set on true labels, and TAKEN is what is in the set already.
+VOTES, LABEL, TAKEN = 127, 128, 255
+MAX_VOTES = 126
 # tables between the one whose ids are counted and the one whose ids are asked for
 AHEAD = 2
 # ids in a cache line
 LINE = 16
+
+# ------------------------------------------------------------------ with a list
+
+
+@inline
+def vote(pool, spans, codes, always, sample, mark, touched, reach):
+    """Count, for every id in the sample's L buckets, in how many it stands; returns the number of distinct ids.
+
+    The ids in `always` have all votes there are. ``reach[v]`` becomes the number of ids with at least v votes. No branch depends on
+    the data: one that does is guessed wrong every other time.
+    """
+    L = codes.shape[0]
+    n = 0
+    for q in range(always.shape[0]):
+        row = always[q]
+        v = mark[row]
+        touched[n] = row
+        n += v == 0
+        mark[row] = v | MAX_VOTES
+    for v in range(reach.shape[0]):
+        reach[v] = n if 0 < v <= MAX_VOTES else 0
+    for t in range(L):
+        if t + 2 < L:
+            prefetch_line(pool, t + 2, spans[t + 2, codes[t + 2, sample], 0])
+        code = codes[t, sample]
+        first = spans[t, code, 0]
+        for row in pool[t, first:first + spans[t, code, 1]]:
+            place = np.uint32(row)  # without a sign Numba need not look for negative places
+            v = mark[place]
+            touched[n] = row
+            n += v == 0
+            counted = (v & VOTES) < MAX_VOTES
+            v += counted
+            mark[place] = v
+            reach[v] += counted
+    return n
+
+
+@inline
+def take_by_votes(mark, touched, n_touched, reach, min_votes, room, start, out):
+    """The `room` ids with the most votes, at least `min_votes`; ties from place `start` of the list on."""
+    if room <= 0:
+        for q in range(n_touched):
+            mark[touched[q]] = 0
+        return 0
+    level = min_votes
+    while level <= MAX_VOTES and reach[level] > room:
+        level += 1
+    # all ids with `level` votes or more fit; of those one below, as many as there is room for
+    spare = room - (reach[level] if level <= MAX_VOTES else 0)
+    if level == min_votes:
+        spare = 0
+    n = 0
+    for q in range(n_touched):
+        p = q + start
+        if p >= n_touched:
+            p -= n_touched
+        row = touched[p]
+        v = mark[row]
+        mark[row] = 0
+        extra = v == level - 1 and spare > 0
+        spare -= extra
+        out[n] = row
+        n += v >= level or extra
+        if n == room:
+            # `out` is full: only clearing is left
+            for rest in range(q + 1, n_touched):
+                p = rest + start
+                if p >= n_touched:
+                    p -= n_touched
+                mark[touched[p]] = 0
+            break
+    for q in range(n):
+        mark[out[q]] = TAKEN
+    return n
+
+
+# ------------------------------------------------------------------ without a list
 
 
 @inline
@@ -155,22 +242,3 @@ def take_most_voted(marks, lowest, highest, room, key, fair, blocks, ids, ties):
         place = first + q
         ids[n + q] = ties[place if place < n_ties else place - n_ties]
     return n + wanted
-
-
-@parallel
-def most_voted(pool, spans, codes, room, seed, mark, ids, ties, count):
-    """The ids that stand in most of a query's buckets, at most `room`, in no order: ``ids[i, :count[i]]``.
-
-    Of those with equally many votes that there is no room for, which are taken depends on the codes, not on the place in the batch. At
-    most 254 tables. ids (B, `room` + `LANES`): the last columns are scratch. mark (T, a multiple of `LANES`) uint8 zeros, scratch,
-    restored; ties (T, `room` + `LANES`), scratch.
-    """
-    T, N = mark.shape
-    L, B = codes.shape
-    for worker in prange(T):
-        marks = mark[worker]
-        blocks = np.empty(N // LANES + 1, np.int32)
-        for i in range(worker, B, T):
-            key = count_votes(pool, spans, codes, i, marks, np.uint64(seed))
-            count[i] = take_most_voted(marks, 1, L + 1, room, key, False, blocks, ids[i], ties[worker])
-            marks[:] = 0

@@ -18,12 +18,12 @@ from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder, Views
 def test_most_voted(n_rows, L, B, n, seed, room, threads):
     """As many as there are, up to `room`; nobody who is left out has more votes than anybody taken; one query at a time the same."""
     views = random_views(n_rows, L, B, n, seed, load=20)
-    builder = ActiveSetBuilder(n_rows, correction="none")
+    builder = ActiveSetBuilder(n_rows)
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, before))
     sets = builder.most_voted(views, room)
     numba.set_num_threads(before)
-    assert not builder._mark.any()
+    assert builder.clean
     for i, (start, count) in enumerate(zip(sets.start, sets.count)):
         votes = collections.Counter(int(j) for t in range(L) for j in views.pool[t, views.spans[t, views.codes[t, i], 0]:]
                                     [:views.spans[t, views.codes[t, i], 1]])
@@ -42,7 +42,7 @@ def test_most_voted_of_many_tables(L):
     for t in range(L):  # id j stands in the first L - 3 j tables
         ids = np.array([j for j in range(40) if t < L - 3 * j], np.int32)
         pool[t, :len(ids)], spans[t, 0, 1] = ids, len(ids)
-    sets = ActiveSetBuilder(1000, correction="none").most_voted(Views(pool, spans, np.zeros((L, 1), np.uint8)), 7)
+    sets = ActiveSetBuilder(1000).most_voted(Views(pool, spans, np.zeros((L, 1), np.uint8)), 7)
     assert sorted(sets.ids[:sets.count[0]].tolist()) == list(range(7))
 
 
@@ -62,10 +62,10 @@ def test_most_voted_where_the_guess_is_wrong(L, a_level, room, inside, seed):
     for t in range(L):  # the j-th id stands in the first L - j // a_level tables
         n = min(a_level * (L - t), len(ids))
         pool[t, :n], spans[t, 0, 1] = ids[:n], n
-    builder = ActiveSetBuilder(n_rows, correction="none")
+    builder = ActiveSetBuilder(n_rows)
     sets = builder.most_voted(Views(pool, spans, np.zeros((L, 1), np.uint8)), room)
     taken = sets.ids[:sets.count[0]].tolist()
     place = {int(j): p for p, j in enumerate(ids)}
     levels = sorted(place[j] // a_level for j in taken)
     assert len(set(taken)) == len(taken) and levels == [p // a_level for p in range(min(room, len(ids)))]
-    assert not builder._mark.any()
+    assert builder.clean

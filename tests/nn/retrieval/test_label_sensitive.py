@@ -3,12 +3,12 @@
 import numba
 import numpy as np
 import pytest
+from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
 from nn_problem import planted
 from scipy import stats
 
 from mongoose_nb.hashing.learned import LearnedHash
-from mongoose_nb.nn import LSH, Full, Network, Uniform
-from mongoose_nb.nn.retrieval.serving import Served
+from mongoose_nb.nn import LSH, Full, Network, Tables, Uniform
 from mongoose_nb.nn.training.timing import PhaseTimer
 
 X, LABEL = planted(n=1500, n_outputs=400)
@@ -33,7 +33,7 @@ def net():
 
 def found(served, h, best):
     """Share of the best outputs of every row among its candidates."""
-    sets = served.candidates_for(h, 20, PhaseTimer(), 0)
+    sets = served.retrieve(h, 20, PhaseTimer(), 0)
     assert (sets.count <= 20).all()
     return np.array([np.isin(best[i], sets.ids[sets.start[i]:sets.start[i] + sets.count[i]]).mean() for i in range(len(h))])
 
@@ -42,8 +42,8 @@ def test_finds_more_than_random_functions(net):
     h = net.hidden_activations(X[600:])
     best, _ = net.output.topk(h, 5)
     drawn = Served(net.output.weights, net.output.bias, K=4, L=10, seed=net.seed)
-    drawn._query = net.served._query
-    gain = found(net.served, h, best) - found(drawn, h, best)
+    drawn._query = net.retriever._query
+    gain = found(net.retriever, h, best) - found(drawn, h, best)
     assert gain.mean() > stats.norm.ppf(0.999) * gain.std(ddof=1) / np.sqrt(len(gain))
     assert net.report["trainings"] == 1 and net.report["seconds"] > 0
 
@@ -51,7 +51,7 @@ def test_finds_more_than_random_functions(net):
 def test_prediction_scores_the_candidates(net):
     ids, scores = net.predict_topk(X[:50], 3, exact=False)
     h = net.hidden_activations(X[:50])
-    sets = net.served.candidates_for(h, 20, PhaseTimer(), net.step)
+    sets = net.retriever.retrieve(h, 20, PhaseTimer(), net.step)
     logits = h @ net.output.weights.value.T + net.output.bias.value
     for i in range(50):
         own = sets.ids[sets.start[i]:sets.start[i] + sets.count[i]]
@@ -62,12 +62,12 @@ def test_prediction_scores_the_candidates(net):
     assert (few[:, 1:] == -1).all()
 
 
-@pytest.mark.parametrize("sampler", [Uniform(50), LSH(50, K=3, L=5)], ids=repr)
+@pytest.mark.parametrize("sampler", [Uniform(50), LSH(50, tables=Tables(K=3, L=5))], ids=repr)
 def test_whatever_it_was_trained_with(sampler):
     net = trained(sampler, epochs=1)
     net.fit_serving(X, LABEL, **QUICK)
     assert net.evaluate(X[:200], LABEL[:200], exact=False)["P@1"] <= 1
-    assert net.served.candidates == 20
+    assert net.retriever.candidates == 20
 
 
 @pytest.mark.parametrize("optimizer", [True, False])
@@ -86,22 +86,22 @@ def test_the_same_again_for_any_number_of_threads(net):
         other.fit_serving(X, LABEL, **QUICK)
     finally:
         numba.set_num_threads(threads)
-    np.testing.assert_array_equal(other.served.family.functions, net.served.family.functions)
+    np.testing.assert_array_equal(other.retriever.family.functions, net.retriever.family.functions)
 
 
 def test_tables_follow_the_weights():
     net = trained(epochs=1)
     net.fit_serving(X, LABEL, **QUICK)
     net.predict_topk(X, 2, exact=False)
-    before, functions = net.served._tables._codes.copy(), net.served.family.functions
+    before, functions = net.retriever._tables._codes.copy(), net.retriever.family.functions
     net.partial_fit(X, LABEL, batch_size=100)
     net.predict_topk(X, 2, exact=False)
-    assert not np.array_equal(net.served._tables._codes, before)
-    np.testing.assert_array_equal(net.served.family.functions, functions)
+    assert not np.array_equal(net.retriever._tables._codes, before)
+    np.testing.assert_array_equal(net.retriever.family.functions, functions)
     net.output.weights.value[:], net.output.bias.value[:] = 0, 0
     net.rehash()
     net.predict_topk(X, 2, exact=False)
-    assert (net.served._tables._codes == net.served._tables._codes[:, :1]).all()
+    assert (net.retriever._tables._codes == net.retriever._tables._codes[:, :1]).all()
 
 
 def test_labels_are_learned_first():
@@ -124,13 +124,13 @@ def test_refusals(options, error, message):
     net = Network(X.shape[1], N, hidden=(4,), sampler="full")
     with pytest.raises(error, match=message):
         net.fit_serving(X, LABEL, **options)
-    assert net.served is None
+    assert net.retriever is None
     with pytest.raises(ValueError, match="call fit_serving first"):
         net.predict_topk(X, 1, exact=False)
 
 
 def test_a_damaged_state_is_refused(net):
-    settings, arrays = net.served.state()
+    settings, arrays = net.retriever.state()
     with pytest.raises(ValueError, match="functions have shape"):
         Served.from_state(net.output.weights, net.output.bias, {**settings, "L": 10**12}, arrays)
     with pytest.raises(ValueError, match="query_mean has shape"):
@@ -147,9 +147,9 @@ def test_threads_of_a_single_row(monkeypatch, exact):
 
     n = THREADS_FROM // 128 + 1
     net = Network(X.shape[1], n, hidden=(12, 128), sampler=Uniform(10), seed=0)
-    net.served = Served(net.output.weights, net.output.bias, K=3, L=2, candidates=20)
-    threads, built, build = numba.get_num_threads(), [], net.served.build
-    monkeypatch.setattr(net.served, "build", lambda step: (built.append((numba.get_num_threads(), net.served.built(step))), build(step)))
+    net.retriever = Served(net.output.weights, net.output.bias, K=3, L=2, candidates=20)
+    threads, built, build = numba.get_num_threads(), [], net.retriever.build
+    monkeypatch.setattr(net.retriever, "build", lambda step: (built.append((numba.get_num_threads(), net.retriever.built(step))), build(step)))
     net.predict_topk(X[:1], 1, exact=False)
     assert built[0] == (threads, False) and all(done for _, done in built[1:])  # tables of all outputs are work for all threads too
     seen, before = [], [library.num_threads for library in _blas()]
