@@ -31,7 +31,8 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
     Parameters
     ----------
     loss : str
-        ``"contrast"``, ``"triplet"`` or ``"logistic"``; see `learned_losses`. Only the first is recommended: the others are the paper's and the released code's.
+        ``"contrast"``, ``"triplet"`` or ``"logistic"``; see `learned_losses`.
+        Only the first is recommended: the others are the paper's and the released code's.
     steps : int
         Adam steps at a training. More gained nothing while a network trained (EURLEX57K, two epochs, 100 candidates of 4,271 from the
         tables: P@1 0.744 with random functions, 0.7605 with 20 steps at 7 % of the time, 0.7595 with 50 at 29 %).

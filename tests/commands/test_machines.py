@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, problem
 
 from mongoose_nb.hashing import SimHash
-from mongoose_nb.nn import LSH, Checkpoint, Network
+from mongoose_nb.nn import LSH, Checkpoint, Network, Tables
 from mongoose_nb.search import LSHIndex
 from mongoose_nb.tables import LSHTables
 
@@ -152,8 +152,7 @@ class TablesMachine(RuleBasedStateMachine):
 
     @rule()
     def save_and_load(self):
-        settings, arrays = self.tables.state()
-        self.tables = LSHTables.from_state(copy.deepcopy(settings), {k: v.copy() for k, v in arrays.items()})
+        self.tables = LSHTables.from_state(copy.deepcopy(self.tables.state()))
         self.family = self.tables.family
 
     @invariant()

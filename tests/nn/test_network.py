@@ -15,6 +15,7 @@ from naive_nn import NaiveNetwork
 from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, planted, problem
 
 from mongoose_nb import metrics
+from mongoose_nb.core.registry import describe
 from mongoose_nb.nn import LSH, SGD, Adam, Full, History, Network, Tables, Uniform, Wide
 
 ALL_SAMPLERS = {
@@ -309,11 +310,11 @@ class TestRefusals:
         ({"hidden": (0,)}, ValueError, r"hidden\[0\]"),
         ({"hidden": (8, 2.5)}, TypeError, r"hidden\[1\]"),
         ({"activation": "swish"}, ValueError, "activation='swish' is unknown"),
-        ({"sampler": "best"}, ValueError, "sampler='best' is unknown"),
+        ({"sampler": "best"}, ValueError, "sampler 'best' is unknown"),
         ({"loss": "hinge"}, ValueError, "loss must be one of"),
-        ({"optimizer": "lion"}, ValueError, "optimizer='lion'"),
+        ({"optimizer": "lion"}, ValueError, "optimizer 'lion' is unknown"),
         ({"optimizer": Adam(), "lr": 0.1}, ValueError, "lr was given beside"),
-        ({"lr_schedule": "warm"}, ValueError, "lr_schedule='warm'"),
+        ({"lr_schedule": "warm"}, ValueError, "learning-rate schedule 'warm' is unknown"),
         ({"clip_norm": 0}, ValueError, "clip_norm"),
         ({"init_std": 0}, ValueError, "init_std"),
         ({"output_init_std": -1}, ValueError, "output_init_std"),
@@ -478,7 +479,7 @@ def test_samplers_given_are_not_bound_to_a_network():
     a, b = network(sampler=sampler, seed=1), network(sampler=sampler, seed=1)
     X, Y = problem()
     a.fit(X, Y, epochs=1)
-    assert sampler.settings() == b.sampler.settings() and not hasattr(sampler, "_weights")
+    assert describe(sampler) == describe(b.sampler) and not hasattr(sampler, "manager")
     assert a.output.sampler is not b.output.sampler and a.output.sampler.hash_tables is not b.output.sampler.hash_tables
 
 

@@ -8,10 +8,8 @@ training. One that derives from `Callback` and names its `saved_state` goes on w
 import json
 import os
 
-import numpy as np
-
 from mongoose_nb.core.registry import Registered, register
-from mongoose_nb.core.saving import Stateful
+from mongoose_nb.core.saving import Stateful, join, split
 from mongoose_nb.core.validation import check_int, check_number
 
 
@@ -95,7 +93,7 @@ class EarlyStopping(Callback):
     def on_fit_end(self, network, logs):
         """Bring the best weights back."""
         if self._weights is not None:
-            network.put_back({f"{layer}.{name}": value for layer, arrays in self._weights.items() for name, value in arrays.items()})
+            network.put_back(split(self._weights)[1])
             self._weights = None
         self._network = None
 
@@ -108,25 +106,18 @@ class EarlyStopping(Callback):
         self.best_epoch = check_int("best_epoch", self.best_epoch, low=0)
         self._waited = check_int("waited", self._waited, low=0)
         own = _copy_weights(self._network) if self.restore_best else None
-        if self._weights is None or own is None:  # a call that ended has put the best weights back
-            self._weights = own
-            return
-        for layer, arrays in own.items():
-            for name, value in arrays.items():
-                saved = self._weights[layer][name]
-                if saved.shape != value.shape:
-                    raise ValueError(f"the best weights saved for {f'{layer}.{name}'!r} have shape {saved.shape}; needed is {value.shape}")
-                arrays[name] = np.array(saved, np.float32)
+        if self._weights is not None and own is not None:  # else a call that ended has put the best weights back
+            arrays, saved = split(own)[1], split(self._weights)[1]
+            for name, array in arrays.items():
+                if saved[name].shape != array.shape:
+                    raise ValueError(f"the best weights saved for {name!r} have shape {saved[name].shape}; needed is {array.shape}")
+                array[...] = saved[name]
         self._weights = own
 
 
 def _copy_weights(network):
-    """Copies of the trained arrays of a network by layer and name."""
-    out = {}
-    for path, parameter in network.parameters().items():
-        layer, name = path.split(".")
-        out.setdefault(layer, {})[name] = parameter.value.copy()
-    return out
+    """Copies of the trained arrays of a network, nested by the parts of their names."""
+    return join({}, {name: parameter.value.copy() for name, parameter in network.parameters().items()})
 
 
 @register("callback", "json lines")

@@ -98,8 +98,8 @@ class Progress(Stateful):
                                  "batch_size to go on, or remove the file to start from the beginning")
         if self.mark not in (0, other.mark):
             raise ValueError(f"{path!r} was written by a training on other data, or other chunks of them: their checksum was "
-                             f"{self.mark:08x} and is {other.mark:08x} now: give the same data to go on, or remove the file to start from the "
-                             "beginning")
+                             f"{self.mark:08x} and is {other.mark:08x} now: give the same data to go on, or remove the file to start from "
+                             "the beginning")
 
     @classmethod
     def from_state(cls, state):

@@ -3,12 +3,13 @@
 import numba
 import numpy as np
 import pytest
-from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
 from nn_problem import planted
 from scipy import stats
 
+from mongoose_nb.core.registry import describe, fresh, registered
+from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.hashing.learned import LearnedHash
-from mongoose_nb.nn import LSH, Full, Network, Tables, Uniform
+from mongoose_nb.nn import LSH, ExactRetriever, Full, LabelSensitiveRetriever, Network, Tables, Uniform
 from mongoose_nb.nn.training.timing import PhaseTimer
 
 X, LABEL = planted(n=1500, n_outputs=400)
@@ -41,8 +42,8 @@ def found(served, h, best):
 def test_finds_more_than_random_functions(net):
     h = net.hidden_activations(X[600:])
     best, _ = net.output.topk(h, 5)
-    drawn = Served(net.output.weights, net.output.bias, K=4, L=10, seed=net.seed)
-    drawn._query = net.retriever._query
+    drawn = LabelSensitiveRetriever(K=4, L=10).bind(net.output.weights, net.output.bias, net.seed)
+    restore(drawn, {**state_of(net.retriever), "functions": drawn.functions})
     gain = found(net.retriever, h, best) - found(drawn, h, best)
     assert gain.mean() > stats.norm.ppf(0.999) * gain.std(ddof=1) / np.sqrt(len(gain))
     assert net.report["trainings"] == 1 and net.report["seconds"] > 0
@@ -112,14 +113,13 @@ def test_labels_are_learned_first():
     labels = np.full((300, 16), -1, np.int32)
     labels[:, 0] = worst
     learner = LearnedHash(positives=1, labels=True)
-    served = Served(net.output.weights, net.output.bias, K=4, L=10)
-    report = served.fit(h, labels, learner)
+    report = LabelSensitiveRetriever(K=4, L=10, learn=learner).bind(net.output.weights, net.output.bias, 0).fit(h, labels)
     assert report["collision_positive"] > report["collision_random"]
 
 
 @pytest.mark.parametrize("options, error, message", [
     ({"candidates": 0}, ValueError, "candidates"), ({"K": 0}, ValueError, "K must be"), ({"L": 0}, ValueError, "L must be"),
-    ({"rows": 0}, ValueError, "rows"), ({"learn": "most"}, ValueError, "learn='most' is unknown")])
+    ({"rows": 0}, ValueError, "rows"), ({"learn": "most"}, ValueError, "hash loss 'most' is unknown")])
 def test_refusals(options, error, message):
     net = Network(X.shape[1], N, hidden=(4,), sampler="full")
     with pytest.raises(error, match=message):
@@ -130,13 +130,40 @@ def test_refusals(options, error, message):
 
 
 def test_a_damaged_state_is_refused(net):
-    settings, arrays = net.retriever.state()
-    with pytest.raises(ValueError, match="functions have shape"):
-        Served.from_state(net.output.weights, net.output.bias, {**settings, "L": 10**12}, arrays)
-    with pytest.raises(ValueError, match="query_mean has shape"):
-        Served.from_state(net.output.weights, net.output.bias, settings, {**arrays, "query_mean": np.zeros(3, np.float32)})
-    with pytest.raises((TypeError, ValueError), match="extra"):
-        Served.from_state(net.output.weights, net.output.bias, {**settings, "extra": [[1.0]]}, arrays)
+    state = state_of(net.retriever)
+    for change, message in (({"functions": state["functions"][:-1]}, "functions is float32"),
+                            ({"query_mean": np.zeros(3, np.float32)}, "query_mean is float32"), ({"query_extra": [[1.0]]}, "query_extra")):
+        with pytest.raises(ValueError, match=message):
+            restore(fresh(net.retriever).bind(net.output.weights, net.output.bias, 0), {**state, **change})
+
+
+class TestExact:
+    def test_it_is_the_exact_answer(self, net, tmp_path):
+        other = Network.load(_saved(net, tmp_path))
+        other.use_retriever("exact")
+        for candidates in (None, 7):
+            for a, b in zip(other.predict_topk(X[:50], 5, exact=False, candidates=candidates), net.predict_topk(X[:50], 5), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-5)
+        again = Network.load(_saved(other, tmp_path))
+        assert isinstance(again.retriever, ExactRetriever) and again.retriever.candidates == N
+
+    def test_every_retriever_gives_different_outputs_of_the_layer(self, net):
+        h = net.hidden_activations(X[:30])
+        for name, cls in registered("retriever").items():
+            retriever = cls(20).bind(net.output.weights, net.output.bias, 3)
+            assert describe(retriever)["name"] == name and retriever.candidates == 20
+            retriever.fit(h, np.full((30, 16), -1, np.int32))
+            retriever.build(0)
+            assert retriever.built(0)
+            sets = retriever.retrieve(h, 9, PhaseTimer(), 0)
+            for first, count in zip(sets.start, sets.count):
+                ids = sets.ids[first:first + count]
+                assert len(ids) <= 9 and len(set(ids.tolist())) == len(ids) and (ids >= 0).all() and (ids < N).all()
+
+
+def _saved(net, folder):
+    net.save(folder / "net")
+    return folder / "net"
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -147,9 +174,9 @@ def test_threads_of_a_single_row(monkeypatch, exact):
 
     n = THREADS_FROM // 128 + 1
     net = Network(X.shape[1], n, hidden=(12, 128), sampler=Uniform(10), seed=0)
-    net.retriever = Served(net.output.weights, net.output.bias, K=3, L=2, candidates=20)
-    threads, built, build = numba.get_num_threads(), [], net.retriever.build
-    monkeypatch.setattr(net.retriever, "build", lambda step: (built.append((numba.get_num_threads(), net.retriever.built(step))), build(step)))
+    net.use_retriever(LabelSensitiveRetriever(20, K=3, L=2))
+    threads, built, tables, build = numba.get_num_threads(), [], net.retriever, net.retriever.build
+    monkeypatch.setattr(tables, "build", lambda step: (built.append((numba.get_num_threads(), tables.built(step))), build(step)))
     net.predict_topk(X[:1], 1, exact=False)
     assert built[0] == (threads, False) and all(done for _, done in built[1:])  # tables of all outputs are work for all threads too
     seen, before = [], [library.num_threads for library in _blas()]

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from nn_problem import lsh
 from estimates import assert_below, assert_mean, rows_of
+from nn_problem import lsh
 
 from mongoose_nb.core.arrays import Parameter
+from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
-from mongoose_nb.nn import LSH
 from mongoose_nb.nn.sampling.corrections import retrieval_probability
 from mongoose_nb.nn.training.timing import PhaseTimer
 
@@ -78,12 +78,12 @@ def test_means_are_those_of_the_last_rehash():
         sampler.per_sample(h, rows, step, timer)
         if step in (0, 2, 4):  # first seen, and after the rehashes at the ends of steps 1 and 3
             want = np.append(W.mean(0), b.mean())
-        np.testing.assert_allclose(sampler._importance._means, want, atol=1e-6)
+        np.testing.assert_allclose(sampler._corrector._means, want, atol=1e-6)
         W += 1.0
         b -= 1.0
         sampler.after_update(step, timer)
     again = bound(W=W, b=b, rehash=2)
-    again.load_state(*sampler.state())
+    restore(again, state_of(sampler))
     np.testing.assert_array_equal(weights(again.per_sample(h, rows, 9, timer)), weights(sampler.per_sample(h, rows, 9, timer)))
 
 

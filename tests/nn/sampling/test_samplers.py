@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from mongoose_nb.nn.sampling.make import make_sampler
 from nn_problem import FEATURES, OUTPUTS, digest, problem
 
 from mongoose_nb.core.arrays import Parameter, Rows
@@ -14,6 +13,7 @@ from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queri
 from mongoose_nb.hashing.learned import LearnedHash
 from mongoose_nb.nn import LSH, Adaptive, Auto, Full, Network, Sampler, Tables, Threshold, Uniform
 from mongoose_nb.nn.sampling.corrections import Importance, LogQ, NoCorrection, Tail
+from mongoose_nb.nn.sampling.make import make_sampler
 from mongoose_nb.nn.training.timing import PhaseTimer
 from mongoose_nb.rehash import ExponentialDecay, FixedPeriod
 
@@ -21,8 +21,10 @@ SAMPLERS = [Full(), Uniform(20), Uniform(20, shape="sample", correction="none"),
             LSH(20, tables=Tables(L=4)), Adaptive(20), Auto(),
             LSH(20, correction="importance", tables=Tables(L=4)), LSH(20, shape="batch", tables=Tables(L=4)),
             LSH(9, head=0.1, correction="none", fill=False, strategy=Threshold(2),
-                tables=Tables(family="dwta", K=2, L=3, capacity=7, policy="fifo", center=False, rehash=ExponentialDecay(3, 0.5), rebuild=2)),
-            LSH(20, tables=Tables(L=4, learn="triplet")), LSH(20, shape="batch", tables=Tables(L=4, learn=LearnedHash("logistic", steps=3)))]
+                tables=Tables(family="dwta", K=2, L=3, capacity=7, policy="fifo", center=False, rehash=ExponentialDecay(3, 0.5),
+                              rebuild=2)),
+            LSH(20, tables=Tables(L=4, learn="triplet")),
+            LSH(20, shape="batch", tables=Tables(L=4, learn=LearnedHash("logistic", steps=3)))]
 
 
 def layer(n=300, d=6, seed=0):
@@ -58,7 +60,8 @@ class TestSettings:
         assert isinstance(make_sampler({"name": "lsh", "tables": {"name": "tables", "family": {"name": "simhash"}}}), LSH)
 
     @pytest.mark.parametrize("make, error, message", [
-        (lambda: make_sampler("best"), ValueError, r"sampler 'best' is unknown; give one of \['adaptive', 'auto', 'full', 'lsh', 'uniform'\]"),
+        (lambda: make_sampler("best"), ValueError,
+         r"sampler 'best' is unknown; give one of \['adaptive', 'auto', 'full', 'lsh', 'uniform'\]"),
         (lambda: make_sampler({"name": None}), ValueError, "unknown"),
         (lambda: Uniform(0), ValueError, "candidates must be an integer from 1"),
         (lambda: Uniform(5.0), TypeError, "candidates"),
@@ -66,8 +69,10 @@ class TestSettings:
         (lambda: Uniform(correction="all"), ValueError, "correction"),
         (lambda: Uniform(shape="sample", correction="logq"), ValueError,
          r"correction='logq' does not go with shape='sample' without hash tables; use one of \['none', 'tail'\]"),
-        (lambda: Uniform(correction="importance"), ValueError, r"does not go with shape='batch' without hash tables; use one of \['logq', 'none', 'tail'\]"),
-        (lambda: LSH(correction="logq"), ValueError, r"does not go with shape='sample' with hash tables; use one of \['importance', 'none', 'tail'\]"),
+        (lambda: Uniform(correction="importance"), ValueError,
+         r"does not go with shape='batch' without hash tables; use one of \['logq', 'none', 'tail'\]"),
+        (lambda: LSH(correction="logq"), ValueError,
+         r"does not go with shape='sample' with hash tables; use one of \['importance', 'none', 'tail'\]"),
         (lambda: LSH(shape="batch", correction="importance"), ValueError, "does not go with shape='batch'"),
         (lambda: LSH(correction="importance", tables=Tables(family="dwta")), ValueError,
          "correction='importance' needs a hash family with similarity 'cosine'"),
