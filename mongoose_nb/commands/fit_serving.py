@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
         rows = min(data.X.shape[0], args.rows)
         exact, tables = (network.evaluate(data.X[:rows], data.Y[:rows], k=1, exact=exact)["P@1"] for exact in (True, False))
         network.save(out)
-    scored = network.served.candidates
+    scored = network.retriever.candidates
     if args.json:
         json_line({"model": str(out), "candidates": scored, "outputs": network.n_outputs, "rows": rows, "P@1": exact,
                    "P@1_tables": tables, **report})

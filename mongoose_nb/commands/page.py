@@ -184,7 +184,7 @@ def _time(runs):
 
 
 def _active(runs):
-    parts = ["labels", "retrieved", "filler"]
+    parts = ["labels", "retrieved", "uniform"]
     rows = [[float(run.epochs[-1].get(name, 0.0)) for name in parts] for run in runs]
     drawing = stacked_bars("Outputs that a training step computes", [run.name for run in runs], parts, rows, format_value=number)
     facts = [(run.name, *map(number, row), percent(run.epochs[-1]["active_share"])) for run, row in zip(runs, rows)]

@@ -80,6 +80,8 @@ class Run:
                 continue  # half a line, of a run that was killed
             if not isinstance(entry, dict) or not {"epoch", "loss", "seconds", "samples_per_s", "active_share", "time_split"} <= set(entry):
                 raise ValueError(f"{file} is damaged: {line[:60]!r} is no entry of a history")
+            if "filler" in entry:  # as runs of before called them
+                entry["uniform"] = entry.pop("filler")
             out.append(entry)
         if not out:
             raise ValueError(f"{self.path} has no finished epoch to show; is the run in its first one?")

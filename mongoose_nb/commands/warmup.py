@@ -43,12 +43,13 @@ def _networks():
     from mongoose_nb import nn
 
     X, y = _problem()
-    for sampler in (nn.LSH(8, K=2, L=2, rehash=2), nn.LSH(8, K=2, L=2, rehash=2, shape="batch"), nn.Uniform(8),
+    tables = nn.Tables(K=2, L=2, rehash=2)
+    for sampler in (nn.LSH(8, tables=tables), nn.LSH(8, shape="batch", tables=tables), nn.Uniform(8),
                     nn.Uniform(8, shape="sample"), nn.Full()):
         net = nn.Network(40, 30, hidden=(8, 4), sampler=sampler)
         net.fit(X, y, epochs=1, batch_size=16)
         net.predict_topk(X, 3)
-        if sampler.settings()["name"] == "lsh":
+        if hasattr(net.output.sampler, "retrieve"):
             net.predict_topk(X, 3, exact=False)
 
 
@@ -57,7 +58,8 @@ def _schedules():
     from mongoose_nb.rehash import Drift
 
     X, y = _problem()
-    for sampler in (nn.LSH(8, K=2, L=2, rehash=Drift(0.01, check_every=1)), nn.LSH(8, K=2, L=2, rehash=2, learn="contrast")):
+    for settings in ({"rehash": Drift(0.01, check_every=1)}, {"rehash": 2, "learn": "contrast"}):
+        sampler = nn.LSH(8, tables=nn.Tables(K=2, L=2, **settings))
         nn.Network(40, 30, hidden=(8,), sampler=sampler, optimizer="rowadam").fit(X, y, epochs=1, batch_size=16)
 
 

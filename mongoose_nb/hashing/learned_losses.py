@@ -13,6 +13,8 @@ B. *Triplet* is the hinge on cosines of Chen et al. ("MONGOOSE", ICLR 2021, sect
 
 import numpy as np
 
+from mongoose_nb.core.registry import Registered, register
+
 
 class Examples:
     """What was mined for m queries.
@@ -35,10 +37,36 @@ def soft_bits(z):
     return h, 1 - h * h
 
 
-class Contrast:
-    """Softmax over the rows of a step; logits are `sharpness` times the mean agreement of all bits."""
+class HashLoss(Registered, kind="hash loss"):
+    """Base of the losses.
 
+    Parameters
+    ----------
+    options : LearnedHash
+        Its settings.
+    K : int
+        Hashes per table.
+    """
+
+    #: whether pairs are mined that retrieval missed, and that it returned and should not
     needs_pairs = False
+
+    def ready(self, examples):
+        """Whether there is anything to learn from."""
+        raise NotImplementedError  # abstract
+
+    def draw(self, rng, examples, n_rows):
+        """(queries, rows, target) of a step: ids of both, and what `gradient` needs."""
+        raise NotImplementedError  # abstract
+
+    def gradient(self, zq, zu, target):
+        """(loss, d / d zq, d / d zu) from the projections of the queries and rows."""
+        raise NotImplementedError  # abstract
+
+
+@register("hash loss", "contrast")
+class Contrast(HashLoss):
+    """Softmax over the rows of a step; logits are `sharpness` times the mean agreement of all bits."""
 
     def __init__(self, options, K):
         self.batch, self.rows, self.sharpness = options.batch, options.rows, options.sharpness
@@ -75,7 +103,7 @@ class Contrast:
         return loss, (G @ hu) * slope_q, (G.T @ hq) * slope_u
 
 
-class _Pairs:
+class _Pairs(HashLoss):
     needs_pairs = True
 
     def __init__(self, options, K):
@@ -87,6 +115,7 @@ class _Pairs:
         return len(examples.missed[0]) > 0 and len(examples.returned[0]) > 0
 
 
+@register("hash loss", "triplet")
 class Triplet(_Pairs):
     """max(0, margin - cos(Hx, Hp) + negative_weight cos(Hx, Hn)), one cosine over the projections of all tables."""
 
@@ -117,6 +146,7 @@ class Triplet(_Pairs):
         return float(np.maximum(hinge, 0).mean(dtype=np.float64)), dq, du
 
 
+@register("hash loss", "logistic")
 class Logistic(_Pairs):
     """Per table, cross-entropy of sigmoid(sum of the K products of soft bits) against missed (1) or wrongly returned (0)."""
 
@@ -147,6 +177,3 @@ def _cosine(a, b):
     nb = np.maximum(np.sqrt(np.square(b).sum(axis=1, keepdims=True)), 1e-6)
     cosine = (a * b).sum(axis=1, keepdims=True) / (na * nb)
     return cosine[:, 0], b / (na * nb) - cosine * a / (na * na), a / (na * nb) - cosine * b / (nb * nb)
-
-
-LOSSES = {"contrast": Contrast, "triplet": Triplet, "logistic": Logistic}

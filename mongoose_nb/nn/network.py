@@ -7,7 +7,7 @@ import numpy as np
 
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.locks import FairLock
-from mongoose_nb.core.registry import fresh
+from mongoose_nb.core.registry import fresh, make
 from mongoose_nb.core.threads import compute_threads, kernel_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import saving as io
@@ -17,7 +17,7 @@ from mongoose_nb.nn.layers.dense import Dense
 from mongoose_nb.nn.layers.losses import make_loss
 from mongoose_nb.nn.layers.sparse_input import SparseInput
 from mongoose_nb.nn.layers.wide_output import WideOutput
-from mongoose_nb.nn.sampling.samplers import make_sampler
+from mongoose_nb.nn.sampling.make import make_sampler
 from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training import loop as training
 from mongoose_nb.nn.training.batches import Chunks, Whole
@@ -45,8 +45,8 @@ class Network:
         ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"gelu"``, ``"tanh"``, ``"sigmoid"``, ``"identity"``, or one of your own
         (`nn.Activation`).
     sampler : str or Sampler
-        ``"lsh"``, ``"uniform"``, ``"full"``, ``"auto"`` (by the number of outputs and how training goes: `nn.Auto`), or an
-        object such as ``nn.LSH(candidates=400)``.
+        ``"lsh"``, ``"uniform"``, ``"full"``, ``"adaptive"``, ``"auto"`` (full or adaptive, by the number of outputs), or an
+        object such as ``nn.LSH(candidates=400)``, also of a class of your own (`nn.Sampler`).
     loss : {"softmax", "logistic"} or Loss
         Cross-entropy against the uniform distribution over a sample's labels, or one-vs-all.
     optimizer : str or Optimizer
@@ -70,6 +70,8 @@ class Network:
         Optimiser steps taken.
     epoch : int
         Passes over training data taken.
+    retriever : Retriever or None
+        What `fit_serving` made: gives the outputs that ``predict_topk(exact=False)`` scores.
 
     Notes
     -----
@@ -140,7 +142,7 @@ class Network:
         if sparse:
             raise ValueError(f"hidden={self.hidden!r}: the last hidden layer must be a width, not {layer!r}; add one after it")
         self.output = build(WideOutput(self.n_outputs, self.sampler, self.loss, init_std=self.output_init_std), width)
-        self.served = None
+        self.retriever = None
         self._parameters = named([*((f"hidden{i}", layer.parameters()) for i, layer in enumerate(self.layers)),
                                   ("output", self.output.parameters())])
         for parameter in self._parameters.values():
@@ -154,8 +156,18 @@ class Network:
         out = {f"hidden{i}": layer for i, layer in enumerate(self.layers) if hasattr(layer, "sampler")}
         return {**out, "output": self.output}
 
-    def _samplers(self):
+    def samplers(self):
+        """The bound samplers of the wide layers by the layer's name, such as ``"output"``."""
         return {name: layer.sampler for name, layer in self._sampled_layers().items()}
+
+    def use_retriever(self, retriever):
+        """Have ``predict_topk(exact=False)`` score what a copy of `retriever`, bound to the output layer, gives."""
+        self.retriever = make("retriever", retriever).bind(self.output.weights, self.output.bias, self.seed)
+
+    @property
+    def lock(self):
+        """Held by whoever trains for a step, or predicts for a block of rows."""
+        return self._lock
 
     def _work(self, X, n_rows, active=None):
         """Multiplications for so many rows of X, about; `active` outputs of each, by default what the sampler computes."""
@@ -240,7 +252,7 @@ class Network:
             with compute_threads(parts.work(self._work, batch_size)):
                 listeners.notify("on_fit_begin", self, {"epochs": epochs, "batches": parts.batches(batch_size), "batch_size": batch_size,
                                                         **parts.logs()})
-                io.load_callbacks(self, listeners.callbacks, states, resume)
+                io.load_callbacks(listeners.callbacks, states, resume)
                 return training.train(self, parts, progress, listeners=listeners, lock=self._lock,
                                       validate=None if validation is None else lambda: self.evaluate(*validation))
         finally:
@@ -300,8 +312,8 @@ class Network:
     def fit_serving(self, X, Y, *, candidates=None, K=None, L=None, rows=8192, learn=None):
         """Train hash tables for ``predict_topk(exact=False)`` and ``evaluate(exact=False)``; the weights stay as they are.
 
-        The hash functions are trained so that true labels and the best-scoring outputs are found (`nn.serving`). They are saved with the
-        network. When the weights move on, the tables follow, and the functions stay until this is called again.
+        The hash functions are trained so that true labels and the best-scoring outputs are found (`nn.LabelSensitiveRetriever`). They are
+        saved with the network. When the weights move on, the tables follow, and the functions stay until this is called again.
 
         Parameters
         ----------
@@ -313,37 +325,35 @@ class Network:
             Hashes per table and tables: by default buckets of about 300 outputs, and 250.
         rows : int
             Rows of X to learn from, drawn at random.
-        learn : schedule.LearnedHash, optional
+        learn : hashing.LearnedHash, optional
             By default the contrast with ``labels=True`` in 200 steps.
 
         Returns
         -------
         dict
-            What `schedule.LearnedHash.report` gives, and the ``seconds`` it took.
+            What `hashing.LearnedHash.report` gives, and the ``seconds`` it took.
         """
-        from mongoose_nb.hashing.learned import LearnedHash, make_learned
-        from mongoose_nb.nn.retrieval.serving import Served
+        from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
         from mongoose_nb.nn.sampling.activation_buffer import padded
 
         start = time.perf_counter()
         X, Y = self._check(X, Y)
         rows = check_int("rows", rows, low=1)
-        learner = make_learned(LearnedHash(first_steps=200, labels=True) if learn is None else learn)
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 2])))
         chosen = np.sort(rng.permutation(X.shape[0])[:rows])
-        served = Served(self.output.weights, self.output.bias, K=K, L=L, candidates=candidates, seed=self.seed)
+        retriever = LabelSensitiveRetriever(candidates, K, L, learn).bind(self.output.weights, self.output.bias, self.seed)
         h = self.hidden_activations(X[chosen])
         with compute_threads(len(h) * self.n_outputs * self.output.n_inputs), self._lock:
-            report = served.fit(h, padded(Rows.of(Y, chosen)), learner)
-        self.served = served
+            report = retriever.fit(h, padded(Rows.of(Y, chosen)))
+        self.retriever = retriever
         return {**report, "seconds": time.perf_counter() - start}
 
     def rehash(self):
         """Bring the hash tables up to date with the weights now, whatever the schedule says."""
-        if self.served is not None:
-            self.served.forget()
+        if self.retriever is not None:
+            self.retriever.forget()
         with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
-            for sampler in self._samplers().values():
+            for sampler in self.samplers().values():
                 sampler.rehash_now()
 
     # ------------------------------------------------------------------ prediction
@@ -380,19 +390,18 @@ class Network:
 
         k = check_int("k", k, low=1, high=self.n_outputs)
         X = check_X(X, n_features=self.n_features)
-        sampler = self.output.sampler
-        if not exact and self.served is None and not hasattr(sampler, "candidates_for"):
-            raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {sampler!r}: call fit_serving first")
+        source = self.retriever or self.output.sampler
+        if not exact and not hasattr(source, "retrieve"):
+            raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {source!r}: call fit_serving first")
         if not exact:
-            default = (self.served or sampler).candidates
-            candidates = check_int("candidates", default if candidates is None else candidates, low=1, high=2**31 - 2)
+            candidates = check_int("candidates", source.candidates if candidates is None else candidates, low=1, high=2**31 - 2)
         ids = np.empty((X.shape[0], k), np.int32)
         scores = np.empty((X.shape[0], k), np.float32)
         timer = PhaseTimer()
-        if not exact and self.served is not None and not self.served.built(self.step):
+        if not exact and self.retriever is not None and not self.retriever.built(self.step):
             # before the threads are limited to what a row or two are worth: that would take twice as long
             with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
-                self.served.build(self.step)
+                self.retriever.build(self.step)
         work = self._work(X, X.shape[0], self.n_outputs if exact else candidates)
         with compute_threads(work) if exact else kernel_threads(work):
             for lo in range(0, X.shape[0], PREDICT_BLOCK):
@@ -405,10 +414,7 @@ class Network:
         h = self._forward(x, timer)
         if exact:
             return self.output.topk(h, k)
-        if self.served is not None:
-            sets = self.served.candidates_for(h, candidates, timer, self.step)
-        else:
-            sets = self.output.sampler.candidates_for(h, candidates, timer)
+        sets = (self.retriever or self.output.sampler).retrieve(h, candidates, timer, self.step)
         return self.output.topk_of(h, k, sets)
 
     def predict(self, X):
@@ -461,8 +467,8 @@ class Network:
             io.save_network(self, path, optimizer)
 
     def check_saveable(self):
-        """Raise a ValueError where `save` would, for settings that a file cannot hold."""
-        io.network_settings(self)
+        """Raise a TypeError, which names the part, where `save` or `checkpoint` would for what a file cannot hold."""
+        io.check_saveable(self, () if self._progress is None else self._progress[1])
 
     def checkpoint(self, path, keep=1):
         """As `save`, with the place of a `fit` that runs; `keep` versions stay (`nn.Checkpoint`)."""

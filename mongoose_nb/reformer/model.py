@@ -12,7 +12,7 @@ from mongoose_nb.nn.layers.dropout import Dropout
 from mongoose_nb.nn.layers.layer_norm import LayerNorm
 from mongoose_nb.nn.layers.sequential import Sequential
 from mongoose_nb.nn.layers.wide_output import WideOutput
-from mongoose_nb.nn.sampling.samplers import make_sampler
+from mongoose_nb.nn.sampling.make import make_sampler
 from mongoose_nb.nn.training import loop as training
 from mongoose_nb.nn.training.lr import make_schedule
 from mongoose_nb.nn.training.optimizers import make_optimizer

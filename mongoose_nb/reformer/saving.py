@@ -2,10 +2,12 @@
 
 from mongoose_nb.core import files as io
 from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
-from mongoose_nb.core.registry import Registered, describe
-from mongoose_nb.core.saving import Stateful, join, restore, split, state_of
+from mongoose_nb.core.registry import describe
+from mongoose_nb.core.saving import join, restore, split, state_of
+from mongoose_nb.nn.saving import sampler_state_v1, sampler_v1
 
 KIND = "reformer"
+VERSION = 2
 SETTINGS = ("n_tokens", "max_length", "width", "embedding_width", "n_layers", "n_heads", "ff_width", "activation", "ff_chunks", "attention",
             "n_hashes", "bucket_size", "full_attention_up_to", "thresh", "scheduler_hashes", "lr_rotations", "margin", "positions",
             "dropout", "reversible", "optimizer", "lr_schedule", "clip_norm", "seed", "dtype")
@@ -13,66 +15,64 @@ SETTINGS = ("n_tokens", "max_length", "width", "embedding_width", "n_layers", "n
 
 def model_settings(model):
     """Constructor arguments of a model, as JSON can hold them; a TypeError names what a file cannot hold."""
-    sampler = model.sampler
-    if sampler is not None:
-        sampler = describe(sampler, "sampler") if isinstance(sampler, Registered) else sampler.settings()
-    return {**{name: describe(getattr(model, name), name) for name in SETTINGS}, "sampler": sampler}
+    return {name: describe(getattr(model, name), name) for name in (*SETTINGS, "sampler")}
 
 
 def _stateful(model):
     """What has a state beside its parameters, by name."""
-    return {f"rotations{i}": core.rotations for i, core in enumerate(model.cores) if core.rotations is not None}
+    rotations = {f"rotations{i}": core.rotations for i, core in enumerate(model.cores) if core.rotations is not None}
+    return rotations if model.bound_sampler is None else {**rotations, "sampler": model.bound_sampler}
 
 
 def save_model(model, path, optimizer, keep=1):
     """Write `model`; see `ReformerLM.save`."""
     state = {name: state_of(part, name) for name, part in _stateful(model).items()}
-    sampler = model.bound_sampler
-    if sampler is not None:
-        state["sampler"] = state_of(sampler, "sampler") if isinstance(sampler, Stateful) else join(*sampler.state())
-    settings, arrays = split(state)
-    io.save(path, KIND, {"layout": 2, "model": model_settings(model), "step": model.step, "epoch": model.epoch, "state": settings},
+    settings, arrays = split(state, "state.")
+    io.save(path, KIND, {"version": VERSION, "model": model_settings(model), "step": model.step, "epoch": model.epoch, "state": settings},
             {**arrays, **parameter_arrays(model.parameters(), optimizer)}, keep=keep)
 
 
-def upgrade_v1(saved):
-    """The settings of a file of layout 1 as those of layout 2: states of layers without one were empty."""
-    saved = dict(saved)
-    saved["state"] = {name: state for name, state in saved.pop("states").items() if state or name == "sampler"}
-    if saved["model"]["sampler"] is None:
-        saved["state"].pop("sampler", None)
-    return saved
+def upgrade_v1(saved, arrays):
+    """What a file of content version 1 held, in the form of this version."""
+    model = dict(saved["model"])
+    if model["sampler"] is not None:
+        model["sampler"] = sampler_v1(model["sampler"])
+    state, more = {}, {}
+    for name, own in saved["states"].items():
+        prefix = f"{name}."
+        part = join(own, {key[len(prefix):]: array for key, array in arrays.items() if key.startswith(prefix)})
+        if name == "sampler" and model["sampler"] is not None:
+            state[name] = sampler_state_v1(part)
+        elif own:  # layers without a state had an empty one
+            state[name] = part
+    state, more = split(state, "state.")
+    kept = {name: array for name, array in arrays.items() if not name.startswith(tuple(f"{name}." for name in saved["states"]))}
+    return {"version": VERSION, "model": model, "step": saved["step"], "epoch": saved["epoch"], "state": state}, {**kept, **more}
 
 
 def load_model(cls, path):
     """A `cls` from a file; see `ReformerLM.load`."""
     saved, arrays = io.load(path, KIND)
     try:
-        if "layout" not in saved:
-            saved = upgrade_v1(saved)
+        version = saved.get("version", 1)
+        if version == 1:
+            saved, arrays = upgrade_v1(saved, arrays)
+        elif version != VERSION:
+            raise io.FormatError(f"{path!r} has content version {version!r}; this program reads up to {VERSION}: upgrade it")
         settings = saved["model"]
         # what the model would take is compared with what the file holds before anything of that size is allocated
         stated = settings["n_tokens"] * (settings["width"] + settings["embedding_width"])
         if stated > sum(a.size for a in arrays.values()):
             raise io.FormatError(f"{path!r} is damaged: its settings describe a larger model than it holds")
         model = cls(**settings)
-        parameters = model.parameters()
-        restore_parameters(parameters, arrays)
-        own = {name + moment for name in parameters for moment in ("", ".m", ".v")}
-        state = join(saved["state"], {name: array for name, array in arrays.items() if name not in own})
+        restore_parameters(model.parameters(), arrays)
+        prefix = "state."
+        state = join(saved["state"], {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
         model.step, model.epoch = int(saved["step"]), int(saved["epoch"])
         for name, part in _stateful(model).items():
             restore(part, state[name], name)
-        sampler = model.bound_sampler
-        if sampler is not None:
-            restore(sampler, state["sampler"], "sampler") if isinstance(sampler, Stateful) else sampler.load_state(*_flat(state["sampler"]))
     except io.FormatError:
         raise
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise io.FormatError(f"{path!r} is damaged: {error}") from error
     return model
-
-
-def _flat(state):
-    """(settings, arrays) for samplers that take their state so."""
-    return split(state)

@@ -8,6 +8,7 @@ entries name rows of the index is made sure of all the same.
 import numpy as np
 
 from mongoose_nb.core import files as io
+from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.core.views import read_only
 from mongoose_nb.search import functions
@@ -69,7 +70,7 @@ def state(index, copy=False):
         settings["projection"], more = index._projection.state()
         arrays |= {f"projection.{k}": v for k, v in more.items()} | {"sketches": index._sketches[:used]}
     if index._tables is not None:
-        settings["tables"], more = index._tables.state()
+        settings["tables"], more = split(index._tables.state())
         settings["stats"] = index._tables.stats()
         arrays |= {f"tables.{k}": v for k, v in more.items()}
     return settings, {k: np.array(v) for k, v in arrays.items()} if copy else arrays
@@ -142,7 +143,7 @@ def restore(index, settings, arrays, mmap=False):
 def _tables(settings, arrays):
     from mongoose_nb.tables import LSHTables
 
-    return LSHTables.from_state(settings["tables"], arrays)
+    return LSHTables.from_state(join(settings["tables"], arrays))
 
 
 def _frozen(settings, arrays):

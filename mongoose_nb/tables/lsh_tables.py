@@ -276,37 +276,49 @@ class LSHTables:
     # ------------------------------------------------------------------ saving
 
     def state(self):
-        """(settings, arrays) from which `from_state` makes equal tables."""
-        self._check()
-        family = self.family.state()
-        store = self._store.state()
-        settings = {"capacity": self.capacity, "policy": self.policy, "seed": self.seed, "bits": self._bits,
-                    "family": {k: v for k, v in family.items() if not isinstance(v, np.ndarray)},
-                    "store": {k: v for k, v in store.items() if not isinstance(v, np.ndarray)}}
-        arrays = {"codes": self._codes.copy(), "present": self._present.copy(),
-                  **{f"family.{k}": v for k, v in family.items() if isinstance(v, np.ndarray)},
-                  **{f"store.{k}": v for k, v in store.items() if isinstance(v, np.ndarray)}}
-        return settings, arrays
+        """Everything that makes these tables.
+
+        Returns
+        -------
+        dict
+            Nested dicts of plain values and arrays, for `from_state`. Tables that are not built have no ``"store"``.
+        """
+        state = {"capacity": self.capacity, "policy": self.policy, "seed": self.seed, "family": self.family.state()}
+        if not self.built:
+            return {**state, "store": None}
+        return {**state, "bits": self._bits, "store": self._store.state(), "codes": self._codes.copy(), "present": self._present.copy()}
 
     @classmethod
-    def from_state(cls, settings, arrays):
-        """Tables equal to those whose `state` this is."""
+    def from_state(cls, state):
+        """Make tables equal to those whose `state` this is.
+
+        Parameters
+        ----------
+        state : dict
+
+        Returns
+        -------
+        LSHTables
+
+        Raises
+        ------
+        ValueError
+            If the parts do not fit together.
+        """
         from mongoose_nb._ext import BucketStore
         from mongoose_nb.hashing import family_from_state
 
-        def part(name):
-            return {**settings[name], **{k[len(name) + 1:]: v for k, v in arrays.items() if k.startswith(name + ".")}}
-
-        tables = cls(family_from_state(part("family")), capacity=settings["capacity"], policy=settings["policy"],
-                     seed=settings["seed"])
-        tables._bits = check_int("bits", settings["bits"], low=1, high=26)
-        tables._store = BucketStore.from_state(part("store"))
+        tables = cls(family_from_state(state["family"]), capacity=state["capacity"], policy=state["policy"], seed=state["seed"])
+        if state["store"] is None:
+            return tables
+        tables._bits = check_int("bits", state["bits"], low=1, high=26)
+        tables._store = BucketStore.from_state(state["store"])
         if tables._store.n_buckets != 1 << tables._bits or tables._store.n_tables != tables.family.L:
             raise ValueError("the saved buckets do not fit the saved hash family")
-        codes, present = np.array(arrays["codes"]), np.array(arrays["present"], bool)
+        codes, present = np.array(state["codes"]), np.array(state["present"], bool)
         if codes.shape != (tables.family.L, len(present)) or (codes.size and int(codes.max()) >> tables._bits):
             raise ValueError("the saved row codes do not fit the saved hash family")
-        ids = arrays["store.ids"]
+        ids = state["store"]["ids"]
         if len(ids) and int(ids.max()) >= len(present):
             raise ValueError("the saved buckets name rows that are not there")
         tables._codes, tables._present = codes, present

@@ -27,9 +27,9 @@ def problem():
 
 def networks():
     """Name -> untrained network."""
-    return {"lsh": nn.Network(16, 20, hidden=(4,), sampler=nn.LSH(6, K=2, L=3, rehash=3)),
-            "wide-drift": nn.Network(16, 20, hidden=(4, nn.Wide(9, nn.LSH(4, K=2, L=2)), 3), optimizer="rowadam",
-                                     sampler=nn.LSH(6, K=2, L=3, rehash=Drift(0.01, check_every=2, rows=8))),
+    return {"lsh": nn.Network(16, 20, hidden=(4,), sampler=nn.LSH(6, tables=nn.Tables(K=2, L=3, rehash=3))),
+            "wide-drift": nn.Network(16, 20, hidden=(4, nn.Wide(9, nn.LSH(4, tables=nn.Tables(K=2, L=2))), 3), optimizer="rowadam",
+                                     sampler=nn.LSH(6, tables=nn.Tables(K=2, L=3, rehash=Drift(0.01, check_every=2, rows=8)))),
             "uniform-served": nn.Network(16, 20, hidden=(4,), sampler=nn.Uniform(5, correction="logq"), optimizer="sgd")}
 
 

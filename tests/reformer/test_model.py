@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from reformer_problem import LENGTH, N_TOKENS, assert_slope, batch, model, perturb
 
-from mongoose_nb.nn import LSH, Adam, Callback, Linear
+from mongoose_nb.nn import LSH, Adam, Callback, Linear, Tables
 from mongoose_nb.reformer import CopyTask, ReformerLM, TextTask
 
 SETTINGS = {
@@ -92,7 +92,7 @@ class TestFit:
 
     @pytest.mark.slow
     def test_a_wide_head_computes_few_tokens(self):
-        m = ReformerLM(500, max_length=16, width=16, n_heads=2, bucket_size=8, sampler=LSH(60, K=3, L=6), clip_norm=1.0)
+        m = ReformerLM(500, max_length=16, width=16, n_heads=2, bucket_size=8, sampler=LSH(60, tables=Tables(K=3, L=6)), clip_norm=1.0)
         text = np.arange(2000) % 40
         history = m.fit(TextTask(text, 500, 16), epochs=3, batches=40, batch_size=8, validation=text)
         assert history[0]["active_share"] < 0.3

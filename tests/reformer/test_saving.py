@@ -5,14 +5,14 @@ import pytest
 from reformer_problem import LENGTH, N_TOKENS, model
 
 from mongoose_nb.core import files as io
-from mongoose_nb.nn import LSH, RowAdam, Step
+from mongoose_nb.nn import LSH, RowAdam, Step, Tables
 from mongoose_nb.reformer import CopyTask, ReformerLM
 
 SETTINGS = {
     "lsh": {"dropout": 0.1, "lr_schedule": Step(0.5), "n_hashes": [1, 2]},
     "mixed": {"attention": ["full", "lsh"], "embedding_width": 5, "positions": (4, 5), "optimizer": RowAdam(1e-3), "clip_norm": None},
     "triplet": {"attention": ["triplet", "contrast"], "thresh": 0.02},
-    "sampler": {"sampler": LSH(4, K=2, L=3, rehash=2)},
+    "sampler": {"sampler": LSH(4, tables=Tables(K=2, L=3, rehash=2))},
 }
 
 

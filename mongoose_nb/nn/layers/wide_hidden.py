@@ -8,7 +8,7 @@ from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.base import Layer
 from mongoose_nb.nn.layers.gradients import RowGradient, RowStore
 from mongoose_nb.nn.layers.initial import filled, inverse_root, normal
-from mongoose_nb.nn.sampling.samplers import make_sampler
+from mongoose_nb.nn.sampling.make import make_sampler
 
 
 @register("layer", "wide")
@@ -33,7 +33,7 @@ class Wide(Layer):
 
     def __init__(self, units: int, sampler="lsh"):
         self.units = check_int("units", units, low=1, high=2**31 - 2)
-        self.sampler = sampler
+        self.sampler = make_sampler(sampler)
 
     def build(self, n_inputs, rng):
         """See `Layer.build`."""
@@ -46,7 +46,7 @@ class Wide(Layer):
 
     def bind_sampler(self, seed: int):
         """Tie the sampler to the weights; called once after `build`."""
-        sampler = make_sampler(self.sampler)
+        sampler = self.sampler
         if sampler.shape != "sample":
             raise ValueError(f"a Wide layer needs a sampler with shape='sample'; got {sampler!r}")
         self.sampler = sampler.bind(self.weights, self.bias, seed)

@@ -9,7 +9,7 @@ from mongoose_nb.nn.layers.gradients import RowGradient, RowStore, SharedRowGrad
 from mongoose_nb.nn.layers.initial import filled, inverse_root, normal
 from mongoose_nb.nn.layers.losses import make_loss
 from mongoose_nb.nn.retrieval.exact import best_outputs
-from mongoose_nb.nn.sampling.samplers import make_sampler
+from mongoose_nb.nn.sampling.make import make_sampler
 
 
 class WideOutput(Layer):

@@ -2,19 +2,23 @@
 
 A callback is an object with any of ``on_fit_begin(network, logs)``, ``on_batch_end(network, logs)``, ``on_epoch_end(network,
 logs)`` and ``on_fit_end(network, logs)``, or a function, which is called as ``on_epoch_end``. One that returns True ends the
-training. One with ``state()`` and ``load_state(network, settings, arrays)`` goes on where it stood when a training is resumed.
+training. One that derives from `Callback` and names its `saved_state` goes on where it stood when a training is resumed.
 """
 
 import json
 import os
 
-import numpy as np
-
+from mongoose_nb.core.registry import Registered, register
+from mongoose_nb.core.saving import Stateful, join, split
 from mongoose_nb.core.validation import check_int, check_number
 
 
-class Callback:
-    """Does nothing; a base for callbacks."""
+class Callback(Registered, Stateful, kind="callback"):
+    """Does nothing; a base for callbacks.
+
+    What `saved_state` names (see `mongoose_nb.core.saving.Stateful`) is saved in checkpoints, and put back after ``on_fit_begin`` of the
+    training that goes on.
+    """
 
     def on_fit_begin(self, network, logs):
         """Before the first batch; `logs` has epochs, batches and samples (per epoch), batch_size, and the training data X, Y (CSR)."""
@@ -28,21 +32,19 @@ class Callback:
     def on_fit_end(self, network, logs):
         """After the last epoch; `logs` is the whole history."""
 
-    def state(self):
-        """(settings, arrays) for a checkpoint: what JSON can hold, and arrays by name."""
-        return {}, {}
-
-    def load_state(self, network, settings, arrays):
-        """Put back what `state` gave; called after ``on_fit_begin``, with the network as it was then."""
-
 
 class FunctionCallback(Callback):
     """A plain function as ``on_epoch_end``."""
 
     def __init__(self, function):
-        self.on_epoch_end = function
+        self.function = function
+
+    def on_epoch_end(self, network, logs):
+        """Call the function."""
+        return self.function(network, logs)
 
 
+@register("callback", "early stopping")
 class EarlyStopping(Callback):
     """Stop when a score of the validation set has not improved for a while.
 
@@ -58,6 +60,8 @@ class EarlyStopping(Callback):
         Put the best weights back at the end; takes a second copy of the weights.
     """
 
+    saved_state = ("best", "best_epoch", "_waited", "_weights", "_watched")
+
     def __init__(self, monitor="P@1", patience=3, *, min_delta=0.0, restore_best=True):
         self.monitor = monitor
         self.patience = check_int("patience", patience, low=0)
@@ -66,7 +70,11 @@ class EarlyStopping(Callback):
 
     def on_fit_begin(self, network, logs):
         """Forget earlier runs."""
-        self.best, self.best_epoch, self._waited, self._weights = None, None, 0, None
+        self._network = network
+        self._forget()
+
+    def _forget(self):
+        self.best, self.best_epoch, self._waited, self._weights, self._watched = None, None, 0, None, self.monitor
 
     def on_epoch_end(self, network, logs):
         """Compare, remember, or stop."""
@@ -77,7 +85,7 @@ class EarlyStopping(Callback):
         if self.best is None or value > self.best + self.min_delta:
             self.best, self.best_epoch, self._waited = value, logs["epoch"], 0
             if self.restore_best:
-                self._weights = {name: p.value.copy() for name, p in network.parameters().items()}
+                self._weights = _copy_weights(network)
             return False
         self._waited += 1
         return self._waited > self.patience
@@ -85,29 +93,38 @@ class EarlyStopping(Callback):
     def on_fit_end(self, network, logs):
         """Bring the best weights back."""
         if self._weights is not None:
-            network.put_back(self._weights)
+            network.put_back(split(self._weights)[1])
             self._weights = None
+        self._network = None
 
-    def state(self):
-        """Best score, epochs without a better one, and the best weights."""
-        settings = {"best": self.best, "best_epoch": self.best_epoch, "waited": self._waited, "monitor": self.monitor}
-        return settings, dict(self._weights or {})
-
-    def load_state(self, network, settings, arrays):
+    def state_restored(self):
         """Go on counting, unless another score was watched."""
-        if settings["monitor"] != self.monitor or settings["best"] is None:
+        if self._watched != self.monitor or self.best is None:
+            self._forget()
             return
-        self.best, self.best_epoch, self._waited = float(settings["best"]), int(settings["best_epoch"]), int(settings["waited"])
-        if self.restore_best:  # a call that ended has put the best weights back
-            self._weights = {name: np.array(arrays.get(name, p.value), np.float32) for name, p in network.parameters().items()}
-            for name, parameter in network.parameters().items():
-                if self._weights[name].shape != parameter.value.shape:
-                    raise ValueError(f"the best weights saved for {name!r} have shape {self._weights[name].shape}; needed is "
-                                     f"{parameter.value.shape}")
+        self.best = check_number("best", self.best)
+        self.best_epoch = check_int("best_epoch", self.best_epoch, low=0)
+        self._waited = check_int("waited", self._waited, low=0)
+        own = _copy_weights(self._network) if self.restore_best else None
+        if self._weights is not None and own is not None:  # else a call that ended has put the best weights back
+            arrays, saved = split(own)[1], split(self._weights)[1]
+            for name, array in arrays.items():
+                if saved[name].shape != array.shape:
+                    raise ValueError(f"the best weights saved for {name!r} have shape {saved[name].shape}; needed is {array.shape}")
+                array[...] = saved[name]
+        self._weights = own
 
 
+def _copy_weights(network):
+    """Copies of the trained arrays of a network, nested by the parts of their names."""
+    return join({}, {name: parameter.value.copy() for name, parameter in network.parameters().items()})
+
+
+@register("callback", "json lines")
 class JSONLines(Callback):
     """Append every epoch's log to a file, one JSON object a line."""
+
+    saved_state = ("size",)
 
     def __init__(self, path):
         self.path = os.fspath(path)
@@ -117,17 +134,19 @@ class JSONLines(Callback):
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(logs) + "\n")
 
-    def state(self):
-        """How long the file is."""
-        return {"size": os.path.getsize(self.path) if os.path.exists(self.path) else 0}, {}
+    @property
+    def size(self):
+        """How long the file is, in bytes."""
+        return os.path.getsize(self.path) if os.path.exists(self.path) else 0
 
-    def load_state(self, network, settings, arrays):
+    @size.setter
+    def size(self, value):
         """Cut off what was written after the checkpoint: it is about to be written again."""
-        size = int(settings["size"])
-        if os.path.exists(self.path) and os.path.getsize(self.path) > size >= 0:
-            os.truncate(self.path, size)
+        if 0 <= value < self.size:
+            os.truncate(self.path, value)
 
 
+@register("callback", "checkpoint")
 class Checkpoint(Callback):
     """Save the network after every epoch, with all that ``fit(..., resume=path)`` takes to go on as if nothing had happened.
 
@@ -187,6 +206,7 @@ class Checkpoint(Callback):
         self.save(network)
 
 
+@register("callback", "progress bar")
 class ProgressBar(Callback):
     """A bar per epoch with loss, active outputs, samples/s and the time split. Needs tqdm, the extra ``progress``."""
 

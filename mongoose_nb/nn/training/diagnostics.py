@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.training.callbacks import Callback
 
@@ -12,6 +13,7 @@ from mongoose_nb.nn.training.callbacks import Callback
 POINTS, FIRINGS = 50, 500
 
 
+@register("callback", "diagnostics")
 class Diagnostics(Callback):
     """Adds figures of the output layer's sampler to every entry of the history. Training is the same with it and without.
 
@@ -29,13 +31,13 @@ class Diagnostics(Callback):
 
     Notes
     -----
-    Entries, beside those that the history has anyway (`time_split`, and with LSH lists of a sample `label_recall`):
+    Entries, beside those that the history has anyway (`time_split`, and with LSH candidates per sample `label_recall`):
 
     ``topk_recall``, ``topk``
-        Share of the exact best `topk` outputs in the list that a training step would compute for a sample, retrieved and filler, its
-        labels not added, tables as they are in training. With lists of a batch: in the list of all `rows` together.
+        Share of the exact best `topk` outputs among the candidates that a training step would compute for a sample, retrieved and uniform,
+        its labels not added, tables as they are in training. With candidates shared by the batch: of all `rows` together.
     ``labels_found``
-        Share of the true labels in the same lists.
+        Share of the true labels among the same candidates.
     ``bucket_mean``, ``bucket_max``, ``bucket_entropy``, ``bucket_bits``, ``bucket_histogram``
         Of the hash tables: outputs in an occupied bucket, in the largest one; entropy of a row's bucket in bits, mean over the tables,
         and the most it could be; number of buckets with 0, 1, 2-3, 4-7, ... outputs.
@@ -46,6 +48,8 @@ class Diagnostics(Callback):
         None where the schedule does not measure it); and ``firings``, the seconds at which the schedule fired (every n-th where
         there are many).
     """
+
+    saved_state = ("trace",)
 
     def __init__(self, every=None, *, topk=10, rows=256):
         self.every = every if every is None else check_int("every", every, low=1)
@@ -94,10 +98,10 @@ class Diagnostics(Callback):
         logs["trace"] = {"step": list(step), "seconds": [round(t - begin, 3) for t in when], "loss": [round(x, 5) for x in loss],
                          "changed_share": [x if x is None else round(float(x), 5) for x in share],
                          "firings": [round(t - begin, 3) for t in self._fired[::thin]]}
-        with network._lock:
+        with network.lock:
             logs.update(recall_figures(network, self._X, self._Y, self.topk))
-        tables = getattr(network.output.sampler, "tables", None)
-        if tables is not None and tables.built:  # `nn.Auto` may not have asked them yet
+        tables = getattr(network.output.sampler, "hash_tables", None)
+        if tables is not None and tables.built:  # `nn.Adaptive` may not use them yet
             logs.update(bucket_figures(tables))
         self._begin()
 
@@ -105,22 +109,24 @@ class Diagnostics(Callback):
         """Let go of the samples."""
         self._X = self._Y = None
 
-    def state(self):
-        """The trace of the epoch that runs, its times by how long ago they were."""
+    @property
+    def trace(self):
+        """What was noted in the epoch that runs, with times by how long ago they were."""
         now = time.perf_counter()
-        return {"points": [(step, now - when, loss, share) for step, when, loss, share in self._points],
-                "fired": [now - when for when in self._fired], "seen": self._seen, "loss": self._loss, "samples": self._samples}, {}
+        return {"points": [[step, now - when, loss, share] for step, when, loss, share in self._points],
+                "fired": [now - when for when in self._fired], "seen": self._seen, "loss": float(self._loss),
+                "samples": float(self._samples)}
 
-    def load_state(self, network, settings, arrays):
-        """Put back what `state` gave."""
+    @trace.setter
+    def trace(self, value):
         now = self._last = time.perf_counter()
-        self._points = [(step, now - ago, loss, share) for step, ago, loss, share in settings["points"]]
-        self._fired = [now - ago for ago in settings["fired"]]
-        self._seen, self._loss, self._samples = settings["seen"], settings["loss"], settings["samples"]
+        self._points = [(step, now - ago, loss, share) for step, ago, loss, share in value["points"]]
+        self._fired = [now - ago for ago in value["fired"]]
+        self._seen, self._loss, self._samples = value["seen"], value["loss"], value["samples"]
 
 
 def recall_figures(network, X, Y, topk):
-    """How much of the exact answer, and of the labels, is in the lists of a training step; see `Diagnostics`."""
+    """How much of the exact answer, and of the labels, is among the candidates of a training step; see `Diagnostics`."""
     k = min(topk, network.n_outputs)
     h = network.hidden_activations(X)
     best, _ = network.output.topk(h, k)
@@ -132,7 +138,7 @@ def recall_figures(network, X, Y, topk):
 
 
 def listed(sets, sample, ids):
-    """Whether output ``ids[j]`` is in the list of sample ``sample[j]``, per-sample or shared."""
+    """Whether output ``ids[j]`` is a candidate of sample ``sample[j]``, per sample or shared."""
     if not hasattr(sets, "start"):
         return np.ones(len(ids), bool) if sets.ids is None else np.isin(ids, sets.ids)
     width = np.int64(1) << 32

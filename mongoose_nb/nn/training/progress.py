@@ -10,12 +10,14 @@ import zlib
 
 import numpy as np
 
+from mongoose_nb.core.saving import Stateful, restore
+
 # Values of a matrix that its mark looks at, at most; of all row pointers it sees every one.
 MARKED = 1 << 20
 
 
 @dataclasses.dataclass
-class Progress:
+class Progress(Stateful):
     """The state of a training loop.
 
     Attributes
@@ -87,33 +89,35 @@ class Progress:
         if self._start is not None:
             self.seconds = time.perf_counter() - self._start
 
-    def settings(self):
-        """As JSON can hold it."""
-        self.tick()
-        return dataclasses.asdict(self)
-
     def agree(self, other, path):
         """Raise ValueError where `other`, of the call at hand, is not one that this, from the file at `path`, can go on as."""
         for name, what in (("samples", "rows"), ("batch_size", "rows in a batch")):
             mine, given = getattr(self, name), getattr(other, name)
             if mine != given:
                 raise ValueError(f"{path!r} was written by a training with {mine} {what}, this one has {given}: give the same data and "
-                                 "batch_size to go on, or remove the file to begin anew")
+                                 "batch_size to go on, or remove the file to start from the beginning")
         if self.mark not in (0, other.mark):
             raise ValueError(f"{path!r} was written by a training on other data, or other chunks of them: their checksum was "
-                             f"{self.mark:08x} and is {other.mark:08x} now: give the same data to go on, or remove the file to begin anew")
+                             f"{self.mark:08x} and is {other.mark:08x} now: give the same data to go on, or remove the file to start from "
+                             "the beginning")
 
     @classmethod
-    def from_settings(cls, settings):
-        """What `settings` gave; ValueError or TypeError where it cannot have been that."""
-        out = cls(**settings)
-        for field in dataclasses.fields(cls):
-            value, kind = getattr(out, field.name), field.type
-            if type(value) is not kind and not (kind is float and type(value) is int):
-                raise ValueError(f"{field.name} = {value!r} is not of type {kind.__name__}")
-            if kind in (int, float) and value < 0:
-                raise ValueError(f"{field.name} = {value!r} is below zero")
+    def from_state(cls, state):
+        """The progress whose state this is; ValueError where it cannot have been that."""
+        out = cls(0, 0, 0, 0)
+        restore(out, state)
         return out
+
+    def state_restored(self):
+        """Refuse numbers below zero."""
+        for name in self.saved_state:
+            value = getattr(self, name)
+            if isinstance(value, int | float) and value < 0:
+                raise ValueError(f"{name} = {value!r} is below zero")
+
+
+Progress.saved_state = tuple(field.name for field in dataclasses.fields(Progress))
+Progress.optional = tuple(field.name for field in dataclasses.fields(Progress) if field.default is not dataclasses.MISSING)
 
 
 def data_mark(*matrices):

@@ -1,0 +1,20 @@
+"""Samplers by name, from saved settings, or as they are."""
+
+from mongoose_nb.core.registry import make
+from mongoose_nb.nn.sampling import adaptive, auto, full, lsh, uniform  # noqa: F401  (registers them)
+
+
+def make_sampler(sampler):
+    """A sampler from its name, its description, or itself.
+
+    Parameters
+    ----------
+    sampler : str, dict or Sampler
+        Names are those that are registered: ``"lsh"``, ``"uniform"``, ``"full"``, ``"adaptive"``, ``"auto"``. A description is a dict of
+        ``"name"`` and constructor arguments.
+
+    Returns
+    -------
+    Sampler
+    """
+    return make("sampler", sampler)
