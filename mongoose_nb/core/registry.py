@@ -172,7 +172,7 @@ def make(kind: str, value: Any, **defaults: Any) -> Any:
     if isinstance(value, str):
         return find(kind, value)(**defaults)
     if isinstance(value, dict) and "name" in value:
-        arguments = {name: argument for name, argument in value.items() if name != "name"}
+        arguments = {name: argument for name, argument in value.items() if name not in ("name", "kind")}
         cls = find(kind, value["name"])
         return cls(**{**defaults, **{name: _rebuild(argument) for name, argument in arguments.items()}})
     raise TypeError(f"a {kind} must be one of {sorted(registered(kind))} or a {kind} object; got {value!r}")

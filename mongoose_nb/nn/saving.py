@@ -251,7 +251,7 @@ def upgrade_v1(saved, arrays):
 
     settings = saved["network"]
     network = {**settings, "sampler": sampler_v1(settings["sampler"]),
-               "hidden": [describe(Wide(h["units"], sampler_v1(h["sampler"]))) if isinstance(h, dict) else h for h in settings["hidden"]],
+               "hidden": describe([Wide(h["units"], sampler_v1(h["sampler"])) if isinstance(h, dict) else h for h in settings["hidden"]]),
                "optimizer": describe(make("optimizer", settings["optimizer"])),
                "lr_schedule": describe(make("learning-rate schedule", settings["lr_schedule"]))}
     state = {"samplers": {name: sampler_state_v1(join(own, part(f"sampler.{name}."))) for name, own in saved["samplers"].items()},
