@@ -244,8 +244,8 @@ def is_call_of(node, *functions):
 def reaches(tree, allowed=frozenset()):
     """(line, expression) of every use of an underscore attribute of an object by code that is not its own.
 
-    Its own code has it as ``self``, ``cls`` or ``super()``, or has just made it by ``cls(...)``, as alternative constructors do. The
-    names of modules and of the file's own classes are no objects.
+    Its own code has it as ``self``, ``cls``, ``type(self)`` or ``super()``, or has just made it by ``cls(...)``, as alternative
+    constructors do. The names of modules and of the file's own classes are no objects.
     """
     names = {alias.asname or alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
              for alias in node.names}
@@ -261,12 +261,13 @@ def reaches(tree, allowed=frozenset()):
             continue
         owner = node.value
         own = isinstance(owner, ast.Name) and owner.id in names | made.get(id(node), set())
-        if not own and not is_call_of(owner, "super") and node.attr not in PUBLIC_BY_CUSTOM | allowed:
+        own = own or is_call_of(owner, "super") or ast.unparse(owner) == "type(self)"
+        if not own and node.attr not in PUBLIC_BY_CUSTOM | allowed:
             yield node.lineno, ast.unparse(node)
 
 
 def test_what_reaches_into_another():
-    own = ["self._x", "super()._x", "import os; os._exit", "class A: pass\nA._x", "def f(cls):\n a = cls(1)\n a._x = 2", "t._replace(a=1)"]
+    own = ["self._x", "super()._x", "type(self)._x", "import os; os._exit", "class A: pass\nA._x", "def f(cls):\n a = cls(1)\n a._x = 2", "t._replace(a=1)"]
     others = ["other._x", "self.other._x", "def f(cls):\n a = g()\n a._x = 2", "f()._x", "a[0]._x"]
     assert [bool(list(reaches(ast.parse(code)))) for code in own + others] == [False] * len(own) + [True] * len(others)
 
