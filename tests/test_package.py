@@ -267,7 +267,8 @@ def reaches(tree, allowed=frozenset()):
 
 
 def test_what_reaches_into_another():
-    own = ["self._x", "super()._x", "type(self)._x", "import os; os._exit", "class A: pass\nA._x", "def f(cls):\n a = cls(1)\n a._x = 2", "t._replace(a=1)"]
+    own = ["self._x", "super()._x", "type(self)._x", "import os; os._exit", "class A: pass\nA._x", "def f(cls):\n a = cls(1)\n a._x = 2",
+           "t._replace(a=1)"]
     others = ["other._x", "self.other._x", "def f(cls):\n a = g()\n a._x = 2", "f()._x", "a[0]._x"]
     assert [bool(list(reaches(ast.parse(code)))) for code in own + others] == [False] * len(own) + [True] * len(others)
 
