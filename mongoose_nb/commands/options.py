@@ -209,7 +209,7 @@ def read_config(path, extra):
         try:
             out[dest] = kinds[dest](value)
         except (ValueError, TypeError):
-            raise ValueError(f"{path}: {key} = {value!r} is not valid: expected "
+            raise ValueError(f"{path}: invalid value {key} = {value!r}: expected "
                              f"{_expected(OPTIONS[dest]) if dest in OPTIONS else 'a word'}") from None
     return out
 
