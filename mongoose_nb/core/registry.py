@@ -117,7 +117,7 @@ def name_of(cls: type) -> str:
     return _SHORT.get(cls) or _path(cls)
 
 
-def registered(kind: str) -> dict[str, type]:
+def registered(kind: str) -> dict[str, type[Any]]:
     """The implementations that have a short name.
 
     Parameters
@@ -132,7 +132,7 @@ def registered(kind: str) -> dict[str, type]:
     return {name: cls for name, cls in sorted(_CLASSES.get(kind, {}).items()) if _SHORT.get(cls) == name}
 
 
-def find(kind: str, name: str) -> type:
+def find(kind: str, name: Any) -> type[Any]:
     """The class of a name.
 
     Raises

@@ -1,10 +1,10 @@
-"""Checks for hash families and search indexes, of this package or of your own.
+"""Beside the floors: checks that users may import, for hash families and search indexes of ours or of their own.
 
 ::
 
-    pairs         rows at a given similarity: NumPy alone
+    pairs         rows that stand at a chosen similarity: NumPy alone
       |   |
-      |   +--> strategies         the same for hypothesis, which only this module needs
+      |   +--> strategies         the same for hypothesis, which only that module needs
       v
     hash_contract                 what must hold always: determinism, batch = single, dense = CSR, threads, state
     collisions                    what must hold in probability: frequency = closed form, sensitivity, columns differ
@@ -12,9 +12,9 @@
     indexes                       add, remove, update, query against brute force and a dict
       |
       v
-    report                        a `Report` if all checks hold, `CheckFailed` (an AssertionError) if not
+    report                        a `Report` where all held, `CheckFailed` (an AssertionError) where not
 
-The checks need methods, not a base class, and do not import pytest. Three lines test a family::
+Nothing here imports the rest of the package or pytest: a check asks for methods, not for a base class. Three lines test a family::
 
     from mongoose_nb.testing import check_hash_family
     def test_my_family():

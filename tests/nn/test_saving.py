@@ -91,9 +91,9 @@ CHANGES = [
 
 
 class TestResuming:
-    @pytest.mark.slow
     @pytest.mark.parametrize("hidden", [(7, 6), (7, Wide(40, LSH(9, tables=Tables(K=2, L=4, rehash=3))), 5)], ids=["dense", "wide"])
     @pytest.mark.parametrize("sampler", SAMPLERS)
+    @pytest.mark.slow
     def test_load_and_go_on_equals_one_run(self, path, sampler, hidden):
         X, Y = problem()
         whole = network(sampler=SAMPLERS[sampler], hidden=hidden)
