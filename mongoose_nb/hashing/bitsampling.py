@@ -80,6 +80,11 @@ class BitSampling(HashFamily):
         x, y = (np.unpackbits(self._check_dense(row)[0], count=self.dim) for row in (x, y))
         return float(self.collision_probability(np.count_nonzero(x != y)))
 
+    @classmethod
+    def hashes_for(cls, n, dim):
+        """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
+        return min(HashFamily.hashes_for(n, dim), dim)
+
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 
     def _check_distance(self, distance):

@@ -165,6 +165,11 @@ class CrossPolytope(HashFamily):
         angle = 2 * math.atan2(np.linalg.norm(u - v), np.linalg.norm(u + v))  # keeps small angles
         return _rotation_agreement(angle, self.polytope_dim, self.polytope_dim)
 
+    @classmethod
+    def hashes_for(cls, n, dim):
+        """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
+        return max(1, round(HashFamily.hashes_for(n, dim) / (1 + math.ceil(math.log2(max(2, dim))))))
+
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 
     def _probability(self, similarity, m):

@@ -56,6 +56,7 @@ class DWTA(HashFamily):
     """
 
     similarity = "rank"
+    bits_per_hash = None
     closed_form = False
 
     def __init__(self, dim, K, L, *, seed=0, bin_size=8, zeros="missing", center=None):
@@ -129,6 +130,11 @@ class DWTA(HashFamily):
         empty_x, empty_y, both = (math.comb(int(none.sum()), m) for none in (no_x, no_y, no_x & no_y))
         seen = bins - empty_x - empty_y + both  # bins with candidates of both rows
         return float(total / seen) if seen else math.nan
+
+    @classmethod
+    def hashes_for(cls, n, dim):
+        """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
+        return max(1, HashFamily.hashes_for(n, dim) // 3)
 
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 

@@ -120,6 +120,11 @@ class PStable(HashFamily):
         x, y = (self._check_dense(row)[0].astype(np.float64) for row in (x, y))
         return float(self.collision_probability(np.linalg.norm(x - y, self.p)))
 
+    @classmethod
+    def hashes_for(cls, n, dim):
+        """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
+        return max(2, HashFamily.hashes_for(n, dim) // 2)
+
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 
     def _draw(self):
