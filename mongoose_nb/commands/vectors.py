@@ -6,8 +6,8 @@ READS = ".npy, .npz (a SciPy CSR matrix), .fvecs, .hdf5 (ann-benchmarks)"
 METRIC_NAMES = {"angular": "cosine", "euclidean": "l2", "hamming": "hamming", "jaccard": "jaccard", "ip": "ip"}
 
 
-def read_vectors(path, part="train", dim=None):
-    """(rows, metric or None): the rows of a file, and the metric where the file names one.
+def read_vectors(path: str, part: str = "train", dim: int | None = None) -> tuple:
+    """Read the rows of a file, and the name of the metric where the file has one.
 
     Parameters
     ----------
@@ -17,10 +17,15 @@ def read_vectors(path, part="train", dim=None):
     dim : int, optional
         Columns of sets, where the file does not say.
 
+    Returns
+    -------
+    rows : ndarray or CSR matrix of shape (n, dim)
+    metric : str or None
+
     Raises
     ------
     ValueError, OSError
-        Another form, or a broken file.
+        The form is unknown, or the file is damaged.
     """
     from mongoose_nb.data._npz import map_npy
 
@@ -62,7 +67,7 @@ def _csr(path):
         return matrix.tocsr()
     except OSError:
         raise
-    except Exception as error:  # SciPy lets out whatever comes of arrays that do not fit
+    except Exception as error:  # SciPy raises many kinds of errors for arrays that do not fit
         raise ValueError(f"no sparse matrix of scipy.sparse.save_npz, or damaged ({error})") from error
 
 

@@ -39,7 +39,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         Vector subtracted from every row before it is hashed.
     """
 
-    #: bits of one hash; None where the hashes of a table are folded into one code, see `code_bits`, or for a class whose bits are an argument
+    #: bits of one hash; None where the hashes of a table are folded into one code, see `code_bits`, or where they are an argument
     bits_per_hash = 1
 
     #: whether `center` means anything to this family

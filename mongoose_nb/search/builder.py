@@ -177,11 +177,11 @@ class Builder:
             self.use_projection(self.learn_projection())
         self.load(_Hashed(self, n), None if functions is None else functions.family)
 
-    def adopt(self, n: int, functions: Functions) -> None:
-        """Use these functions, chosen for n rows, from now on; K and L are theirs. Rows that are there are hashed again."""
-        self.K, self.L = functions.family.K, functions.family.L
+    def adopt(self, other: "Builder") -> None:
+        """Use K, L and functions of another builder until the rows are `REBUILD` times its rows; hash the present rows again."""
+        self.K, self.L = other.K, other.L
         self._forget()
-        self._tuned = n, functions
+        self._tuned = other.trained, other.functions
         if len(self.ids) >= self.train_size:
             self._learn()
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from mongoose_nb.core.registry import Registered, describe, find, make, name_of, registered
 from mongoose_nb.hashing import HashFamily
+from mongoose_nb.hashing.base import require
 
 if TYPE_CHECKING:
     from mongoose_nb.search.metrics import Metric
@@ -108,7 +109,7 @@ class FamilyChoice:
     @property
     def can_make(self) -> bool:
         """Whether `make` works: not for the function of an index from a file of version 1."""
-        return self._function is not unnamed
+        return not isinstance(self._function, type(unnamed))
 
     @property
     def one_bit(self) -> bool:
@@ -120,6 +121,12 @@ class FamilyChoice:
         """Whether `LearnedHash` can train the families."""
         return self.cls is not None and self.cls.trainable
 
+    def require(self, capability: str, what: str) -> None:
+        """Refuse a family that lacks what a feature needs; see `mongoose_nb.hashing.base.require`."""
+        if self.cls is None:
+            raise ValueError(f"{what} needs a hash family with {capability}; family={self.value!r} is a function: give a name or a class")
+        require(self.cls, capability, what)
+
     def hashes_for(self, n: int, dim: int) -> int:
         """Hashes per table for n rows."""
         return (self.cls or HashFamily).hashes_for(n, dim)
@@ -130,7 +137,7 @@ class FamilyChoice:
             return self.cls.for_index(dim, K, L, seed=seed, **self._options)
         family = self._function(dim, K, L, seed)
         if not isinstance(family, HashFamily) or (family.dim, family.L) != (dim, L):
-            raise ValueError(f"family={self.value!r} returned {family!r}; needed is a HashFamily of dim={dim} and L={L}")
+            raise ValueError(f"family={self.value!r} returned {family!r}; needed is a HashFamily, dim={dim}, L={L}")
         self._check(type(family))
         return family
 
@@ -146,6 +153,6 @@ class FamilyChoice:
             name = name_of(self.cls)
             return {"name": name, **describe(self._options, "family")} if self._options else name
         if not isinstance(self._function, FamilyMaker):
-            raise TypeError(f"an index with family={self.value!r} cannot be saved, for a file cannot hold a function; decorate the function "
+            raise TypeError(f"an index with family={self.value!r} cannot be saved: a file cannot hold a function; decorate the function "
                             "with mongoose_nb.search.family_maker, or give a subclass of HashFamily")
         return {**describe(self._function), "kind": "family maker"}

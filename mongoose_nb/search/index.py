@@ -9,6 +9,7 @@ import numpy as np
 
 from mongoose_nb.core.files import FormatError
 from mongoose_nb.core.registry import describe, make, parameters
+from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.search import storage
 from mongoose_nb.search.builder import Builder
@@ -20,7 +21,6 @@ from mongoose_nb.search.snapshot import DEFAULT_PROBES, MANY, Search
 if TYPE_CHECKING:
     import scipy.sparse
 
-    from mongoose_nb.search.functions import Functions
     from mongoose_nb.search.tune import Tuned
 
     Rows = np.ndarray | scipy.sparse.csr_matrix
@@ -99,9 +99,9 @@ class LSHIndex:
     """
 
     def __init__(self, metric: str | dict | Metric, dim: int, *, K: int | None = None, L: int | None = None, probes: int | None = None,
-                 rerank: int | None = 4, capacity: int | None = None, policy: str = "fifo", family: str | type | dict | Callable | None = None,
-                 max_candidates: int | None = None, exact_fallback: bool = False, train_size: int = 1024, n_threads: int | None = None,
-                 seed: int = 0):
+                 rerank: int | None = 4, capacity: int | None = None, policy: str = "fifo",
+                 family: str | type | dict | Callable | None = None, max_candidates: int | None = None,
+                 exact_fallback: bool = False, train_size: int = 1024, n_threads: int | None = None, seed: int = 0):
         def count(name, value):
             return None if value is None else check_int(name, value, low=1)
 
@@ -117,7 +117,7 @@ class LSHIndex:
             policy=check_choice("policy", policy, ("fifo", "reservoir")), train_size=check_int("train_size", train_size, low=2),
             seed=check_int("seed", seed, low=0, high=2**64 - 1))
 
-    metric = _of_builder("metric", "The `Metric`.")
+    metric = _of_builder("metric.name", "Name of the metric.")
     dim = _of_builder("dim", "Columns of a row.")
     K = _of_builder("K", "Hashes per table, None where they follow from the number of rows.")
     L = _of_builder("L", "Tables.")
@@ -250,21 +250,50 @@ class LSHIndex:
             self._builder.rebuild(None if seed is None else check_int("seed", seed, low=0, high=2**64 - 1))
         return self
 
-    def adopt(self, n: int, functions: "Functions", probes: int, rerank: int | None) -> None:
-        """Use functions that were chosen for n rows, as `tune` does, until the rows are four times as many.
+    def tune(self, X: "Rows", *, queries: "Rows | None" = None, learn: bool | None = None, recall: float = 0.9, k: int = 10,
+             memory: int | None = None, n_queries: int = 2000, seed: int = 0) -> "Tuned":
+        """Choose K, L, probes and rerank for rows and queries like these, and set them.
 
         Parameters
         ----------
-        n : int
-        functions : Functions
-            Projection and hash family; K and L follow from them. Rows that are in the index are hashed again.
-        probes : int
-        rerank : int or None
+        X : array_like or CSR matrix of shape (n, dim)
+            The rows that the index is to hold, or as many like them: recall depends on their number. They are not added. Rows that the
+            index holds are hashed again. The functions stay until the rows are four times those of X.
+        queries : array_like or CSR matrix of shape (m, dim), optional
+            Queries like those to come. Without them, rows of X are put aside.
+        learn : bool, optional
+            Whether functions may be trained on a half of the queries, at most 4,096; they are used where that is cheaper. By default if
+            the family is trainable and there are 1,000 queries.
+        recall : float
+            Wanted share of the k nearest rows.
+        k : int
+        memory : int, optional
+            Most bytes, by `memory_usage`.
+        n_queries : int
+            Most queries that choose and measure. With more of them, the expectation is closer.
+        seed : int
+            Of the rows put aside.
+
+        Returns
+        -------
+        Tuned
+            The setting, the recall to expect, and its cost.
+
+        Raises
+        ------
+        ValueError
+            Fewer than 20 queries or rows, no setting within the memory, or ``learn=True`` without queries or with a family that cannot be
+            trained.
         """
+        from mongoose_nb.search.tune import choose
+
         self._writable()
+        tuned, chosen = choose(self._builder, X, queries=queries, learn=learn, recall=recall, k=k, memory=memory, n_queries=n_queries,
+                               seed=seed, n_threads=self.n_threads, max_candidates=self.max_candidates)
         with self._lock.writing():
-            self.probes, self.rerank = probes, rerank
-            self._builder.adopt(n, functions)
+            self.probes, self.rerank = tuned.probes, tuned.rerank
+            self._builder.adopt(chosen)
+        return tuned
 
     # --- searching ----------------------------------------------------------------------------------------------------
 
@@ -426,15 +455,9 @@ class LSHIndex:
         """
         return self._builder.memory_usage(check_int("n", n, low=0), stored)
 
-    def tune(self, X: "Rows", **options) -> "Tuned":
-        """Choose K, L, probes and rerank for rows like X; see `mongoose_nb.search.tune.tune`."""
-        from mongoose_nb.search.tune import tune
-
-        return tune(self, X, **options)
-
     @property
     def builder(self) -> Builder:
-        """What makes the tables; for `tune` and for measurements. It takes no lock."""
+        """What makes the tables, for measurements. It takes no lock."""
         return self._builder
 
     # --- saving -------------------------------------------------------------------------------------------------------
@@ -442,8 +465,8 @@ class LSHIndex:
     def _state(self):
         if self._read_only:
             raise ValueError("this index is mapped from a file: copy that file, or load it with mmap=False")
-        settings = {name: getattr(self, name) for name in parameters(LSHIndex) if name != "family"}
-        arguments = {**{name: describe(value, name) for name, value in settings.items()}, "family": self._builder.family.describe()}
+        arguments = {name: getattr(self, name) for name in parameters(LSHIndex)}
+        arguments |= {"metric": describe(self._builder.metric, "metric"), "family": self._builder.family.describe()}
         return {"arguments": arguments, "ids": self._ids.state(), "builder": self._builder.state()}
 
     def save(self, path: str | os.PathLike) -> None:
@@ -490,17 +513,14 @@ class LSHIndex:
         self._read_only = read_only
 
     def __getstate__(self):
-        def copied(value):
-            return {k: copied(v) for k, v in value.items()} if isinstance(value, dict) else np.array(value) if isinstance(
-                value, np.ndarray) else value
-
         with self._lock.reading():
-            return copied(self._state())
+            settings, arrays = split(self._state())
+            return settings, {name: np.array(array) for name, array in arrays.items()}
 
     def __setstate__(self, state):
-        self._restore(state)
+        self._restore(join(*state))
 
     def __repr__(self) -> str:
-        name = self.metric.name if self.metric.config() == {} else self.metric
-        return (f"LSHIndex({name!r}, dim={self.dim}, K={self.K}, L={self.L}, probes={self.probes}, rerank={self.rerank}, "
-                f"rows={len(self)})")
+        metric = self._builder.metric
+        return (f"LSHIndex({metric if metric.config() else metric.name!r}, dim={self.dim}, K={self.K}, L={self.L}, probes={self.probes}, "
+                f"rerank={self.rerank}, rows={len(self)})")

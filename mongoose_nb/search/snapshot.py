@@ -176,7 +176,7 @@ class Snapshot:
         return far
 
     def _exact(self, batch, k):
-        """The k nearest of all rows. For many queries a matrix product proposes more than enough, of which the kernel's distances choose."""
+        """The k nearest of all rows. For many queries a matrix product proposes rows, of which the distances of the kernel choose."""
         n = self.rows.count(batch)
         if self.metric.rescored or not self.view.proposes or n < BLOCK or self.slots < 64 * BLOCK:
             return self._nearest(batch, None, None, None, k)

@@ -36,7 +36,7 @@ def load(path: str | os.PathLike, mmap: bool) -> dict:
     if version == 1:
         return upgrade_v1(settings, arrays)
     if version != VERSION:
-        raise files.FormatError(f"{os.fspath(path)!r} holds an index of version {version!r}; this program reads up to {VERSION}: upgrade it")
+        raise files.FormatError(f"{os.fspath(path)!r} holds an index of version {version!r}; this program reads up to {VERSION}: upgrade")
     return join(settings, arrays)
 
 

@@ -15,18 +15,12 @@ them train functions (`mongoose_nb.hashing.LearnedHash`), and tables of these ar
 """
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mongoose_nb.core.validation import check_int, check_number
-from mongoose_nb.hashing.base import require
+from mongoose_nb.search.builder import Builder
 from mongoose_nb.search.snapshot import DEFAULT_PROBES, MANY, Search
-
-if TYPE_CHECKING:
-    import scipy.sparse
-
-    from mongoose_nb.search.index import LSHIndex
 
 MOST_TABLES = 32
 # Queries from which functions are trained, and the most that train.
@@ -42,7 +36,7 @@ _MARGINS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1)
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
-    """What `tune` chose and what it expects.
+    """What `LSHIndex.tune` chose and what it expects.
 
     Attributes
     ----------
@@ -88,8 +82,7 @@ class _Trial:
 
     def __init__(self, builder, learned, rerank, n_threads, max_candidates):
         self.builder, self.learned, self.rerank, self._n_threads, self._budget = builder, learned, rerank, n_threads, max_candidates
-        most = builder.functions.most_probes
-        self.probes = min(DEFAULT_PROBES, most)
+        self.probes = min(DEFAULT_PROBES, builder.functions.most_probes)
 
     def search(self, k):
         """How to search for k rows."""
@@ -100,16 +93,12 @@ class _Trial:
         _, batch = self.builder.check(Q)
         return recall_of(self.builder.snapshot().query(batch, k, self.search(k), self._n_threads)[1], truth)
 
-    def setting(self):
-        """What is lowered while a trial goes on."""
-        return self.probes, self.rerank
-
 
 class _Trials:
     """Builders over the same rows with tables of their own; what is common to them is computed once."""
 
-    def __init__(self, index, X):
-        self.index, self.settings = index, index.builder
+    def __init__(self, builder, X, n_threads, max_candidates):
+        self.settings, self.n_threads, self.max_candidates = builder, n_threads, max_candidates
         self.plain = self.settings.like(train_size=X.shape[0] + 1)
         self.plain.rows, batch = self.plain.check(X)
         self.plain.add(self.plain.ids.add(self.plain.ids.fresh(X.shape[0])), batch)  # ids are slots here
@@ -120,7 +109,7 @@ class _Trials:
 
     def exact(self, Q, k):
         """Slots and distances of the k nearest rows."""
-        return self.plain.snapshot().query(self.plain.check(Q)[1], k, Search(), self.index.n_threads)
+        return self.plain.snapshot().query(self.plain.check(Q)[1], k, Search(), self.n_threads)
 
     def learn(self, Q, k, K, L):
         """Functions of L tables of K hashes, trained to find the k nearest rows of the queries Q; the first of them serve fewer tables."""
@@ -144,7 +133,7 @@ class _Trials:
             family.set_functions(self._learned[K][:, :K * L])
         builder = self.plain.with_tables(self.rows, family, K=K, L=L)
         rerank = None if builder.sketches is None else FIRST_RERANK
-        trial = _Trial(builder, learned, rerank, self.index.n_threads, self.index.max_candidates)
+        trial = _Trial(builder, learned, rerank, self.n_threads, self.max_candidates)
         if probes is not None:
             trial.probes = min(probes, builder.functions.most_probes)
         return trial
@@ -182,87 +171,68 @@ def _plans(builder, Q, truth):
                 yield L, P, float((soonest[L - 1] < P).mean()), float(work[L - 1, P - 1])
 
 
-def tune(index: "LSHIndex", X: "np.ndarray | scipy.sparse.csr_matrix", *, queries: "np.ndarray | scipy.sparse.csr_matrix | None" = None,
-         learn: bool | None = None, recall: float = 0.9, k: int = 10, memory: int | None = None, n_queries: int = 2000,
-         seed: int = 0) -> Tuned:
-    """Choose K, L, probes and rerank of an index for rows and queries like these, and set them.
+def choose(builder: Builder, X, *, queries=None, learn: bool | None = None, recall: float = 0.9, k: int = 10, memory: int | None = None,
+           n_queries: int = 2000, seed: int = 0, n_threads: int | None = None,
+           max_candidates: int | None = None) -> tuple[Tuned, Builder]:
+    """The cheapest setting of an index for a recall, and the builder that was measured with it.
 
     Parameters
     ----------
-    index : LSHIndex
-        It gets the setting and the functions that were measured. Rows that it holds are hashed again; `X` is not added. The functions
-        stay until the rows are four times those of X.
-    X : (n, dim)
-        The rows that the index is to hold, or as many like them: recall depends on their number.
-    queries : (m, dim), optional
-        Queries like those to come. Without them, rows of X are put aside.
-    learn : bool, optional
-        Whether functions may be trained on a half of the queries, at most `MOST_TRAINED`; they are used where that is cheaper. By
-        default if the family is trainable and there are `ENOUGH` queries.
-    recall : float
-        Wanted share of the k nearest rows.
-    k : int
-    memory : int, optional
-        Most bytes, by `LSHIndex.memory_usage`.
-    n_queries : int
-        Most queries that choose and measure. With more of them, the expectation is closer.
-    seed : int
-        Of the rows put aside.
+    builder : Builder
+        Its metric, family, capacity, policy and seed are taken.
+    X, queries, learn, recall, k, memory, n_queries, seed
+        See `LSHIndex.tune`.
+    n_threads, max_candidates : int, optional
+        Of the index.
 
     Returns
     -------
-    Tuned
+    tuned : Tuned
+    chosen : Builder
+        For `Builder.adopt`.
 
     Raises
     ------
     ValueError
-        Fewer than 20 queries or rows, no setting within the memory, or ``learn=True`` without queries or with a family that cannot be trained.
+        See `LSHIndex.tune`.
     """
     recall = check_number("recall", recall, low=0, high=1, open_low=True)
     k = check_int("k", k, low=1)
-    settings = index.builder
     if learn:
         if queries is None:
             raise ValueError("learn=True needs queries; give queries like those to come")
-        require_trainable(settings.family)
-    X, train, Q = _put_aside(X, queries, learn, settings.family.trainable, n_queries, seed)
+        builder.family.require("trainable", "learn=True")
+    X, train, Q = _put_aside(X, queries, learn, builder.family.trainable, n_queries, seed)
     n, m = X.shape[0], Q.shape[0]
     if m < 20 or n < max(k, 20):
         raise ValueError(f"there are {m} queries and {n} rows to tune by; give at least 20 queries and {max(k, 20)} rows")
     choose, held = np.arange(0, m, 2), np.arange(1, m, 2)
-    trials, stored = _Trials(index, X), _stored(X)
+    trials, stored = _Trials(builder, X, n_threads, max_candidates), _stored(X)
     truth = trials.exact(Q, k)
     plans = []
-    for K in _hash_choices(settings, n):
-        fits = [L for L in TABLES if L <= MOST_TABLES * (1 if settings.metric.projected else 4)
-                and (memory is None or settings.like(K=K, L=L).memory_usage(n, stored) <= memory)]
+    for K in _hash_choices(builder, n):
+        fits = [L for L in TABLES if L <= MOST_TABLES * (1 if builder.metric.projected else 4)
+                and (memory is None or builder.like(K=K, L=L).memory_usage(n, stored) <= memory)]
         if not fits:
             continue
         if train is not None:
             trials.learn(train, k, K, max(fits))
         for learned in (False, True)[:1 + (train is not None)]:
-            builder = trials.make(K, max(fits), learned=learned).builder
-            each = _EXACT if builder.sketches is None else _SKETCHED
-            for L, P, reach, work in _plans(builder, Q[choose], truth[0][choose]):
+            made = trials.make(K, max(fits), learned=learned).builder
+            each = _EXACT if made.sketches is None else _SKETCHED
+            for L, P, reach, work in _plans(made, Q[choose], truth[0][choose]):
                 plans.append((L * (_TABLE + _PROBE * P) + each * work, K, L, P, learned, reach))
     if not plans:
-        raise ValueError(f"no setting fits into memory={memory}; one table takes {settings.like(L=1).memory_usage(n, stored)}")
+        raise ValueError(f"no setting fits into memory={memory}; one table takes {builder.like(L=1).memory_usage(n, stored)}")
     plans.sort()
     reached, trial = _measured(trials, Q[choose], truth[1][choose], k, recall, plans, stored)
     shares = trial.shares(Q[held], truth[1][held], k)
-    builder = trial.builder
-    sizes = np.diff(builder.snapshot().candidates(builder.check(Q[held])[1], trial.search(k))[0])
-    index.adopt(n, builder.functions, trial.probes, trial.rerank)
+    chosen = trial.builder
+    sizes = np.diff(chosen.snapshot().candidates(chosen.check(Q[held])[1], trial.search(k))[0])
     error = float(shares.std() / np.sqrt(len(shares)))
-    return Tuned(builder.K, builder.L, trial.probes, trial.rerank, trial.learned, float(shares.mean()), error, float(sizes.mean()),
-                 index.memory_usage(n, stored=stored), reached)
-
-
-def require_trainable(family):
-    """Refuse a family that cannot be trained."""
-    if family.cls is None:
-        raise ValueError(f"learn=True needs a hash family that is trainable; family={family.value!r} is a function: give a name or a class")
-    require(family.cls, "trainable", "learn=True")
+    tuned = Tuned(chosen.K, chosen.L, trial.probes, trial.rerank, trial.learned, float(shares.mean()), error, float(sizes.mean()),
+                  chosen.memory_usage(n, stored), reached)
+    return tuned, chosen
 
 
 def _put_aside(X, queries, learn, can_learn, n_queries, seed):
@@ -285,11 +255,11 @@ def _measured(trials, Q, truth, k, recall, plans, stored):
     def reaches(trial):
         shares = trial.shares(Q, truth, k)
         if best[1] is None or shares.mean() > best[0]:
-            best[:] = shares.mean(), trial, trial.setting()
+            best[:] = shares.mean(), trial, (trial.probes, trial.rerank)
         return shares.mean() >= min(recall + shares.std() / np.sqrt(len(shares)), 1.0)
 
     best, reached, tried = [0.0, None, None], [], []
-    exact = trials.index.dim / 3 if stored is None else stored + 50  # nanoseconds of an exact distance
+    exact = trials.plain.dim / 3 if stored is None else stored + 50  # nanoseconds of an exact distance
     for margin in _MARGINS:
         fit = [p for p in plans if p[-1] >= min(recall + margin, 1.0)]
         # where no plan reaches that far: the one that reaches farthest
