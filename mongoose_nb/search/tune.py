@@ -231,7 +231,7 @@ def choose(builder: Builder, X, *, queries=None, learn: bool | None = None, reca
     sizes = np.diff(chosen.snapshot().candidates(chosen.check(Q[held])[1], trial.search(k))[0])
     error = float(shares.std() / np.sqrt(len(shares)))
     tuned = Tuned(chosen.K, chosen.L, trial.probes, trial.rerank, trial.learned, float(shares.mean()), error, float(sizes.mean()),
-                  chosen.memory_usage(n, stored), reached)
+                  builder.like(K=chosen.K, L=chosen.L).memory_usage(n, stored), reached)
     return tuned, chosen
 
 

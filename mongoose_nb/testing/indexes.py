@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.core.registry import find
+from mongoose_nb.core.registry import find, registered
 from mongoose_nb.testing.answers import candidate_lists, judge, members, same
 from mongoose_nb.testing.distances import DISTANCES
 from mongoose_nb.testing.factories import thread_counts, threads
@@ -81,7 +81,7 @@ def check_index(make: Callable[[], Any], *, metric: "str | Metric" = "cosine", d
 
 def _metric(metric, distance):
     """How rows are made, and their exact distances."""
-    if isinstance(metric, str) and metric not in METRICS:
+    if isinstance(metric, str) and metric not in METRICS and (":" in metric or metric in registered("search metric")):
         metric = find("search metric", metric)()
     if hasattr(metric, "tested_as"):  # a search metric: it has its own distances
         return find_metric(metric.tested_as), metric.exact if distance is None else distance
