@@ -282,7 +282,7 @@ class Indexes(Stored):
 
     def use(self, index, rng, mapped):
         """Ask, and where it may be changed, change it."""
-        kind = {"hamming": "bits", "jaccard": "sparse"}.get(index.metric) or ("dense" if index._rows is None else index._rows.kind)
+        kind = index.stats()["kind"] or {"hamming": "bits", "jaccard": "sparse"}.get(index.metric, "dense")
         X = self.X[kind]
         attempt(lambda: index.query(X[:3], 2), CLEAN, "query")
         attempt(lambda: index.query(X[:3], 2, exact=True), CLEAN, "query exact")

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mongoose_nb import search  # noqa: F401  (registers the metrics)
 from mongoose_nb.commands.console import json_line, note, result, to_json
 from mongoose_nb.commands.vectors import READS, read_vectors
 from mongoose_nb.commands.warm import threads
+from mongoose_nb.core.registry import registered
 
 if TYPE_CHECKING:
     import argparse
@@ -32,12 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
     tune = action("tune", "find the cheapest K, L, probes and rerank for a recall")
     for sub in (build, tune):
         sub.add_argument("data", metavar="DATA", help=f"rows: {READS}")
-        sub.add_argument("--metric", choices=("cosine", "l2", "ip", "jaccard", "hamming"),
-                         help="default: the file's, else l2 (of CSR: cosine)")
-        sub.add_argument("--family", help="hash family (default simhash, minhash or bitsampling)")
+        sub.add_argument("--metric", choices=sorted(registered("search metric")), help="default: the file's, else l2 (of CSR: cosine)")
+        sub.add_argument("--family", help="hash family (default: that of the metric)")
         sub.add_argument("--seed", type=int, help="seed of the hash functions (default 0)")
         sub.add_argument("--recall", type=float,
-                         help="wanted share of the k nearest rows" + (": tune first" if sub is build else " (default 0.9)"))
+                         help="wanted share of the k nearest rows" + (": tune before building" if sub is build else " (default 0.9)"))
         sub.add_argument("--k", type=int, default=10, help="neighbours of that recall (default 10)")
         sub.add_argument("--memory", type=float, metavar="MB", help="most memory")
     tune.add_argument("--queries", metavar="FILE", help="queries like those to come (default: some of the rows)")
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
     query.add_argument("--k", type=int, default=10, help="neighbours per query (default 10)")
     query.add_argument("--probes", type=int, help="buckets per table (default: the index's)")
     query.add_argument("--exact", action="store_true", help="look at every row")
-    query.add_argument("--recall", action="store_true", help="also say, on stderr, which share of the true neighbours was found")
+    query.add_argument("--recall", action="store_true", help="also print, on stderr, the share of the true neighbours that was found")
     stats = action("stats", "print what an index is and how full its buckets are")
     stats.add_argument("index", metavar="INDEX", help="file of mongoose index build")
 

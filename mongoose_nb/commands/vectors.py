@@ -23,10 +23,15 @@ def read_vectors(path: PathLike, part: str = "train", dim: int | None = None) ->
     dim : int, optional
         Columns of sets, where the file does not say.
 
+    Returns
+    -------
+    rows : ndarray or CSR matrix of shape (n, dim)
+    metric : str or None
+
     Raises
     ------
     ValueError, OSError
-        Another form, or a broken file.
+        The form is unknown, or the file is damaged.
     """
     from mongoose_nb.data._npz import map_npy
 
@@ -68,7 +73,7 @@ def _csr(path):
         return matrix.tocsr()
     except OSError:
         raise
-    except Exception as error:  # SciPy lets out whatever comes of arrays that do not fit
+    except Exception as error:  # SciPy raises many kinds of errors for arrays that do not fit
         raise ValueError(f"no sparse matrix of scipy.sparse.save_npz, or damaged ({error})") from error
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
 
 
 def as_count(value: Any, name: str) -> int:

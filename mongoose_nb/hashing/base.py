@@ -1,6 +1,7 @@
 """What every hash family shares: checks, code widths, versions, the centre, and state."""
 
 import abc
+import math
 import operator
 from collections.abc import Mapping
 from typing import Any, Self
@@ -8,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import Registered, find, name_of, parameters, registered
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_count, as_float32, as_seed
 
 # Hashes of a table, and of all tables together, that a state may ask for.
@@ -52,7 +53,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
     #: attributes that hold the functions: arrays, or a number that they all follow from; saved without their underscores
     arrays = ()
 
-    #: bits of one hash; None where the hashes of a table are folded into one code, see `code_bits`
+    #: bits of one hash; None where the hashes of a table are folded into one code, see `code_bits`, or where they are an argument
     bits_per_hash: Any = 1
 
     #: whether `center` means anything to this family
@@ -279,6 +280,48 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
             else:
                 self._probe_csr(parts[0], parts[1], parts[2], out)
         return out
+
+    @property
+    def sign_functions(self) -> np.ndarray | None:
+        """Functions (dim, K * L) float32 whose products with a row have the hashes as their signs, column ``t * K + k`` for hash k of
+        table t; None where codes are made otherwise. Such a family has `probe_signs`."""
+        return None
+
+    def probe_signs(self, Y: np.ndarray, probes: int) -> np.ndarray:
+        """Codes as `probe_tables` gives them, by the signs of float32 sums, on the calling thread and without checks.
+
+        A projection that is zero within rounding may get another sign than in `hash`. Search indexes hash with this method both
+        the rows that they hold and queries.
+
+        Parameters
+        ----------
+        Y : ndarray of shape (n, m), float32
+            Rows of which the first `dim` coordinates are hashed, m >= dim.
+        probes : int
+            Codes per row and table, 1 <= probes <= `max_probes`.
+
+        Returns
+        -------
+        ndarray of shape (n, L, probes), uint32
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no sign_functions")
+
+    # --- in a search index --------------------------------------------------------------------------------------------
+
+    @classmethod
+    def hashes_for(cls, n: int, dim: int) -> int:
+        """Hashes per table with which a search index of `n` rows of `dim` coordinates has about four rows in a bucket."""
+        return max(4, min(22, round(math.log2(max(n, 2))) - 2))
+
+    @classmethod
+    def for_index(cls, dim: int, K: int, L: int, *, seed: int = 0, **options) -> "HashFamily":
+        """A family as search indexes use it; `options` are arguments of the constructor.
+
+        Returns
+        -------
+        HashFamily
+        """
+        return cls(dim, K, L, seed=seed, **options)
 
     # --- probabilities ------------------------------------------------------------------------------------------------
 

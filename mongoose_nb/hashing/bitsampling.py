@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR
 from mongoose_nb.hashing.base import HashFamily
 
@@ -81,6 +81,11 @@ class BitSampling(HashFamily):
         """
         x, y = (np.unpackbits(self._check_dense(row)[0], count=self.dim) for row in (x, y))
         return float(self.collision_probability(np.count_nonzero(x != y)))
+
+    @classmethod
+    def hashes_for(cls, n, dim):
+        """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
+        return min(HashFamily.hashes_for(n, dim), dim)
 
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_count
 from mongoose_nb.hashing.base import HashFamily
 
@@ -167,6 +167,11 @@ class CrossPolytope(HashFamily):
         u, v = x / np.linalg.norm(x), y / np.linalg.norm(y)
         angle = 2 * math.atan2(np.linalg.norm(u - v), np.linalg.norm(u + v))  # keeps small angles
         return _rotation_agreement(angle, self.polytope_dim, self.polytope_dim)
+
+    @classmethod
+    def hashes_for(cls, n, dim):
+        """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
+        return max(1, round(HashFamily.hashes_for(n, dim) / (1 + math.ceil(math.log2(max(2, dim))))))
 
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_count
 from mongoose_nb.hashing.base import HashFamily
 
@@ -58,6 +58,7 @@ class DWTA(HashFamily):
     """
 
     similarity = "rank"
+    bits_per_hash = None
     closed_form = False
     arrays = ("_index",)
 
@@ -136,6 +137,11 @@ class DWTA(HashFamily):
         empty_x, empty_y, both = (math.comb(int(none.sum()), m) for none in (no_x, no_y, no_x & no_y))
         seen = bins - empty_x - empty_y + both  # bins with candidates of both rows
         return float(total / seen) if seen else math.nan
+
+    @classmethod
+    def hashes_for(cls, n, dim):
+        """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
+        return max(1, HashFamily.hashes_for(n, dim) // 3)
 
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 

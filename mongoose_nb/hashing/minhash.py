@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_count, as_seed
 from mongoose_nb.hashing.base import HashFamily
 
@@ -44,6 +44,7 @@ class MinHash(HashFamily):
     """
 
     similarity = "jaccard"
+    bits_per_hash = None
     closed_form = False
     takes_center = False
     arrays = ("_functions",)
@@ -89,6 +90,17 @@ class MinHash(HashFamily):
         x, y = (self._check_dense(row)[0] != 0 for row in (x, y))
         union = np.count_nonzero(x | y)
         return float(self.collision_probability(np.count_nonzero(x & y) / union if union else 1.0))
+
+    @classmethod
+    def hashes_for(cls, n, dim):
+        """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
+        # two: texts have their neighbours at similarities of 0.2 to 0.3, which three would hide
+        return 2 if n < 1 << 17 else 3
+
+    @classmethod
+    def for_index(cls, dim, K, L, *, seed=0, bits=None):
+        """A family for a search index: by default with as many bits per hash as fit, at most 8."""
+        return cls(dim, K, L, seed=seed, bits=max(1, min(8, 32 // K)) if bits is None else bits)
 
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_count
 from mongoose_nb.hashing.base import HashFamily
 
@@ -126,6 +126,11 @@ class PStable(HashFamily):
         """
         x, y = (self._check_dense(row)[0].astype(np.float64) for row in (x, y))
         return float(self.collision_probability(np.linalg.norm(x - y, self.p)))
+
+    @classmethod
+    def hashes_for(cls, n, dim):
+        """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
+        return max(2, HashFamily.hashes_for(n, dim) // 2)
 
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 

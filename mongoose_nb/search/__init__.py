@@ -1,24 +1,26 @@
-"""Floor 3: nearest-neighbour and inner-product search.
+"""Nearest-neighbour and inner-product search.
 
 ::
 
-    rows --check--> rows.*Rows (slots) <--- ids --- _ids.IdMap
-      |                  |
-      |   projection.Projection: main axes, coordinates, sketches
-      |                  |
-      +--> hash family --+--> tables.LSHTables
-                               |
-    queries --> index.LSHIndex.query --> _searcher.Searcher --> kernels.project, kernels.search
+    index.LSHIndex ── arguments, locks, ids
+      |
+      ├── ids.IdMap                    id <-> slot
+      ├── builder.Builder              learns projection and functions, fills tables and sketches
+      |     ├── rows/                  where rows are kept: dense, sparse, bits
+      |     ├── projection.Projection  main axes, coordinates, sketches
+      |     ├── families.FamilyChoice  which hash family
+      |     └── tables.LSHTables       (of a mapped file: mapped.MappedTables)
+      ├── snapshot.Snapshot            what a search reads; kernels.search
+      └── storage                      the file, mapped or read
 
-- `index.LSHIndex`: add, remove, update, query, candidates, radius
-- `functions`: how an index learns projection and family from its rows, fills its tables, and hashes what comes
-- `tune`: K, L, probes and rerank for a recall within a memory
-- `dedup.find_duplicates`: all similar pairs of sets
-- `storage`: the file of an index, mapped or read
-- `neighbors.LSHNeighbors`: scikit-learn's neighbours transformer
-- `faiss_like.FaissLike`, `hnswlib_like.HnswlibLike`: for code written for those
+    metrics/      what a distance needs: one class in one file
+    tune          K, L, probes and rerank for a recall within a memory
+    duplicates    all similar pairs of sets
+    compat/       the interfaces of faiss and hnswlib
 """
 
-from mongoose_nb.search.index import METRICS, LSHIndex
+from mongoose_nb.search.families import family_maker
+from mongoose_nb.search.index import LSHIndex
+from mongoose_nb.search.metrics import Metric
 
-__all__ = ["METRICS", "LSHIndex"]
+__all__ = ["LSHIndex", "Metric", "family_maker"]

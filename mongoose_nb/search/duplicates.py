@@ -10,8 +10,10 @@ import dataclasses
 import numpy as np
 
 from mongoose_nb.core.validation import check_int, check_number
-from mongoose_nb.search.rows import SparseRows, is_sparse
-from mongoose_nb.search.searcher import default_threads, pool_of
+from mongoose_nb.search.metrics import Jaccard
+from mongoose_nb.search.parallel import default_threads, pool_of
+from mongoose_nb.search.rows.base import is_sparse
+from mongoose_nb.search.rows.sparse import SparseRows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +91,7 @@ def choose_bands(threshold, n_hashes=128, recall=0.95):
 def _as_csr(sets):
     """Sets as CSR parts with ascending members: CSR already, or a sequence of iterables of hashable things."""
     if is_sparse(sets):
-        return SparseRows(sets.shape[1], "jaccard").check(sets)[:2], sets.shape
+        return SparseRows(Jaccard(), sets.shape[1]).check(sets)[:2], sets.shape
     numbers, indptr, members = {}, [0], []
     for one in sets:
         members.extend(numbers.setdefault(member, len(numbers)) for member in one)
@@ -98,7 +100,7 @@ def _as_csr(sets):
 
     shape = len(indptr) - 1, max(len(numbers), 1)
     X = csr_matrix((np.ones(len(members), np.float32), np.array(members, np.int32), np.array(indptr, np.int64)), shape=shape)
-    return SparseRows(shape[1], "jaccard").check(X)[:2], shape
+    return SparseRows(Jaccard(), shape[1]).check(X)[:2], shape
 
 
 def find_duplicates(sets, threshold=0.8, *, recall=0.95, n_hashes=128, n_threads=None, seed=0):

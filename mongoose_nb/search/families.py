@@ -1,84 +1,158 @@
-"""Which hash family serves which metric, and how many hashes a table needs."""
+"""The hash family of an index: from what the user gives to families of any K and L."""
 
-import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import numpy as np
+from mongoose_nb.core.registry import Registered, describe, find, make, name_of, registered
+from mongoose_nb.hashing import HashFamily
+from mongoose_nb.hashing.base import require
 
-from mongoose_nb.core.validation import check_choice
-from mongoose_nb.search.projection import WIDTHS
-
-FAMILIES = {"cosine": "simhash", "l2": "simhash", "ip": "simhash", "jaccard": "minhash", "hamming": "bitsampling"}
-_CLASSES = {"simhash": "SimHash", "crosspolytope": "CrossPolytope", "pstable": "PStable", "dwta": "DWTA", "minhash": "MinHash",
-            "bitsampling": "BitSampling"}
-_MANY_SETS = 1 << 17
-_FOR = {"jaccard": ("minhash",), "hamming": ("bitsampling",)}
+if TYPE_CHECKING:
+    from mongoose_nb.search.metrics import Metric
 
 
-def takes_projection(metric):
-    """Whether rows of this metric are vectors, which main axes can be learnt of."""
-    return metric not in _FOR
+class FamilyMaker(Registered, kind="family maker"):
+    """A function that makes the hash families of an index, known by its import path; see `family_maker`."""
+
+    function = None
+
+    def __call__(self, dim: int, K: int, L: int, seed: int) -> HashFamily:
+        """The family."""
+        return type(self).function(dim, K, L, seed)
+
+    def __reduce__(self):
+        return make, ("family maker", name_of(type(self)))
 
 
-def make_family(family, metric):
-    """A function of (dim, K, L, seed) that makes the family."""
-    if callable(family):
-        return lambda dim, K, L, seed: family(dim, K, L, seed)
-    names = _FOR.get(metric, ("simhash", "crosspolytope", "pstable", "dwta"))
-    name = check_choice("family", family, names)
+def family_maker(function: Callable[[int, int, int, int], HashFamily]) -> FamilyMaker:
+    """Decorator: let a function of (dim, K, L, seed) be the `family` of indexes that are saved.
 
-    def make(dim, K, L, seed):
-        from mongoose_nb import hashing
+    The file of an index names the function by its import path. A program that loads the index imports that module first.
 
-        options = {"bits": max(1, min(8, 32 // K))} if name == "minhash" else {}
-        made = getattr(hashing, _CLASSES[name])(dim, K, L, seed=seed, **options)
-        return _orthogonal(made) if name == "simhash" else made
+    Parameters
+    ----------
+    function : callable
+        ``function(dim, K, L, seed)`` returns a `HashFamily`. It is defined at the top level of a module.
 
-    return make
+    Returns
+    -------
+    FamilyMaker
+        It is called as the function is.
 
-
-def _orthogonal(family):
-    """The same SimHash with directions made orthogonal in groups of `dim`: signs that say less of what others said (Ji, Li, Yan, Zhang
-    and Tian, "Super-bit locality-sensitive hashing", NIPS 2012). On MNIST: the same recall from a fifth fewer candidates."""
-    functions = np.array(family.functions, np.float64)
-    for lo in range(0, functions.shape[1], family.dim):
-        basis, upper = np.linalg.qr(functions[:, lo:lo + family.dim])
-        functions[:, lo:lo + family.dim] = basis * np.where(np.diag(upper) < 0, -1, 1)
-    return family.set_functions(functions)
-
-
-def default_bits(family, dim, n):
-    """Hashes per table for n rows: about four rows in a bucket."""
-    bits = max(4, min(22, round(math.log2(max(n, 2))) - 2))
-    if callable(family):
-        return bits
-    if family == "minhash":  # two: texts have their neighbours at similarities of 0.2 to 0.3, which three would hide
-        return 2 if n < _MANY_SETS else 3
-    if family == "crosspolytope":
-        each = 1 + math.ceil(math.log2(max(2, dim)))
-        return max(1, round(bits / each))
-    if family == "dwta":
-        return max(1, bits // 3)
-    if family == "pstable":
-        return max(2, bits // 2)
-    return min(bits, dim) if family == "bitsampling" else bits
+    Examples
+    --------
+    >>> from mongoose_nb import LSHIndex, SimHash
+    >>> from mongoose_nb.search import family_maker
+    >>> @family_maker
+    ... def sparse_signs(dim, K, L, seed):
+    ...     return SimHash(dim, K, L, seed=seed, projection="sparse")
+    >>> index = LSHIndex("cosine", dim=64, family=sparse_signs)
+    """
+    names = {"function": staticmethod(function), "__module__": function.__module__, "__qualname__": function.__qualname__,
+             "__doc__": function.__doc__}
+    return type(function.__name__, (FamilyMaker,), names)()
 
 
-def memory(index, n, slots):
-    """Bytes of functions, tables and sketches for n rows in so many slots, at most."""
-    if n < index.train_size:
-        return 0
-    width = 0
-    total = 0
-    if takes_projection(index.metric):
-        d = index.dim + (index.metric == "ip")
-        m = min(WIDTHS[-1], d)
-        width = -(-(m + 1) // 64) * 64
-        total += 4 * d * (m + 1) + 4 * m * 32 * index.L
-    K = default_bits(index.family, index.dim, n) if index.K is None else index.K
-    code = min(32, K if index.family in ("simhash", "bitsampling") else 32)
-    bits = min(code, max(8, max(1, n - 1).bit_length() + 1), 26)
-    item = 1 if code <= 8 else 2 if code <= 16 else 4
-    per_bucket = 16 if index.policy == "reservoir" and index.capacity is not None else 12
-    held = n if index.capacity is None else min(n, index.capacity << bits)
-    table = 4 * (held * 3 // 2 + 64 + (1 << bits) // 16) + (per_bucket << bits) + item * slots + 24
-    return total + width * slots + index.L * table + slots
+@family_maker
+def unnamed(dim, K, L, seed):
+    """In the place of a function that a file of version 1 does not name."""
+    raise ValueError("this index was made with a function as its family, which files of format version 1 do not name; make an index with "
+                     "that family and add the rows again")
+
+
+class FamilyChoice:
+    """What an index was given as its `family`.
+
+    Parameters
+    ----------
+    value : str, type, dict or callable
+        The name of a registered family, a subclass of `HashFamily`, a description with its ``"name"`` and arguments of its constructor,
+        or a function of (dim, K, L, seed).
+    metric : Metric
+
+    Attributes
+    ----------
+    cls : type or None
+        The class of the families; None where a function makes them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        The value is none of these, or the family does not fit the metric.
+    """
+
+    def __init__(self, value: str | type | dict | Callable, metric: "Metric"):
+        self.value, self.cls, self._options, self._function = value, None, {}, None
+        if isinstance(value, dict) and value.get("kind") == "family maker":
+            self.value = value = make("family maker", {"name": value.get("name")})
+        if isinstance(value, type) and issubclass(value, HashFamily):
+            self.cls = value
+        elif isinstance(value, str | dict):
+            self._options = {} if isinstance(value, str) else {name: v for name, v in value.items() if name != "name"}
+            self.cls = find("hash family", value if isinstance(value, str) else value.get("name"))
+        elif callable(value) and not isinstance(value, HashFamily):
+            self._function = value
+        else:
+            raise TypeError(f"family must be one of {sorted(registered('hash family'))}, a HashFamily class, a description, or a function "
+                            f"of (dim, K, L, seed); got {value!r}")
+        self._metric = metric
+        if self.cls is not None:
+            self._check(self.cls)
+
+    def _check(self, cls):
+        fits = self._metric.similarities
+        if cls.similarity is not None and cls.similarity not in fits:
+            able = [name for name, known in registered("hash family").items() if known.similarity in fits]
+            raise ValueError(f"family {name_of(cls)!r} has similarity {cls.similarity!r}, which does not fit metric {self._metric.name!r}; "
+                             f"use one of {able}")
+
+    @property
+    def can_make(self) -> bool:
+        """Whether `make` works: not for the function of an index from a file of version 1."""
+        return not isinstance(self._function, type(unnamed))
+
+    @property
+    def one_bit(self) -> bool:
+        """Whether a hash is known to be one bit."""
+        return self.cls is not None and self.cls.bits_per_hash == 1
+
+    @property
+    def trainable(self) -> bool:
+        """Whether `LearnedHash` can train the families."""
+        return self.cls is not None and self.cls.trainable
+
+    def require(self, capability: str, what: str) -> None:
+        """Refuse a family that lacks what a feature needs; see `mongoose_nb.hashing.base.require`."""
+        if self.cls is None:
+            raise ValueError(f"{what} needs a hash family with {capability}; family={self.value!r} is a function: give a name or a class")
+        require(self.cls, capability, what)
+
+    def hashes_for(self, n: int, dim: int) -> int:
+        """Hashes per table for n rows."""
+        return (self.cls or HashFamily).hashes_for(n, dim)
+
+    def make(self, dim: int, K: int, L: int, seed: int) -> HashFamily:
+        """A family."""
+        if self._function is None:
+            return self.cls.for_index(dim, K, L, seed=seed, **self._options)
+        family = self._function(dim, K, L, seed)
+        if not isinstance(family, HashFamily) or (family.dim, family.L) != (dim, L):
+            raise ValueError(f"family={self.value!r} returned {family!r}; needed is a HashFamily, dim={dim}, L={L}")
+        self._check(type(family))
+        return family
+
+    def describe(self) -> str | dict:
+        """What a file holds, from which another choice is made.
+
+        Raises
+        ------
+        TypeError
+            For a function that has no name in a file.
+        """
+        if self._function is None:
+            name = name_of(self.cls)
+            return {"name": name, **describe(self._options, "family")} if self._options else name
+        if not isinstance(self._function, FamilyMaker):
+            raise TypeError(f"an index with family={self.value!r} cannot be saved: a file cannot hold a function; decorate the function "
+                            "with mongoose_nb.search.family_maker, or give a subclass of HashFamily")
+        return {**describe(self._function), "kind": "family maker"}

@@ -1,10 +1,12 @@
-"""Which id of the user stands in which slot. Ids are any int64; slots are small numbers, used again after a removal."""
+"""Ids of the user and slots of the rows. Ids are any int64; slots are small numbers, which are used again after a removal."""
 
 import numpy as np
 
+from mongoose_nb.search.rows.base import own
 
-def as_ids(ids):
-    """`ids` as (m,) int64, without repeats."""
+
+def as_ids(ids: np.ndarray | list[int]) -> np.ndarray:
+    """`ids` as (m,) int64, or an error; they must not repeat."""
     array = np.asarray(ids)
     array = array if array.ndim else array[None]
     if array.size == 0 and array.dtype.kind == "f":
@@ -20,7 +22,10 @@ def as_ids(ids):
 
 
 class IdMap:
-    """Ids to slots. The dict from ids to slots is made when it is first needed: who only adds and searches does without."""
+    """Ids to slots and back.
+
+    The dict from ids to slots is made when it is first needed: adding and searching do without.
+    """
 
     def __init__(self):
         self.ids = np.full(0, -1, np.int64)  # by slot; those of free slots mean nothing
@@ -42,7 +47,17 @@ class IdMap:
     def __contains__(self, id):
         return id in self._dict()
 
-    def slots(self, ids):
+    @property
+    def present(self) -> np.ndarray:
+        """All ids, (n,) int64, ascending."""
+        return np.sort(self.ids[:self.used][self.live[:self.used] == 1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return self.ids.nbytes + self.live.nbytes
+
+    def slots(self, ids: np.ndarray) -> np.ndarray:
         """Slots (m,) int64 of ids; KeyError for one that is not there."""
         known = self._dict()
         try:
@@ -50,20 +65,20 @@ class IdMap:
         except KeyError as missing:
             raise KeyError(f"id {missing.args[0]} is not in the index") from None
 
-    def check_new(self, ids):
+    def check_new(self, ids: np.ndarray) -> None:
         """ValueError where an id is there already."""
         known = self._dict()
         for id in ids.tolist():
             if id in known:
                 raise ValueError(f"id {id} is in the index already; use update to change its row")
 
-    def fresh(self, m):
-        """m ids beyond all that were ever there."""
+    def fresh(self, m: int) -> np.ndarray:
+        """The m ids that follow the largest that ever was there."""
         if self.next_id + m > np.iinfo(np.int64).max:
             raise ValueError(f"after id {self.next_id - 1} there are no {m} more int64; give ids")
         return np.arange(self.next_id, self.next_id + m, dtype=np.int64)
 
-    def add(self, ids):
+    def add(self, ids: np.ndarray) -> np.ndarray:
         """Slots for new ids."""
         m = len(ids)
         if m == 1:
@@ -80,7 +95,7 @@ class IdMap:
         self.live[slots] = 1
         if m:
             self.next_id = max(self.next_id, int(ids.max()) + 1)
-        if m > 4096 and m > 4 * len(self):  # cheaper made anew, if at all
+        if m > 4096 and m > 4 * len(self):  # it is cheaper to make it again, if ever
             self._slots = None
         elif self._slots is not None:
             if m > 4096:
@@ -108,7 +123,7 @@ class IdMap:
             self.ids = np.concatenate([self.ids, np.full(room - len(self.ids), -1, np.int64)])
             self.live = np.concatenate([self.live, np.zeros(room - len(self.live), np.uint8)])
 
-    def remove(self, ids):
+    def remove(self, ids: np.ndarray) -> np.ndarray:
         """Free the slots of ids."""
         slots = self.slots(ids)
         for id in ids.tolist():
@@ -117,26 +132,26 @@ class IdMap:
         self.free.extend(slots.tolist())
         return slots
 
-    def compact(self):
-        """Number the live slots anew, in their order; returns the old ones."""
+    def compact(self) -> np.ndarray:
+        """Number the live slots 0, 1, ... in their order; returns the old numbers."""
         live = np.flatnonzero(self.live[:self.used])
         ids = self.ids[live]
         self.ids, self.live = ids, np.ones(len(live), np.uint8)
         self.free, self.used, self._slots = [], len(live), None
         return live
 
-    def arrays(self):
-        """What is saved."""
-        return {"ids": self.ids[:self.used], "live": self.live[:self.used], "free": np.array(self.free, np.int64)}
+    def state(self) -> dict:
+        """What `from_state` needs; nothing is copied."""
+        return {"next_id": self.next_id, "ids": self.ids[:self.used], "live": self.live[:self.used], "free": np.array(self.free, np.int64)}
 
     @classmethod
-    def restore(cls, arrays, next_id):
-        """The map whose `arrays` these are."""
+    def from_state(cls, state: dict, frozen: bool = False) -> "IdMap":
+        """The map whose `state` this is; arrays of a map that is frozen may be read-only."""
         self = cls()
-        self.ids, self.live = np.asarray(arrays["ids"]), np.asarray(arrays["live"])
-        self.free, self.used, self.next_id, self._slots = arrays["free"].tolist(), len(self.ids), int(next_id), None
-        free = np.flatnonzero(self.live == 0)
-        if (self.ids.ndim != 1 or self.live.shape != self.ids.shape or self.ids.dtype != np.int64 or self.live.dtype != np.uint8
-                or (self.live > 1).any() or sorted(self.free) != free.tolist()):
+        ids, live = state["ids"], state["live"]
+        self.free, self.used, self.next_id, self._slots = state["free"].tolist(), len(ids), int(state["next_id"]), None
+        if (ids.ndim != 1 or live.shape != ids.shape or ids.dtype != np.int64 or live.dtype != np.uint8 or (live > 1).any()
+                or sorted(self.free) != np.flatnonzero(live == 0).tolist()):
             raise ValueError("the saved ids do not fit their slots")
+        self.ids, self.live = (ids, live) if frozen else (own(ids), own(live))
         return self

@@ -1,72 +1,90 @@
-"""LSHIndex: approximate nearest neighbours and largest inner products, with rows that come, change and go."""
+"""LSHIndex: approximate nearest-neighbour and inner-product search with insertions, updates and deletions."""
 
-import math
+import operator
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mongoose_nb.core.files import FormatError
+from mongoose_nb.core.registry import describe, make, parameters
+from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_choice, check_int
-from mongoose_nb.search import functions
-from mongoose_nb.search.families import FAMILIES, make_family
+from mongoose_nb.search import storage
+from mongoose_nb.search.builder import Builder
 from mongoose_nb.search.ids import IdMap, as_ids
 from mongoose_nb.search.lock import ReadWriteLock
-from mongoose_nb.search.rows import BitRows, DenseRows, SparseRows, is_sparse
-from mongoose_nb.search.searcher import Searcher, default_threads, in_parts
+from mongoose_nb.search.metrics import Metric
+from mongoose_nb.search.snapshot import DEFAULT_PROBES, MANY, Search
 
-METRICS = ("cosine", "l2", "ip", "jaccard", "hamming")
+if TYPE_CHECKING:
+    import scipy.sparse
+
+    from mongoose_nb.search.tune import Tuned
+
+    Rows = np.ndarray | scipy.sparse.csr_matrix
+
+
+def _of_builder(name, doc):
+    return property(operator.attrgetter(f"_builder.{name}"), doc=doc)
 
 
 class LSHIndex:
-    """Nearest neighbours by locality-sensitive hashing; distances are always smaller-is-closer.
+    """Nearest neighbours by locality-sensitive hashing; smaller distances are closer.
 
     A query looks into ``probes`` buckets of each of L tables, compares the sketches (64 bytes) of what it finds, and computes exact
-    distances of the best ``rerank * k``. A row is added, changed and removed in O(L).
+    distances of the best ``rerank * k``. Adding, changing and removing a row takes O(L).
 
     Parameters
     ----------
-    metric : {"cosine", "l2", "ip", "jaccard", "hamming"}
-        Distance: ``1 - cos``, the Euclidean distance (not squared), ``- q . x`` (the largest inner product has the least distance),
-        1 - intersection / union of the columns that are not zero, and the number of differing bits.
+    metric : str, dict or Metric
+        Distance: "cosine" is ``1 - cos``; "l2" is the Euclidean distance (not squared); "ip" is ``- q . x``, so the largest inner product
+        has the least distance; "jaccard" is 1 - intersection / union of the columns that are not zero; "hamming" is the number of
+        differing bits. Or a metric of your own, see `mongoose_nb.search.metrics`.
     dim : int
         Columns of a row.
     K : int, optional
-        Hashes per table. None: by the number of rows, and again whenever that has grown fourfold.
+        Hashes per table. By default they follow from the number of rows, and are chosen again whenever that has grown fourfold.
     L : int, optional
-        Tables; 8, or 24 for jaccard and hamming.
+        Tables; by default 8, or 24 for jaccard and hamming.
     probes : int, optional
-        Buckets per table; 8 where the family can, else 1.
+        Buckets per table; by default 8 for families with multi-probe, else 1.
     rerank : int or None
-        Exact distances per query and neighbour wanted, chosen by sketches. None: of all candidates.
+        Exact distances per query and neighbour, chosen by sketches. None: of all candidates.
     capacity : int, optional
-        Most rows in a bucket; None: no bound.
+        Most rows in a bucket. None: no bound.
     policy : {"fifo", "reservoir"}
-        What a full bucket keeps: the newest, or a uniform sample of all that came. With a capacity this bounds the work of a query
-        whatever the data, and an unbounded stream keeps finding what is new (fifo) or what is typical (reservoir).
-    family : str or callable, optional
-        Hash family by name, or a function of (dim, K, L, seed) that makes one. By default "simhash"; "minhash" for jaccard,
-        "bitsampling" for hamming.
+        What a full bucket keeps: the newest rows, or a uniform sample of all that came. A capacity bounds the work of a query whatever the
+        data; an unbounded stream keeps finding what is new (fifo) or what is typical (reservoir).
+    family : str, type, dict or callable, optional
+        Hash family: a registered name, a subclass of `HashFamily`, a description (a dict of ``"name"`` and further arguments), or a
+        function of (dim, K, L, seed) that returns a family. By default that of the metric: "simhash", "minhash" for jaccard, "bitsampling"
+        for hamming. An index with a function is saved if the function is decorated with `family_maker`.
     max_candidates : int, optional
-        Where a query finds more, those with the fewest votes (buckets in which they stand) go first.
+        Most candidates of a query; those with the fewest votes (buckets that they share with it) are dropped.
     exact_fallback : bool
-        Answer exactly where fewer than k are found.
+        Whether to answer exactly where fewer than k rows are found.
     train_size : int
         Fewer rows are searched exactly; with so many, functions and tables are made.
     n_threads : int, optional
-        Threads for many queries at once; Numba's number by default. Results do not depend on it.
+        Threads for many queries at once; by default Numba's number. Results do not depend on it.
     seed : int
         Of the hash functions and the reservoir.
 
     Notes
     -----
-    Input is dense or, for cosine, ip and jaccard, SciPy CSR; the first rows decide in which form all are kept. Vectors of ``cosine``
-    are kept at length one.
+    Rows are dense or, for cosine, ip and jaccard, SciPy CSR. The first rows decide in which form all are kept. Under ``cosine`` they are
+    kept at length one.
 
-    Functions are learnt from the rows: main axes of a sample, their mean, and signs of random directions among the axes
-    (`Projection`). They are learnt anew when the rows have grown fourfold, as long as K is automatic or fewer than 16,384 rows were
-    seen; all together that costs an addition O(1) builds. `rebuild` does it at will, for instance when data drift. Queries that are not
-    like rows, as activations are not like output weights, need functions trained on queries: `tune` does it, given some.
+    Functions are learned from the rows: main axes of a sample, their mean, and signs of random directions among the axes (`Projection`).
+    They are learned again when the rows have grown fourfold, as long as K is automatic or fewer than 16,384 rows were seen; in all, an
+    addition costs O(1) builds. `rebuild` does it at any time, for instance when the data drift. Queries that are not like rows, as
+    activations are not like output weights, need functions that are trained on queries: `tune` trains them, given some.
 
-    Any number of threads may search; a change waits for them and they for it. Searches run in serial kernels that release the
-    interpreter lock, so they are safe under each of Numba's threading layers; families other than SimHash hash one call at a time.
+    Any number of threads may search at once. A change waits for searches, and searches wait for a change. Searches run in serial kernels
+    that release the interpreter lock, so they are safe under each of Numba's threading layers. Families other than SimHash hash one call
+    at a time.
 
     Examples
     --------
@@ -80,76 +98,68 @@ class LSHIndex:
     ([0, 1, 2], [0.0, 0.0, 0.0])
     """
 
-    def __init__(self, metric, dim, *, K=None, L=None, probes=None, rerank=4, capacity=None, policy="fifo", family=None,
-                 max_candidates=None, exact_fallback=False, train_size=1024, n_threads=None, seed=0):
-        self.metric = check_choice("metric", metric, METRICS)
-        self.dim = check_int("dim", dim, low=1, high=2**31 - 1)
-        self.family = FAMILIES[metric] if family is None else family
-        if not callable(self.family):
-            make_family(self.family, self.metric)
-        self.K = None if K is None else check_int("K", K, low=1, high=256)
-        self.L = (24 if metric in ("jaccard", "hamming") else 8) if L is None else check_int("L", L, low=1)
-        self.probes = None if probes is None else check_int("probes", probes, low=1)
-        self.rerank = None if rerank is None else check_int("rerank", rerank, low=1)
-        self.capacity = None if capacity is None else check_int("capacity", capacity, low=1)
-        self.policy = check_choice("policy", policy, ("fifo", "reservoir"))
-        self.max_candidates = None if max_candidates is None else check_int("max_candidates", max_candidates, low=1)
+    def __init__(self, metric: str | dict | Metric, dim: int, *, K: int | None = None, L: int | None = None, probes: int | None = None,
+                 rerank: int | None = 4, capacity: int | None = None, policy: str = "fifo",
+                 family: str | type | dict | Callable | None = None, max_candidates: int | None = None,
+                 exact_fallback: bool = False, train_size: int = 1024, n_threads: int | None = None, seed: int = 0):
+        def count(name, value):
+            return None if value is None else check_int(name, value, low=1)
+
+        self.probes, self.rerank = count("probes", probes), count("rerank", rerank)
+        self.max_candidates, self.n_threads = count("max_candidates", max_candidates), count("n_threads", n_threads)
         self.exact_fallback = bool(exact_fallback)
-        self.train_size = check_int("train_size", train_size, low=2)
-        self.n_threads = None if n_threads is None else check_int("n_threads", n_threads, low=1)
-        self.seed = check_int("seed", seed, low=0, high=2**64 - 1)
-        self._start()
-
-    def _start(self):
-        """An index without rows."""
         self._lock = ReadWriteLock()
-        self._tuned = None  # (rows, projection, family) that `tune` measured: what it promised holds for these functions
-        self._rows = None  # DenseRows, SparseRows or BitRows, from the first rows on
-        self._map = IdMap()
         self._read_only = False
-        self._drop_tables()
+        self._ids = IdMap()
+        self._builder = Builder(
+            make("search metric", metric), check_int("dim", dim, low=1, high=2**31 - 1), self._ids, family=family,
+            K=None if K is None else check_int("K", K, low=1, high=256), L=count("L", L), capacity=count("capacity", capacity),
+            policy=check_choice("policy", policy, ("fifo", "reservoir")), train_size=check_int("train_size", train_size, low=2),
+            seed=check_int("seed", seed, low=0, high=2**64 - 1))
 
-    def _drop_tables(self):
-        self._projection = self._sketches = self._tables = self._searcher = None
-        self._trained = 0  # rows that functions were chosen for
-        self._long = 0  # rows added since that are longer than inner products were prepared for
+    metric = _of_builder("metric.name", "Name of the metric.")
+    dim = _of_builder("dim", "Columns of a row.")
+    K = _of_builder("K", "Hashes per table, None where they follow from the number of rows.")
+    L = _of_builder("L", "Tables.")
+    capacity = _of_builder("capacity", "Most rows in a bucket, or None.")
+    policy = _of_builder("policy", "What a full bucket keeps.")
+    family = _of_builder("family.value", "The hash family, as it was given.")
+    train_size = _of_builder("train_size", "Rows from which there are tables.")
+    seed = _of_builder("seed", "Of the hash functions and the reservoir.")
 
     # --- what is in it ------------------------------------------------------------------------------------------------
 
-    def __len__(self):
-        return len(self._map)
+    def __len__(self) -> int:
+        return len(self._ids)
 
-    def __contains__(self, id):
+    def __contains__(self, id: int) -> bool:
         with self._lock.reading():
-            return id in self._map
+            return id in self._ids
 
     @property
-    def ids(self):
+    def ids(self) -> np.ndarray:
         """All ids, (n,) int64, ascending."""
         with self._lock.reading():
-            return np.sort(self._map.ids[:self._map.used][self._map.live[:self._map.used] == 1])
+            return self._ids.present
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of all arrays."""
         with self._lock.reading():
-            parts = [self._map.ids.nbytes + self._map.live.nbytes]
-            parts += [part.nbytes for part in (self._rows, self._projection, self._sketches) if part is not None]
-            if self._tables is not None:
-                parts += [self._tables.nbytes, getattr(self._tables.family, "functions", np.zeros(0)).nbytes]
-            return sum(parts)
+            return self._ids.nbytes + self._builder.nbytes
 
-    def get(self, ids):
+    def get(self, ids: np.ndarray) -> "Rows":
         """The rows of these ids, as they are kept: dense, CSR, or booleans; for cosine at length one.
 
         Raises
         ------
         KeyError
-            An id that is not there.
+            An id is not in the index.
         """
         with self._lock.reading():
-            slots = self._map.slots(as_ids(ids))
-            return self._rows.matrix(self._rows.take(slots))
+            slots = self._ids.slots(as_ids(ids))
+            rows = self._builder.rows
+            return rows.matrix(rows.take(slots))
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
@@ -157,35 +167,19 @@ class LSHIndex:
         if self._read_only:
             raise ValueError("this index is mapped read-only; load it with mmap=False to change it")
 
-    def _check(self, X):
-        if self._rows is not None:
-            return self._rows.check(X)
-        if self.metric == "hamming":
-            kind = BitRows
-        elif self.metric == "jaccard" or (is_sparse(X) and self.metric != "l2"):
-            kind = SparseRows
-        elif is_sparse(X):
-            raise TypeError("metric 'l2' takes dense rows; pass X.toarray(), or use metric 'cosine' or 'ip' for sparse ones")
-        else:
-            kind = DenseRows
-        rows = kind(self.dim, self.metric)
-        batch = rows.check(X)
-        self._rows = rows
-        return batch
-
-    def add(self, X, ids=None):
+    def add(self, X: "Rows", ids: np.ndarray | None = None) -> np.ndarray:
         """Add rows.
 
         Parameters
         ----------
-        X : (m, dim) or (dim,)
-            Dense, or CSR for cosine, ip and jaccard.
-        ids : (m,) integers, optional
+        X : array_like or CSR matrix of shape (m, dim), or array_like of shape (dim,)
+            CSR for cosine, ip and jaccard.
+        ids : array_like of shape (m,), integers, optional
             Any int64 that are not in the index. By default those that follow the largest that ever was.
 
         Returns
         -------
-        ids : (m,) int64
+        ids : ndarray of shape (m,), int64
 
         Raises
         ------
@@ -194,70 +188,58 @@ class LSHIndex:
         """
         self._writable()
         with self._lock.writing():
-            fresh = self._rows is None
-            batch = self._check(X)
-            m = self._rows.count(batch)
-            try:
-                if ids is None:
-                    ids = self._map.fresh(m)
-                else:
-                    ids = as_ids(ids)
-                    if len(ids) != m:
-                        raise ValueError(f"{len(ids)} ids came with {m} rows; give one id for each row")
-                    self._map.check_new(ids)
-            except (ValueError, TypeError):
-                self._rows = None if fresh else self._rows
-                raise
-            slots = self._map.add(ids)
-            self._rows.put(slots, batch, self._map.used)
-            functions.insert_rows(self, slots, batch)
-            self._searcher = None
+            rows, batch = self._builder.check(X)
+            m = rows.count(batch)
+            if ids is None:
+                ids = self._ids.fresh(m)
+            else:
+                ids = as_ids(ids)
+                if len(ids) != m:
+                    raise ValueError(f"{len(ids)} ids came with {m} rows; give one id for each row")
+                self._ids.check_new(ids)
+            self._builder.rows = rows
+            self._builder.add(self._ids.add(ids), batch)
             return ids
 
-    def remove(self, ids):
+    def remove(self, ids: np.ndarray) -> None:
         """Remove rows; O(L) a row.
 
         Raises
         ------
         KeyError
-            An id that is not there. The index is unchanged.
+            An id is not in the index. The index is unchanged.
         """
         self._writable()
         ids = as_ids(ids)
         with self._lock.writing():
-            slots = self._map.slots(ids)
-            if self._tables is not None:
-                self._tables.remove(slots)
-            self._map.remove(ids)
-            self._searcher = None
+            self._builder.remove(self._ids.slots(ids))
+            self._ids.remove(ids)
 
-    def update(self, ids, X):
+    def update(self, ids: np.ndarray, X: "Rows") -> None:
         """Replace the rows of these ids by others; O(L) a row.
 
         Raises
         ------
         KeyError, ValueError, TypeError
-            An id that is not there; wrong shapes or values. The index is unchanged.
+            An id is not in the index; wrong shapes or values. The index is unchanged.
         """
         self._writable()
         ids = as_ids(ids)
         with self._lock.writing():
-            slots = self._map.slots(ids)
-            batch = self._check(X)
-            if self._rows.count(batch) != len(ids):
-                raise ValueError(f"{len(ids)} ids came with {self._rows.count(batch)} rows; give one row for each id")
-            self._rows.put(slots, batch, self._map.used)
-            if self._tables is not None:
-                functions.place_rows(self, slots, batch, "move")
-            self._searcher = None
+            slots = self._ids.slots(ids)
+            rows, batch = self._builder.check(X)
+            if rows.count(batch) != len(ids):
+                raise ValueError(f"{len(ids)} ids came with {rows.count(batch)} rows; give one row for each id")
+            self._builder.rows = rows
+            self._builder.update(slots, batch)
 
-    def rebuild(self, *, seed=None):
-        """Learn the functions from the present rows and hash all of them anew.
+    def rebuild(self, *, seed: int | None = None) -> "LSHIndex":
+        """Learn the functions from the present rows and hash all of them again.
 
         Parameters
         ----------
         seed : int, optional
-            Of the new functions; the old one by default.
+            Of the new functions; by default the old one.
 
         Returns
         -------
@@ -265,148 +247,134 @@ class LSHIndex:
         """
         self._writable()
         with self._lock.writing():
-            if seed is not None:
-                self.seed = check_int("seed", seed, low=0, high=2**64 - 1)
-            self._tuned = None
-            self._reload()
+            self._builder.rebuild(None if seed is None else check_int("seed", seed, low=0, high=2**64 - 1))
         return self
 
-    def _reload(self):
-        """Make the tables anew, as far as there are rows enough."""
-        self._drop_tables()
-        if len(self) >= self.train_size:
-            functions.train(self)
+    def tune(self, X: "Rows", *, queries: "Rows | None" = None, learn: bool | None = None, recall: float = 0.9, k: int = 10,
+             memory: int | None = None, n_queries: int = 2000, seed: int = 0) -> "Tuned":
+        """Choose K, L, probes and rerank for rows and queries like these, and set them.
+
+        Parameters
+        ----------
+        X : array_like or CSR matrix of shape (n, dim)
+            The rows that the index is to hold, or as many like them: recall depends on their number. They are not added. Rows that the
+            index holds are hashed again. The functions stay until the rows are four times those of X.
+        queries : array_like or CSR matrix of shape (m, dim), optional
+            Queries like those to come. Without them, rows of X are put aside.
+        learn : bool, optional
+            Whether functions may be trained on a half of the queries, at most 4,096; they are used where that is cheaper. By default if
+            the family is trainable and there are 1,000 queries.
+        recall : float
+            Wanted share of the k nearest rows.
+        k : int
+        memory : int, optional
+            Most bytes, by `memory_usage`.
+        n_queries : int
+            Most queries that choose and measure. With more of them, the expectation is closer.
+        seed : int
+            Of the rows put aside.
+
+        Returns
+        -------
+        Tuned
+            The setting, the recall to expect, and its cost.
+
+        Raises
+        ------
+        ValueError
+            Fewer than 20 queries or rows, no setting within the memory, or ``learn=True`` without queries or with a family that cannot be
+            trained.
+        """
+        from mongoose_nb.search.tune import choose
+
+        self._writable()
+        tuned, chosen = choose(self._builder, X, queries=queries, learn=learn, recall=recall, k=k, memory=memory, n_queries=n_queries,
+                               seed=seed, n_threads=self.n_threads, max_candidates=self.max_candidates)
+        with self._lock.writing():
+            self.probes, self.rerank = tuned.probes, tuned.rerank
+            self._builder.adopt(chosen)
+        return tuned
 
     # --- searching ----------------------------------------------------------------------------------------------------
 
-    def _ready(self):
-        """The searcher of the present rows."""
-        searcher = self._searcher
-        if searcher is None:
-            views = None
-            if self._tables is not None:
-                views = self._tables.flat_views()
-            used = self._map.used
-            searcher = Searcher(self._rows, self._map.live[:used], views, self._projection,
-                                None if self._sketches is None else self._sketches[:used])
-            self._searcher = searcher
-        return searcher
+    def _search(self, k=1, probes=None, rerank=None, exact=False):
+        """How to search for k neighbours."""
+        functions = self._builder.functions
+        if exact or functions is None:
+            return Search()
+        probes = self.probes or DEFAULT_PROBES if probes is None else check_int("probes", probes, low=1)
+        rerank = self.rerank if rerank is None else check_int("rerank", rerank, low=1)
+        return Search(min(probes, functions.most_probes), self.max_candidates or MANY, MANY if rerank is None else rerank * k,
+                      self.exact_fallback)
 
-    def _queries(self, Q):
-        """Checked queries, or None and their number where there are no rows yet."""
-        if self._rows is not None:
-            batch = self._rows.check(Q)
-            return batch, self._rows.count(batch)
-        probe = LSHIndex(self.metric, self.dim)
-        batch = probe._check(Q)
-        return None, probe._rows.count(batch)
-
-    def query(self, Q, k=10, *, probes=None, rerank=None, exact=False, n_threads=None):
+    def query(self, Q: "Rows", k: int = 10, *, probes: int | None = None, rerank: int | None = None, exact: bool = False,
+              n_threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest rows of each query.
 
         Parameters
         ----------
-        Q : (n, dim) or (dim,)
-            Queries, dense or CSR.
+        Q : array_like or CSR matrix of shape (n, dim), or array_like of shape (dim,)
         k : int
         probes, rerank : int, optional
-            Other values than those of the index, for these queries. More probes than a table has buckets mean all.
+            Other values than those of the index, for these queries. More probes than a table has buckets mean all buckets.
         exact : bool
-            Look at every row: what the approximation is measured against.
+            Whether to look at every row: the exact twin, against which the approximation is measured.
         n_threads : int, optional
 
         Returns
         -------
-        ids : (n, k) int64
-            Nearest first; of equally near ones the row that was added first. Where fewer were found, -1.
-        distances : (n, k) float32
+        ids : ndarray of shape (n, k), int64
+            Nearest first; of equally near rows the one that was added first. Where fewer were found, -1.
+        distances : ndarray of shape (n, k), float32
             Infinite where nothing was found.
         """
         k = check_int("k", k, low=1)
         lock = self._lock
         lock.enter()
         try:
-            batch, n = self._queries(Q)
-            if batch is None or not len(self._map):
+            builder = self._builder
+            rows, batch = builder.check(Q)
+            if not len(self._ids):
+                n = rows.count(batch)
                 return np.full((n, k), -1, np.int64), np.full((n, k), np.inf, np.float32)
-            searcher = self._ready()
-            settings = self._effective(k, probes, rerank, exact)
-            threads = n if n < 2 else (n_threads or self.n_threads or default_threads())
-            if threads < 2:
-                slots, distances, _ = self._search(searcher, batch, k, *settings)
-            else:
-                slots, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
-
-                def work(lo, hi):
-                    slots[lo:hi], distances[lo:hi], _ = self._search(searcher, self._rows.part(batch, lo, hi), k, *settings)
-
-                in_parts(n, threads, work)
-            ids = self._map.ids[slots]  # slot -1 reads the last id: put right below
+            slots, distances = builder.snapshot().query(batch, k, self._search(k, probes, rerank, exact), n_threads or self.n_threads)
+            ids = self._ids.ids[slots]  # slot -1 reads the last id: put right below
             if k > 1 or slots[:, -1].min(initial=0) < 0:
                 ids[slots < 0] = -1
-            if self.metric == "l2":
-                np.sqrt(distances, out=distances)
             return ids, distances
         finally:
             lock.leave()
 
-    def _effective(self, k, probes, rerank, exact):
-        """(probes or None for everything, budget, refine) of a call."""
-        if exact or self._tables is None:
-            return None, 1, 1
-        probes = self._probes if probes is None else min(check_int("probes", probes, low=1), self._most_probes)
-        rerank = self.rerank if rerank is None else check_int("rerank", rerank, low=1)
-        return probes, self.max_candidates or 2**31 - 1, 2**31 - 1 if rerank is None else rerank * k
-
-    def _search(self, searcher, batch, k, probes, budget, refine):
-        """Slots, distances and counts of a batch."""
-        if probes is None:
-            return searcher.exact(batch, k)
-        Y, rest = functions.project(self, batch, queries=True)
-        codes = functions.codes_of(self, batch, Y, probes)
-        out = searcher.search(batch, codes, Y, rest, k, budget=budget, refine=max(refine, k))
-        if self.exact_fallback and len(self) > 0:
-            few = np.flatnonzero((out[0] >= 0).sum(axis=1) < min(k, len(self)))
-            for i in few.tolist():
-                full = searcher.search(self._rows.part(batch, i, i + 1), None, None, None, k, budget=1, refine=1)
-                for old, new in zip(out, full):
-                    old[i] = new[0]
-        return out
-
-    def candidates(self, Q, *, probes=None):
+    def candidates(self, Q: "Rows", *, probes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """All rows that share a probed bucket with a query, before any distance.
 
         Parameters
         ----------
-        Q : (n, dim)
+        Q : array_like or CSR matrix of shape (n, dim)
         probes : int, optional
 
         Returns
         -------
-        indptr : (n + 1,) int64
-        ids : (indptr[-1],) int64
+        indptr : ndarray of shape (n + 1,), int64
+        ids : ndarray of shape (indptr[-1],), int64
             Of query i ``ids[indptr[i] : indptr[i + 1]]``, ascending.
         """
         with self._lock.reading():
-            batch, n = self._queries(Q)
-            if batch is None:
+            rows, batch = self._builder.check(Q)
+            n = rows.count(batch)
+            if self._builder.rows is None:
                 return np.zeros(n + 1, np.int64), np.zeros(0, np.int64)
-            indptr, slots = self._collect(batch, n, probes)
-            ids = self._map.ids[slots]
+            indptr, slots = self._builder.snapshot().candidates(batch, self._search(probes=probes))
+            ids = self._ids.ids[slots]
             query = np.repeat(np.arange(n), np.diff(indptr))
             return indptr, ids[np.lexsort((ids, query))]
 
-    def _collect(self, batch, n, probes=None, exact=False):
-        probes = self._effective(1, probes, None, exact)[0]
-        codes = None if probes is None else functions.codes_of(self, batch, functions.project(self, batch, queries=True)[0], probes)
-        return self._ready().candidates(n, codes)
-
-    def radius(self, Q, r, *, probes=None, exact=False):
+    def radius(self, Q: "Rows", r: float, *, probes: int | None = None, exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All rows found within a distance of a query.
 
         Parameters
         ----------
-        Q : (n, dim)
+        Q : array_like or CSR matrix of shape (n, dim)
         r : float
             Greatest distance, in the terms of the metric.
         probes, exact
@@ -414,51 +382,64 @@ class LSHIndex:
 
         Returns
         -------
-        indptr : (n + 1,) int64
-        ids : (indptr[-1],) int64
+        indptr : ndarray of shape (n + 1,), int64
+        ids : ndarray of shape (indptr[-1],), int64
             Of query i ``ids[indptr[i] : indptr[i + 1]]``, nearest first.
-        distances : (indptr[-1],) float32
+        distances : ndarray of shape (indptr[-1],), float32
         """
         with self._lock.reading():
-            batch, n = self._queries(Q)
-            parts, sizes = [], np.zeros(n, np.int64)
-            step = max(1, (1 << 22) // max(1, len(self)))  # so many queries may have all rows as candidates
-            for lo in range(0, n, step) if batch is not None else ():
-                part = self._rows.part(batch, lo, min(n, lo + step))
-                indptr, slots = self._collect(part, min(n, lo + step) - lo, probes, exact)
-                distances = self._ready().measure(part, indptr, slots)
-                if self.metric == "l2":
-                    distances = np.sqrt(distances)
-                query = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-                near = distances <= r
-                query, slots, distances = query[near], slots[near], distances[near]
-                order = np.lexsort((slots, distances, query))
-                parts.append((self._map.ids[slots[order]], distances[order]))
-                sizes[lo:lo + step] = np.bincount(query, minlength=len(indptr) - 1)
-            ids = np.concatenate([p[0] for p in parts]) if parts else np.zeros(0, np.int64)
-            distances = np.concatenate([p[1] for p in parts]) if parts else np.zeros(0, np.float32)
-            return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), ids, distances
+            rows, batch = self._builder.check(Q)
+            if self._builder.rows is None:
+                return np.zeros(rows.count(batch) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+            indptr, slots, distances = self._builder.snapshot().radius(batch, r, self._search(probes=probes, exact=exact))
+            return indptr, self._ids.ids[slots], distances
+
+    def distances(self, Q: "Rows", ids: np.ndarray) -> np.ndarray:
+        """Exact distances of queries and given rows.
+
+        Parameters
+        ----------
+        Q : array_like or CSR matrix of shape (n, dim)
+        ids : array_like of shape (n, m)
+            Rows for each query; -1 stands for none.
+
+        Returns
+        -------
+        ndarray of shape (n, m), float32
+            Infinite for -1.
+        """
+        ids = np.asarray(ids)
+        with self._lock.reading():
+            _, batch = self._builder.check(Q)
+            there = ids >= 0
+            slots = np.zeros(ids.shape, np.int32)
+            slots[there] = self._ids.slots(ids[there])
+            indptr = np.arange(len(ids) + 1, dtype=np.int64) * ids.shape[1]
+            out = self._builder.snapshot().measure(batch, indptr, slots.ravel()).reshape(ids.shape)
+            out[~there] = np.inf
+            return out
 
     # --- measures -----------------------------------------------------------------------------------------------------
 
-    def stats(self):
+    def stats(self) -> dict[str, Any]:
         """What the index is and how full its buckets are.
 
         Returns
         -------
         dict
-            rows, metric, dim, kind, K, L, probes, trained (rows at the last build), nbytes, and ``buckets``
+            rows, metric, dim, kind, K, L, probes, rerank, trained (rows at the last build), nbytes, and ``buckets``
             (`BucketStore.stats`), None before there are tables.
         """
         with self._lock.reading():
-            family = None if self._tables is None else self._tables.family
-            return {"rows": len(self), "metric": self.metric, "dim": self.dim, "kind": None if self._rows is None else self._rows.kind,
-                    "family": None if family is None else type(family).__name__, "K": self.K if family is None else family.K,
-                    "L": self.L, "probes": self.probes if family is None else self._probes, "rerank": self.rerank,
-                    "trained": self._trained, "nbytes": self.nbytes, "buckets": None if family is None else self._tables.stats()}
+            b = self._builder
+            tables = b.tables
+            return {"rows": len(self), "metric": b.metric.name, "dim": b.dim, "kind": None if b.rows is None else b.rows.name,
+                    "family": None if tables is None else type(tables.family).__name__, "K": b.K if tables is None else tables.family.K,
+                    "L": b.L, "probes": self.probes if tables is None else self._search().probes, "rerank": self.rerank,
+                    "trained": b.trained, "nbytes": self.nbytes, "buckets": None if tables is None else tables.stats()}
 
-    def memory_usage(self, n, *, stored=None):
-        """Bytes that this index takes at most with n rows, before any is added.
+    def memory_usage(self, n: int, *, stored: float | None = None) -> int:
+        """Most bytes that this index takes with n rows, before any is added.
 
         Parameters
         ----------
@@ -469,35 +450,39 @@ class LSHIndex:
         Returns
         -------
         int
-            Of the arrays. A dict from ids to slots, made at the first removal, update or addition with ids of your own, takes about
+            Bytes of the arrays. A dict from ids to slots, made at the first removal, update or addition with ids of your own, takes about
             100 bytes a row besides.
         """
-        from mongoose_nb.search.families import memory
+        return self._builder.memory_usage(check_int("n", n, low=0), stored)
 
-        n = check_int("n", n, low=0)
-        sparse = stored is not None or self.metric == "jaccard"
-        rows = SparseRows if sparse else BitRows if self.metric == "hamming" else DenseRows
-        row = rows(self.dim, self.metric).row_bytes(stored if stored is not None else self.dim if sparse else None)
-        slots = n + n // 4 + 32
-        return math.ceil(slots * (row + 9)) + memory(self, n, slots)
-
-    def tune(self, X, **options):
-        """Choose K, L, probes and rerank for rows like X; see `mongoose_nb.search.tune.tune`."""
-        from mongoose_nb.search.tune import tune
-
-        return tune(self, X, **options)
+    @property
+    def builder(self) -> Builder:
+        """What makes the tables, for measurements. It takes no lock."""
+        return self._builder
 
     # --- saving -------------------------------------------------------------------------------------------------------
 
-    def save(self, path):
-        """Write the index to one file, replacing it as a whole; nothing is pickled."""
-        from mongoose_nb.search.storage import save
+    def _state(self):
+        if self._read_only:
+            raise ValueError("this index is mapped from a file: copy that file, or load it with mmap=False")
+        arguments = {name: getattr(self, name) for name in parameters(LSHIndex)}
+        arguments |= {"metric": describe(self._builder.metric, "metric"), "family": self._builder.family.describe()}
+        return {"arguments": arguments, "ids": self._ids.state(), "builder": self._builder.state()}
 
-        save(self, path)
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the index to one file, replacing it as a whole; nothing is pickled.
+
+        Raises
+        ------
+        TypeError
+            The file cannot hold the metric or the family; the message says what to do.
+        """
+        with self._lock.reading():
+            storage.save(path, self._state())
 
     @classmethod
-    def load(cls, path, *, mmap=False):
-        """Read what `save` wrote.
+    def load(cls, path: str | os.PathLike, *, mmap: bool = False) -> "LSHIndex":
+        """Read what `save` wrote. A module with a metric or a family of your own is to be imported before.
 
         Parameters
         ----------
@@ -505,22 +490,37 @@ class LSHIndex:
         mmap : bool
             Map rows, sketches and buckets instead of reading them: the index is there at once, read-only, and shares its memory with
             other processes.
-        """
-        from mongoose_nb.search.storage import load
 
-        return load(cls, path, mmap)
+        Raises
+        ------
+        FormatError
+            Not such a file, or damaged.
+        """
+        try:
+            index = cls.__new__(cls)
+            index._restore(storage.load(path, mmap), mmap)
+        except FormatError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+            raise FormatError(f"{os.fspath(path)!r} does not hold a whole index: {error}") from error
+        return index
+
+    def _restore(self, state, read_only=False):
+        arguments = dict(state["arguments"])
+        LSHIndex.__init__(self, arguments.pop("metric"), arguments.pop("dim"), **arguments)
+        self._ids = self._builder.ids = IdMap.from_state(state["ids"], read_only)
+        self._builder.restore(state["builder"], read_only)
+        self._read_only = read_only
 
     def __getstate__(self):
-        from mongoose_nb.search.storage import state
-
         with self._lock.reading():
-            return state(self, copy=True)
+            settings, arrays = split(self._state())
+            return settings, {name: np.array(array) for name, array in arrays.items()}
 
     def __setstate__(self, state):
-        from mongoose_nb.search.storage import restore
+        self._restore(join(*state))
 
-        restore(self, *state)
-
-    def __repr__(self):
-        return (f"LSHIndex({self.metric!r}, dim={self.dim}, K={self.K}, L={self.L}, probes={self.probes}, rerank={self.rerank}, "
-                f"rows={len(self)})")
+    def __repr__(self) -> str:
+        metric = self._builder.metric
+        return (f"LSHIndex({metric if metric.config() else metric.name!r}, dim={self.dim}, K={self.K}, L={self.L}, probes={self.probes}, "
+                f"rerank={self.rerank}, rows={len(self)})")

@@ -1,16 +1,22 @@
-"""From a row to a few coordinates: what a hash sees of it, and a sketch that stands for it among hundreds of candidates.
+"""Projection of rows onto a few main axes: the coordinates that are hashed, and the sketches that choose among candidates.
 
-All three metrics become one. Cosine: rows have length one. Inner product: a row gets one coordinate more, ``sqrt(M^2 - |x|^2)``, and a
-query is brought to the length M of the longest row, so that the least distance is the largest product (Bachrach et al., "Speeding up
-the Xbox recommender system", RecSys 2014). Then the mean is subtracted, for rows such as pixels lie in one orthant and look alike to a
-hash of angles.
+The metrics of vectors become one. Under the cosine, rows have length one. Under the inner product, a row gets one more coordinate,
+``sqrt(M^2 - |x|^2)``, and a query is brought to the length M of the longest row: the least distance is then the largest product
+(Bachrach et al., "Speeding up the Xbox recommender system", RecSys 2014). Then the mean is subtracted, since rows such as pixels lie in
+one orthant and look alike to a hash of angles.
 """
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.validation import check_number
-from mongoose_nb.core.views import read_only
-from mongoose_nb.search.rows import kernels
+from mongoose_nb.search.rows.base import kernels
+
+if TYPE_CHECKING:
+    from mongoose_nb.hashing import HashFamily
+    from mongoose_nb.search.rows import RowStore
 
 SAMPLE = 16384  # rows that the axes are learnt from
 _EXACT = 1024  # so many columns have a covariance matrix that is worth its price
@@ -24,7 +30,7 @@ _SHARE = 0.85  # of the projected variance, what a hash sees
 LOST_SHARE = np.float32(0.5)
 
 
-def row_lengths(batch, sparse):
+def row_lengths(batch, sparse: bool) -> np.ndarray:
     """Euclidean lengths (n,) float32 of checked rows, dense or CSR."""
     if not sparse:
         return np.sqrt(np.einsum("ij,ij->i", batch, batch))
@@ -38,8 +44,8 @@ class Projection:
 
     Parameters
     ----------
-    rows : DenseRows or SparseRows
-        Where rows are kept.
+    rows : RowStore
+        Dense or sparse rows.
     slots : (n,) int64
         The rows to learn from, at most `SAMPLE`.
     longest : float
@@ -54,15 +60,15 @@ class Projection:
         How many coordinates a hash sees.
     """
 
-    def __init__(self, rows, slots, longest, seed):
+    def __init__(self, rows: "RowStore", slots: np.ndarray, longest: float, seed: int):
         from mongoose_nb.core.threads import one_blas_thread
 
-        self.sparse = rows.kind == "sparse"
-        self.augmented = rows.metric == "ip"
+        self.sparse = rows.sparse
+        self.augmented = rows.metric.augmented
         self.longest = np.float32(longest if longest > 0 else 1)
         batch = rows.take(slots)
         with one_blas_thread():  # sums in one order, whatever the number of threads
-            self._learn(self._matrix(batch, rows.dim), np.random.default_rng(seed))
+            self._learn(self._matrix(batch, rows.width), np.random.default_rng(seed))
         Y, rest = self.project(batch)
         high = np.append(np.abs(Y).max(axis=0), rest.max()).astype(np.float32) * np.float32(1.1)
         self._set_steps(np.where(high > 0, high / np.float32(127), 0))
@@ -139,7 +145,7 @@ class Projection:
         length = row_lengths(batch, self.sparse)
         return np.sqrt(np.maximum(self.longest**2 - length * length, 0)).astype(np.float32)
 
-    def project(self, batch, queries=False):
+    def project(self, batch, queries: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates Y (n, m) and the lengths (n,) of what is lost."""
         n = len(batch[0]) - 1 if self.sparse else len(batch)
         Y, rest = np.empty((n, self.axes.shape[1]), np.float32), np.empty(n, np.float32)
@@ -156,42 +162,46 @@ class Projection:
             kernels().project_dense(batch, scale, extra, self.mean, self.axes, Y, rest)
         return Y, rest
 
-    def sketch(self, Y, rest):
+    def sketch(self, Y: np.ndarray, rest: np.ndarray) -> np.ndarray:
         """Sketches (n, width) int8."""
         out = np.zeros((len(Y), self.width), np.int8)
         kernels().sketch_rows(Y, rest, self.inverse, out)
         return out
 
-    def place(self, batch, slots, sketches, tables):
-        """Sketches of a few dense rows into their slots; their bucket numbers (L, n) uint32 by signs."""
-        family = tables.family
+    def place(self, batch, slots: np.ndarray, sketches: np.ndarray, family: "HashFamily", fold: int) -> np.ndarray:
+        """Write the sketches of a few dense rows into their slots.
+
+        Returns
+        -------
+        ndarray of shape (L, n), uint32
+            Bucket numbers by the `sign_functions` of the family; `fold` bits of a product are dropped where it is not 0.
+        """
         codes = np.empty((family.L, len(slots)), np.uint32)
-        kernels().place_dense(batch, slots, self.longest, self.mean, self.axes, self.inverse, family.functions, family.K,
-                              32 - tables.bits if tables.folds else 0, sketches, codes)
+        kernels().place_dense(batch, slots, self.longest, self.mean, self.axes, self.inverse, family.sign_functions, family.K, fold,
+                              sketches, codes)
         return codes
 
-    def too_long(self, batch):
+    def too_long(self, batch) -> int:
         """How many rows of a batch are longer than `longest`, which inner products need to be a bound."""
         return int((row_lengths(batch, self.sparse) > self.longest * np.float32(1.0001)).sum()) if self.augmented else 0
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of all arrays."""
         return self.mean.nbytes + self.axes.nbytes
 
-    def state(self):
-        """(settings, arrays) for `from_state`."""
-        return ({"sparse": self.sparse, "augmented": self.augmented, "longest": float(self.longest), "hashed": self.hashed},
-                {"mean": self.mean, "axes": self.axes, "steps": self.steps})
+    def state(self) -> dict:
+        """What `from_state` needs; nothing is copied."""
+        return {"sparse": self.sparse, "augmented": self.augmented, "longest": float(self.longest), "hashed": self.hashed,
+                "mean": self.mean, "axes": self.axes, "steps": self.steps}
 
     @classmethod
-    def from_state(cls, settings, arrays):
-        """The projection whose `state` this is."""
+    def from_state(cls, state: dict) -> "Projection":
+        """The projection whose `state` this is; ValueError where its parts do not fit each other."""
         self = cls.__new__(cls)
-        self.sparse, self.augmented = settings["sparse"] is True, settings["augmented"] is True
-        self.longest, self.hashed = np.float32(check_number("longest", settings["longest"])), int(settings["hashed"])
-        self.mean, self.axes = np.array(arrays["mean"]), np.array(arrays["axes"])
-        steps = np.array(arrays["steps"])
+        self.sparse, self.augmented = state["sparse"] is True, state["augmented"] is True
+        self.longest, self.hashed = np.float32(check_number("longest", state["longest"])), int(state["hashed"])
+        self.mean, self.axes, steps = np.array(state["mean"]), np.array(state["axes"]), np.array(state["steps"])
         if (self.axes.ndim != 2 or self.mean.shape != self.axes.shape[:1] or steps.shape != (self.axes.shape[1] + 1,)
                 or not 1 <= self.hashed <= self.axes.shape[1] or {self.mean.dtype, self.axes.dtype, steps.dtype} != {np.dtype("f4")}):
             raise ValueError("the saved projection's arrays do not fit each other")

@@ -1,19 +1,17 @@
 """Choose K, L, probes and rerank for a recall: the cheapest setting that reaches it on queries that were put aside.
 
-1. Some rows are put aside as queries (or the caller gives some); one half serves to choose, the other to say what to expect.
-2. For some K, tables are made once, as many as memory and `MOST_TABLES` allow. For each query and each of its true neighbours the bucket
-   codes tell at which probe of which table they would meet; so the recall of every (L, probes) is known without a search, and the
-   entries of the probed buckets tell the work.
-3. The cheapest settings with some margins are built, and for each the least rerank is sought with which the measured recall is there
-   with a standard error to spare. Of three that get there the cheapest is taken, and its probes are lowered as far as that goes: the
-   steps of the tables in 2 are coarse, and a recall beyond the one asked for is paid at every query.
+1. Some rows are put aside as queries, or the caller gives some. One half of them chooses, the other half measures what to expect.
+2. For some K, tables are made once, as many as memory and `MOST_TABLES` allow. For each query and each of its true neighbours, the codes
+   tell at which probe of which table they would meet. So the recall of every (L, probes) is known without a search, and the entries of
+   the probed buckets tell the work.
+3. The cheapest settings with some margins are built, and for each the least rerank is sought with which the measured recall is reached
+   with a standard error to spare. Of three that reach it the cheapest is taken, and its probes are lowered as far as the recall allows:
+   the steps of the tables in 2 are coarse, and a recall beyond the one asked for costs time at every query.
 
 Rows are projected once, for all settings. Costs are counted, not timed, so the choice is the same on a busy machine.
 
-Where queries are not like rows, as activations are not like output weights, random functions meet few neighbours: given queries, half of
-them train functions (`schedule.LearnedHash`), and tables of these are plans like others. Recall@10 of the rows that share a bucket,
-K = 10, L = 64, random and trained: 0.27 of 2,980 rows and 0.82 of 4,360 (40,981 x 129 weights trained on Gowalla), 0.42 of 7,730 and
-0.75 of 8,150 (100,000 x 129, synthetic).
+Where queries are not like rows, as activations are not like output weights, random functions meet few neighbours. Given queries, half of
+them train functions (`mongoose_nb.hashing.LearnedHash`), and tables of these are plans like others.
 """
 
 import dataclasses
@@ -21,8 +19,8 @@ import dataclasses
 import numpy as np
 
 from mongoose_nb.core.validation import check_int, check_number
-from mongoose_nb.search import functions
-from mongoose_nb.search.families import default_bits, make_family, takes_projection
+from mongoose_nb.search.builder import Builder
+from mongoose_nb.search.snapshot import DEFAULT_PROBES, MANY, Search
 
 MOST_TABLES = 32
 # Queries from which functions are trained, and the most that train.
@@ -38,7 +36,7 @@ _MARGINS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1)
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
-    """What `tune` chose and what it expects.
+    """What `LSHIndex.tune` chose and what it expects.
 
     Attributes
     ----------
@@ -79,51 +77,65 @@ def recall_of(found, truth):
     return np.minimum(hits / np.maximum(exists.sum(axis=1), 1), 1.0)
 
 
-def _like(index, **changes):
-    """An index without rows and with the settings of another."""
-    from mongoose_nb.search.storage import PARAMETERS
+class _Trial:
+    """Tables with some settings over the rows, and how they are searched."""
 
-    settings = {name: getattr(index, name) for name in PARAMETERS} | changes
-    return type(index)(settings.pop("metric"), settings.pop("dim"), **settings)
+    def __init__(self, builder, learned, rerank, n_threads, max_candidates):
+        self.builder, self.learned, self.rerank, self._n_threads, self._budget = builder, learned, rerank, n_threads, max_candidates
+        self.probes = min(DEFAULT_PROBES, builder.functions.most_probes)
+
+    def search(self, k):
+        """How to search for k rows."""
+        return Search(self.probes, self._budget or MANY, MANY if self.rerank is None else self.rerank * k)
+
+    def shares(self, Q, truth, k):
+        """`recall_of` the k nearest rows of queries."""
+        _, batch = self.builder.check(Q)
+        return recall_of(self.builder.snapshot().query(batch, k, self.search(k), self._n_threads)[1], truth)
 
 
 class _Trials:
-    """Indexes over the same rows with tables of their own; what is common to them is computed once."""
+    """Builders over the same rows with tables of their own; what is common to them is computed once."""
 
-    def __init__(self, index, X):
-        self.index, self.n = index, X.shape[0]
-        self.plain = _like(index, train_size=self.n + 1)
-        self.plain.add(X)
-        if takes_projection(index.metric):
-            functions.use_projection(self.plain, functions.learn_projection(self.plain, self.n))
-            self.rows = functions.hashed_rows(self.plain)
-        self._trained = {}  # functions by K
+    def __init__(self, builder, X, n_threads, max_candidates):
+        self.settings, self.n_threads, self.max_candidates = builder, n_threads, max_candidates
+        self.plain = self.settings.like(train_size=X.shape[0] + 1)
+        self.plain.rows, batch = self.plain.check(X)
+        self.plain.add(self.plain.ids.add(self.plain.ids.fresh(X.shape[0])), batch)  # ids are slots here
+        self._learned = {}  # functions by K
+        if self.settings.metric.projected:
+            self.plain.use_projection(self.plain.learn_projection())
+        self.rows = self.plain.hashed()
 
-    def train(self, Q, k, K, L):
+    def exact(self, Q, k):
+        """Slots and distances of the k nearest rows."""
+        return self.plain.snapshot().query(self.plain.check(Q)[1], k, Search(), self.n_threads)
+
+    def learn(self, Q, k, K, L):
         """Functions of L tables of K hashes, trained to find the k nearest rows of the queries Q; the first of them serve fewer tables."""
         from mongoose_nb.hashing.learned import LearnedHash
         from mongoose_nb.hashing.learned_losses import Examples
 
-        projection, rows = self.plain._projection, self.plain._rows
-        nearest = self.plain.query(Q, k, exact=True)[0].astype(np.int32)  # ids are slots here
-        hashed = np.ascontiguousarray(projection.project(rows.check(Q), queries=True)[0][:, :projection.hashed])
-        family = make_family(self.index.family, self.index.metric)(projection.hashed, K, L, self.index.seed)
+        projection, seed = self.plain.projection, self.settings.seed
+        nearest = self.exact(Q, k)[0]
+        hashed = np.ascontiguousarray(projection.project(self.plain.check(Q)[1], queries=True)[0][:, :projection.hashed])
+        family = self.settings.family.make(projection.hashed, K, L, seed)
         family.set_functions(family.functions * np.float32(np.sqrt(projection.hashed)))  # entries of unit variance, as training expects
         none = (np.zeros(0, np.int64),) * 2
-        LearnedHash(positives=k).bind(family, self.index.seed).learn(hashed, self.rows, Examples(nearest, none, none))
-        self._trained[K] = family.functions
+        LearnedHash(positives=k).bind(family, seed).learn(hashed, self.rows, Examples(nearest, none, none))
+        self._learned[K] = family.functions
 
     def make(self, K, L, probes=None, learned=False):
-        """An index with these settings."""
-        trial = _like(self.index, K=K, L=L, probes=probes, train_size=2, max_candidates=None, exact_fallback=False)
-        for part in ("_rows", "_map", "_projection", "_sketches"):
-            setattr(trial, part, getattr(self.plain, part))
-        rows, family = functions.hashed_rows(trial) if trial._projection is None else self.rows, None
+        """A trial of these settings."""
+        family = None
         if learned:
-            family = make_family(self.index.family, self.index.metric)(rows.shape[1], K, L, self.index.seed)
-            family.set_functions(self._trained[K][:, :K * L])
-        functions.load_tables(trial, rows, family)
-        trial.learned = learned
+            family = self.settings.family.make(self.rows.shape[1], K, L, self.settings.seed)
+            family.set_functions(self._learned[K][:, :K * L])
+        builder = self.plain.with_tables(self.rows, family, K=K, L=L)
+        rerank = None if builder.sketches is None else FIRST_RERANK
+        trial = _Trial(builder, learned, rerank, self.n_threads, self.max_candidates)
+        if probes is not None:
+            trial.probes = min(probes, builder.functions.most_probes)
         return trial
 
 
@@ -131,28 +143,23 @@ def _stored(X):
     return X.nnz / max(X.shape[0], 1) if hasattr(X, "nnz") else None
 
 
-def _hash_choices(index, n):
+def _hash_choices(builder, n):
     """Hashes per table to try, in a spread around those of the default."""
-    dim = index.dim if not takes_projection(index.metric) else min(index.dim, 32)
-    middle = default_bits(index.family, dim, n)
-    wide = index.family in ("simhash", "bitsampling")
-    return sorted({max(1, middle + step) for step in ((-4, -2, 0, 1, 2) if wide else (-2, -1, 0, 1, 2))})
+    dim = min(builder.dim, 32) if builder.metric.projected else builder.dim
+    middle = builder.family.hashes_for(n, dim)
+    return sorted({max(1, middle + step) for step in ((-4, -2, 0, 1, 2) if builder.family.one_bit else (-2, -1, 0, 1, 2))})
 
 
-def _plans(trial, Q, truth, k):
-    """(recall of the candidates, entries looked at) by L and probes of an index."""
-    batch = trial._rows.check(Q)
-    Y, _ = functions.project(trial, batch, queries=True)
-    family = trial._tables.family
-    most = min(PROBES[-1], (1 << min(family.code_bits, 20)) if trial._own_probes else getattr(family, "max_probes", 1))
-    codes = functions.codes_of(trial, batch, Y, most)  # (n, L, P)
-    slots = trial._map.slots(truth.ravel()).reshape(truth.shape)
-    rows = trial._tables.codes_of(slots.ravel()).reshape(-1, *truth.shape)  # (L, n, k)
-    spans = trial._tables.flat_views()[2]
+def _plans(builder, Q, truth):
+    """(L, probes, recall of the candidates, entries looked at) of a builder's tables."""
+    most = min(PROBES[-1], builder.functions.most_probes)
+    codes = builder.snapshot().codes(builder.check(Q)[1], most)  # (n, L, P)
+    rows = builder.tables.codes_of(truth.ravel()).reshape(-1, *truth.shape)  # (L, n, k)
+    spans = builder.tables.flat_views()[2]
     # first[t, q, j]: the probe of table t that would meet neighbour j of query q
-    first = np.empty((trial.L, *truth.shape), np.int32)
-    entries = np.empty((trial.L, most))
-    for t in range(trial.L):
+    first = np.empty((builder.L, *truth.shape), np.int32)
+    entries = np.empty((builder.L, most))
+    for t in range(builder.L):
         meets = codes[:, t, None, :] == rows[t, :, :, None]
         first[t] = np.where(meets.any(axis=2), meets.argmax(axis=2), most)
         entries[t] = spans[t, codes[:, t, :], 1].mean(axis=0)
@@ -160,107 +167,99 @@ def _plans(trial, Q, truth, k):
     work = np.cumsum(np.cumsum(entries, axis=1), axis=0)
     for L in TABLES:
         for P in PROBES:
-            if L <= trial.L and P <= most:
+            if L <= builder.L and P <= most:
                 yield L, P, float((soonest[L - 1] < P).mean()), float(work[L - 1, P - 1])
 
 
-def tune(index, X, *, queries=None, learn=None, recall=0.9, k=10, memory=None, n_queries=2000, seed=0):
-    """Choose K, L, probes and rerank of an index for rows and queries like these, and set them.
+def choose(builder: Builder, X, *, queries=None, learn: bool | None = None, recall: float = 0.9, k: int = 10, memory: int | None = None,
+           n_queries: int = 2000, seed: int = 0, n_threads: int | None = None,
+           max_candidates: int | None = None) -> tuple[Tuned, Builder]:
+    """The cheapest setting of an index for a recall, and the builder that was measured with it.
 
     Parameters
     ----------
-    index : LSHIndex
-        Gets the setting and the functions that were measured; where it holds rows they are hashed anew. `X` is not added. The functions
-        stay until the rows are four times those of X.
-    X : (n, dim)
-        The rows that the index is to hold, or as many like them: recall depends on their number.
-    queries : (m, dim), optional
-        Queries like those to come. Without them, rows of X are put aside for it.
-    learn : bool, optional
-        Whether functions may be trained on a half of the queries, at most `MOST_TRAINED`; they serve where that is cheaper. By default
-        if the family is simhash and there are `ENOUGH` queries.
-    recall : float
-        Wanted share of the k nearest rows.
-    k : int
-    memory : int, optional
-        Most bytes, by `LSHIndex.memory_usage`.
-    n_queries : int
-        Most queries that are looked at; one half chooses, the other measures. The more, the closer the expectation.
-    seed : int
-        Of the rows put aside.
+    builder : Builder
+        Its metric, family, capacity, policy and seed are taken.
+    X, queries, learn, recall, k, memory, n_queries, seed
+        See `LSHIndex.tune`.
+    n_threads, max_candidates : int, optional
+        Of the index.
 
     Returns
     -------
-    Tuned
+    tuned : Tuned
+    chosen : Builder
+        For `Builder.adopt`.
 
     Raises
     ------
     ValueError
-        Fewer than 20 queries or rows, no setting within the memory, or ``learn=True`` without queries or with another family.
+        See `LSHIndex.tune`.
     """
     recall = check_number("recall", recall, low=0, high=1, open_low=True)
     k = check_int("k", k, low=1)
-    X = X if hasattr(X, "tocsr") else np.asarray(X)
-    order = np.random.default_rng(seed).permutation(X.shape[0])
-    can = index.family == "simhash" and queries is not None
-    if learn and not can:
-        raise ValueError(f"learn=True needs queries, and family 'simhash'; family is {index.family!r}, "
-                         f"queries are {'missing' if queries is None else 'given'}")
-    if queries is None:
-        m = min(n_queries, X.shape[0] // 10)
-        Q, X = X[np.sort(order[:m])], X[np.sort(order[m:])]
-    else:
-        queries = queries if hasattr(queries, "tocsr") else np.asarray(queries)
-        order = np.random.default_rng(seed).permutation(queries.shape[0])
-        learn = can and queries.shape[0] >= ENOUGH if learn is None else bool(learn)
-        trained = min(queries.shape[0] // 2, MOST_TRAINED) if learn else 0
-        train, Q = queries[np.sort(order[:trained])], queries[np.sort(order[trained:trained + n_queries])]
+    if learn:
+        if queries is None:
+            raise ValueError("learn=True needs queries; give queries like those to come")
+        builder.family.require("trainable", "learn=True")
+    X, train, Q = _put_aside(X, queries, learn, builder.family.trainable, n_queries, seed)
     n, m = X.shape[0], Q.shape[0]
     if m < 20 or n < max(k, 20):
         raise ValueError(f"there are {m} queries and {n} rows to tune by; give at least 20 queries and {max(k, 20)} rows")
     choose, held = np.arange(0, m, 2), np.arange(1, m, 2)
-    trials = _Trials(index, X)
-    truth = trials.plain.query(Q, k, exact=True)
+    trials, stored = _Trials(builder, X, n_threads, max_candidates), _stored(X)
+    truth = trials.exact(Q, k)
     plans = []
-    for K in _hash_choices(index, n):
-        fits = [L for L in TABLES if L <= MOST_TABLES * (1 if takes_projection(index.metric) else 4)
-                and (memory is None or _like(index, K=K, L=L).memory_usage(n, stored=_stored(X)) <= memory)]
+    for K in _hash_choices(builder, n):
+        fits = [L for L in TABLES if L <= MOST_TABLES * (1 if builder.metric.projected else 4)
+                and (memory is None or builder.like(K=K, L=L).memory_usage(n, stored) <= memory)]
         if not fits:
             continue
-        if learn:
-            trials.train(train, k, K, max(fits))
-        for learned in (False, True)[:1 + bool(learn)]:
-            trial = trials.make(K, max(fits), learned=learned)
-            each = _SKETCHED if trial._sketches is not None else _EXACT
-            for L, P, reach, work in _plans(trial, Q[choose], truth[0][choose], k):
+        if train is not None:
+            trials.learn(train, k, K, max(fits))
+        for learned in (False, True)[:1 + (train is not None)]:
+            made = trials.make(K, max(fits), learned=learned).builder
+            each = _EXACT if made.sketches is None else _SKETCHED
+            for L, P, reach, work in _plans(made, Q[choose], truth[0][choose]):
                 plans.append((L * (_TABLE + _PROBE * P) + each * work, K, L, P, learned, reach))
     if not plans:
-        raise ValueError(f"no setting fits into memory={memory}; one table takes "
-                         f"{_like(index, L=1).memory_usage(n, stored=_stored(X))}")
+        raise ValueError(f"no setting fits into memory={memory}; one table takes {builder.like(L=1).memory_usage(n, stored)}")
     plans.sort()
-    reached, trial = _measured(trials, Q[choose], truth[1][choose], k, recall, plans, _stored(X))
-    shares = recall_of(trial.query(Q[held], k)[1], truth[1][held])
-    sizes = np.diff(trial.candidates(Q[held])[0])
-    index._writable()
-    with index._lock.writing():
-        index.K, index.L, index.probes, index.rerank = trial.K, trial.L, trial._probes, trial.rerank
-        index._tuned = n, trial._projection, trial._tables.family
-        index._reload()
+    reached, trial = _measured(trials, Q[choose], truth[1][choose], k, recall, plans, stored)
+    shares = trial.shares(Q[held], truth[1][held], k)
+    chosen = trial.builder
+    sizes = np.diff(chosen.snapshot().candidates(chosen.check(Q[held])[1], trial.search(k))[0])
     error = float(shares.std() / np.sqrt(len(shares)))
-    return Tuned(trial.K, trial.L, trial._probes, trial.rerank, trial.learned, float(shares.mean()), error, float(sizes.mean()),
-                 index.memory_usage(n, stored=_stored(X)), reached)
+    tuned = Tuned(chosen.K, chosen.L, trial.probes, trial.rerank, trial.learned, float(shares.mean()), error, float(sizes.mean()),
+                  builder.like(K=chosen.K, L=chosen.L).memory_usage(n, stored), reached)
+    return tuned, chosen
+
+
+def _put_aside(X, queries, learn, can_learn, n_queries, seed):
+    """(rows, queries that train or None, queries that choose and measure)."""
+    X = X if hasattr(X, "tocsr") else np.asarray(X)
+    order = np.random.default_rng(seed).permutation(X.shape[0])
+    if queries is None:
+        m = min(n_queries, X.shape[0] // 10)
+        return X[np.sort(order[m:])], None, X[np.sort(order[:m])]
+    queries = queries if hasattr(queries, "tocsr") else np.asarray(queries)
+    order = np.random.default_rng(seed).permutation(queries.shape[0])
+    learn = can_learn and queries.shape[0] >= ENOUGH if learn is None else bool(learn)
+    trained = min(queries.shape[0] // 2, MOST_TRAINED) if learn else 0
+    rest = queries[np.sort(order[trained:trained + n_queries])]
+    return X, queries[np.sort(order[:trained])] if learn else None, rest
 
 
 def _measured(trials, Q, truth, k, recall, plans, stored):
-    """(whether the recall was reached, index with the setting)."""
+    """(whether the recall was reached, trial of the setting)."""
     def reaches(trial):
-        shares = recall_of(trial.query(Q, k)[1], truth)
+        shares = trial.shares(Q, truth, k)
         if best[1] is None or shares.mean() > best[0]:
-            best[:] = shares.mean(), trial, trial._probes, trial.rerank
+            best[:] = shares.mean(), trial, (trial.probes, trial.rerank)
         return shares.mean() >= min(recall + shares.std() / np.sqrt(len(shares)), 1.0)
 
-    best, reached, tried = [0.0, None, None, None], [], []
-    exact = trials.index.dim / 3 if stored is None else stored + 50  # nanoseconds of an exact distance
+    best, reached, tried = [0.0, None, None], [], []
+    exact = trials.plain.dim / 3 if stored is None else stored + 50  # nanoseconds of an exact distance
     for margin in _MARGINS:
         fit = [p for p in plans if p[-1] >= min(recall + margin, 1.0)]
         # where no plan reaches that far: the one that reaches farthest
@@ -272,8 +271,7 @@ def _measured(trials, Q, truth, k, recall, plans, stored):
         if most < 1:
             break
         trial = trials.make(*setting)
-        trial.max_candidates = trials.index.max_candidates
-        low, trial.rerank = 0, None if trial._sketches is None else FIRST_RERANK
+        low = 0
         found = reaches(trial)
         while not found and trial.rerank is not None and 2 * trial.rerank <= min(most, MOST_RERANK):
             low, trial.rerank = trial.rerank, 2 * trial.rerank
@@ -286,9 +284,9 @@ def _measured(trials, Q, truth, k, recall, plans, stored):
             break
     if reached:
         trial = min(reached)[2]
-        _lower(trial, "_probes", reaches, 0)
+        _lower(trial, "probes", reaches, 0)
         return True, trial
-    _, trial, trial._probes, trial.rerank = best
+    _, trial, (trial.probes, trial.rerank) = best
     return bool(best[0] >= recall), trial
 
 

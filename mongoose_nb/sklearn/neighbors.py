@@ -1,9 +1,11 @@
-"""LSHIndex in the manner of scikit-learn: a neighbours transformer for TSNE, Isomap, DBSCAN and others that take a sparse graph."""
+"""Nearest-neighbours transformer for scikit-learn: a sparse graph for TSNE, Isomap, DBSCAN and others."""
 
 import numpy as np
 
+from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.search.index import LSHIndex
+from mongoose_nb.search.metrics import Metric
 
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -13,23 +15,22 @@ except ImportError as error:
 
 __all__ = ["LSHNeighbors"]
 
-_METRICS = {"euclidean": "l2", "minkowski": "l2", "l2": "l2", "cosine": "cosine", "ip": "ip", "jaccard": "jaccard", "hamming": "hamming"}
-
 
 class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Approximate k-nearest-neighbours transformer, in the place of ``KNeighborsTransformer``.
+    """Approximate k-nearest-neighbours transformer, a replacement of ``KNeighborsTransformer``.
 
     Parameters
     ----------
     n_neighbors : int
         Neighbours of a row, itself not counted.
-    metric : {"euclidean", "cosine", "jaccard", "hamming", "ip"}
-        As scikit-learn means them: ``hamming`` is the share of columns that differ.
+    metric : str or Metric
+        "euclidean", "cosine", "jaccard", "hamming" or "ip" as in scikit-learn: ``hamming`` is the share of columns that differ. Or any
+        other metric of `LSHIndex` that does not transform its rows.
     mode : {"distance", "connectivity"}
         What `transform` stores. With "distance" each row of the graph has ``n_neighbors + 1`` entries, as a row of the training data
         is its own neighbour.
     recall : float, optional
-        Wanted share of the true neighbours: the index is tuned for it at `fit`. None: its defaults.
+        Wanted share of the true neighbours: the index is tuned for it in `fit`. None: its defaults.
     K, L, probes, rerank : optional
         See `LSHIndex`.
     n_jobs : int, optional
@@ -40,14 +41,15 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     Attributes
     ----------
     index_ : LSHIndex
-        Rows by their numbers. It answers exactly where fewer than the wanted number are found.
+        The rows under their numbers. It answers exactly where fewer than the wanted number are found.
     n_samples_fit_, n_features_in_ : int
     tuned_ : Tuned or None
-        What `recall` led to.
+        The setting that was chosen for `recall`.
     """
 
-    def __init__(self, n_neighbors=5, *, metric="euclidean", mode="distance", recall=None, K=None, L=None, probes=None, rerank=4,
-                 n_jobs=None, random_state=0):
+    def __init__(self, n_neighbors: int = 5, *, metric: str | Metric = "euclidean", mode: str = "distance", recall: float | None = None,
+                 K: int | None = None, L: int | None = None, probes: int | None = None, rerank: int | None = 4,
+                 n_jobs: int | None = None, random_state: int | None = 0):
         self.n_neighbors = n_neighbors
         self.metric = metric
         self.mode = mode
@@ -60,17 +62,16 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.random_state = random_state
 
     def _rows(self, X, reset):
-        metric = check_choice("metric", self.metric, tuple(_METRICS))
-        sparse = metric in ("cosine", "jaccard", "ip")
-        X = validate_data(self, X, accept_sparse="csr" if sparse else False, dtype=np.float32, reset=reset)
-        return X != 0 if metric == "hamming" else X
+        metric = make("search metric", self.metric)
+        X = validate_data(self, X, accept_sparse="csr" if "sparse" in metric.stores else False, dtype=np.float32, reset=reset)
+        return X != 0 if metric.stores == ("bits",) else X
 
-    def fit(self, X, y=None):
-        """Index rows X (n, dim), dense or (for cosine, jaccard and ip) CSR."""
+    def fit(self, X, y=None) -> "LSHNeighbors":
+        """Index the rows X (n, dim), dense or (for cosine, jaccard and ip) CSR."""
         check_int("n_neighbors", self.n_neighbors, low=1)
         check_choice("mode", self.mode, ("distance", "connectivity"))
         X = self._rows(X, True)
-        self.index_ = LSHIndex(_METRICS[self.metric], X.shape[1], K=self.K, L=self.L, probes=self.probes, rerank=self.rerank,
+        self.index_ = LSHIndex(self.metric, X.shape[1], K=self.K, L=self.L, probes=self.probes, rerank=self.rerank,
                                exact_fallback=True, seed=0 if self.random_state is None else self.random_state)
         self.tuned_ = None if self.recall is None else self.index_.tune(X, recall=self.recall, k=self.n_neighbors)
         self.index_.add(X)
@@ -79,12 +80,12 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return self
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
-        """Neighbours of rows, nearest first.
+        """Find the neighbours of rows, nearest first.
 
         Parameters
         ----------
         X : (n, dim), optional
-            Without it, the rows of `fit`, which are not their own neighbours then.
+            By default the rows of `fit`, which are then not their own neighbours.
         n_neighbors : int, optional
         return_distance : bool
 
@@ -118,14 +119,18 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return indices[~drop].reshape(n, k), distances[~drop].reshape(n, k)
 
     def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
-        """The neighbours as a CSR graph (n, rows of fit); entries of a row come nearest first.
+        """Return the neighbours as a CSR graph (n, rows of fit); the entries of a row come nearest first.
 
         Parameters
         ----------
         X, n_neighbors
             As in `kneighbors`.
         mode : {"connectivity", "distance"}
-            Ones, or distances.
+            Whether entries are ones or distances.
+
+        Returns
+        -------
+        CSR matrix of shape (n, n_samples_fit_)
         """
         from scipy.sparse import csr_matrix
 
@@ -136,16 +141,16 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return csr_matrix((values, indices.ravel(), np.arange(0, n * k + 1, k)), shape=(n, self.n_samples_fit_))
 
     def transform(self, X):
-        """The graph (n, rows of fit) that estimators with ``metric="precomputed"`` take."""
+        """Return the graph (n, rows of fit) that estimators with ``metric="precomputed"`` take."""
         check_is_fitted(self, "index_")
         return self.kneighbors_graph(X, min(self.n_neighbors + (self.mode == "distance"), self.n_samples_fit_), self.mode)
 
     def fit_transform(self, X, y=None):
-        """`fit`, then `transform`."""
+        """Fit, then transform the same rows."""
         return self.fit(X).transform(X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self.metric in ("cosine", "jaccard", "ip")
+        tags.input_tags.sparse = "sparse" in make("search metric", self.metric).stores
         tags.transformer_tags.preserves_dtype = []
         return tags

@@ -15,6 +15,11 @@ def _columns(ids):
     return slice(int(ids[0]), int(ids[0]) + 1) if len(ids) == 1 else ids
 
 
+def fold_codes(codes, bits):
+    """Codes as bucket numbers of fewer bits, by multiplicative hashing."""
+    return (codes.astype(np.uint32) * _ODD) >> np.uint32(32 - bits)
+
+
 class StaleTablesError(RuntimeError):
     """Tables were asked with hash functions other than those they were built with."""
 
@@ -87,7 +92,7 @@ class LSHTables:
         """Codes as bucket numbers of a store of 2^bits buckets."""
         if bits == self.family.code_bits:
             return codes
-        return (codes.astype(np.uint32) * _ODD) >> np.uint32(32 - bits)
+        return fold_codes(codes, bits)
 
     def build(self, X):
         """Hash all rows of `X` and load them as ids 0 to n - 1, replacing what was there.

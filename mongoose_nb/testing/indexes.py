@@ -3,22 +3,27 @@
 import functools
 import os
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.registry import find, registered
 from mongoose_nb.testing.answers import candidate_lists, judge, members, same
 from mongoose_nb.testing.distances import DISTANCES
 from mongoose_nb.testing.factories import thread_counts, threads
-from mongoose_nb.testing.pairs import find_metric, pairs_at
+from mongoose_nb.testing.pairs import METRICS, Metric, find_metric, pairs_at
 from mongoose_nb.testing.report import CheckFailed, Report, require, require_equal
 
 
-def check_index(make, *, metric="cosine", dim=64, n=400, n_queries=60, k=10, recall=0.9, slack=0.05, distance=None, rtol=1e-4, atol=1e-5,
-                operations=40, seed=0):
+def check_index(make: Callable[[], Any], *, metric: "str | Metric" = "cosine", dim: int = 64, n: int = 400, n_queries: int = 60,
+                k: int = 10, recall: float = 0.9, slack: float = 0.05,
+                distance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None, rtol: float = 1e-4,
+                atol: float = 1e-5, operations: int = 40, seed: int = 0) -> Report:
     """Check a search index against brute force and a dict.
 
-    The least that an index must offer: ``add(X, ids)``, ``query(Q, k) -> (ids, distances)``, both (len(Q), k), nearest first and padded
-    with -1 and infinity, and ``len``. What else it has of this is checked too: ``add(X)`` that names the rows itself, ``remove(ids)``,
+    An index must offer ``add(X, ids)``, ``query(Q, k) -> (ids, distances)``, both (len(Q), k), nearest first and padded with -1 and
+    infinity, and ``len``. The following is checked where an index has it: ``add(X)`` that names the rows itself, ``remove(ids)``,
     ``update(ids, X)``, ``id in index``, ``candidates(Q)`` (one array of ids per query, or a pair ``(indptr, ids)``), ``save(path)`` and
     ``load(path)`` of the class.
 
@@ -26,8 +31,9 @@ def check_index(make, *, metric="cosine", dim=64, n=400, n_queries=60, k=10, rec
     ----------
     make : callable
         ``make()`` returns an empty index; two of them with the same functions.
-    metric : str or Metric, default "cosine"
-        For which rows are made; see `pairs_at`.
+    metric : str, Metric or mongoose_nb.search.Metric, default "cosine"
+        For which rows are made; see `pairs_at`. A search metric, or the name of a registered one, says so itself (`tested_as`) and gives
+        the distances.
     dim, n, n_queries : int
         Coordinates, rows and queries. Each query has one planted neighbour, at the value ``near`` of the metric (cosine 0.95, Jaccard
         0.9, two bits changed); the other rows are unrelated to it.
@@ -59,11 +65,7 @@ def check_index(make, *, metric="cosine", dim=64, n=400, n_queries=60, k=10, rec
         ``determinism``, ``input unchanged``, ``threads``, ``batch equals single``, ``finds itself``, ``planted neighbours``,
         ``k too large``, ``candidates``, ``removed ids``, ``own ids``, ``save and load``, ``replaced rows`` or ``operations``.
     """
-    metric = find_metric(metric)
-    if distance is None:
-        if metric.name not in DISTANCES:
-            raise ValueError(f"there is no usual distance for {metric.name!r}; pass distance=, a function of q (dim,) and X (n, dim)")
-        distance = DISTANCES[metric.name]
+    metric, distance = _metric(metric, distance)
     if not 0 < n_queries <= n or k < 1:
         raise ValueError(f"n={n}, n_queries={n_queries}, k={k}: needed are 0 < n_queries <= n and k >= 1")
     trial = _Trial(make, metric, dim, k, functools.partial(judge, distance=distance, rtol=rtol, atol=atol), np.random.default_rng(seed))
@@ -75,6 +77,18 @@ def check_index(make, *, metric="cosine", dim=64, n=400, n_queries=60, k=10, rec
     _replaced(report, trial, slack)
     _operations(report, trial, operations)
     return report
+
+
+def _metric(metric, distance):
+    """How rows are made, and their exact distances."""
+    if isinstance(metric, str) and metric not in METRICS and (":" in metric or metric in registered("search metric")):
+        metric = find("search metric", metric)()
+    if hasattr(metric, "tested_as"):  # a search metric: it has its own distances
+        return find_metric(metric.tested_as), metric.exact if distance is None else distance
+    metric = find_metric(metric)
+    if distance is None and metric.name not in DISTANCES:
+        raise ValueError(f"there is no usual distance for {metric.name!r}; pass distance=, a function of q (dim,) and X (n, dim)")
+    return metric, DISTANCES[metric.name] if distance is None else distance
 
 
 class _Trial:

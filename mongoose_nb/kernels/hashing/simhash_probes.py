@@ -1,20 +1,42 @@
-"""Multi-probe for SimHash: the code of a row, and those with the bits flipped whose projections are nearest to zero.
+"""Multi-probe for SimHash: the code of a row, and those with the signs flipped whose projections are nearest to zero.
 
-A. *Projections are float32 sums in the order of the coordinates*, not a BLAS product: the order of the probes depends on
-   their sizes to the last bit, and must not depend on the batch, or on dense or sparse input. Eight rows share each pass
-   over the functions. The signs are decided as in kernels.hashing, so that the first probe is the code of the row.
-B. A flip costs the square of its projection (Lv et al. 2007, section 4, for hyperplanes as in FALCONN).
+A. *One order of flips for all rows*, over the ranks of the margins (Lv et al. 2007, section 4.5; `mongoose_nb.hashing.flips`): no heap
+   at query time.
+B. *Two precisions of the signs.* `probe_rows` decides signs as kernels.hashing does, so that the first probe is the code of the row.
+   Its projections are float32 sums in the order of the coordinates, not a BLAS product: margins must not depend on the batch, or on
+   dense or sparse input. `probe_signs` takes the signs of plain float32 sums, on one thread: for searches, which hash one query at a
+   time and whose rows are projections already.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
-from mongoose_nb.core.jit import strict_inline, strict_parallel
+from mongoose_nb.core.jit import inline, serial, strict_inline, strict_parallel
 from mongoose_nb.kernels.hashing.codes import TASKS, store_rows
-from mongoose_nb.kernels.hashing.probing import drop_set, first_set
 from mongoose_nb.kernels.hashing.simhash import dot_exact, dot_exact_csr, sign_doubt
 
 ROWS = 8
+
+
+class Rows(NamedTuple):
+    """Dense rows, or CSR rows where `indptr` is not empty."""
+
+    X: np.ndarray  # (n, d) float32
+    indptr: np.ndarray  # (n + 1,) int64
+    indices: np.ndarray  # int32
+    values: np.ndarray  # float32
+
+
+class Signs(NamedTuple):
+    """SimHash functions, as kernels.hashing.simhash_dense takes them."""
+
+    P: np.ndarray  # (d, F) float32
+    offset: np.ndarray  # (F,) float64
+    norm_max: float
+    offset_max: float
+    K: int
 
 
 @strict_inline
@@ -30,8 +52,9 @@ def _add_one(a, at_a, total):
 
 
 @strict_inline
-def _project(X, indptr, indices, values, P, lo, hi, S):
+def _project(rows, P, lo, hi, S):
     """S[r] = row lo + r times P, each sum in the order of the coordinates; a zero adds nothing, so sparse rows agree."""
+    X, indptr, indices, values = rows
     S[:] = np.float32(0.0)
     if indptr.shape[0]:
         for row in range(lo, hi):
@@ -56,99 +79,123 @@ def _project(X, indptr, indices, values, P, lo, hi, S):
 
 
 @strict_inline
-def _settle(X, indptr, indices, values, P, offset, row, first, gaps, doubt, code):
-    """The code with those signs replaced that rounding leaves in doubt."""
-    K = gaps.shape[0]
+def _doubt(rows, signs, row):
+    """The margin below which the sign of a float32 sum may be wrong."""
+    square = 0.0
+    if rows.indptr.shape[0]:
+        terms = rows.indptr[row + 1] - rows.indptr[row]
+        for e in range(rows.indptr[row], rows.indptr[row + 1]):
+            square += np.float64(rows.values[e]) * np.float64(rows.values[e])
+    else:
+        terms = rows.X.shape[1]
+        for i in range(terms):
+            square += np.float64(rows.X[row, i]) * np.float64(rows.X[row, i])
+    return sign_doubt(square, terms, signs.norm_max, signs.offset_max)
+
+
+@strict_inline
+def _settle(rows, signs, row, first, margins, doubt, code):
+    """The code of one table with those signs replaced that rounding leaves in doubt."""
+    K = margins.shape[0]
     for k in range(K):
-        if not abs(gaps[k]) >= doubt:
+        if not margins[k] >= doubt:
             f = first + k
-            if indptr.shape[0]:
-                exact = dot_exact_csr(indices, values, indptr[row], indptr[row + 1], P, f)
+            if rows.indptr.shape[0]:
+                exact = dot_exact_csr(rows.indices, rows.values, rows.indptr[row], rows.indptr[row + 1], signs.P, f)
             else:
-                exact = dot_exact(X[row], P, f)
+                exact = dot_exact(rows.X[row], signs.P, f)
             bit = np.uint32(1) << np.uint32(K - 1 - k)
-            code = (code | bit) if exact > offset[f] else code & ~bit
+            code = (code | bit) if exact > signs.offset[f] else code & ~bit
     return code
 
 
 @strict_inline
-def _flip_cheapest(gaps, costs, flips, heap_costs, heap_sets, codes):
-    """codes[1:] from codes[0] by the cheapest sets of flips, a flip costing its gap (K,) squared."""
-    K = gaps.shape[0]
-    keep = min(K, codes.shape[0] - 1)  # a set with another part has at least so many cheaper ones
-    held = 0
-    for k in range(K):
-        gap = np.float64(abs(gaps[k]))
-        cost = gap * gap if gap < 1e38 else np.inf  # a sum that overflowed, or NaN
-        if held == keep:
-            if not cost < costs[keep - 1]:
-                continue
-            held -= 1
-        at = held
-        while at > 0 and costs[at - 1] > cost:
-            costs[at], flips[at] = costs[at - 1], flips[at - 1]
-            at -= 1
-        costs[at], flips[at] = cost, np.uint32(1) << np.uint32(K - 1 - k)
-        held += 1
-    size = first_set(heap_costs, heap_sets, costs)
-    for r in range(1, codes.shape[0]):
-        chosen = heap_sets[0]
-        size = drop_set(heap_costs, heap_sets, size, costs, keep, True)
-        code = codes[0]
-        for k in range(keep):
-            code ^= flips[k] * np.uint32((chosen >> np.uint64(k)) & np.uint64(1))
-        codes[r] = code
+def _rank(margins, order):
+    """The code of the signs of margins (K,); margins become sizes, and order[r] the place of the one of rank r, the least first."""
+    code = np.uint32(0)
+    for k in range(margins.shape[0]):
+        value = margins[k]
+        code = (code << np.uint32(1)) | np.uint32(value > 0)
+        value = abs(value)
+        margins[k] = value
+        p = k
+        while p > 0 and margins[order[p - 1]] > value:
+            order[p] = order[p - 1]
+            p -= 1
+        order[p] = k
+    return code
 
 
 @strict_inline
-def _simhash_probes(X, indptr, indices, values, P, offset, norm_max, offset_max, K, probes, first, last, width, out):
-    F = P.shape[1]
+def _flip(code, order, flips, out):
+    """out[p] = the code with the signs flipped whose ranks are the bits of flips[p]."""
+    one = np.uint32(1)
+    K = order.shape[0]
+    for p in range(out.shape[0]):
+        mask = np.uint32(0)
+        left = flips[p]
+        r = 0
+        while left:
+            mask |= (left & one) << np.uint32(K - 1 - order[r])
+            left >>= one
+            r += 1
+        out[p] = code ^ mask
+
+
+@strict_inline
+def _probe_rows(rows, signs, flips, first, last, width, out):
+    K, F = signs.K, signs.P.shape[1]
+    probes = flips.shape[0]
     S = np.empty((ROWS, F), np.float32)
     codes = np.empty(probes, np.uint32)
-    costs = np.empty(K, np.float64)
-    flips = np.empty(K, np.uint32)
-    heap_costs = np.empty(probes + 2, np.float64)
-    heap_sets = np.empty(probes + 2, np.uint64)
+    order = np.empty(K, np.int64)
     for lo in range(first, last, ROWS):
         hi = min(lo + ROWS, last)
-        _project(X, indptr, indices, values, P, lo, hi, S)
+        _project(rows, signs.P, lo, hi, S)
         for row in range(lo, hi):
             total = S[row - lo]
-            square = 0.0
-            if indptr.shape[0]:
-                terms = indptr[row + 1] - indptr[row]
-                for e in range(indptr[row], indptr[row + 1]):
-                    square += np.float64(values[e]) * np.float64(values[e])
-            else:
-                terms = X.shape[1]
-                for i in range(terms):
-                    square += np.float64(X[row, i]) * np.float64(X[row, i])
-            doubt = sign_doubt(square, terms, norm_max, offset_max)
+            doubt = _doubt(rows, signs, row)
             for f in range(F):
-                total[f] -= np.float32(offset[f])
+                total[f] -= np.float32(signs.offset[f])
             for t in range(out.shape[0]):
-                gaps = total[t * K : t * K + K]
-                code = np.uint32(0)
-                nearest = np.float32(np.inf)
-                for k in range(K):
-                    code = (code << np.uint32(1)) | np.uint32(gaps[k] > 0)
-                    nearest = min(nearest, abs(gaps[k]) if gaps[k] == gaps[k] else np.float32(-1.0))
-                if not nearest >= doubt:
-                    code = _settle(X, indptr, indices, values, P, offset, row, t * K, gaps, doubt, code)
-                codes[0] = code
-                _flip_cheapest(gaps, costs, flips, heap_costs, heap_sets, codes)
+                margins = total[t * K : t * K + K]
+                code = _rank(margins, order)
+                code = _settle(rows, signs, row, t * K, margins, doubt, code)
+                _flip(code, order, flips, codes)
                 store_rows(codes, probes, t, row * probes, width, out)
 
 
 @strict_parallel
-def simhash_probes(X, indptr, indices, values, P, offset, norm_max, offset_max, K, probes, width, out):
-    """Codes of the rows of X (n, d), or of CSR rows where indptr is not empty: `probes` of every table, the cheapest flips first.
+def probe_rows(rows, signs, flips, width, out):
+    """Codes of `Rows` by `Signs`: for every table the code and those with signs flipped, in the order of `flips` (probes,) uint32.
 
-    P (d, F), offset (F,) float64, norm_max and offset_max as in kernels.hashing.simhash_dense. out: bytes
-    (L, n * probes * width), `probes` codes per row.
+    out: bytes (L, n * probes * width), `probes` codes per row.
     """
-    n = indptr.shape[0] - 1 if indptr.shape[0] else X.shape[0]
+    n = rows.indptr.shape[0] - 1 if rows.indptr.shape[0] else rows.X.shape[0]
     tasks = min((n + ROWS - 1) // ROWS, TASKS)
     for task in prange(tasks):
-        _simhash_probes(X, indptr, indices, values, P, offset, norm_max, offset_max, K, probes, task * n // tasks,
-                        (task + 1) * n // tasks, width, out)
+        _probe_rows(rows, signs, flips, task * n // tasks, (task + 1) * n // tasks, width, out)
+
+
+@inline
+def project_signs(y, functions, margins):
+    """margins (F,) = the first coordinates of y times functions (h, F)."""
+    for f in range(functions.shape[1]):
+        margins[f] = np.float32(0)
+    for j in range(functions.shape[0]):
+        a = y[j]
+        for f in range(functions.shape[1]):
+            margins[f] += a * functions[j, f]
+
+
+@serial
+def probe_signs(Y, functions, flips, K, out):
+    """Codes out (n, L, P) uint32 by the first coordinates of rows Y: the signs of y @ functions (h, K * L), and those with signs
+    flipped, in the order of `flips` (P,) uint32."""
+    margins = np.empty(functions.shape[1], np.float32)
+    order = np.empty(K, np.int64)
+    for i in range(Y.shape[0]):
+        project_signs(Y[i], functions, margins)
+        for t in range(out.shape[1]):
+            code = _rank(margins[t * K:t * K + K], order)
+            _flip(code, order, flips, out[i, t])

@@ -11,12 +11,12 @@ C. *A sketch row is whole cache lines of int8*: coordinates, each with a scale o
    lost parts without a second array.
 D. *A few rows that are added* go through one kernel, `place_dense`: the calls of three and the arrays between them took longer than
    their work.
-E. Flips come in one order for all queries, over the ranks of the margins (Lv et al. 2007, section 4.5): no heap at query time.
 """
 
 import numpy as np
 
 from mongoose_nb.core.jit import inline, serial
+from mongoose_nb.kernels.hashing.simhash_probes import project_signs
 
 # Bucket numbers of long codes: the high bits of this product (multiplicative hashing).
 ODD = np.uint32(2654435769)
@@ -136,16 +136,6 @@ def sketch_rows(Y, rest, inverse, out):
         _sketch(Y[i], rest[i], inverse, out[i])
 
 
-@inline
-def _margins(y, functions, margins):
-    for f in range(functions.shape[1]):
-        margins[f] = np.float32(0)
-    for j in range(functions.shape[0]):
-        a = y[j]
-        for f in range(functions.shape[1]):
-            margins[f] += a * functions[j, f]
-
-
 @serial
 def place_dense(X, slots, longest, mean, axes, inverse, functions, K, fold, sketches, codes):
     """What tables hold of a few new rows X (n, d): ``sketches[slots[i]]``, and bucket numbers codes (L, n), of which the last `fold`
@@ -161,43 +151,9 @@ def place_dense(X, slots, longest, mean, axes, inverse, functions, K, fold, sket
             extra = np.sqrt(max(longest * longest - extra, np.float32(0)))
         rest = _project(X[i], np.float32(1), extra, mean, axes, y)
         _sketch(y, rest, inverse, sketches[slots[i]])
-        _margins(y, functions, margins)
+        project_signs(y, functions, margins)
         for t in range(codes.shape[0]):
             code = np.uint32(0)
             for k in range(K):
                 code = (code << np.uint32(1)) | np.uint32(margins[t * K + k] > 0)
             codes[t, i] = np.uint32(code * ODD) >> np.uint32(fold) if fold > 0 else code
-
-
-@serial
-def simhash_probes(Y, functions, flips, K, out):
-    """Bucket numbers out (n, L, P) of queries by their first coordinates: the signs of y @ functions (h, K * L), and those with the
-    least certain signs turned over. Bit r of ``flips[p]`` (P,) uint32 turns the sign of rank r by certainty."""
-    L = out.shape[1]
-    margins = np.empty(functions.shape[1], np.float32)
-    order = np.empty(K, np.int64)
-    one = np.uint32(1)
-    for i in range(Y.shape[0]):
-        _margins(Y[i], functions, margins)
-        for t in range(L):
-            margin = margins[t * K:t * K + K]
-            code = np.uint32(0)
-            for k in range(K):
-                value = margin[k]
-                code = (code << one) | np.uint32(value > 0)
-                value = abs(value)
-                margin[k] = value
-                p = k
-                while p > 0 and margin[order[p - 1]] > value:
-                    order[p] = order[p - 1]
-                    p -= 1
-                order[p] = k
-            for p in range(out.shape[2]):
-                mask = np.uint32(0)
-                left = flips[p]
-                r = 0
-                while left:
-                    mask |= (left & one) << np.uint32(K - 1 - order[r])
-                    left >>= one
-                    r += 1
-                out[i, t, p] = code ^ mask

@@ -18,6 +18,8 @@ D. All start places of a table's buckets are asked for while the table before is
 E. Rejected: 128-byte sketches (recall + 0.002 for 15 us -> 21 us).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from mongoose_nb.core.jit import inline, serial
@@ -32,12 +34,87 @@ CROWD = 12  # candidates for each that is chosen, from which a heap is used
 _LOW = np.uint64(0xFFFFFFFF)
 
 
+class Buckets(NamedTuple):
+    """The tables of an index, and which slots hold a row."""
+
+    pool: np.ndarray  # (1, P) int32: slots, bucket after bucket
+    stride: int  # the distance of the pools of two tables
+    spans: np.ndarray  # (L, buckets, 2) int32: start in the pool of the table, and size
+    live: np.ndarray  # (slots,) uint8
+
+
+class Probes(NamedTuple):
+    """The buckets that each query looks into."""
+
+    codes: np.ndarray  # (n, L, P) uint32
+    everything: bool  # all live rows are candidates, whatever the codes
+    budget: int  # most candidates after the cut by votes
+
+
+class Coordinates(NamedTuple):
+    """Projected queries, to be compared with sketches."""
+
+    Y: np.ndarray  # (n, m) float32
+    rest: np.ndarray  # (n,) float32, the lost lengths
+    refine: int  # most candidates after the cut by sketches
+
+
+class Sketches(NamedTuple):
+    """Sketches of the rows, and how they are compared with the coordinates of a query."""
+
+    share: np.float32  # of its lost length, what a query expects a row to have lost alike
+    inverse: np.ndarray  # (m + 1,) float32 or longer, steps a unit
+    weight: np.ndarray  # (width,) float32, squares of the steps
+    bytes: np.ndarray  # (slots, width) int8
+
+
+class Csr(NamedTuple):
+    """A batch of CSR rows."""
+
+    indptr: np.ndarray  # (n + 1,) int64
+    indices: np.ndarray  # int32
+    values: np.ndarray  # float32; of sets empty
+
+
+class Pool(NamedTuple):
+    """Sparse rows of an index: row r has ``indices[0, starts[r] : starts[r] + sizes[r]]``."""
+
+    starts: np.ndarray  # (slots,) int64
+    sizes: np.ndarray  # (slots,) int32
+    indices: np.ndarray  # (1, e) int32
+    values: np.ndarray  # (1, e) float32; of sets empty
+
+
+class Form(NamedTuple):
+    """Which distance: the flag is `euclidean` for dense rows and `sets` for sparse ones."""
+
+    flag: bool
+    base: np.float32
+
+
+class Scratch(NamedTuple):
+    """Scratch of one call; it comes back clean."""
+
+    mark: np.ndarray  # (slots,) uint8 zeros
+    touched: np.ndarray  # (slots + 1,) int32
+    wide: np.ndarray  # (dim,) float32 zeros, for sparse rows
+
+
+class Found(NamedTuple):
+    """The result: the k nearest, ascending, padded with -1 and infinity."""
+
+    rows: np.ndarray  # (n, k) int32
+    distances: np.ndarray  # (n, k) float32
+    counts: np.ndarray  # (n, 2) int64: candidates before and after the cut by votes
+
+
 # --- candidates -------------------------------------------------------------------------------------------------------
 
 
 @inline
-def _gather(pool, stride, spans, codes, mark, touched, reach):
+def _gather(buckets, codes, mark, touched, reach):
     """Distinct ids of the probed buckets into `touched`, votes into `mark`; ``reach[v]`` ids have v votes or more."""
+    pool, stride, spans, _ = buckets
     for v in range(VOTES):
         reach[v] = 0
     L, P = codes.shape
@@ -80,29 +157,31 @@ def _cut(mark, touched, n, reach, budget):
 
 
 @inline
-def _candidates(pool, stride, spans, codes, live, everything, budget, mark, touched, reach, counts):
-    """Candidates of one query in `touched`: those of the buckets, or all rows that live."""
-    if everything:
+def _candidates(buckets, probes, i, scratch, reach, counts):
+    """Candidates of query i in ``scratch.touched``: those of its buckets, or all rows that live."""
+    mark, touched, _ = scratch
+    if probes.everything:
         n = 0
-        for row in range(live.shape[0]):
+        for row in range(buckets.live.shape[0]):
             touched[n] = row
-            n += live[row]
+            n += buckets.live[row]
         kept = n
     else:
-        n = _gather(pool, stride, spans, codes, mark, touched, reach)
-        kept = _cut(mark, touched, n, reach, budget)
+        n = _gather(buckets, probes.codes[i], mark, touched, reach)
+        kept = _cut(mark, touched, n, reach, probes.budget)
     counts[0] = n
     counts[1] = kept
     return kept
 
 
 @serial
-def list_candidates(pool, stride, spans, codes, mark, touched, sizes, indptr, rows):
+def list_candidates(buckets, codes, scratch, sizes, indptr, rows):
     """Distinct rows of the probed buckets: counted into `sizes` (n,) where that has places, else written to
     ``rows[indptr[i] : indptr[i + 1]]``, ascending. codes (n, L, P)."""
+    mark, touched, _ = scratch
     reach = np.empty(VOTES, np.int64)
     for i in range(codes.shape[0]):
-        n = _gather(pool, stride, spans, codes[i], mark, touched, reach)
+        n = _gather(buckets, codes[i], mark, touched, reach)
         if sizes.shape[0]:
             sizes[i] = n
         else:
@@ -149,65 +228,69 @@ def _nearest_sketches(y, weight, sketch, touched, n, values, rows, keys):
 
 
 @inline
-def _steps(Y, rest, i, share, inverse, y):
+def _steps(coordinates, i, sketches, y):
     """A query's coordinates in steps, and its share of the lost length."""
+    Y, inverse = coordinates.Y, sketches.inverse
     m = Y.shape[1]
     for j in range(m):
         y[j] = Y[i, j] * inverse[j]
-    y[m] = share * rest[i] * inverse[m]
+    y[m] = sketches.share * coordinates.rest[i] * inverse[m]
 
 
 @serial
-def search_dense(Q, pool, stride, spans, codes, live, everything, budget, Y, rest, share, inverse, weight, sketch, refine, X, euclidean,
-                 base, mark, touched, k, rows, distances, counts):
-    """The k nearest of dense rows.
+def search_dense(Q, buckets, probes, coordinates, sketches, X, form, scratch, found):
+    """The k nearest of the dense rows X (slots, d) to queries Q (n, d).
 
-    Candidates come from the buckets codes (n, L, P), or are all rows with `everything`. Where there are more than `refine`, those with
-    the least distance between the query's coordinates Y, rest and their `sketch` go on. Exact distances (see `dense_distance`) of the
-    rows X decide. Out: rows and distances (n, k), ascending, padded with -1 and infinity; counts (n, 2): candidates before and after
-    the cut by votes. Scratch: mark (rows of X,) uint8 zeros, touched (rows of X + 1,) int32.
+    Candidates come from `Buckets` by `Probes`. Where there are more than ``coordinates.refine``, those with the least distance between
+    the query's coordinates and their sketches go on. Exact distances (see `dense_distance`) decide what is `Found`.
     """
+    touched = scratch.touched
+    refine = coordinates.refine
     reach = np.empty(VOTES, np.int64)
-    y = np.zeros(sketch.shape[1], np.float32)
+    y = np.zeros(sketches.bytes.shape[1], np.float32)
     near_values = np.empty(refine, np.float32)
     near_rows = np.empty(refine, np.int32)
     keys = np.empty(min(CROWD * refine, touched.shape[0]), np.uint64)
+    rows, distances, counts = found
     for i in range(Q.shape[0]):
-        n = _candidates(pool, stride, spans, codes[i], live, everything, budget, mark, touched, reach, counts[i])
+        n = _candidates(buckets, probes, i, scratch, reach, counts[i])
         chosen = touched
-        if n > refine and not everything:
-            _steps(Y, rest, i, share, inverse, y)
-            n = _nearest_sketches(y, weight, sketch, touched, n, near_values, near_rows, keys)
+        if n > refine and not probes.everything:
+            _steps(coordinates, i, sketches, y)
+            n = _nearest_sketches(y, sketches.weight, sketches.bytes, touched, n, near_values, near_rows, keys)
             chosen = near_rows
         held = 0
         for p in range(n):
             if p + 1 < n:
                 prefetch_row(X, chosen[p + 1])
             row = chosen[p]
-            held = offer(distances[i], rows[i], held, dense_distance(Q[i], X[row], euclidean, base), row)
+            held = offer(distances[i], rows[i], held, dense_distance(Q[i], X[row], form.flag, form.base), row)
         finish(distances[i], rows[i], held)
 
 
 @serial
-def search_csr(q_indptr, q_indices, q_values, pool, stride, spans, codes, live, everything, budget, Y, rest, share, inverse, weight,
-               sketch, refine, starts, sizes, indices, values, sets, base, wide, mark, touched, k, rows, distances, counts):
-    """As `search_dense`, for sparse rows: row r has ``indices[starts[r] : starts[r] + sizes[r]]``. `wide` (dim,) float32 zeros is
-    scratch. With `sets`, values are not read and there are no sketches."""
+def search_csr(Q, buckets, probes, coordinates, sketches, pool, form, scratch, found):
+    """As `search_dense`, for `Csr` queries and a `Pool` of rows. Of sets, values are not read and there are no sketches."""
+    touched, wide = scratch.touched, scratch.wide
+    refine = coordinates.refine
+    sets = form.flag
     reach = np.empty(VOTES, np.int64)
-    y = np.zeros(sketch.shape[1], np.float32)
+    y = np.zeros(sketches.bytes.shape[1], np.float32)
     near_values = np.empty(refine, np.float32)
     near_rows = np.empty(refine, np.int32)
     keys = np.empty(min(CROWD * refine, touched.shape[0]), np.uint64)
-    for i in range(q_indptr.shape[0] - 1):
-        n = _candidates(pool, stride, spans, codes[i], live, everything, budget, mark, touched, reach, counts[i])
+    starts, sizes, indices, values = pool
+    rows, distances, counts = found
+    for i in range(Q.indptr.shape[0] - 1):
+        n = _candidates(buckets, probes, i, scratch, reach, counts[i])
         chosen = touched
-        if n > refine and not everything and not sets:
-            _steps(Y, rest, i, share, inverse, y)
-            n = _nearest_sketches(y, weight, sketch, touched, n, near_values, near_rows, keys)
+        if n > refine and not probes.everything and not sets:
+            _steps(coordinates, i, sketches, y)
+            n = _nearest_sketches(y, sketches.weight, sketches.bytes, touched, n, near_values, near_rows, keys)
             chosen = near_rows
-        size = q_indptr[i + 1] - q_indptr[i]
-        for e in range(q_indptr[i], q_indptr[i + 1]):
-            wide[q_indices[e]] = np.float32(1) if sets else q_values[e]
+        size = Q.indptr[i + 1] - Q.indptr[i]
+        for e in range(Q.indptr[i], Q.indptr[i + 1]):
+            wide[Q.indices[e]] = np.float32(1) if sets else Q.values[e]
         held = 0
         for p in range(n):
             if p + SPARSE_AHEAD < n:
@@ -218,19 +301,21 @@ def search_csr(q_indptr, q_indices, q_values, pool, stride, spans, codes, live, 
                         prefetch_line(values, 0, line)
             row = chosen[p]
             first = starts[row]
-            value = csr_distance(wide, size, indices[0], values[0], first, first + sizes[row], sets, base)
+            value = csr_distance(wide, size, indices[0], values[0], first, first + sizes[row], sets, form.base)
             held = offer(distances[i], rows[i], held, value, row)
         finish(distances[i], rows[i], held)
-        for e in range(q_indptr[i], q_indptr[i + 1]):
-            wide[q_indices[e]] = np.float32(0)
+        for e in range(Q.indptr[i], Q.indptr[i + 1]):
+            wide[Q.indices[e]] = np.float32(0)
 
 
 @serial
-def search_bits(Q, pool, stride, spans, codes, live, everything, budget, X, mark, touched, k, rows, distances, counts):
+def search_bits(Q, buckets, probes, X, scratch, found):
     """As `search_dense`, for rows of bits in uint64 words and Hamming distances; there are no sketches."""
+    touched = scratch.touched
     reach = np.empty(VOTES, np.int64)
+    rows, distances, counts = found
     for i in range(Q.shape[0]):
-        n = _candidates(pool, stride, spans, codes[i], live, everything, budget, mark, touched, reach, counts[i])
+        n = _candidates(buckets, probes, i, scratch, reach, counts[i])
         held = 0
         for p in range(n):
             if p + AHEAD < n:
@@ -241,13 +326,15 @@ def search_bits(Q, pool, stride, spans, codes, live, everything, budget, X, mark
 
 
 @serial
-def multiply_csr(starts, sizes, indices, values, sets, wide, products):
-    """products[r] = row r (of sets: of ones) times wide (dim, queries): every entry of a row serves all queries at once."""
-    for r in range(starts.shape[0]):
+def multiply_csr(pool, first, sets, wide, products):
+    """products[r] = row first + r (of sets: of ones) times wide (dim, queries): every entry of a row serves all queries at once."""
+    starts, sizes, indices, values = pool
+    for r in range(products.shape[0]):
+        row = first + r
         out = products[r]
         for j in range(out.shape[0]):
             out[j] = np.float32(0)
-        for e in range(starts[r], starts[r] + sizes[r]):
+        for e in range(starts[row], starts[row] + sizes[row]):
             a = np.float32(1) if sets else values[0, e]
             column = wide[indices[0, e]]
             for j in range(out.shape[0]):
@@ -258,24 +345,27 @@ def multiply_csr(starts, sizes, indices, values, sets, wide, products):
 
 
 @serial
-def measure_dense(Q, X, indptr, rows, euclidean, base, out):
+def measure_dense(Q, X, form, indptr, rows, out):
     """Distances of query i and ``rows[indptr[i] : indptr[i + 1]]``, as `search_dense` computes them."""
     for i in range(Q.shape[0]):
         for p in range(indptr[i], indptr[i + 1]):
-            out[p] = dense_distance(Q[i], X[rows[p]], euclidean, base)
+            out[p] = dense_distance(Q[i], X[rows[p]], form.flag, form.base)
 
 
 @serial
-def measure_csr(q_indptr, q_indices, q_values, starts, sizes, indices, values, indptr, rows, sets, base, wide, out):
+def measure_csr(Q, pool, form, wide, indptr, rows, out):
     """The same for sparse rows."""
-    for i in range(q_indptr.shape[0] - 1):
-        for e in range(q_indptr[i], q_indptr[i + 1]):
-            wide[q_indices[e]] = np.float32(1) if sets else q_values[e]
+    sets = form.flag
+    starts, sizes, indices, values = pool
+    for i in range(Q.indptr.shape[0] - 1):
+        size = Q.indptr[i + 1] - Q.indptr[i]
+        for e in range(Q.indptr[i], Q.indptr[i + 1]):
+            wide[Q.indices[e]] = np.float32(1) if sets else Q.values[e]
         for p in range(indptr[i], indptr[i + 1]):
             first = starts[rows[p]]
-            out[p] = csr_distance(wide, q_indptr[i + 1] - q_indptr[i], indices[0], values[0], first, first + sizes[rows[p]], sets, base)
-        for e in range(q_indptr[i], q_indptr[i + 1]):
-            wide[q_indices[e]] = np.float32(0)
+            out[p] = csr_distance(wide, size, indices[0], values[0], first, first + sizes[rows[p]], sets, form.base)
+        for e in range(Q.indptr[i], Q.indptr[i + 1]):
+            wide[Q.indices[e]] = np.float32(0)
 
 
 @serial

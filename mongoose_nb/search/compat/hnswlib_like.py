@@ -3,7 +3,6 @@
 import numpy as np
 
 from mongoose_nb.core.validation import check_choice, check_int
-from mongoose_nb.search.functions import set_probes
 from mongoose_nb.search.index import LSHIndex
 
 
@@ -32,8 +31,6 @@ class HnswlibLike:
     def set_ef(self, ef):
         """Probes per table, one for every eight of `ef`: larger finds more and takes longer."""
         self.index.probes = max(1, check_int("ef", ef, low=1) // 8)
-        if self.index.stats()["buckets"] is not None:
-            set_probes(self.index)
 
     def add_items(self, data, ids=None, num_threads=-1, replace_deleted=False):
         """Add rows (n, dim); a row whose id is there already takes its place."""

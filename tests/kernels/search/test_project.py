@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
+from mongoose_nb.hashing.flips import flip_order
+from mongoose_nb.kernels.hashing.simhash_probes import probe_signs
 from mongoose_nb.kernels.search import project
-from mongoose_nb.search.probing import flip_order
 
 
 @pytest.mark.parametrize("augmented", [False, True])
@@ -29,7 +30,7 @@ def test_one_call_does_what_three_do(augmented, fold):
     np.testing.assert_allclose(Y, wide @ axes, rtol=1e-4, atol=1e-4)
     want, probes = np.zeros((n, 64), np.int8), np.empty((n, L, 1), np.uint32)
     project.sketch_rows(Y, rest, inverse, want)
-    project.simhash_probes(Y, functions, flip_order(K, 1), K, probes)
+    probe_signs(Y, functions, flip_order(K, 1), K, probes)
     assert np.abs(sketches[slots].astype(int) - want).max() <= 1 and (sketches[slots] == want).mean() > 0.99
     assert not sketches[[3, 5, 7]].any() and np.abs(want).max() > 5
     numbers = probes[:, :, 0].T.astype(np.uint64)

@@ -1,4 +1,4 @@
-"""In which order the least certain signs of a code are turned over."""
+"""The order in which multi-probe flips the least certain signs of a code."""
 
 import functools
 import heapq
@@ -7,24 +7,27 @@ import numpy as np
 
 
 @functools.lru_cache(maxsize=64)
-def flip_order(K, probes):
-    """The first `probes` sets of signs to turn over, the empty set first, by the sum of expected squared margins.
+def flip_order(K: int, probes: int) -> np.ndarray:
+    """Sets of signs to flip, in the order of their expected cost; the empty set is the first.
 
-    Sign ranks stand for margins: the rank-r margin of K normal projections is about r + 1/2 steps long, so its square is what turning
-    it over costs. Sets come from a heap, by shifting or expanding their largest member (Lv, Josephson, Wang, Charikar and Li,
-    "Multi-probe LSH", VLDB 2007, section 4.4); the order depends on K alone (section 4.5).
+    A flip costs the square of its margin. Ranks stand for margins: of K normal projections, the margin of rank r is about r + 1/2
+    steps long. Sets come from a heap; the successors of a set shift its largest member, or add the next one.
 
     Parameters
     ----------
     K : int
-        Signs, at most 32.
+        Number of signs, at most 32.
     probes : int
-        Sets; there are 2^K.
+        Number of sets.
 
     Returns
     -------
     ndarray of shape (min(probes, 2^K),), uint32
-        Bit r stands for the sign of rank r, the least certain being rank 0. Read-only.
+        Bit r stands for the sign of rank r; rank 0 is the least certain one. The array is read-only.
+
+    References
+    ----------
+    Lv, Josephson, Wang, Charikar and Li, "Multi-probe LSH", VLDB 2007, sections 4.4 and 4.5.
     """
     cost = [(r + 0.5) ** 2 for r in range(K)]
     sets, heap = [0], [(cost[0], 1, 0)]

@@ -1,0 +1,19 @@
+"""Where an index keeps its rows: dense float32, sparse, or bits; one class and one file each.
+
+::
+
+    base.RowStore        rows that are given -> checked batches -> slots
+      |- dense.DenseRows
+      |- sparse.SparseRows
+      `- bits.BitRows
+
+    store.view(slots)    the arrays of a store, read-only, and the kernels that search them
+
+A *batch* is rows that have been checked and brought to the form in which they are kept. A *slot* is the place of a row. Arrays have room
+for a quarter more than is needed when they are made, so adding costs O(1) copies a row. Room that was never written to takes no memory.
+"""
+
+from mongoose_nb.search.rows import bits, dense, sparse  # noqa: F401  (registers the stores)
+from mongoose_nb.search.rows.base import RowStore
+
+__all__ = ["RowStore"]

@@ -1,0 +1,181 @@
+"""What all row stores share: checks of what is given, arrays with room to grow, and the interface."""
+
+import abc
+import functools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mongoose_nb.core.arrays import read_only
+from mongoose_nb.core.registry import Registered, name_of
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+    from mongoose_nb.search.metrics import Metric
+
+_LINE = 64
+GROWTH = 4  # room is made for one part in so many
+
+#: checked rows in the form in which a store keeps them: an array, or the parts of CSR rows
+Batch = Any
+
+
+@functools.cache
+def kernels():
+    """Kernels of single rows. They are imported once, when they are needed: the import statement takes as long as a check of a row."""
+    from mongoose_nb.kernels.search import project
+
+    return project
+
+
+@functools.cache
+def scan():
+    """Kernels of searches, likewise."""
+    from mongoose_nb.kernels.search import scan
+
+    return scan
+
+
+def check_finite(values: np.ndarray) -> None:
+    """Refuse NaN and infinity in a read-only array."""
+    if not kernels().all_finite(values.reshape(-1)):
+        raise ValueError("rows hold NaN or infinity (in float32); replace them first, for instance with numpy.nan_to_num")
+
+
+def contiguous(X: np.ndarray) -> np.ndarray:
+    """X as the kernels take it, read-only."""
+    flags = X.flags  # numpy.require alone takes a tenth of a query
+    return read_only(X if flags.c_contiguous and flags.aligned else np.require(X, None, ["C", "A"]))
+
+
+def is_sparse(X: object) -> bool:
+    """Whether X is a SciPy sparse matrix or array."""
+    return hasattr(X, "tocsr") and hasattr(X, "format")
+
+
+def two_axes(X: np.ndarray, dim: int) -> np.ndarray:
+    """X as (n, dim)."""
+    if X.ndim == 1:
+        X = X[None, :]
+    if X.ndim != 2 or X.shape[1] != dim:
+        raise ValueError(f"rows have shape {X.shape}; this index holds rows of dim={dim}: give (n, {dim}) or ({dim},)")
+    return X
+
+
+def zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Zeros that begin at a cache line: a row of whole lines then touches no line more."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + _LINE, np.uint8)
+    start = -raw.ctypes.data % _LINE
+    return raw[start:start + size].view(dtype).reshape(shape)
+
+
+def grown(array: np.ndarray, need: int) -> np.ndarray:
+    """An array with at least `need` rows and the same ones at its beginning."""
+    if need <= len(array):
+        return array
+    out = zeros((need + need // GROWTH + 16, *array.shape[1:]), array.dtype)
+    out[:len(array)] = array
+    return out
+
+
+def own(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy where it is read-only, as what comes from a file or a pickle may be."""
+    return array if array.flags.writeable else array.copy()
+
+
+class RowStore(Registered, abc.ABC, kind="row store"):
+    """Base of the row stores.
+
+    Parameters
+    ----------
+    metric : Metric
+    dim : int
+        Columns of the rows that are given.
+
+    Attributes
+    ----------
+    width : int
+        Columns of the rows that are kept.
+    """
+
+    #: whether batches are the parts of CSR rows
+    sparse = False
+
+    def __init__(self, metric: "Metric", dim: int):
+        self.metric, self.dim, self.width = metric, dim, metric.width(dim)
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+        return name_of(type(self))
+
+    @abc.abstractmethod
+    def check(self, X: "np.ndarray | scipy.sparse.csr_matrix") -> Batch:
+        """The batch of rows that are given, or a ValueError or TypeError."""
+
+    @abc.abstractmethod
+    def count(self, batch: Batch) -> int:
+        """Rows of a batch."""
+
+    @abc.abstractmethod
+    def part(self, batch: Batch, lo: int, hi: int) -> Batch:
+        """Rows lo to hi of a batch."""
+
+    @abc.abstractmethod
+    def put(self, slots: np.ndarray, batch: Batch, need: int) -> None:
+        """Keep a batch in these slots, which are below `need`."""
+
+    @abc.abstractmethod
+    def take(self, slots: np.ndarray) -> Batch:
+        """The batch in these slots."""
+
+    @abc.abstractmethod
+    def restrict(self, slots: np.ndarray) -> None:
+        """Keep these slots only, as 0, 1, ..."""
+
+    @abc.abstractmethod
+    def matrix(self, batch: Batch) -> "np.ndarray | scipy.sparse.csr_matrix":
+        """A batch as a user sees it."""
+
+    @abc.abstractmethod
+    def row_bytes(self, stored: float | None = None) -> float:
+        """Bytes of a row, of a sparse one with so many columns."""
+
+    @property
+    @abc.abstractmethod
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+
+    @abc.abstractmethod
+    def state(self, used: int) -> dict[str, np.ndarray]:
+        """The arrays of the first slots, for `restore`; nothing is copied."""
+
+    @abc.abstractmethod
+    def restore(self, state: dict[str, np.ndarray], used: int, frozen: bool) -> None:
+        """Take back what `state` gave; arrays of a store that is frozen may be read-only. ValueError where they do not fit."""
+
+    @abc.abstractmethod
+    def view(self, slots: int) -> "View":
+        """The arrays of the first slots, to be searched."""
+
+
+class View(abc.ABC):
+    """Rows as searches see them: read-only arrays, and the kernels for them. See `mongoose_nb.kernels.search.scan` for the arguments."""
+
+    #: whether `scores` proposes rows by matrix products
+    proposes = True
+
+    @abc.abstractmethod
+    def search(self, batch, buckets, probes, coordinates, sketches, scratch, found) -> None:
+        """The nearest rows, into `found`."""
+
+    @abc.abstractmethod
+    def measure(self, batch, indptr, slots, scratch, out) -> None:
+        """Distances of query i and ``slots[indptr[i] : indptr[i + 1]]``, the same to the bit as in `search`."""
+
+    def scores(self, batch, step):
+        """Yield (first slot, scores (n, rows)) of blocks of `step` rows; scores are in the order of distances, within rounding."""
+        raise NotImplementedError

@@ -1,0 +1,57 @@
+"""Rows of bits."""
+
+import numpy as np
+
+from mongoose_nb.core.arrays import read_only
+from mongoose_nb.core.registry import register
+from mongoose_nb.search.rows.base import View, is_sparse, scan, two_axes
+from mongoose_nb.search.rows.dense import ArrayRows
+
+
+@register("row store", "bits")
+class BitRows(ArrayRows):
+    """Rows of bits in uint64 words."""
+
+    def __init__(self, metric, dim):
+        super().__init__(metric, dim)
+        self.X = np.zeros((0, -(-dim // 64)), np.uint64)
+
+    def check(self, X):
+        """A batch: (n, words) uint64, from rows of zeros and ones (or booleans)."""
+        X = two_axes(X.toarray() if is_sparse(X) else np.asarray(X), self.dim)
+        if X.dtype != bool:
+            ones = X == 1
+            if not (ones | (X == 0)).all():
+                raise ValueError(f"rows must hold zeros and ones (or booleans) for metric {self.metric.name!r}; compare numbers with "
+                                 "metric 'l2'")
+            X = ones
+        out = np.zeros((len(X), self.X.shape[1] * 8), np.uint8)
+        packed = np.packbits(X, axis=1, bitorder="little")
+        out[:, :packed.shape[1]] = packed
+        return read_only(out.view("<u8").astype(np.uint64, copy=False))
+
+    def matrix(self, batch):
+        """A batch as booleans (n, dim)."""
+        return np.unpackbits(np.ascontiguousarray(batch).astype("<u8", copy=False).view(np.uint8), axis=1, count=self.dim,
+                             bitorder="little").view(bool)
+
+    def view(self, slots):
+        """The first slots, to be searched."""
+        return BitView(read_only(self.X[:slots]))
+
+
+class BitView(View):
+    """Rows of bits as searches see them."""
+
+    proposes = False
+
+    def __init__(self, X):
+        self.X = X
+
+    def search(self, batch, buckets, probes, coordinates, sketches, scratch, found):
+        """The nearest rows."""
+        scan().search_bits(batch, buckets, probes, self.X, scratch, found)
+
+    def measure(self, batch, indptr, slots, scratch, out):
+        """Distances of given pairs."""
+        scan().measure_bits(batch, self.X, indptr, slots, out)

@@ -1,0 +1,204 @@
+"""Sparse rows, and sets."""
+
+import numpy as np
+
+from mongoose_nb.core.arrays import read_only
+from mongoose_nb.core.registry import register
+from mongoose_nb.hashing.arguments import as_float32
+from mongoose_nb.search.rows.base import RowStore, View, check_finite, grown, is_sparse, own, scan, two_axes
+
+_NAMES = ("starts", "sizes", "indices", "values")
+
+
+@register("row store", "sparse")
+class SparseRows(RowStore):
+    """Rows of (column, value) pairs in one pool; of sets, columns alone.
+
+    A row that is changed goes to the end of the pool. When half of the pool is left behind, it is packed.
+    """
+
+    sparse = True
+
+    def __init__(self, metric, dim):
+        super().__init__(metric, dim)
+        self.starts = np.zeros(0, np.int64)
+        self.sizes = np.zeros(0, np.int32)
+        self.indices = np.zeros(0, np.int32)
+        self.values = np.zeros(0, np.float32)
+        self.tail = 0
+        self.held = 0
+
+    @property
+    def sets(self):
+        """Whether columns alone are kept."""
+        return self.metric.sets
+
+    def check(self, X):
+        """A batch: (indptr, indices, values) of CSR rows with ascending columns, without repeats (of sets: without zeros)."""
+        from scipy import sparse
+
+        if is_sparse(X):
+            if X.format != "csr":
+                raise TypeError(f"X is sparse in format {X.format!r}; rows are read from CSR: pass X.tocsr()")
+            if len(X.shape) != 2 or X.shape[1] != self.dim:
+                raise ValueError(f"rows have shape {X.shape}; this index holds rows of dim={self.dim}")
+            inside = not X.indices.size or (X.indices.min() >= 0 and X.indices.max() < self.dim)
+            if not inside or X.indptr[0] != 0 or (np.diff(X.indptr) < 0).any():  # the kernels index without checks
+                raise ValueError(f"X is a broken CSR matrix: indices must lie in [0, {self.dim}) and indptr start at 0 and not decrease")
+        else:
+            X = np.asarray(X)
+            X = sparse.csr_matrix(two_axes(X if X.dtype == bool else as_float32(X, "X"), self.dim))
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        if self.sets and X.nnz and not (X.data != 0).all():
+            X = X.copy()
+            X.eliminate_zeros()
+        indptr = np.ascontiguousarray(X.indptr, np.int64)
+        values = np.zeros(0, np.float32)
+        if not self.sets:
+            values = np.ascontiguousarray(as_float32(X.data, "X")[:indptr[-1]])
+            check_finite(read_only(values))
+            if self.metric.unit:
+                values = _unit(indptr, values)
+        indices = np.ascontiguousarray(X.indices[:indptr[-1]], np.int32)
+        return scan().Csr(*(read_only(part) for part in (indptr, indices, np.ascontiguousarray(values))))
+
+    def count(self, batch):
+        """Rows of a batch."""
+        return len(batch[0]) - 1
+
+    def part(self, batch, lo, hi):
+        """Rows lo to hi of a batch."""
+        indptr, indices, values = batch
+        a, b = indptr[lo], indptr[hi]
+        return scan().Csr(read_only(indptr[lo:hi + 1] - a), indices[a:b], values if self.sets else values[a:b])
+
+    def put(self, slots, batch, need):
+        """Keep a batch in these slots, which are below `need`."""
+        indptr, indices, values = batch
+        self.starts, self.sizes = grown(self.starts, need), grown(self.sizes, need)
+        sizes = np.diff(indptr)
+        self.held += int(indptr[-1]) - int(self.sizes[slots].sum(dtype=np.int64))
+        self.sizes[slots] = 0
+        end = self.tail + len(indices)
+        if end > len(self.indices) and self.tail > 2 * self.held + 1024:
+            self._pack()
+            end = self.tail + len(indices)
+        self.indices = grown(self.indices, end)
+        self.indices[self.tail:end] = indices
+        if not self.sets:
+            self.values = grown(self.values, end)
+            self.values[self.tail:end] = values
+        self.starts[slots] = self.tail + indptr[:-1]
+        self.sizes[slots] = sizes
+        self.tail = end
+
+    def _places(self, slots):
+        sizes = self.sizes[slots].astype(np.int64)
+        ends = np.cumsum(sizes)
+        return sizes, np.repeat(self.starts[slots] - (ends - sizes), sizes) + np.arange(ends[-1] if len(ends) else 0)
+
+    def _pack(self):
+        sizes, places = self._places(np.arange(len(self.sizes)))
+        self.indices = self.indices[places]
+        if not self.sets:
+            self.values = self.values[places]
+        self.starts = np.cumsum(sizes) - sizes
+        self.tail = self.held = int(sizes.sum())
+
+    def take(self, slots):
+        """The batch in these slots."""
+        sizes, places = self._places(slots)
+        values = self.values if self.sets else self.values[places]
+        return scan().Csr(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), self.indices[places], values)
+
+    def restrict(self, slots):
+        """Keep these slots only, as 0, 1, ..."""
+        self.starts, self.sizes = self.starts[slots], self.sizes[slots]
+        self._pack()
+
+    def matrix(self, batch):
+        """A batch as a user sees it: CSR."""
+        from scipy import sparse
+
+        indptr, indices, values = batch
+        values = np.ones(len(indices), np.float32) if self.sets else np.array(values)
+        return sparse.csr_matrix((values, np.array(indices), np.array(indptr)), shape=(len(indptr) - 1, self.dim))
+
+    def row_bytes(self, stored=None):
+        """Bytes of a row with so many columns."""
+        return (4 if self.sets else 8) * (self.dim if stored is None else stored) + 12
+
+    @property
+    def nbytes(self):
+        """Bytes of all arrays."""
+        return sum(getattr(self, name).nbytes for name in _NAMES)
+
+    def state(self, used):
+        """The arrays of the first slots."""
+        return {"starts": self.starts[:used], "sizes": self.sizes[:used], "indices": self.indices[:self.tail],
+                "values": self.values[:0 if self.sets else self.tail]}
+
+    def restore(self, state, used, frozen):
+        """Take back what `state` gave."""
+        starts, sizes, indices, values = (state[name] for name in _NAMES)
+        tail = len(indices)
+        if (starts.shape != (used,) or sizes.shape != (used,) or (sizes < 0).any() or (starts < 0).any() or starts.dtype != np.int64
+                or sizes.dtype != np.int32 or indices.dtype != np.int32 or values.dtype != np.float32 or (starts + sizes > tail).any()
+                or len(values) != (0 if self.sets else tail) or (tail and (indices.min() < 0 or indices.max() >= self.dim))):
+            raise ValueError("the saved sparse rows do not fit each other")
+        self.tail, self.held = tail, int(sizes.sum(dtype=np.int64))
+        self.starts, self.sizes, self.indices, self.values = (
+            array if frozen else own(array) for array in (starts, sizes, indices, values))
+
+    def view(self, slots):
+        """The first slots, to be searched."""
+        pool = scan().Pool(read_only(self.starts[:slots]), read_only(self.sizes[:slots]), read_only(self.indices[None, :]),
+                           read_only(self.values[None, :]))
+        return SparseView(pool, self.metric, self.dim)
+
+
+def _unit(indptr, values):
+    """Values of CSR rows scaled to length one."""
+    wide = values.astype(np.float64)
+    sums = np.concatenate([[0.0], np.cumsum(wide * wide)])
+    length = np.sqrt(np.maximum(sums[indptr[1:]] - sums[indptr[:-1]], 0))
+    if len(length) > 1:  # differences of running sums lose small rows beside large ones
+        length = np.sqrt(np.bincount(np.repeat(np.arange(len(length)), np.diff(indptr)), wide * wide, len(length)))
+    length[length == 0] = 1
+    return (wide / np.repeat(length, np.diff(indptr))).astype(np.float32)
+
+
+class SparseView(View):
+    """Sparse rows as searches see them."""
+
+    def __init__(self, pool, metric, dim):
+        self.pool, self.sets, self.dim = pool, metric.sets, dim
+        self.form = scan().Form(metric.sets, np.float32(1 if metric.unit else 0))
+
+    def search(self, batch, buckets, probes, coordinates, sketches, scratch, found):
+        """The nearest rows."""
+        scan().search_csr(batch, buckets, probes, coordinates, sketches, self.pool, self.form, scratch, found)
+
+    def measure(self, batch, indptr, slots, scratch, out):
+        """Distances of given pairs."""
+        scan().measure_csr(batch, self.pool, self.form, scratch.wide, indptr, slots, out)
+
+    def scores(self, batch, step):
+        """Scores of blocks of rows."""
+        indptr, indices, values = batch
+        sizes, sets = np.diff(indptr), self.sets
+        wide = np.zeros((self.dim, len(sizes)), np.float32)
+        wide[indices, np.repeat(np.arange(len(sizes)), sizes)] = 1 if sets else values
+        lengths = self.pool.sizes
+        for lo in range(0, len(lengths), step):
+            hi = min(lo + step, len(lengths))
+            product = np.empty((hi - lo, len(sizes)), np.float32)
+            scan().multiply_csr(self.pool, lo, sets, wide, product)
+            score = np.ascontiguousarray(product.T)
+            if sets:
+                union = (sizes[:, None] + lengths[None, lo:hi]).astype(np.float32) - score
+                score /= np.maximum(union, 1)
+                score[union == 0] = 1  # two empty sets are equal
+            yield lo, np.negative(score, out=score)
