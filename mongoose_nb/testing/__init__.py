@@ -1,4 +1,4 @@
-"""Beside the floors: checks that users may import, for hash families and search indexes of ours or of their own.
+"""Checks that users may import, for hash families, search indexes and samplers of ours or of their own.
 
 ::
 
@@ -10,11 +10,12 @@
     collisions                    what must hold in probability: frequency = closed form, sensitivity, columns differ
       |        (families          both in one call)
     indexes                       add, remove, update, query against brute force and a dict
+    samplers                      candidates of a layer, step by step: labels first, none twice, the state goes on exactly
       |
       v
     report                        a `Report` where all held, `CheckFailed` (an AssertionError) where not
 
-Nothing here imports the rest of the package or pytest: a check asks for methods, not for a base class. Three lines test a family::
+Nothing here imports more of the package than `core`, or pytest: a check looks for methods, not for a base class. Three lines test a family::
 
     from mongoose_nb.testing import check_hash_family
     def test_my_family():
@@ -27,6 +28,7 @@ from mongoose_nb.testing.hash_contract import check_hash_contract
 from mongoose_nb.testing.indexes import check_index
 from mongoose_nb.testing.pairs import METRICS, Metric, pairs_at, similarity_of
 from mongoose_nb.testing.report import CheckFailed, Report
+from mongoose_nb.testing.samplers import check_sampler
 
 __all__ = ["METRICS", "CheckFailed", "Metric", "Report", "check_collisions", "check_hash_contract", "check_hash_family", "check_index",
-           "check_sensitivity", "pairs_at", "similarity_of"]
+           "check_sampler", "check_sensitivity", "pairs_at", "similarity_of"]
