@@ -1,4 +1,4 @@
-"""Checks that users may import: for hash families, search indexes and layers of the package or of their own.
+"""Checks that users may import: for hash families, samplers, layers and search indexes of the package or of their own.
 
 ::
 
@@ -11,11 +11,12 @@
       |        (families          both in one call)
     indexes                       add, remove, update, query against brute force and a dict
     layers                        gradients against finite differences, threads, pickles, descriptions
+    samplers                      candidates of a layer, step by step: labels first, none twice, the state goes on exactly
       |
       v
     report                        a `Report` where all held, `CheckFailed` (an AssertionError) where not
 
-Nothing here imports pytest, and nothing but `layers` the rest of the package: a check calls methods, and needs no base class.
+Nothing here imports pytest, and nothing but `layers` more of the package than `core`: a check calls methods, and needs no base class.
 Three lines test a family::
 
     from mongoose_nb.testing import check_hash_family
@@ -30,6 +31,7 @@ from mongoose_nb.testing.indexes import check_index
 from mongoose_nb.testing.layers import check_layer
 from mongoose_nb.testing.pairs import METRICS, Metric, pairs_at, similarity_of
 from mongoose_nb.testing.report import CheckFailed, Report
+from mongoose_nb.testing.samplers import check_sampler
 
 __all__ = ["METRICS", "CheckFailed", "Metric", "Report", "check_collisions", "check_hash_contract", "check_hash_family", "check_index",
-           "check_layer", "check_sensitivity", "pairs_at", "similarity_of"]
+           "check_layer", "check_sampler", "check_sensitivity", "pairs_at", "similarity_of"]

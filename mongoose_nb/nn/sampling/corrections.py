@@ -42,6 +42,8 @@ class Correction(Registered, Stateful, kind="correction"):
     family_needs = ()
     #: whether it needs hash functions that are drawn at random, not trained
     random_functions = False
+    #: outputs of the layer, once bound
+    n_rows = None
 
     def bind_layer(self, weights, bias, manager=None, strategy=None):
         """Prepare this copy for one layer.
@@ -54,7 +56,7 @@ class Correction(Registered, Stateful, kind="correction"):
         strategy : Strategy, optional
             How that sampler takes candidates from the buckets.
         """
-        self._n_rows = len(bias.value)
+        self.n_rows = len(bias.value)
 
     def per_sample(self, h, sets):
         """The `ActiveSets` of activations `h` with their weights: ``shift`` for the uniform outputs, or ``shifts`` for each."""
@@ -81,7 +83,7 @@ class Tail(Correction):
     def per_sample(self, h, sets):
         """As `Correction.per_sample`."""
         uniform = sets.count - sets.n_exact
-        weight = np.where(uniform > 0, (self._n_rows - sets.n_exact) / np.maximum(uniform, 1), 1.0)
+        weight = np.where(uniform > 0, (self.n_rows - sets.n_exact) / np.maximum(uniform, 1), 1.0)
         return sets._replace(shift=np.log(weight).astype(np.float32))
 
     def shared(self, labels, shared):
@@ -90,7 +92,7 @@ class Tail(Correction):
         if not uniform:
             return shared
         shifts = np.zeros(n, np.float32)
-        shifts[shared.n_exact:] = np.log((self._n_rows - shared.n_exact) / uniform)
+        shifts[shared.n_exact:] = np.log((self.n_rows - shared.n_exact) / uniform)
         return shared._replace(shifts=shifts)
 
 
@@ -108,14 +110,14 @@ class LogQ(Correction):
     def bind_layer(self, weights, bias, manager=None, strategy=None):
         """As `Correction.bind_layer`."""
         super().bind_layer(weights, bias)
-        self.frequency = LabelFrequency(self._n_rows)
+        self.frequency = LabelFrequency(self.n_rows)
 
     def shared(self, labels, shared):
         """As `Correction.shared`; counts the labels of the batch."""
         self.frequency.observe(labels)
         # without uniform candidates an output that was no label before could weigh anything
         shifts = log_weights(self.frequency.presence(shared.ids, len(labels.start) - 1), len(shared.ids) - shared.n_exact,
-                             self._n_rows - shared.n_exact, floor=1 / self._n_rows)
+                             self.n_rows - shared.n_exact, floor=1 / self.n_rows)
         return shared._replace(shifts=shifts)
 
 
@@ -186,7 +188,7 @@ class Importance(Correction):
         """As `Correction.per_sample`."""
         from mongoose_nb.kernels.hashing.center import cosines_active
 
-        (query_mean, extra), n_rows = self._manager.query, self._n_rows
+        (query_mean, extra), n_rows = self._manager.query, self.n_rows
         cosine = np.zeros(len(sets.ids), np.float32)
         cosines_active(h, self._weights.value, self._bias.value, *self._frame(), query_mean,
                        extra if self._manager.center else np.float32(0.0), sets.start, sets.count, sets.ids, cosine)
