@@ -1,12 +1,8 @@
-"""`mongoose index`: build, query, tune and describe a nearest-neighbour index."""
-
-from __future__ import annotations
+"""`mongoose index`: build, query, tune and stats of a nearest-neighbour index."""
 
 import dataclasses
 import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from mongoose_nb import search  # noqa: F401  (registers the metrics)
 from mongoose_nb.commands.console import json_line, note, result, to_json
@@ -14,14 +10,11 @@ from mongoose_nb.commands.vectors import READS, read_vectors
 from mongoose_nb.commands.warm import threads
 from mongoose_nb.core.registry import registered
 
-if TYPE_CHECKING:
-    import argparse
-
 BLOCK = 4096
 
 
-def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Add the four subcommands. `common(sub)` adds the options that every command has."""
+def add_arguments(parser, common):
+    """The four subcommands. `common(sub)` adds what every command has."""
     parts = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     def action(name, text):
@@ -60,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
     stats.add_argument("index", metavar="INDEX", help="file of mongoose index build")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Run the subcommand `args.action`."""
+def run(args):
+    """Do what `args.action` says."""
     with threads(getattr(args, "threads", None)):
         {"build": _build, "query": _query, "tune": _tune, "stats": _stats}[args.action](args)
 

@@ -263,7 +263,7 @@ def _described(what, kind, given, names, nested=()):
     settings = {name: given[name] for name in (*names, *nested) if name in given}
     cls = registered(kind).get(chosen)
     if cls is not None:  # if not, the library says so
-        known = parameters(cls)
+        known = list(parameters(cls))
         known += nested if "tables" in known else ()
         known += ["min_votes"] * ("strategy" in known)
         wrong = [name for name in settings if name not in known]

@@ -1,18 +1,12 @@
 """Files of vectors for `mongoose index`: .npy, .npz (SciPy CSR), .fvecs, and the HDF5 of ann-benchmarks."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from mongoose_nb.core.types import PathLike
 
 READS = ".npy, .npz (a SciPy CSR matrix), .fvecs, .hdf5 (ann-benchmarks)"
 METRIC_NAMES = {"angular": "cosine", "euclidean": "l2", "hamming": "hamming", "jaccard": "jaccard", "ip": "ip"}
 
 
-def read_vectors(path: PathLike, part: str = "train", dim: int | None = None) -> Any:
+def read_vectors(path, part="train", dim=None):
     """(rows, metric or None): the rows of a file, and the metric where the file names one.
 
     Parameters

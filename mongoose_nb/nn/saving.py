@@ -319,4 +319,6 @@ def _callback_state_v1(state, weights):
     if "monitor" not in state:
         return state if "points" not in state else {"trace": state}
     state = {**state, "watched": state["monitor"], "weights": None}
+    # biases of layers were matrices of one row
+    weights = {name: array[0] if name.endswith(".bias") and array.ndim == 2 else array for name, array in weights.items()}
     return {**state, "weights": join({}, weights)} if weights else state
