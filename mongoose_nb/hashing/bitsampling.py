@@ -83,7 +83,7 @@ class BitSampling(HashFamily):
         return float(self.collision_probability(np.count_nonzero(x != y)))
 
     @classmethod
-    def hashes_for(cls, n, dim):
+    def hashes_for(cls, n: int, dim: int) -> int:
         """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
         return min(HashFamily.hashes_for(n, dim), dim)
 

@@ -169,7 +169,7 @@ class CrossPolytope(HashFamily):
         return _rotation_agreement(angle, self.polytope_dim, self.polytope_dim)
 
     @classmethod
-    def hashes_for(cls, n, dim):
+    def hashes_for(cls, n: int, dim: int) -> int:
         """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
         return max(1, round(HashFamily.hashes_for(n, dim) / (1 + math.ceil(math.log2(max(2, dim))))))
 

@@ -139,7 +139,7 @@ class DWTA(HashFamily):
         return float(total / seen) if seen else math.nan
 
     @classmethod
-    def hashes_for(cls, n, dim):
+    def hashes_for(cls, n: int, dim: int) -> int:
         """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
         return max(1, HashFamily.hashes_for(n, dim) // 3)
 

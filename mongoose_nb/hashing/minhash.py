@@ -92,13 +92,13 @@ class MinHash(HashFamily):
         return float(self.collision_probability(np.count_nonzero(x & y) / union if union else 1.0))
 
     @classmethod
-    def hashes_for(cls, n, dim):
+    def hashes_for(cls, n: int, dim: int) -> int:
         """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
         # two: texts have their neighbours at similarities of 0.2 to 0.3, which three would hide
         return 2 if n < 1 << 17 else 3
 
     @classmethod
-    def for_index(cls, dim, K, L, *, seed=0, bits=None):
+    def for_index(cls, dim: int, K: int, L: int, *, seed: int = 0, bits: int | None = None) -> HashFamily:  # type: ignore[override]
         """A family for a search index: by default with as many bits per hash as fit, at most 8."""
         return cls(dim, K, L, seed=seed, bits=max(1, min(8, 32 // K)) if bits is None else bits)
 

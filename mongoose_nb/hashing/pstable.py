@@ -128,7 +128,7 @@ class PStable(HashFamily):
         return float(self.collision_probability(np.linalg.norm(x - y, self.p)))
 
     @classmethod
-    def hashes_for(cls, n, dim):
+    def hashes_for(cls, n: int, dim: int) -> int:
         """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
         return max(2, HashFamily.hashes_for(n, dim) // 2)
 

@@ -192,12 +192,12 @@ class SimHash(HashFamily):
         return self.n_buckets
 
     @property
-    def sign_functions(self):
+    def sign_functions(self) -> np.ndarray | None:
         """`functions`, or None with a centre, or where a subclass hashes otherwise; see `HashFamily.sign_functions`."""
         own = type(self)._hash_dense is SimHash._hash_dense and type(self)._hash_csr is SimHash._hash_csr
         return self._functions if own and self._center is None else None
 
-    def probe_signs(self, Y, probes):
+    def probe_signs(self, Y: np.ndarray, probes: int) -> np.ndarray:
         """Codes by the signs of float32 sums; see `HashFamily.probe_signs`."""
         from mongoose_nb.kernels.hashing.simhash_probes import probe_signs
 
@@ -206,7 +206,7 @@ class SimHash(HashFamily):
         return out
 
     @classmethod
-    def for_index(cls, dim, K, L, *, seed=0, **options):
+    def for_index(cls, dim: int, K: int, L: int, *, seed: int = 0, **options) -> HashFamily:
         """A family for a search index: Gaussian directions are made orthogonal in groups of `dim`.
 
         Such signs say less of what others said. On MNIST the same recall takes a fifth fewer candidates.
