@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import time
+from typing import Any
 
 from mongoose_nb import search  # noqa: F401  (registers the metrics)
 from mongoose_nb.commands.console import json_line, note, result, to_json
@@ -13,7 +14,7 @@ from mongoose_nb.core.registry import registered
 BLOCK = 4096
 
 
-def add_arguments(parser, common):
+def add_arguments(parser: argparse.ArgumentParser, common: Any) -> None:
     """The four subcommands. `common(sub)` adds what every command has."""
     parts = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
@@ -53,7 +54,7 @@ def add_arguments(parser, common):
     stats.add_argument("index", metavar="INDEX", help="file of mongoose index build")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Do what `args.action` says."""
     with threads(getattr(args, "threads", None)):
         {"build": _build, "query": _query, "tune": _tune, "stats": _stats}[args.action](args)
