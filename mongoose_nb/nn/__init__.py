@@ -24,9 +24,9 @@ from mongoose_nb.nn.network import Network
 from mongoose_nb.nn.sampling.samplers import LSH, Auto, Full, Sampler, Uniform
 from mongoose_nb.nn.training.callbacks import Callback, Checkpoint, EarlyStopping, History, JSONLines, ProgressBar
 from mongoose_nb.nn.training.diagnostics import Diagnostics
-from mongoose_nb.nn.training.lr import Constant, Cosine, Linear, Step
+from mongoose_nb.nn.training.lr import Constant, Cosine, Linear, LRSchedule, Step
 from mongoose_nb.nn.training.optimizers import SGD, AdaGrad, Adam, RowAdam
 
 __all__ = ["LSH", "Activation", "AdaGrad", "Adam", "Auto", "Callback", "Checkpoint", "Constant", "Cosine", "Dense", "Diagnostics",
-           "Dropout", "EarlyStopping", "Full", "History", "JSONLines", "Layer", "LayerNorm", "Linear", "Loss", "Network", "ProgressBar",
+           "Dropout", "EarlyStopping", "Full", "History", "JSONLines", "LRSchedule", "Layer", "LayerNorm", "Linear", "Loss", "Network", "ProgressBar",
            "RowAdam", "Run", "SGD", "Sampler", "Sequential", "SparseInput", "Step", "Uniform", "Wide", "named"]
