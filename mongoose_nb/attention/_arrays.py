@@ -10,7 +10,7 @@ class Rows(NamedTuple):
     """An array (B, H, T, d), and the same memory as rows with strides, for kernels."""
 
     array: np.ndarray
-    heads: object  # kernels.attention_tile.Heads
+    heads: object  # kernels.attention.tile.Heads
 
     @property
     def rows(self):

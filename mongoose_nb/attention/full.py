@@ -27,11 +27,11 @@ class FullCache(NamedTuple):
         return log_partitions(self.top, self.share)
 
 
-def full_attention(qk, v, k=None, *, causal=False, mask=None):
+def full_attention(qk: np.ndarray, v: np.ndarray, k: np.ndarray | None = None, *, causal: bool = False, mask=None) -> tuple:
     """Softmax attention to all tokens, by blocks.
 
     Without `k` queries are the keys, as in Reformer: keys are scaled to length one, and a token attends to itself only where there is
-    nothing else. With `k` this is attention as everyone has it: keys as they are, own token included. Scores are scaled by
+    nothing else. With `k` this is standard attention: keys are taken as they are, and a token attends to itself. Scores are scaled by
     1 / sqrt(width) in both cases.
 
     Parameters
@@ -71,7 +71,7 @@ def full_attention(qk, v, k=None, *, causal=False, mask=None):
     return out.array, FullCache(q, k, v, out, inverse, valid, top, share, causal)
 
 
-def full_attention_backward(dout, cache):
+def full_attention_backward(dout: np.ndarray, cache: FullCache) -> tuple:
     """Gradients of `full_attention`: (dqk, dv), or (dq, dv, dk) where keys were given; arrays like qk."""
     from mongoose_nb.core.threads import compute_threads
     from mongoose_nb.kernels.attention import exact as attention_exact

@@ -48,8 +48,9 @@ class LearnedRotations(Stateful):
         Trainings so far.
     """
 
-    def __init__(self, heads, n_hashes, width, n_buckets, *, loss="contrast", steps=60, first_steps=None, lr=0.05, queries=128, keys=512,
-                 sequences=4, sharpness=3.0, balance=0.5, margin=1.0, missed=True, schedule=None, seed=0):
+    def __init__(self, heads: int, n_hashes: int, width: int, n_buckets: int, *, loss: str = "contrast", steps: int = 60,
+                 first_steps: int | None = None, lr: float = 0.05, queries: int = 128, keys: int = 512, sequences: int = 4,
+                 sharpness: float = 3.0, balance: float = 0.5, margin: float = 1.0, missed: bool = True, schedule=None, seed: int = 0):
         self.heads, self.n_hashes = check_int("heads", heads, low=1), check_int("n_hashes", n_hashes, low=1)
         self.width, self.n_buckets = check_int("width", width, low=1), check_int("n_buckets", n_buckets, low=2)
         if n_buckets % 2:
@@ -86,7 +87,7 @@ class LearnedRotations(Stateful):
 
     # ------------------------------------------------------------------ when
 
-    def bind(self, n_rows, width):
+    def bind(self, n_rows: int, width: int):
         """Prepare for a query-key projection of shape (n_rows, width): n_rows is heads times the width of a head.
 
         The first call of `due` does it otherwise. A saved state is restored after it.
@@ -95,7 +96,7 @@ class LearnedRotations(Stateful):
             self.schedule.bind(n_rows, width, seed=self.seed)
             self._shape = n_rows, width
 
-    def due(self, step, weights):
+    def due(self, step: int, weights: np.ndarray) -> bool:
         """Whether to train after step `step` (from 0); to be called once a step, in order.
 
         Parameters
@@ -117,11 +118,11 @@ class LearnedRotations(Stateful):
             return True
         return self.schedule.after_step(step, None, stored) is ALL
 
-    def trained(self, weights):
+    def trained(self, weights: np.ndarray):
         """Take note that the directions were trained for these weights."""
         self.schedule.rebuilt(Stored(np.ascontiguousarray(weights, np.float32)))
 
-    def after_step(self, step, weights, layer, qk, k=None, mask=None):
+    def after_step(self, step: int, weights: np.ndarray, layer, qk: np.ndarray, k=None, mask=None) -> bool:
         """Train if it is time to; returns whether it was. Arguments as of `due` and `learn`."""
         if not self.due(step, weights):
             return False
@@ -185,7 +186,7 @@ class LearnedRotations(Stateful):
                               np.full(scores.shape[:2], -1)], axis=2)
         negatives = _pick(scores, found, -1)
         few = self._few_keys(rng, weights)
-        if few is not None:  # keep some keys only, and number them anew
+        if few is not None:  # keep some keys only, and renumber them
             renumber = np.full((H, len(places)), -1)
             np.put_along_axis(renumber, few, np.arange(few.shape[1])[None], 1)
             units = np.take_along_axis(units, few[:, :, None], 1)
@@ -207,7 +208,7 @@ class LearnedRotations(Stateful):
         np.put_along_axis(rank, best, -1.0, 1)
         return np.sort(np.argpartition(rank, self.keys, axis=1)[:, :self.keys], axis=1)
 
-    def learn(self, layer, qk, k=None, mask=None):
+    def learn(self, layer, qk: np.ndarray, k=None, mask=None) -> bool:
         """Mine, and train the directions; returns whether there was anything to learn from.
 
         Arguments as of `mine`. Nothing flows back into queries and keys.
@@ -239,7 +240,7 @@ class LearnedRotations(Stateful):
 
     # ------------------------------------------------------------------ figures
 
-    def report(self):
+    def report(self) -> dict:
         """Trainings so far, the loss at the first and last step of the last one, and what the schedule measured."""
         return {"trainings": self.version, **self._last, **(self.schedule.report() if self._bound else {})}
 

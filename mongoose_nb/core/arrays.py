@@ -6,9 +6,8 @@ import sys
 
 import numpy as np
 
-# Free bytes on either side of an array. The last bit of a gradient was seen to depend on where small arrays lie (3 of 24 runs of
-# the tests of resuming; with this distance 0 of 40; once more when it was gone). The likely cause, not proved, is that compiled loops test
-# at run time whether the array they write begins just behind one they read, and then take a scalar path.
+# Free bytes on either side of an array. Without them the last bit of a gradient sometimes depended on where small arrays lie: compiled
+# loops probably take a scalar path where the array that they write starts just behind one that they read.
 GUARD = 1024
 
 
@@ -31,8 +30,7 @@ def read_only(array):
 
 
 def aligned_zeros(shape, dtype=np.float32):
-    """Zeros that start on a cache line, away from all other arrays: a row of 128 floats is then 8 lines, not 9. Untouched pages cost no
-    memory."""
+    """An array of zeros that starts on a cache line, with free bytes around it. Untouched pages cost no memory."""
     dtype = np.dtype(dtype)
     size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * dtype.itemsize
     raw = np.zeros(size + 2 * GUARD + 64, np.uint8)
@@ -42,7 +40,7 @@ def aligned_zeros(shape, dtype=np.float32):
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Sparse rows: row i holds ``ids[start[i] : start[i] + count[i]]`` with `values` (or None); views, not copies, that are read-only."""
+    """Sparse rows: row i holds ``ids[start[i] : start[i] + count[i]]`` with `values` (or None), as read-only views."""
 
     start: np.ndarray  # (n,) int64
     count: np.ndarray  # (n,) int64
@@ -186,7 +184,7 @@ class Buffers:
         return Buffers, ()
 
     def get(self, name, shape, dtype=np.float32):
-        """An array of this shape, whose contents are whatever was last there (zeros at first)."""
+        """An array of this shape with undefined contents."""
         shape = shape if isinstance(shape, tuple) else (shape,)
         size = math.prod(shape)
         have = self._arrays.get(name)

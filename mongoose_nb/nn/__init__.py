@@ -37,12 +37,12 @@ from mongoose_nb.nn.sampling.table_settings import Tables
 from mongoose_nb.nn.sampling.uniform import Uniform
 from mongoose_nb.nn.training.callbacks import Callback, Checkpoint, EarlyStopping, History, JSONLines, ProgressBar
 from mongoose_nb.nn.training.diagnostics import Diagnostics
-from mongoose_nb.nn.training.lr import Constant, Cosine, Linear, Step
+from mongoose_nb.nn.training.lr import Constant, Cosine, Linear, LRSchedule, Step
 from mongoose_nb.nn.training.optimizers import SGD, AdaGrad, Adam, RowAdam
 
 __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
-    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Full", "History", "JSONLines", "LSH",
+    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Full", "History", "JSONLines", "LRSchedule", "LSH",
     "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "Network", "ProgressBar", "Retriever", "RowAdam", "Rows", "Run",
     "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables", "Threshold", "Uniform", "Wide", "named",
 ]

@@ -1,5 +1,6 @@
 """A feed-forward network with sparse input and a wide output layer: build, train, predict, save."""
 
+import copy
 import numbers
 import time
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.locks import FairLock
-from mongoose_nb.core.registry import fresh, make
+from mongoose_nb.core.registry import make
 from mongoose_nb.core.threads import compute_threads, kernel_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import saving as io
@@ -126,7 +127,7 @@ class Network:
         width, sparse = self.n_features, True
         for i, spec in enumerate(self.hidden):
             if isinstance(spec, Layer):
-                layer = fresh(spec)
+                layer = copy.deepcopy(spec)  # with the layers that it is made of
             elif sparse:
                 layer = SparseInput(check_int(f"hidden[{i}]", spec, low=1), init_std=self.init_std if i == 0 else None)
             else:

@@ -3,7 +3,16 @@
 import numpy as np
 
 from mongoose_nb.nn.layers.base import Layer, named, part_of
-from mongoose_nb.reformer.reversible import to_stream, to_values
+from mongoose_nb.nn.layers.dense import Dense
+from mongoose_nb.nn.layers.dropout import Dropout
+from mongoose_nb.nn.layers.layer_norm import LayerNorm
+from mongoose_nb.nn.layers.sequential import Sequential
+from mongoose_nb.reformer.attention import MultiHeadAttention
+from mongoose_nb.reformer.cores import make_core
+from mongoose_nb.reformer.embedding import Embedding
+from mongoose_nb.reformer.feedforward import FeedForward
+from mongoose_nb.reformer.positions import make_positions
+from mongoose_nb.reformer.reversible import Reversible, to_stream, to_values
 
 
 class Body(Layer):
@@ -58,3 +67,35 @@ class Body(Layer):
         """Told to all blocks."""
         for i, block in enumerate(self.blocks):
             block.after_update(run, part_of(gradients, f"block{i}"))
+
+
+def make_body(model, rng, seed) -> Body:
+    """The body of a model, built.
+
+    Parameters
+    ----------
+    model : ReformerLM
+        Its settings are read.
+    rng, seed : callable
+        ``rng()`` gives the generator and ``seed()`` the seed of the next layer: their order is part of what a seed of the model means.
+    """
+    dtype, width = model.dtype, model.width
+
+    def sequential(**layers):
+        return Sequential(layers.values(), layers)
+
+    first = rng()
+    bottom = {"tokens": Embedding(model.embedding_width, dtype)}
+    if model.embedding_width != width:
+        bottom["bridge"] = Dense(width, "identity", init="glorot", dtype=dtype)
+    bottom["positions"] = make_positions(model.positions, model.max_length, dtype)
+    embedding = sequential(**bottom, dropout=Dropout(model.dropout, seed())).build(model.n_tokens, first)
+    blocks = []
+    for i in range(model.n_layers):
+        first = rng()
+        attend = MultiHeadAttention(model.n_heads, make_core(model, i, seed()), dtype=dtype)
+        forward = FeedForward(model.ff_width, model.activation, chunks=model.ff_chunks, dtype=dtype)
+        f = sequential(norm=LayerNorm(dtype), heads=attend, dropout=Dropout(model.dropout, seed()))
+        g = sequential(norm=LayerNorm(dtype), layers=forward, dropout=Dropout(model.dropout, seed()))
+        blocks.append(Reversible(f, g, store=not model.reversible, dtype=dtype).build(width, first))
+    return Body(embedding, blocks, LayerNorm(dtype).build(width, first), dtype)

@@ -10,7 +10,7 @@ from mongoose_nb.rehash import Drift
 
 LEARNED = ("triplet", "contrast")
 KINDS = ("lsh", *LEARNED, "full")
-# Sequences of a batch that are kept for mining.
+# Sequences of a batch that are kept to learn rotations from.
 SEQUENCES = 4
 
 

@@ -7,8 +7,8 @@ from mongoose_nb.nn.layers.base import Layer
 from mongoose_nb.nn.layers.gradients import RowGradient, RowStore
 from mongoose_nb.nn.layers.initial import uniform
 
-# Rows of tokens and of positions start as large as sines and cosines are in the mean, variance 1 / 2, so that neither drowns the other.
-# The released code starts tokens in [-0.1, 0.1) beside sines: 300 steps of the copy task at length 128 taught it nothing.
+# Tokens and positions start with the variance of sines and cosines, 1 / 2, so that neither dominates. With tokens in [-0.1, 0.1), as in the
+# released code, the copy task was not learned.
 BOUND = 1.5**0.5
 
 

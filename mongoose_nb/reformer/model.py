@@ -7,26 +7,18 @@ import numpy as np
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.layers.base import Run, named, part_of
-from mongoose_nb.nn.layers.dense import Dense
-from mongoose_nb.nn.layers.dropout import Dropout
-from mongoose_nb.nn.layers.layer_norm import LayerNorm
-from mongoose_nb.nn.layers.sequential import Sequential
 from mongoose_nb.nn.layers.wide_output import WideOutput
 from mongoose_nb.nn.sampling.make import make_sampler
 from mongoose_nb.nn.training import loop as training
+from mongoose_nb.nn.training.callbacks import History
 from mongoose_nb.nn.training.lr import make_schedule
 from mongoose_nb.nn.training.optimizers import make_optimizer
 from mongoose_nb.nn.training.progress import Progress
 from mongoose_nb.reformer import saving as io
-from mongoose_nb.reformer.attention import MultiHeadAttention
-from mongoose_nb.reformer.body import Body
-from mongoose_nb.reformer.cores import check_layers, make_core
-from mongoose_nb.reformer.embedding import Embedding
+from mongoose_nb.reformer.body import make_body
+from mongoose_nb.reformer.cores import check_layers
 from mongoose_nb.reformer.evaluation import draw, summary
-from mongoose_nb.reformer.feedforward import FeedForward
 from mongoose_nb.reformer.head import SoftmaxHead, logits, one_label, scores
-from mongoose_nb.reformer.positions import make_positions
-from mongoose_nb.reformer.reversible import Reversible
 from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask
 
 # Hashes of evaluation and of generation come from steps that training does not reach.
@@ -89,10 +81,12 @@ class ReformerLM:
         Epochs taken.
     """
 
-    def __init__(self, n_tokens, *, max_length=1024, width=256, embedding_width=None, n_layers=2, n_heads=4, ff_width=None,
-                 activation="relu", ff_chunks=1, attention="lsh", n_hashes=4, bucket_size=64, full_attention_up_to=0, thresh=0.03,
-                 scheduler_hashes=64, lr_rotations=0.05, margin=1.0, positions="sinusoidal", dropout=0.0, reversible=True, sampler=None,
-                 optimizer="adam", lr=1e-3, lr_schedule="constant", clip_norm=0.5, seed=0, dtype="float32"):
+    def __init__(self, n_tokens: int, *, max_length: int = 1024, width: int = 256, embedding_width: int | None = None, n_layers: int = 2,
+                 n_heads: int = 4, ff_width: int | None = None, activation="relu", ff_chunks: int = 1, attention="lsh", n_hashes=4,
+                 bucket_size=64, full_attention_up_to: int = 0, thresh: float = 0.03, scheduler_hashes: int = 64,
+                 lr_rotations: float = 0.05, margin: float = 1.0, positions="sinusoidal", dropout: float = 0.0, reversible: bool = True,
+                 sampler=None, optimizer="adam", lr: float = 1e-3, lr_schedule="constant", clip_norm: float | None = 0.5, seed: int = 0,
+                 dtype: str = "float32"):
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
         self.max_length = check_int("max_length", max_length, low=1)
         self.width = check_int("width", width, low=1)
@@ -121,6 +115,7 @@ class ReformerLM:
         self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
         if self.sampler is not None and self.dtype != "float32":
             raise ValueError("a sampler computes in float32; give dtype='float32', or no sampler")
+        self.n_outputs = self.n_tokens
         self.step = 0
         self.epoch = 0
         self._build()
@@ -128,7 +123,6 @@ class ReformerLM:
     # ------------------------------------------------------------------ construction
 
     def _build(self):
-        dtype, width = self.dtype, self.width
         streams = iter(np.random.SeedSequence(self.seed).spawn(3 + 4 * self.n_layers))
 
         def rng():
@@ -137,43 +131,21 @@ class ReformerLM:
         def seed():
             return int(next(streams).generate_state(1, np.uint32)[0])
 
-        def named_layers(**layers):
-            return Sequential(layers.values(), layers)
-
+        self._body = make_body(self, rng, seed)
         first = rng()
-        bottom = {"tokens": Embedding(self.embedding_width, dtype)}
-        if self.embedding_width != width:
-            bottom["bridge"] = Dense(width, "identity", init="glorot", dtype=dtype)
-        bottom["positions"] = make_positions(self.positions, self.max_length, dtype)
-        embedding = named_layers(**bottom, dropout=Dropout(self.dropout, seed())).build(self.n_tokens, first)
-        blocks = []
-        for i in range(self.n_layers):
-            first = rng()
-            attend = MultiHeadAttention(self.n_heads, make_core(self, i, seed()), dtype=dtype)
-            forward = FeedForward(self.ff_width, self.activation, chunks=self.ff_chunks, dtype=dtype)
-            f = named_layers(norm=LayerNorm(dtype), heads=attend, dropout=Dropout(self.dropout, seed()))
-            g = named_layers(norm=LayerNorm(dtype), layers=forward, dropout=Dropout(self.dropout, seed()))
-            blocks.append(Reversible(f, g, store=not self.reversible, dtype=dtype).build(width, first))
-        first = rng()
-        self._body = Body(embedding, blocks, LayerNorm(dtype).build(width, first), dtype)
         if self.sampler is None:
-            self._head = SoftmaxHead(self.n_tokens, dtype).build(width, first)
+            self._head = SoftmaxHead(self.n_tokens, self.dtype).build(self.width, first)
         else:
-            self._head = WideOutput(self.n_tokens, self.sampler, init_std=0.1 / np.sqrt(3.0)).build(width, first)
+            self._head = WideOutput(self.n_tokens, self.sampler, init_std=0.1 / np.sqrt(3.0)).build(self.width, first)
             self._head.bind_sampler(int(first.integers(2**31)))
         self._parameters = {**self._body.parameters(), **named([("head", self._head.parameters())])}
-        if dtype == "float32":
+        if self.dtype == "float32":
             for parameter in self._parameters.values():
                 parameter.attach(self.optimizer)
 
-    def parameters(self):
+    def parameters(self) -> dict:
         """All trained arrays (`core.arrays.Parameter`) by name; rotations learn by themselves and are not among them."""
         return dict(self._parameters)
-
-    @property
-    def n_outputs(self):
-        """Outputs of the head: the tokens."""
-        return self.n_tokens
 
     @property
     def cores(self):
@@ -191,7 +163,7 @@ class ReformerLM:
 
     # ------------------------------------------------------------------ one pass
 
-    def loss_and_gradients(self, tokens, weight=None, *, run=None):
+    def loss_and_gradients(self, tokens, weight=None, *, run: Run | None = None) -> tuple:
         """Mean loss of a batch and its gradient.
 
         Parameters
@@ -266,14 +238,14 @@ class ReformerLM:
                              f"{self.n_tokens} and {self.max_length}")
         return task
 
-    def fit(self, task, *, epochs=1, batches=1000, batch_size=16, validation=None, eval_batches=20, early_stopping=None, callbacks=(),
-            verbose=0):
+    def fit(self, task, *, epochs: int = 1, batches: int = 1000, batch_size: int = 16, validation=None, eval_batches: int = 20,
+            early_stopping=None, callbacks=(), verbose: int = 0) -> History:
         """Train; batches are numbered by the model's step, so a second call goes on where the first ended.
 
         Parameters
         ----------
         task : Task or (n,) integer array
-            `CopyTask`, `TextTask`, an object of your own, or the tokens of a text.
+            `CopyTask`, `TextTask`, an object of a class derived from `Task`, or the tokens of a text.
         epochs, batches, batch_size : int
             Epochs, steps of an epoch, sequences of a step.
         validation : Task or array, optional
@@ -309,7 +281,7 @@ class ReformerLM:
 
     # ------------------------------------------------------------------ use
 
-    def evaluate(self, task, *, batches=20, batch_size=16, attention=None, n_hashes=None):
+    def evaluate(self, task, *, batches: int = 20, batch_size: int = 16, attention: str | None = None, n_hashes: int | None = None) -> dict:
         """Scores on evaluation batches, over all tokens, with hashes that training has not used.
 
         Parameters
@@ -351,7 +323,7 @@ class ReformerLM:
             for core, instead in zip(self.cores, before):
                 core.instead = instead
 
-    def logits(self, tokens):
+    def logits(self, tokens) -> np.ndarray:
         """Logits (batch, n_tokens) of the token that follows each sequence of `tokens` (batch, length)."""
         tokens = np.asarray(tokens)
         tokens, _ = self._check(np.concatenate([tokens, np.zeros_like(tokens[:, :1])], axis=1), None)
@@ -359,7 +331,7 @@ class ReformerLM:
             h, _ = self._body.forward(tokens[:, :-1], Run(GENERATION_STEP, train=False))
             return logits(np.ascontiguousarray(h[:, -1]), self._head.weights.value, self._head.bias.value)
 
-    def generate(self, prompt, n, *, temperature=1.0, top_k=None, seed=0):
+    def generate(self, prompt, n: int, *, temperature: float = 1.0, top_k: int | None = None, seed: int = 0) -> np.ndarray:
         """Continue sequences, token by token; only the last `max_length` tokens are looked at.
 
         Parameters
@@ -393,7 +365,7 @@ class ReformerLM:
 
     # ------------------------------------------------------------------ saving
 
-    def save(self, path, *, optimizer=True):
+    def save(self, path, *, optimizer: bool = True):
         """Write the model to one file, replacing it as a whole.
 
         Parameters
@@ -419,7 +391,7 @@ class ReformerLM:
         self.rehash()
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path) -> "ReformerLM":
         """Read a model that `save` wrote."""
         return io.load_model(cls, path)
 

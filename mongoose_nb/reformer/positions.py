@@ -1,4 +1,4 @@
-"""Where a token stands, added to its vector."""
+"""Positions, added to the vectors of the tokens."""
 
 import math
 

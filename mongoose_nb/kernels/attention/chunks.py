@@ -4,9 +4,9 @@ A. *One softmax over all rounds.* The rounds' outputs, joined by their log-parti
    reaches; a running maximum and sum per query, carried from round to round, give it without storing one output a round. Backward
    needs the final maximum and sum alone.
 B. *A pair counts once*, in the first round that reaches it: the same sum as in every round with weight 1 / N, and the later rounds
-   need no logarithm. Whether round r reached it is one subtraction and one comparison (`attention_tile.mask_seen`).
+   need no logarithm. Whether round r reached it is one subtraction and one comparison (`tile.mask_seen`).
 C. *Tiles* of queries against the keys between the first one's interval and the last one's: matrix products by BLAS, one thread
-   each (`attention_tile`). Scores never leave the cache and are computed again backward.
+   each (`tile`). Scores never leave the cache and are computed again backward.
 D. *Backward without races*: a task owns a run of chunks of one head. Its keys reach one chunk into the run before, so even runs go
    first, odd ones after. Where queries are not the keys, windows overlap as they like and one task owns a head. Runs depend on the
    shape alone: the same bits for any number of threads.
@@ -55,7 +55,7 @@ class Rules(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Orders of the tokens and intervals of keys: see `attention_sort.sort_tokens`."""
+    """Orders of the tokens and intervals of keys: see `sort.sort_tokens`."""
 
     counts: np.ndarray  # (B,) int64, valid tokens
     order_q: np.ndarray  # (B, H, R, T) int32

@@ -1,8 +1,8 @@
 """Layers on per-sample active sets: each sample touches only the output rows on its own list.
 
-An active set is, for sample i, the slice ``ids[start[i] : start[i] + count[i]]``: true labels first (``n_label[i]``), then what
-hashing retrieved, then uniform filler from position ``n_exact[i]`` on, whose logits carry the correction ``shift[i]``. Corrections
-that differ by output come in `shifts`, as long as `ids`; it is empty where there are none, which costs one test per row.
+The active set of sample i is the slice ``ids[start[i] : start[i] + count[i]]``: true labels first (``n_label[i]``), then retrieved
+candidates, then uniform candidates from position ``n_exact[i]`` on, whose logits carry the correction ``shift[i]``. Corrections that
+differ by output are in `shifts`, as long as `ids`; it is empty where there are none.
 
 A. *Fused online softmax.* A sample's rows are walked in blocks of 16: logits, running maximum and the running sum of
    exp(z) * row together, so forward and the gradient to the layer below read each weight row once (the second use finds it in
@@ -20,9 +20,7 @@ from mongoose_nb.kernels.common.fastmath import exp32, sigmoid32, softplus32
 from mongoose_nb.kernels.common.prefetch import prefetch_line, prefetch_row
 
 GROUP = 16
-# Rows are asked for so many before their turn, one at a time: 16 at once fill the buffers of the processor (40 us a sample of 1,000
-# rows, 30 one by one). Their biases too: with 670,091 outputs a training sample of 1,000 took 35 us with rows 8 ahead, 32 with biases, 26
-# with both 16 ahead; finding the best of 1,000 took 43 us with rows 2 ahead, and 21.
+# Rows and biases are prefetched so many places ahead, one at a time: 16 at once fill the buffers of the processor.
 AHEAD = 16
 
 

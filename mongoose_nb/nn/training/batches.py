@@ -25,7 +25,7 @@ class Source:
     samples = None
 
     def epoch(self, model, progress):
-        """Batches of one epoch, from where `progress` stands on."""
+        """The batches of one epoch that `progress` has not counted yet."""
         raise NotImplementedError  # abstract
 
     def batches(self, batch_size):
@@ -33,7 +33,7 @@ class Source:
         raise NotImplementedError  # abstract
 
     def logs(self):
-        """What callbacks are told at the beginning, beside the size of the run."""
+        """Entries of the logs of ``on_fit_begin``, beside the size of the run."""
         return {"samples": self.samples}
 
     def report(self, progress):

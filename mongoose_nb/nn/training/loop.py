@@ -35,7 +35,7 @@ class Listeners(NamedTuple):
     savers: tuple = ()
 
     def notify(self, event, model, logs):
-        """Tell all; True if a callback asks to stop."""
+        """Tell all; True if a callback requests a stop."""
         stop = bool(self.callbacks) and notify(self.callbacks, event, model, logs)
         return notify(self.savers, event, model, logs) or stop
 
@@ -74,7 +74,7 @@ def train(model, source, progress, *, listeners, validate=None, lock=None):
     model : Network, ReformerLM or the like
     source : Source
     progress : Progress
-        Where training stands; it is moved on.
+        The position of the training; updated.
     listeners : Listeners
     validate : callable, optional
         ``validate()`` gives scores for the entry of an epoch.
@@ -105,7 +105,7 @@ def train(model, source, progress, *, listeners, validate=None, lock=None):
 
 
 def train_epoch(model, source, progress, total_steps, listeners, lock):
-    """Train on the batches of one epoch from where `progress` stands; the entry of the history, and whether a callback asked to stop."""
+    """Train on the remaining batches of an epoch; returns the entry of the history, and whether a callback requested a stop."""
     timer, stop = PhaseTimer(), False
     timer.seconds.update(progress.phases)
     progress.phases = timer.seconds
