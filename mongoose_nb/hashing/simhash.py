@@ -63,6 +63,11 @@ class SimHash(HashFamily):
     similarity = "cosine"
     trainable = True
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if {"_hash_dense", "_hash_csr"} & vars(cls).keys() and "sign_functions" not in vars(cls):
+            cls.sign_functions = None  # it hashes otherwise
+
     def __init__(self, dim, K, L, *, seed=0, projection="gaussian", density=1 / 3, center=None):
         self._restore_parameters({"projection": projection, "density": density})
         super().__init__(dim, K, L, seed=seed, center=center)
@@ -187,9 +192,8 @@ class SimHash(HashFamily):
 
     @property
     def sign_functions(self):
-        """`functions`, or None with a centre, or where a subclass hashes otherwise; see `HashFamily.sign_functions`."""
-        own = type(self)._hash_dense is SimHash._hash_dense and type(self)._hash_csr is SimHash._hash_csr
-        return self._functions if own and self._center is None else None
+        """`functions`, or None with a centre; see `HashFamily.sign_functions`."""
+        return self._functions if self._center is None else None
 
     def probe_signs(self, Y, probes):
         """Codes by the signs of float32 sums; see `HashFamily.probe_signs`."""
