@@ -10,8 +10,8 @@ from mongoose_nb.search.index import LSHIndex
 
 
 class HnswlibLike:
-    """The interface of ``hnswlib.Index``: `init_index`, `add_items`, `knn_query`, `mark_deleted`, `get_items`, `get_ids_list`, `save_index`,
-    `load_index`.
+    """The interface of ``hnswlib.Index``: `init_index`, `add_items`, `knn_query`, `mark_deleted`, `get_items`, `get_ids_list`,
+    `save_index`, `load_index`.
 
     Parameters
     ----------

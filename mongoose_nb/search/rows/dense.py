@@ -83,7 +83,7 @@ class DenseView(View):
 
     def __init__(self, X, metric):
         self.X, self.euclidean = X, metric.euclidean
-        self.form = scan().Form(metric.euclidean, np.float32(1 if metric.unit else 0))
+        self.form = tuple(scan().Form(metric.euclidean, np.float32(1 if metric.unit else 0)))
 
     def search(self, batch, buckets, probes, coordinates, sketches, scratch, found):
         scan().search_dense(batch, buckets, probes, coordinates, sketches, self.X, self.form, scratch, found)

@@ -62,7 +62,7 @@ class SparseRows(RowStore):
             if self.metric.unit:
                 values = _unit(indptr, values)
         indices = np.ascontiguousarray(X.indices[:indptr[-1]], np.int32)
-        return scan().Csr(*(read_only(part) for part in (indptr, indices, np.ascontiguousarray(values))))
+        return tuple(read_only(part) for part in (indptr, indices, np.ascontiguousarray(values)))
 
     def count(self, batch):
         return len(batch[0]) - 1
@@ -70,7 +70,7 @@ class SparseRows(RowStore):
     def part(self, batch, lo, hi):
         indptr, indices, values = batch
         a, b = indptr[lo], indptr[hi]
-        return scan().Csr(read_only(indptr[lo:hi + 1] - a), indices[a:b], values if self.sets else values[a:b])
+        return read_only(indptr[lo:hi + 1] - a), indices[a:b], values if self.sets else values[a:b]
 
     def put(self, slots, batch, need):
         indptr, indices, values = batch
@@ -107,7 +107,7 @@ class SparseRows(RowStore):
     def take(self, slots):
         sizes, places = self._places(slots)
         values = self.values if self.sets else self.values[places]
-        return scan().Csr(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), self.indices[places], values)
+        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), self.indices[places], values
 
     def restrict(self, slots):
         self.starts, self.sizes = self.starts[slots], self.sizes[slots]
@@ -145,7 +145,7 @@ class SparseRows(RowStore):
     def view(self, slots):
         pool = scan().Pool(read_only(self.starts[:slots]), read_only(self.sizes[:slots]), read_only(self.indices[None, :]),
                            read_only(self.values[None, :]))
-        return SparseView(pool, self.metric, self.dim)
+        return SparseView(tuple(pool), self.metric, self.dim)
 
 
 def _unit(indptr, values):
@@ -164,20 +164,20 @@ class SparseView(View):
 
     def __init__(self, pool, metric, dim):
         self.pool, self.sets, self.dim = pool, metric.sets, dim
-        self.form = scan().Form(metric.sets, np.float32(1 if metric.unit else 0))
+        self.form = tuple(scan().Form(metric.sets, np.float32(1 if metric.unit else 0)))
 
     def search(self, batch, buckets, probes, coordinates, sketches, scratch, found):
         scan().search_csr(batch, buckets, probes, coordinates, sketches, self.pool, self.form, scratch, found)
 
     def measure(self, batch, indptr, slots, scratch, out):
-        scan().measure_csr(batch, self.pool, self.form, scratch.wide, indptr, slots, out)
+        scan().measure_csr(batch, self.pool, self.form, scratch[2], indptr, slots, out)
 
     def scores(self, batch, step):
         indptr, indices, values = batch
         sizes, sets = np.diff(indptr), self.sets
         wide = np.zeros((self.dim, len(sizes)), np.float32)
         wide[indices, np.repeat(np.arange(len(sizes)), sizes)] = 1 if sets else values
-        lengths = self.pool.sizes
+        lengths = self.pool[1]
         for lo in range(0, len(lengths), step):
             hi = min(lo + step, len(lengths))
             product = np.empty((hi - lo, len(sizes)), np.float32)
