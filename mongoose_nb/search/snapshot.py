@@ -134,7 +134,7 @@ class Snapshot:
         return self._search(batch, codes, Y, rest, k, budget, refine)[:2]
 
     def _search(self, batch, codes, Y, rest, k, budget, refine):
-        """As `_nearest`, by kernels: what they have `Found`."""
+        """As `_nearest`, by kernels; and counts (n, 2) of candidates before and after the cut by votes."""
         n = self.rows.count(batch)
         found = np.empty((n, k), np.int32), np.empty((n, k), np.float32), np.empty((n, 2), np.int64)
         everything = codes is None

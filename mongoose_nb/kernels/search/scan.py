@@ -102,14 +102,6 @@ class Scratch(NamedTuple):
     wide: np.ndarray  # (dim,) float32 zeros, for sparse rows
 
 
-class Found(NamedTuple):
-    """The result: the k nearest, ascending, padded with -1 and infinity."""
-
-    rows: np.ndarray  # (n, k) int32
-    distances: np.ndarray  # (n, k) float32
-    counts: np.ndarray  # (n, 2) int64: candidates before and after the cut by votes
-
-
 # --- candidates -------------------------------------------------------------------------------------------------------
 
 
@@ -251,7 +243,10 @@ def search_dense(Q, buckets, probes, coordinates, sketches, X, form, scratch, fo
     """The k nearest of the dense rows X (slots, d) to queries Q (n, d).
 
     Candidates come from `Buckets` by `Probes`. Where there are more than ``coordinates.refine``, those with the least distance between
-    the query's `Coordinates` and their `Sketches` go on. Exact distances of a `Form` (see `dense_distance`) decide what is `Found`.
+    the query's `Coordinates` and their `Sketches` go on. Exact distances of a `Form` (see `dense_distance`) decide.
+
+    found: rows (n, k) int32 and distances (n, k) float32, ascending, padded with -1 and infinity; counts (n, 2) int64, candidates before
+    and after the cut by votes.
     """
     buckets, probes, coordinates, sketches, scratch = _named(buckets, probes, coordinates, sketches, scratch)
     form = Form(*form)
