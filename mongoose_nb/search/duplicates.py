@@ -1,11 +1,13 @@
-"""Near-duplicate sets: MinHash, bands, and the exact similarity of what meets in a band.
+"""Near-duplicate sets: MinHash, bands, and the exact similarity of sets that meet in a band.
 
-Two sets of Jaccard similarity J meet in one of L bands of K hashes with probability ``1 - (1 - J^K)^L``, an S-shaped curve: K and L are
-chosen so that it rises just before the threshold. What meets is compared exactly, so nothing below the threshold is reported; what may be
-missed is told by the curve.
+Two sets of Jaccard similarity J meet in one of L bands of K hashes with probability ``1 - (1 - J^K)^L``, an S-shaped curve. K and L are
+chosen so that it rises just before the threshold. Sets that meet are compared exactly, so no pair below the threshold is reported; the
+curve tells which share of the others is missed.
 """
 
 import dataclasses
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from mongoose_nb.search.parallel import default_threads, pool_of
 from mongoose_nb.search.rows.base import is_sparse
 from mongoose_nb.search.rows.sparse import SparseRows
 
+if TYPE_CHECKING:
+    import scipy.sparse
+
 
 @dataclasses.dataclass(frozen=True)
 class Duplicates:
@@ -22,16 +27,16 @@ class Duplicates:
 
     Attributes
     ----------
-    pairs : (m, 2) int64
+    pairs : ndarray of shape (m, 2), int64
         Numbers of two sets, the smaller first; ascending.
-    similarity : (m,) float64
+    similarity : ndarray of shape (m,), float64
         Their Jaccard similarities.
     n : int
-        How many sets there were.
+        Number of sets.
     K, L : int
         Hashes per band, and bands.
     expected_recall : float
-        Probability to find a pair exactly at the threshold, the least of all.
+        Probability of finding a pair exactly at the threshold; that of any other pair is larger.
     """
 
     pairs: np.ndarray
@@ -41,8 +46,8 @@ class Duplicates:
     L: int
     expected_recall: float
 
-    def groups(self):
-        """(n,) int64: sets that are linked by pairs have the same number, that of the first of them."""
+    def groups(self) -> np.ndarray:
+        """Group numbers of the sets, (n,) int64: sets that pairs link have the number of the first of them."""
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import connected_components
 
@@ -51,18 +56,18 @@ class Duplicates:
         _, first, inverse = np.unique(label, return_index=True, return_inverse=True)
         return first[inverse].astype(np.int64)
 
-    def keep(self):
-        """(n,) bool: the first set of every group."""
+    def keep(self) -> np.ndarray:
+        """Mask (n,) of the first set of every group."""
         return self.groups() == np.arange(self.n)
 
 
-def s_curve(similarity, K, L):
-    """Probability that sets of this Jaccard similarity meet in one of L bands of K hashes."""
+def s_curve(similarity: float | np.ndarray, K: int, L: int) -> np.ndarray:
+    """Probability that two sets of this Jaccard similarity meet in one of L bands of K hashes."""
     return 1 - (1 - np.asarray(similarity, np.float64) ** K) ** L
 
 
-def choose_bands(threshold, n_hashes=128, recall=0.95):
-    """(K, L) with the steepest curve - the largest K - that finds a pair at the threshold with at least this probability.
+def choose_bands(threshold: float, n_hashes: int = 128, recall: float = 0.95) -> tuple[int, int]:
+    """Hashes per band and bands (K, L) of the steepest curve that finds a pair at the threshold with at least this probability.
 
     Parameters
     ----------
@@ -72,10 +77,14 @@ def choose_bands(threshold, n_hashes=128, recall=0.95):
         K * L is at most this.
     recall : float
 
+    Returns
+    -------
+    K, L : int
+
     Raises
     ------
     ValueError
-        Where even K = 1 needs more hashes.
+        Even K = 1 needs more hashes.
     """
     threshold = check_number("threshold", threshold, low=0, high=1, open_low=True)
     n_hashes = check_int("n_hashes", n_hashes, low=1)
@@ -103,31 +112,32 @@ def _as_csr(sets):
     return SparseRows(Jaccard(), shape[1]).check(X)[:2], shape
 
 
-def find_duplicates(sets, threshold=0.8, *, recall=0.95, n_hashes=128, n_threads=None, seed=0):
-    """All pairs of sets that are at least `threshold` similar, but for those that chance hides.
+def find_duplicates(sets: "scipy.sparse.csr_matrix | Sequence[Iterable[Hashable]]", threshold: float = 0.8, *, recall: float = 0.95,
+                    n_hashes: int = 128, n_threads: int | None = None, seed: int = 0) -> Duplicates:
+    """Find pairs of sets that are at least `threshold` similar.
 
     Parameters
     ----------
-    sets : CSR matrix (n, dim), or a sequence of iterables
-        Columns that are not zero are members; or members are any hashable things, such as words.
+    sets : CSR matrix of shape (n, dim), or sequence of iterables
+        Members are the columns that are not zero, or any hashable objects, such as words.
     threshold : float
         Least Jaccard similarity, in (0, 1].
     recall : float
-        Wanted probability to find a pair at the threshold; more similar ones are found more surely.
+        Wanted probability of finding a pair at the threshold; more similar pairs are found more surely.
     n_hashes : int
         Most hashes of a set.
     n_threads : int, optional
-        By default Numba's number. The result does not depend on it.
+        Threads; by default Numba's number. The result does not depend on it.
     seed : int
 
     Returns
     -------
     Duplicates
-        Exact similarities, so without false pairs. Empty sets are similar to nothing.
+        Similarities are exact, so there are no false pairs. Empty sets are similar to nothing.
 
     Notes
     -----
-    The work grows with the square of the largest group of like sets, as does the number of its pairs.
+    The work grows with the square of the largest group of similar sets, as does the number of its pairs.
     """
     K, L = choose_bands(threshold, n_hashes, recall)
     (indptr, indices), shape = _as_csr(sets)
@@ -163,7 +173,7 @@ def _band_codes(indptr, indices, shape, K, L, seed):
     X = csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=shape)
     widths = [4] * (K // 4) + ([K % 4] if K % 4 else [])
     # A pass over a set fills as many bins as it has members. With more bins most are copies of others, and bands meet together or not
-    # at all: so small sets are passed over again, for a part of the bands each time.
+    # at all. So small sets are read several times, for a part of the bands each time.
     members = max(1, len(indices) // max(1, shape[0]))
     step = max(1, -(-L // 16), min(L, members // widths[0]))
     out = np.zeros((L, shape[0]), np.uint64)

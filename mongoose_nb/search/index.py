@@ -394,31 +394,6 @@ class LSHIndex:
             indptr, slots, distances = self._builder.snapshot().radius(batch, r, self._search(probes=probes, exact=exact))
             return indptr, self._ids.ids[slots], distances
 
-    def distances(self, Q: "Rows", ids: np.ndarray) -> np.ndarray:
-        """Exact distances of queries and given rows.
-
-        Parameters
-        ----------
-        Q : array_like or CSR matrix of shape (n, dim)
-        ids : array_like of shape (n, m)
-            Rows for each query; -1 stands for none.
-
-        Returns
-        -------
-        ndarray of shape (n, m), float32
-            Infinite for -1.
-        """
-        ids = np.asarray(ids)
-        with self._lock.reading():
-            _, batch = self._builder.check(Q)
-            there = ids >= 0
-            slots = np.zeros(ids.shape, np.int32)
-            slots[there] = self._ids.slots(ids[there])
-            indptr = np.arange(len(ids) + 1, dtype=np.int64) * ids.shape[1]
-            out = self._builder.snapshot().measure(batch, indptr, slots.ravel()).reshape(ids.shape)
-            out[~there] = np.inf
-            return out
-
     # --- measures -----------------------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
@@ -496,14 +471,14 @@ class LSHIndex:
         FormatError
             Not such a file, or damaged.
         """
+        self = cls.__new__(cls)
         try:
-            index = cls.__new__(cls)
-            index._restore(storage.load(path, mmap), mmap)
+            self._restore(storage.load(path, mmap), mmap)
         except FormatError:
             raise
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise FormatError(f"{os.fspath(path)!r} does not hold a whole index: {error}") from error
-        return index
+        return self
 
     def _restore(self, state, read_only=False):
         arguments = dict(state["arguments"])

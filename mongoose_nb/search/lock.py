@@ -1,4 +1,4 @@
-"""One writer or many readers: searches run beside each other, a change waits for them and they for it."""
+"""A lock for one writer or many readers."""
 
 import threading
 
@@ -6,18 +6,18 @@ from mongoose_nb.core.locks import renew_in_child
 
 
 class ReadWriteLock:
-    """A lock that many readers share; writers go first, so that a stream of queries cannot keep a change waiting for ever.
+    """A lock that many readers share. Writers go first, so that a stream of queries cannot keep a change waiting for ever.
 
-    Writing is reentrant. A reader must not ask to write. To change a single row takes some ten microseconds in all, so what is done
-    here is kept short: no generators, and nobody is woken who does not wait.
+    Writing is reentrant. A reader must not try to write. A change of a single row takes some ten microseconds in all, so the lock does
+    little: there are no generators, and threads are notified only if some wait.
     """
 
     def __init__(self):
         self.renew()
         renew_in_child(self)
 
-    def renew(self):
-        """Nobody reads or writes: in a process that was forked off, the other threads are gone."""
+    def renew(self) -> None:
+        """Reset the lock: in a process that was forked off, the other threads are gone."""
         self._gate = threading.Lock()  # guards what follows
         self._changed = threading.Condition(self._gate)
         self._writer = threading.RLock()
@@ -51,8 +51,8 @@ class ReadWriteLock:
                     self._changed.notify_all()
         self._writer.release()
 
-    def enter(self):
-        """Begin to read."""
+    def enter(self) -> None:
+        """Begin reading; wait for a writer."""
         if self._writing == threading.get_ident():
             return
         with self._gate:
@@ -64,7 +64,7 @@ class ReadWriteLock:
                     self._waiting -= 1
             self._readers += 1
 
-    def leave(self):
+    def leave(self) -> None:
         """End reading."""
         if self._writing == threading.get_ident():
             return
@@ -73,17 +73,17 @@ class ReadWriteLock:
             if not self._readers and self._writing is not None:
                 self._changed.notify_all()
 
-    def writing(self):
-        """Alone."""
+    def writing(self) -> "_Held":
+        """Context in which no other thread reads or writes."""
         return self._to_write
 
-    def reading(self):
-        """Beside other readers. A writer may read."""
+    def reading(self) -> "_Held":
+        """Context in which no other thread writes. The writer may read."""
         return self._to_read
 
 
 class _Held:
-    """For `with`: nothing of its own, so one serves all."""
+    """A context manager without state of its own, which all threads share."""
 
     __slots__ = ("begin", "end")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mongoose_nb.hashing import HashFamily
     from mongoose_nb.search.rows import RowStore
 
-SAMPLE = 16384  # rows that the axes are learnt from
+SAMPLE = 16384  # rows that the axes are learned from
 _EXACT = 1024  # so many columns have a covariance matrix that is worth its price
 WIDTHS = (63, 127)  # coordinates; with the lost length they fill cache lines
 # Of the variance, from which a width will do. Near rows lose alike, but the largest product is not that of a near row: of the best 10

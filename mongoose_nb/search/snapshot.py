@@ -54,13 +54,15 @@ class Snapshot:
         self.slots = len(live)
         self.view = rows.view(self.slots)
         pool, stride, spans = (_NO_POOL, 0, _NO_SPANS) if tables is None else tables.flat_views()
-        self.buckets = kernels.Buckets(read_only(pool), int(stride), read_only(spans), read_only(live))
+        self.live = read_only(live)
+        # kernels take plain tuples, see kernels.search.scan
+        self._buckets = tuple(kernels.Buckets(read_only(pool), int(stride), read_only(spans), self.live))
         projection = None if functions is None else functions.projection
         self._sketched = projection is not None
         if self._sketched:
-            self._sketches = kernels.Sketches(LOST_SHARE, projection.inverse, projection.weight, read_only(sketches))
+            self._sketches = tuple(kernels.Sketches(LOST_SHARE, projection.inverse, projection.weight, read_only(sketches)))
         else:
-            self._sketches = kernels.Sketches(LOST_SHARE, _NO_STEPS, _NO_STEPS, _NO_SKETCHES)
+            self._sketches = tuple(kernels.Sketches(LOST_SHARE, _NO_STEPS, _NO_STEPS, _NO_SKETCHES))
         self._scratch = []
 
     def _borrow(self):
@@ -68,7 +70,7 @@ class Snapshot:
             return self._scratch.pop()
         except IndexError:
             wide = np.zeros(self.rows.dim if self.rows.sparse else 0, np.float32)
-            return scan().Scratch(np.zeros(self.slots, np.uint8), np.empty(self.slots + 1, np.int32), wide)
+            return tuple(scan().Scratch(np.zeros(self.slots, np.uint8), np.empty(self.slots + 1, np.int32), wide))
 
     # --- the k nearest ------------------------------------------------------------------------------------------------
 
@@ -110,7 +112,7 @@ class Snapshot:
         codes = self._codes(batch, Y, search.probes)
         slots, distances = self._nearest(batch, codes, Y, rest, k, search.budget, max(search.refine, k))
         if search.fallback:
-            rows = int(self.buckets.live.sum())
+            rows = int(self.live.sum())
             few = np.flatnonzero((slots >= 0).sum(axis=1) < min(k, rows))
             for i in few.tolist():
                 slots[i], distances[i] = (all_[0] for all_ in self._nearest(self.rows.part(batch, i, i + 1), None, None, None, k))
@@ -129,23 +131,20 @@ class Snapshot:
         """The nearest rows in the buckets of codes, or of all rows where codes is None."""
         if self.metric.rescored:
             return self._rescored(batch, codes, Y, rest, k, budget, refine)
-        found = self._search(batch, codes, Y, rest, k, budget, refine)
-        return found.rows, found.distances
+        return self._search(batch, codes, Y, rest, k, budget, refine)[:2]
 
     def _search(self, batch, codes, Y, rest, k, budget, refine):
-        """As `_nearest`, by kernels."""
-        kernels = scan()
+        """As `_nearest`, by kernels; and counts (n, 2) of candidates before and after the cut by votes."""
         n = self.rows.count(batch)
-        found = kernels.Found(np.empty((n, k), np.int32), np.empty((n, k), np.float32), np.empty((n, 2), np.int64))
+        found = np.empty((n, k), np.int32), np.empty((n, k), np.float32), np.empty((n, 2), np.int64)
         everything = codes is None
         if everything:
             codes = np.zeros((n, 0, 0), np.uint32)
         if Y is None or not self._sketched:
             Y, rest, refine = np.zeros((n, 0), np.float32), np.zeros(n, np.float32), self.slots
         scratch = self._borrow()
-        probes = kernels.Probes(codes, everything, min(budget, self.slots))
-        coordinates = kernels.Coordinates(Y, rest, max(min(refine, self.slots), 1))
-        self.view.search(batch, self.buckets, probes, coordinates, self._sketches, scratch, found)
+        probes, coordinates = (codes, everything, min(budget, self.slots)), (Y, rest, max(min(refine, self.slots), 1))
+        self.view.search(batch, self._buckets, probes, coordinates, self._sketches, scratch, found)
         self._scratch.append(scratch)  # an error would have left it unclean, and out
         return found
 
@@ -156,11 +155,11 @@ class Snapshot:
         for i in range(n):
             one = self.rows.part(batch, i, i + 1)
             if codes is None:
-                near = np.flatnonzero(self.buckets.live).astype(np.int32)
+                near = np.flatnonzero(self.live).astype(np.int32)
             else:
                 own = slice(i, i + 1)
                 most = min(refine, self.slots)
-                near = self._search(one, codes[own], *((None, None) if Y is None else (Y[own], rest[own])), most, budget, most).rows[0]
+                near = self._search(one, codes[own], *((None, None) if Y is None else (Y[own], rest[own])), most, budget, most)[0][0]
                 near = np.sort(near[near >= 0])
             far = self._distances(one, near)
             order = np.argsort(far, kind="stable")[:k]
@@ -188,7 +187,7 @@ class Snapshot:
             near = np.sort(self._propose(part, wanted), axis=1)
             indptr = np.arange(len(near) + 1, dtype=np.int64) * wanted
             distances = self._measure(part, indptr, near.ravel()).reshape(near.shape)
-            distances[self.buckets.live[near] == 0] = np.inf
+            distances[self.live[near] == 0] = np.inf
             order = np.argsort(distances, axis=1, kind="stable")[:, :k]
             slots, found = np.take_along_axis(near, order, axis=1), np.take_along_axis(distances, order, axis=1)
             slots[~np.isfinite(found)] = -1
@@ -197,7 +196,7 @@ class Snapshot:
 
     def _propose(self, batch, wanted):
         """Slots (n, wanted) int32 whose distances are least by a matrix product, within rounding."""
-        n, live = self.rows.count(batch), self.buckets.live
+        n, live = self.rows.count(batch), self.live
         values, slots = np.zeros((n, 0), np.float32), np.zeros((n, 0), np.int32)
         for lo, score in self.view.scores(batch, _ROWS):
             score[:, live[lo:lo + _ROWS] == 0] = np.inf
@@ -215,15 +214,15 @@ class Snapshot:
         """All rows that share a probed bucket with a query: indptr (n + 1,), slots (indptr[-1],), ascending for each query."""
         n = self.rows.count(batch)
         if search.probes is None:
-            slots = np.flatnonzero(self.buckets.live).astype(np.int32)
+            slots = np.flatnonzero(self.live).astype(np.int32)
             return np.arange(n + 1, dtype=np.int64) * len(slots), np.tile(slots, n)
         codes = self.codes(batch, search.probes)
         scratch = self._borrow()
         indptr = np.zeros(n + 1, np.int64)
-        scan().list_candidates(self.buckets, codes, scratch, indptr[1:], indptr, np.zeros(0, np.int32))
+        scan().list_candidates(self._buckets, codes, scratch, indptr[1:], indptr, np.zeros(0, np.int32))
         np.cumsum(indptr, out=indptr)
         slots = np.empty(int(indptr[-1]), np.int32)
-        scan().list_candidates(self.buckets, codes, scratch, np.zeros(0, np.int64), indptr, slots)
+        scan().list_candidates(self._buckets, codes, scratch, np.zeros(0, np.int64), indptr, slots)
         self._scratch.append(scratch)
         return indptr, slots
 

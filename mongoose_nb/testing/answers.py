@@ -1,4 +1,4 @@
-"""What holds for every answer of every index, and for what it says of itself."""
+"""Checks of one answer of a search index, and of the ids that it has."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from mongoose_nb.testing.report import require, require_equal
 
 
 def judge(ids, distances, Q, k, rows, check=None, *, distance, rtol, atol):
-    """What holds for every answer of every index; `check` renames what fails."""
+    """Check one answer: shapes, padding, ids, order and distances. `check` is the name of the failure instead of the usual ones."""
     ids, distances = np.asarray(ids), np.asarray(distances)
     for name, array in (("ids", ids), ("distances", distances)):
         require(array.shape == (len(Q), k), check or "shape", f"{name} of {len(Q)} queries with k={k}: observed {array.shape}, expected "
@@ -36,7 +36,7 @@ def judge(ids, distances, Q, k, rows, check=None, *, distance, rtol, atol):
 
 
 def members(index, rows, check, outside=()):
-    """Its length, and which ids it has and has not."""
+    """Check the length of an index, that it has the ids of `rows`, and that it has none of `outside`."""
     require(len(index) == len(rows), check, f"len: observed {len(index)}, expected {len(rows)}", observed=len(index), expected=len(rows))
     if not hasattr(type(index), "__contains__"):
         return
@@ -47,7 +47,7 @@ def members(index, rows, check, outside=()):
 
 
 def same(check, got, wanted, what):
-    """Two answers that must be equal to the last bit."""
+    """Check that two answers are equal to the last bit."""
     for name, one, two in zip(("ids", "distances"), got, wanted):
         require_equal(check, one, two, f"{name}, {what}")
 

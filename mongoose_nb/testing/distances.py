@@ -1,4 +1,4 @@
-"""Exact distances from one row to many, smaller is closer: what an index ought to return."""
+"""Exact distances of one row and many, smaller is closer: the oracle of `check_index`."""
 
 import numpy as np
 

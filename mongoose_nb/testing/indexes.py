@@ -1,4 +1,4 @@
-"""What a search index promises: the rows it was given, less those removed, nearest first, with their distances."""
+"""The contract of a search index, checked against brute force and a dict."""
 
 import functools
 import os

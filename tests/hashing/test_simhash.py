@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from mongoose_nb.hashing import SimHash
+from mongoose_nb.core.registry import registered
+from mongoose_nb.hashing import MinHash, SimHash
+from mongoose_nb.hashing.flips import flip_order
 from mongoose_nb.testing import check_collisions, check_sensitivity
 from mongoose_nb.testing.strategies import pairs
 
@@ -108,3 +110,68 @@ def test_wrong_options():
     for density in (0, 1.1, float("nan")):
         with pytest.raises(ValueError, match="density"):
             SimHash(8, 2, 2, projection="sparse", density=density)
+
+
+def by_rank(margins, K, probes):
+    """The oracle of multi-probe: signs, and those of the least certain ranks flipped; margins (n, L * K) -> codes (L, n, probes)."""
+    n = len(margins)
+    out = np.zeros((margins.shape[1] // K, n, probes), np.int64)
+    for t, i in np.ndindex(out.shape[:2]):
+        own = margins[i, t * K:t * K + K]
+        place = np.argsort(np.abs(own), kind="stable")
+        for p, flips in enumerate(flip_order(K, probes).tolist()):
+            signs = own > 0
+            for r in range(K):
+                if flips >> r & 1:
+                    signs[place[r]] = ~signs[place[r]]
+            out[t, i, p] = int("".join("01"[s] for s in signs.astype(int)), 2)
+    return out
+
+
+@pytest.mark.parametrize("K, probes", [(1, 2), (5, 12), (12, 40)])
+@pytest.mark.parametrize("centred", [False, True])
+def test_probes_flip_the_least_certain_signs(K, probes, centred):
+    X = np.random.default_rng(0).standard_normal((40, 20)).astype(np.float32)
+    family = SimHash(20, K, 3, seed=1, center=X.mean(axis=0) if centred else None)
+    center = family.center if centred else np.zeros(20)
+    want = by_rank((X - np.float64(center)) @ family.functions.astype(np.float64), K, probes)
+    np.testing.assert_array_equal(family.probe_tables(X, probes), want)
+    if centred:
+        assert family.sign_functions is None
+    else:
+        wide = np.column_stack([X, np.full((40, 2), 7, np.float32)])  # coordinates that are not hashed
+        np.testing.assert_array_equal(family.probe_signs(wide, probes).transpose(1, 0, 2), want)
+        np.testing.assert_array_equal(family.sign_functions, family.functions)
+
+
+def test_a_subclass_that_hashes_otherwise_has_no_sign_functions():
+    class Other(SimHash):
+        def _hash_dense(self, X, out):
+            out[:] = 0
+
+    class Same(SimHash):
+        pass
+
+    assert Other(4, 2, 2).sign_functions is None and Same(4, 2, 2).sign_functions is not None
+    with pytest.raises(NotImplementedError, match="MinHash has no sign_functions"):
+        MinHash(4, 2, 2).probe_signs(np.zeros((1, 4), np.float32), 1)
+
+
+def test_functions_of_an_index_are_orthogonal_in_groups():
+    family = SimHash.for_index(6, 4, 5, seed=2)
+    for lo in range(0, 20, 6):
+        group = family.functions[:, lo:lo + 6].astype(np.float64)
+        np.testing.assert_allclose(group.T @ group, np.eye(group.shape[1]), atol=1e-6)
+    sparse = SimHash.for_index(6, 4, 5, seed=2, projection="sparse")
+    np.testing.assert_array_equal(sparse.functions, SimHash(6, 4, 5, seed=2, projection="sparse").functions)
+
+
+@pytest.mark.parametrize("name", registered("hash family"))
+def test_hashes_for_an_index(name):
+    """More for more rows; within what a code can hold, and about four rows in a bucket where a hash is one bit."""
+    cls = registered("hash family")[name]
+    some = [cls.hashes_for(n, 32) for n in (2, 1000, 10**5, 10**7)]
+    assert some == sorted(some) and some[0] >= 1
+    assert cls.for_index(32, some[-1], 2, seed=1).code_bits <= 32
+    if cls.bits_per_hash == 1:
+        assert 1000 / 2 ** cls.hashes_for(1000, 32) == pytest.approx(4, rel=0.5)

@@ -15,7 +15,9 @@ C. *A cut by votes does not pay before sketches*: at 8 tables and twice the prob
    where all candidates reach 0.95 in 22. It stays as a bound on the work (`budget`), above all for rows without a sketch (sets, bits).
 D. All start places of a table's buckets are asked for while the table before is read: the buckets of 8 tables at 8 probes are 128
    random lines.
-E. Rejected: 128-byte sketches (recall + 0.002 for 15 us -> 21 us).
+E. *Bundles come as plain tuples* and get their names inside the kernel: a NamedTuple argument takes 0.5 us more than a tuple of the same
+   arrays, and a search has seven of them.
+F. Rejected: 128-byte sketches (recall + 0.002 for 15 us -> 21 us).
 """
 
 from typing import NamedTuple
@@ -100,14 +102,6 @@ class Scratch(NamedTuple):
     wide: np.ndarray  # (dim,) float32 zeros, for sparse rows
 
 
-class Found(NamedTuple):
-    """The result: the k nearest, ascending, padded with -1 and infinity."""
-
-    rows: np.ndarray  # (n, k) int32
-    distances: np.ndarray  # (n, k) float32
-    counts: np.ndarray  # (n, 2) int64: candidates before and after the cut by votes
-
-
 # --- candidates -------------------------------------------------------------------------------------------------------
 
 
@@ -179,6 +173,7 @@ def list_candidates(buckets, codes, scratch, sizes, indptr, rows):
     """Distinct rows of the probed buckets: counted into `sizes` (n,) where that has places, else written to
     ``rows[indptr[i] : indptr[i + 1]]``, ascending. codes (n, L, P)."""
     mark, touched, _ = scratch
+    buckets = Buckets(*buckets)
     reach = np.empty(VOTES, np.int64)
     for i in range(codes.shape[0]):
         n = _gather(buckets, codes[i], mark, touched, reach)
@@ -237,13 +232,24 @@ def _steps(coordinates, i, sketches, y):
     y[m] = sketches.share * coordinates.rest[i] * inverse[m]
 
 
+@inline
+def _named(buckets, probes, coordinates, sketches, scratch):
+    """The bundles of a search, under the names of their parts."""
+    return Buckets(*buckets), Probes(*probes), Coordinates(*coordinates), Sketches(*sketches), Scratch(*scratch)
+
+
 @serial
 def search_dense(Q, buckets, probes, coordinates, sketches, X, form, scratch, found):
     """The k nearest of the dense rows X (slots, d) to queries Q (n, d).
 
     Candidates come from `Buckets` by `Probes`. Where there are more than ``coordinates.refine``, those with the least distance between
-    the query's coordinates and their sketches go on. Exact distances (see `dense_distance`) decide what is `Found`.
+    the query's `Coordinates` and their `Sketches` go on. Exact distances of a `Form` (see `dense_distance`) decide.
+
+    found: rows (n, k) int32 and distances (n, k) float32, ascending, padded with -1 and infinity; counts (n, 2) int64, candidates before
+    and after the cut by votes.
     """
+    buckets, probes, coordinates, sketches, scratch = _named(buckets, probes, coordinates, sketches, scratch)
+    form = Form(*form)
     touched = scratch.touched
     refine = coordinates.refine
     reach = np.empty(VOTES, np.int64)
@@ -271,6 +277,8 @@ def search_dense(Q, buckets, probes, coordinates, sketches, X, form, scratch, fo
 @serial
 def search_csr(Q, buckets, probes, coordinates, sketches, pool, form, scratch, found):
     """As `search_dense`, for `Csr` queries and a `Pool` of rows. Of sets, values are not read and there are no sketches."""
+    buckets, probes, coordinates, sketches, scratch = _named(buckets, probes, coordinates, sketches, scratch)
+    Q, form = Csr(*Q), Form(*form)
     touched, wide = scratch.touched, scratch.wide
     refine = coordinates.refine
     sets = form.flag
@@ -311,6 +319,7 @@ def search_csr(Q, buckets, probes, coordinates, sketches, pool, form, scratch, f
 @serial
 def search_bits(Q, buckets, probes, X, scratch, found):
     """As `search_dense`, for rows of bits in uint64 words and Hamming distances; there are no sketches."""
+    buckets, probes, scratch = Buckets(*buckets), Probes(*probes), Scratch(*scratch)
     touched = scratch.touched
     reach = np.empty(VOTES, np.int64)
     rows, distances, counts = found
@@ -347,6 +356,7 @@ def multiply_csr(pool, first, sets, wide, products):
 @serial
 def measure_dense(Q, X, form, indptr, rows, out):
     """Distances of query i and ``rows[indptr[i] : indptr[i + 1]]``, as `search_dense` computes them."""
+    form = Form(*form)
     for i in range(Q.shape[0]):
         for p in range(indptr[i], indptr[i + 1]):
             out[p] = dense_distance(Q[i], X[rows[p]], form.flag, form.base)
@@ -355,6 +365,7 @@ def measure_dense(Q, X, form, indptr, rows, out):
 @serial
 def measure_csr(Q, pool, form, wide, indptr, rows, out):
     """The same for sparse rows."""
+    Q, form = Csr(*Q), Form(*form)
     sets = form.flag
     starts, sizes, indices, values = pool
     for i in range(Q.indptr.shape[0] - 1):

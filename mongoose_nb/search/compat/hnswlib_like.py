@@ -1,4 +1,7 @@
-"""LSHIndex behind the face of hnswlib, for code that was written for it: labels come first, Euclidean distances are squared."""
+"""`LSHIndex` with the interface of hnswlib: labels come first, and Euclidean distances are squared."""
+
+import os
+from collections.abc import Callable
 
 import numpy as np
 
@@ -7,8 +10,8 @@ from mongoose_nb.search.index import LSHIndex
 
 
 class HnswlibLike:
-    """Much of ``hnswlib.Index``: `init_index`, `add_items`, `knn_query`, `mark_deleted`, `get_items`, `get_ids_list`, `save_index`,
-    `load_index`.
+    """The interface of ``hnswlib.Index``: `init_index`, `add_items`, `knn_query`, `mark_deleted`, `get_items`, `get_ids_list`,
+    `save_index`, `load_index`.
 
     Parameters
     ----------
@@ -16,24 +19,25 @@ class HnswlibLike:
         Squared Euclidean distance, ``1 - q . x``, ``1 - cos``.
     dim : int
     **options
-        See `LSHIndex`.
+        Other arguments of `LSHIndex`.
     """
 
-    def __init__(self, space, dim, **options):
+    def __init__(self, space: str, dim: int, **options):
         self.space, self.dim = check_choice("space", space, ("l2", "ip", "cosine")), dim
         self._options = options
         self.index = LSHIndex(space, dim, **options)
 
-    def init_index(self, max_elements, M=16, ef_construction=200, random_seed=100, allow_replace_deleted=False):
-        """Start anew. Only the seed has a meaning here: an index grows as it needs to, and places of deleted rows are used again."""
+    def init_index(self, max_elements: int, M: int = 16, ef_construction: int = 200, random_seed: int = 100,
+                   allow_replace_deleted: bool = False) -> None:
+        """Remove all rows. Only the seed is used: an index grows with its rows, and slots of deleted rows are used again."""
         self.index = LSHIndex(self.space, self.dim, **{"seed": random_seed, **self._options})
 
-    def set_ef(self, ef):
-        """Probes per table, one for every eight of `ef`: larger finds more and takes longer."""
+    def set_ef(self, ef: int) -> None:
+        """Set the probes per table to an eighth of `ef`: a larger value finds more and takes longer."""
         self.index.probes = max(1, check_int("ef", ef, low=1) // 8)
 
-    def add_items(self, data, ids=None, num_threads=-1, replace_deleted=False):
-        """Add rows (n, dim); a row whose id is there already takes its place."""
+    def add_items(self, data: np.ndarray, ids: np.ndarray | None = None, num_threads: int = -1, replace_deleted: bool = False) -> None:
+        """Add rows (n, dim); rows of ids that are in the index already are replaced."""
         if ids is None:
             self.index.add(data)
             return
@@ -42,10 +46,23 @@ class HnswlibLike:
         self.index.update(ids[there], data[there])
         self.index.add(data[~there], ids[~there])
 
-    def knn_query(self, data, k=1, num_threads=-1, filter=None):
-        """(labels, distances), (n, k). RuntimeError where fewer than k were found, as hnswlib raises it.
+    def knn_query(self, data: np.ndarray, k: int = 1, num_threads: int = -1,
+                  filter: Callable[[int], bool] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return labels and distances (n, k) of the nearest rows.
 
-        `filter`, a function of a label, is applied to more and more neighbours until k pass it.
+        Parameters
+        ----------
+        data : array_like of shape (n, dim)
+        k : int
+        num_threads : int
+            -1: all.
+        filter : callable, optional
+            Function of a label. More neighbours are looked at until k of them pass it.
+
+        Raises
+        ------
+        RuntimeError
+            Fewer than k were found, as in hnswlib.
         """
         wanted = k
         while True:
@@ -66,29 +83,29 @@ class HnswlibLike:
             distances = distances * distances
         return ids.astype(np.uint64), distances + np.float32(1) if self.space == "ip" else distances
 
-    def mark_deleted(self, label):
+    def mark_deleted(self, label: int) -> None:
         """Remove a row."""
         try:
             self.index.remove([label])
         except KeyError:
             raise RuntimeError("Label not found") from None
 
-    def get_items(self, ids):
-        """Rows (n, dim)."""
+    def get_items(self, ids: np.ndarray) -> np.ndarray:
+        """Return rows (n, dim)."""
         return self.index.get(ids)
 
-    def get_ids_list(self):
-        """All labels."""
+    def get_ids_list(self) -> list[int]:
+        """Return all labels."""
         return self.index.ids.tolist()
 
-    def get_current_count(self):
-        """Rows in the index."""
+    def get_current_count(self) -> int:
+        """Return the number of rows."""
         return len(self.index)
 
-    def save_index(self, path):
+    def save_index(self, path: str | os.PathLike) -> None:
         """Write to a file; see `LSHIndex.save`."""
         self.index.save(path)
 
-    def load_index(self, path, max_elements=0):
-        """Read it again."""
+    def load_index(self, path: str | os.PathLike, max_elements: int = 0) -> None:
+        """Read from a file; see `LSHIndex.load`."""
         self.index = LSHIndex.load(path)

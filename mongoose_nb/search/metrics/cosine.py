@@ -17,6 +17,5 @@ class Cosine(Metric):
     tested_as = "cosine"
 
     def distances(self, q, X):
-        """See `Metric.distances`."""
         length = np.linalg.norm(X, axis=1) * np.linalg.norm(q)
         return 1 - (X @ q) / np.where(length > 0, length, 1)

@@ -13,9 +13,7 @@ class Euclidean(Metric):
     rescored = False
 
     def distances(self, q, X):
-        """See `Metric.distances`."""
         return np.linalg.norm(X - q, axis=1)
 
     def outward(self, values):
-        """Square roots; see `Metric.outward`."""
         return np.sqrt(values, out=values)

@@ -20,5 +20,4 @@ class Hamming(Metric):
     tested_as = "hamming"
 
     def distances(self, q, X):
-        """See `Metric.distances`."""
         return (X != q).sum(axis=1).astype(np.float64)

@@ -15,5 +15,4 @@ class InnerProduct(Metric):
     tested_as = "ip"
 
     def distances(self, q, X):
-        """See `Metric.distances`."""
         return -(X @ q)

@@ -21,6 +21,5 @@ class Jaccard(Metric):
     tested_as = "jaccard"
 
     def distances(self, q, X):
-        """See `Metric.distances`."""
         union = ((X != 0) | (q != 0)).sum(axis=1)
         return 1 - np.where(union, ((X != 0) & (q != 0)).sum(axis=1) / np.maximum(union, 1), 1.0)

@@ -31,12 +31,10 @@ class BitRows(ArrayRows):
         return read_only(out.view("<u8").astype(np.uint64, copy=False))
 
     def matrix(self, batch):
-        """A batch as booleans (n, dim)."""
         return np.unpackbits(np.ascontiguousarray(batch).astype("<u8", copy=False).view(np.uint8), axis=1, count=self.dim,
                              bitorder="little").view(bool)
 
     def view(self, slots):
-        """The first slots, to be searched."""
         return BitView(read_only(self.X[:slots]))
 
 
@@ -49,9 +47,7 @@ class BitView(View):
         self.X = X
 
     def search(self, batch, buckets, probes, coordinates, sketches, scratch, found):
-        """The nearest rows."""
         scan().search_bits(batch, buckets, probes, self.X, scratch, found)
 
     def measure(self, batch, indptr, slots, scratch, out):
-        """Distances of given pairs."""
         scan().measure_bits(batch, self.X, indptr, slots, out)

@@ -12,15 +12,12 @@ class ArrayRows(RowStore):
     """Rows in one array."""
 
     def count(self, batch):
-        """Rows of a batch."""
         return len(batch)
 
     def part(self, batch, lo, hi):
-        """Rows lo to hi of a batch."""
         return batch[lo:hi]
 
     def put(self, slots, batch, need):
-        """Keep a batch in these slots, which are below `need`."""
         self.X = grown(self.X, need)
         if len(slots) == 1:  # a fifth of the time of the other
             self.X[int(slots[0])] = batch[0]
@@ -28,28 +25,22 @@ class ArrayRows(RowStore):
             self.X[slots] = batch
 
     def take(self, slots):
-        """The batch in these slots."""
         return self.X[slots]
 
     def restrict(self, slots):
-        """Keep these slots only, as 0, 1, ..."""
         self.X = self.X[slots]
 
     def row_bytes(self, stored=None):
-        """Bytes of a row."""
         return self.X.shape[1] * self.X.itemsize
 
     @property
     def nbytes(self):
-        """Bytes of all arrays."""
         return self.X.nbytes
 
     def state(self, used):
-        """The rows of the first slots."""
         return {"X": self.X[:used]}
 
     def restore(self, state, used, frozen):
-        """Take back what `state` gave."""
         X = state["X"]
         if X.shape != (used, self.X.shape[1]) or X.dtype != self.X.dtype:
             raise ValueError(f"the saved rows have shape {X.shape} and dtype {X.dtype}; needed is ({used}, {self.X.shape[1]}) "
@@ -81,11 +72,9 @@ class DenseRows(ArrayRows):
         return X
 
     def matrix(self, batch):
-        """A batch as a user sees it."""
         return np.array(batch)
 
     def view(self, slots):
-        """The first slots, to be searched."""
         return DenseView(read_only(self.X[:slots]), self.metric)
 
 
@@ -94,18 +83,15 @@ class DenseView(View):
 
     def __init__(self, X, metric):
         self.X, self.euclidean = X, metric.euclidean
-        self.form = scan().Form(metric.euclidean, np.float32(1 if metric.unit else 0))
+        self.form = tuple(scan().Form(metric.euclidean, np.float32(1 if metric.unit else 0)))
 
     def search(self, batch, buckets, probes, coordinates, sketches, scratch, found):
-        """The nearest rows."""
         scan().search_dense(batch, buckets, probes, coordinates, sketches, self.X, self.form, scratch, found)
 
     def measure(self, batch, indptr, slots, scratch, out):
-        """Distances of given pairs."""
         scan().measure_dense(batch, self.X, self.form, indptr, slots, out)
 
     def scores(self, batch, step):
-        """Scores of blocks of rows."""
         X = self.X
         mean = X[:: max(1, len(X) // 1024)].mean(axis=0) if self.euclidean else np.zeros(X.shape[1], np.float32)
         batch = batch - mean

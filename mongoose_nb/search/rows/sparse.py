@@ -62,20 +62,17 @@ class SparseRows(RowStore):
             if self.metric.unit:
                 values = _unit(indptr, values)
         indices = np.ascontiguousarray(X.indices[:indptr[-1]], np.int32)
-        return scan().Csr(*(read_only(part) for part in (indptr, indices, np.ascontiguousarray(values))))
+        return tuple(read_only(part) for part in (indptr, indices, np.ascontiguousarray(values)))
 
     def count(self, batch):
-        """Rows of a batch."""
         return len(batch[0]) - 1
 
     def part(self, batch, lo, hi):
-        """Rows lo to hi of a batch."""
         indptr, indices, values = batch
         a, b = indptr[lo], indptr[hi]
-        return scan().Csr(read_only(indptr[lo:hi + 1] - a), indices[a:b], values if self.sets else values[a:b])
+        return read_only(indptr[lo:hi + 1] - a), indices[a:b], values if self.sets else values[a:b]
 
     def put(self, slots, batch, need):
-        """Keep a batch in these slots, which are below `need`."""
         indptr, indices, values = batch
         self.starts, self.sizes = grown(self.starts, need), grown(self.sizes, need)
         sizes = np.diff(indptr)
@@ -108,18 +105,15 @@ class SparseRows(RowStore):
         self.tail = self.held = int(sizes.sum())
 
     def take(self, slots):
-        """The batch in these slots."""
         sizes, places = self._places(slots)
         values = self.values if self.sets else self.values[places]
-        return scan().Csr(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), self.indices[places], values)
+        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), self.indices[places], values
 
     def restrict(self, slots):
-        """Keep these slots only, as 0, 1, ..."""
         self.starts, self.sizes = self.starts[slots], self.sizes[slots]
         self._pack()
 
     def matrix(self, batch):
-        """A batch as a user sees it: CSR."""
         from scipy import sparse
 
         indptr, indices, values = batch
@@ -127,21 +121,17 @@ class SparseRows(RowStore):
         return sparse.csr_matrix((values, np.array(indices), np.array(indptr)), shape=(len(indptr) - 1, self.dim))
 
     def row_bytes(self, stored=None):
-        """Bytes of a row with so many columns."""
         return (4 if self.sets else 8) * (self.dim if stored is None else stored) + 12
 
     @property
     def nbytes(self):
-        """Bytes of all arrays."""
         return sum(getattr(self, name).nbytes for name in _NAMES)
 
     def state(self, used):
-        """The arrays of the first slots."""
         return {"starts": self.starts[:used], "sizes": self.sizes[:used], "indices": self.indices[:self.tail],
                 "values": self.values[:0 if self.sets else self.tail]}
 
     def restore(self, state, used, frozen):
-        """Take back what `state` gave."""
         starts, sizes, indices, values = (state[name] for name in _NAMES)
         tail = len(indices)
         if (starts.shape != (used,) or sizes.shape != (used,) or (sizes < 0).any() or (starts < 0).any() or starts.dtype != np.int64
@@ -153,10 +143,9 @@ class SparseRows(RowStore):
             array if frozen else own(array) for array in (starts, sizes, indices, values))
 
     def view(self, slots):
-        """The first slots, to be searched."""
         pool = scan().Pool(read_only(self.starts[:slots]), read_only(self.sizes[:slots]), read_only(self.indices[None, :]),
                            read_only(self.values[None, :]))
-        return SparseView(pool, self.metric, self.dim)
+        return SparseView(tuple(pool), self.metric, self.dim)
 
 
 def _unit(indptr, values):
@@ -175,23 +164,20 @@ class SparseView(View):
 
     def __init__(self, pool, metric, dim):
         self.pool, self.sets, self.dim = pool, metric.sets, dim
-        self.form = scan().Form(metric.sets, np.float32(1 if metric.unit else 0))
+        self.form = tuple(scan().Form(metric.sets, np.float32(1 if metric.unit else 0)))
 
     def search(self, batch, buckets, probes, coordinates, sketches, scratch, found):
-        """The nearest rows."""
         scan().search_csr(batch, buckets, probes, coordinates, sketches, self.pool, self.form, scratch, found)
 
     def measure(self, batch, indptr, slots, scratch, out):
-        """Distances of given pairs."""
-        scan().measure_csr(batch, self.pool, self.form, scratch.wide, indptr, slots, out)
+        scan().measure_csr(batch, self.pool, self.form, scratch[2], indptr, slots, out)
 
     def scores(self, batch, step):
-        """Scores of blocks of rows."""
         indptr, indices, values = batch
         sizes, sets = np.diff(indptr), self.sets
         wide = np.zeros((self.dim, len(sizes)), np.float32)
         wide[indices, np.repeat(np.arange(len(sizes)), sizes)] = 1 if sets else values
-        lengths = self.pool.sizes
+        lengths = self.pool[1]
         for lo in range(0, len(lengths), step):
             hi = min(lo + step, len(lengths))
             product = np.empty((hi - lo, len(sizes)), np.float32)

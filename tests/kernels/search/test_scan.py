@@ -32,8 +32,8 @@ def test_a_heap_and_a_selection_choose_the_same_sketches(levels):
 def test_products_of_sparse_rows(sets):
     X = sp.random_array((50, 30), density=0.2, rng=np.random.default_rng(0), format="csr", dtype=np.float32)
     wide = np.random.default_rng(1).standard_normal((30, 7)).astype(np.float32)
-    pool = search.Pool(*(read_only(a) for a in (X.indptr[:-1].astype(np.int64), np.diff(X.indptr).astype(np.int32),
-                                                X.indices[None].astype(np.int32), X.data[None])))
+    pool = tuple(read_only(a) for a in (X.indptr[:-1].astype(np.int64), np.diff(X.indptr).astype(np.int32),
+                                                X.indices[None].astype(np.int32), X.data[None]))
     for lo, hi in ((0, 50), (13, 31)):
         product = np.empty((hi - lo, 7), np.float32)
         search.multiply_csr(pool, lo, sets, wide, product)
