@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mongoose_nb import data, nn
+from mongoose_nb.commands.cli import main
 from mongoose_nb.core import files as io
 from mongoose_nb.data import _cache
 from mongoose_nb.search import LSHIndex
@@ -17,13 +18,14 @@ from mongoose_nb.search import LSHIndex
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "golden"))
 from make import INDEXES, networks, problem, rows  # noqa: E402
 
-FOLDERS = sorted((pathlib.Path(__file__).parent / "golden").glob("v*"))
+HERE = pathlib.Path(__file__).parent / "golden"
+FOLDERS = sorted(HERE.glob("v*"))
 
 
 @pytest.fixture(params=FOLDERS, ids=lambda p: p.name)
 def folder(request, tmp_path):
     """A copy, so that nothing that reads can change the files."""
-    shutil.copytree(request.param, tmp_path / "v", ignore=shutil.ignore_patterns("more"))
+    shutil.copytree(request.param, tmp_path / "v", ignore=shutil.ignore_patterns("more", "run"))
     return tmp_path / "v"
 
 
@@ -53,6 +55,25 @@ def test_checkpoints(folder, name):
     net = networks()[name]
     history = net.fit(X, Y, epochs=5, batch_size=8, resume=folder / f"{name}.mongoose")
     assert [entry["epoch"] for entry in history] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("saved", [True, False], ids=["saved", "nothing saved"])
+def test_runs_of_the_command_line(tmp_path, capsys, saved):
+    """A directory of ``mongoose train`` that version 1 wrote is shown, used and gone on with."""
+    run = shutil.copytree(HERE / "v1" / "run", tmp_path / "run")
+    train = str(run / "train.txt")
+    assert main(["report", str(run), "-o", str(tmp_path / "r.html")]) == 0
+    assert "uniform" in (tmp_path / "r.html").read_text() and "filler" not in (tmp_path / "r.html").read_text()
+    assert main(["evaluate", str(run), train]) == 0
+    if not saved:
+        (run / "model.mongoose").unlink()
+        (run / "metrics.jsonl").unlink()
+    assert main(["train", train, "--resume", str(run), "--epochs", "4"]) == 0, capsys.readouterr().err
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4] and all("uniform" in line for line in lines[-2:])
+    record = json.loads((run / "settings.json").read_text())
+    assert record["format_version"] == 2 and record["network"]["sampler"]["tables"]["L"] == 3
+    assert main(["train", train, "--resume", str(run), "--epochs", "5"]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mapped", [False, True], ids=["read", "mapped"])

@@ -12,7 +12,7 @@ from mongoose_nb.commands.console import to_json
 from mongoose_nb.data._files import replacing
 
 SETTINGS, METRICS, MODEL = "settings.json", "metrics.jsonl", "model.mongoose"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def check_free(path, overwrite):
@@ -53,8 +53,8 @@ def read_settings(path):
         raise ValueError(f"{path} has no {SETTINGS}; is it a directory that mongoose train wrote?") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
-    if version != FORMAT_VERSION:
-        raise ValueError(f"{file} has format version {version}; this program reads {FORMAT_VERSION}")
+    if version not in (1, FORMAT_VERSION):
+        raise ValueError(f"{file} has format version {version}; this program reads up to {FORMAT_VERSION}")
     return record
 
 
@@ -92,15 +92,16 @@ def load_network(path):
 
 def load_to_resume(path, record):
     """(network, what its file says) of a run to go on with. Where a checkpoint of the training is there, the network is not filled
-    yet, which `Network.fit` does; before the first one was written the run begins anew."""
+    yet, which `Network.fit` does; before the first one was written the run starts from the beginning."""
     from mongoose_nb.nn import Network
-    from mongoose_nb.nn.saving import make_network, peek
+    from mongoose_nb.nn.saving import make_network, peek, settings_v1
 
     file = pathlib.Path(path) / MODEL
     saved = peek(file) if file.exists() else {"progress": None, "epoch": 0, "step": 0}
     if saved["progress"] is None and file.exists():
         return Network.load(file), saved
     try:
-        return make_network(Network, saved.get("network") or record["network"]), saved
+        settings = saved.get("network") or (settings_v1 if record["format_version"] == 1 else dict)(record["network"])
+        return make_network(Network, settings), saved
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ValueError(f"{pathlib.Path(path) / SETTINGS} is damaged: its network cannot be made: {error}") from error

@@ -164,8 +164,8 @@ def _resume(args, clock):
     data.announce()
     note(f"going on after epoch {saved['epoch']}, step {saved['step']:,}")
     runs.trim_metrics(path, saved["epoch"])
-    runs.write_settings(path, {**{k: v for k, v in record.items() if k != "format_version"}, "training": settings,
-                               "data": data.record, "versions": versions(), "threads": args.threads})
+    runs.write_settings(path, {**{k: v for k, v in record.items() if k != "format_version"}, "network": network_settings(network),
+                               "training": settings, "data": data.record, "versions": versions(), "threads": args.threads})
     arguments = {"sampler": network.sampler, "optimizer": network.optimizer, "hidden": network.hidden, "loss": network.loss,
                  "activation": network.activation, "clip_norm": network.clip_norm}
     _compile(network, arguments, data, clock)
@@ -233,7 +233,7 @@ def _train(network, data, settings, out, args, clock, first=0):
     except KeyboardInterrupt:
         if (out / runs.MODEL).exists():
             raise Interrupted(f"interrupted; go on with: mongoose train --resume {out}") from None
-        raise Interrupted(f"interrupted before a network was saved in {out}; begin anew with: mongoose train --resume {out}") from None
+        raise Interrupted(f"interrupted before a network was saved in {out}; start from the beginning with: mongoose train --resume {out}") from None
     seconds = sum(entry["seconds"] for entry in history)
     final = {"event": "end", "run": str(out), "model": str(out / runs.MODEL), "epochs": network.epoch, "step": network.step,
              "loss": history[-1]["loss"], "seconds": seconds, "samples_per_s": len(history) * data.X.shape[0] / seconds,

@@ -261,12 +261,6 @@ def upgrade_v1(saved, arrays):
     def part(prefix):
         return {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)}
 
-    settings = saved["network"]
-    network = {**settings, "sampler": sampler_v1(settings["sampler"]),
-               "hidden": [{"name": "wide", "units": h["units"], "sampler": sampler_v1(h["sampler"])} if isinstance(h, dict) else h
-                          for h in settings["hidden"]],
-               "optimizer": describe(make("optimizer", settings["optimizer"])),
-               "lr_schedule": describe(make("learning-rate schedule", settings["lr_schedule"]))}
     state = {"samplers": {name: sampler_state_v1(join(own, part(f"sampler.{name}."))) for name, own in saved["samplers"].items()},
              "callbacks": {}}
     retriever = None
@@ -285,7 +279,7 @@ def upgrade_v1(saved, arrays):
             cls, *number = name.split(" ")
             state["callbacks"][str(i)] = {"name": " ".join([_CALLBACKS_V1.get(cls, cls), *number]),
                                           "state": _callback_state_v1(own, part(f"callback.{name}."))}
-    out = {"version": VERSION, "network": network, "retriever": retriever, "step": saved["step"], "epoch": saved["epoch"]}
+    out = {"version": VERSION, "network": settings_v1(saved["network"]), "retriever": retriever, "step": saved["step"], "epoch": saved["epoch"]}
     out["state"], more = split(state, "state.")
     kept = {name: array for name, array in arrays.items() if not name.startswith(("sampler.", "served.", "callback."))}
     return out, {**kept, **more}
@@ -293,6 +287,15 @@ def upgrade_v1(saved, arrays):
 
 _CALLBACKS_V1 = {"EarlyStopping": "early stopping", "JSONLines": "json lines", "Diagnostics": "diagnostics"}
 _TABLES_V1 = ("family", "K", "L", "capacity", "policy", "center", "rehash", "rebuild", "learn")
+
+
+def settings_v1(settings):
+    """The description of a network from its settings of content version 1."""
+    hidden = [{"name": "wide", "units": h["units"], "sampler": sampler_v1(h["sampler"])} if isinstance(h, dict) else h
+              for h in settings["hidden"]]
+    return {**settings, "sampler": sampler_v1(settings["sampler"]), "hidden": hidden,
+            "optimizer": describe(make("optimizer", settings["optimizer"])),
+            "lr_schedule": describe(make("learning-rate schedule", settings["lr_schedule"]))}
 
 
 def sampler_v1(settings):

@@ -308,22 +308,22 @@ class LSHTables:
         from mongoose_nb._ext import BucketStore
         from mongoose_nb.hashing import family_from_state
 
-        tables = cls(family_from_state(state["family"]), capacity=state["capacity"], policy=state["policy"], seed=state["seed"])
+        self = cls(family_from_state(state["family"]), capacity=state["capacity"], policy=state["policy"], seed=state["seed"])
         if state["store"] is None:
-            return tables
-        tables._bits = check_int("bits", state["bits"], low=1, high=26)
-        tables._store = BucketStore.from_state(state["store"])
-        if tables._store.n_buckets != 1 << tables._bits or tables._store.n_tables != tables.family.L:
+            return self
+        self._bits = check_int("bits", state["bits"], low=1, high=26)
+        self._store = BucketStore.from_state(state["store"])
+        if self._store.n_buckets != 1 << self._bits or self._store.n_tables != self.family.L:
             raise ValueError("the saved buckets do not fit the saved hash family")
         codes, present = np.array(state["codes"]), np.array(state["present"], bool)
-        if codes.shape != (tables.family.L, len(present)) or (codes.size and int(codes.max()) >> tables._bits):
+        if codes.shape != (self.family.L, len(present)) or (codes.size and int(codes.max()) >> self._bits):
             raise ValueError("the saved row codes do not fit the saved hash family")
         ids = state["store"]["ids"]
         if len(ids) and int(ids.max()) >= len(present):
             raise ValueError("the saved buckets name rows that are not there")
-        tables._codes, tables._present = codes, present
-        tables._version = tables.family.version
-        return tables
+        self._codes, self._present = codes, present
+        self._version = self.family.version
+        return self
 
     def __repr__(self):
         return f"LSHTables({self.family!r}, rows={len(self)}, capacity={self.capacity}, policy={self.policy!r})"

@@ -98,7 +98,6 @@ def suits_most_voted(views):
     return L < 254 and 16 * L >= buckets
 
 
-_NONE = np.zeros(0, np.int32)
 _NO_TABLES = Views(np.zeros((1, 1), np.int32), np.zeros((1, 1, 2), np.int32), np.zeros((1, 1), np.uint32))
 
 
@@ -175,7 +174,7 @@ class ActiveSetBuilder:
         counted = use_tables and not alike and not strategy.whole_buckets and suits_most_voted(views)
         active_sets(
             _NO_TABLES if views is None else views, Labels(labels.start, labels.count, labels.ids),
-            Selection(use_tables, counted, True, strategy.whole_buckets, strategy.min_votes, head, fill),
+            Selection(use_tables, counted, strategy.whole_buckets, strategy.min_votes, head, fill),
             Draw(np.uint64(self.seed), np.uint64(step), np.zeros(n, np.int64) if alike else np.arange(n), self.n_rows),
             self._scratch(use_tables), Sets(sizes, start, ids, n_label, n_exact, n_active, n_hit))
         return ActiveSets(start, n_active, ids, n_label, n_exact, n_hit, np.zeros(n, np.float32))
@@ -194,15 +193,17 @@ class ActiveSetBuilder:
         -------
         ActiveSets
         """
-        from mongoose_nb.kernels.tables.retrieve import active_sets
+        from mongoose_nb.kernels.common.lanes import LANES
+        from mongoose_nb.kernels.tables.retrieve import most_voted
 
         n_queries, n = views.codes.shape[1], min(n, self.n_rows)
+        mark = self._scratch(False).mark
+        ids, count = np.empty((n_queries, n + LANES), np.int32), np.zeros(n_queries, np.int64)
+        ties = np.empty((len(mark), n + LANES), np.int32)
+        most_voted(views.pool, views.spans, views.codes, n, np.uint64(self.seed), mark, ids, ties, count)
         none = np.zeros(n_queries, np.int64)
-        start, ids, count, n_hit = np.arange(n_queries) * n, np.empty(n_queries * n, np.int32), *np.empty((2, n_queries), np.int64)
-        active_sets(views._replace(always=_NONE), Labels(none, none, Rows.empty(0).ids), Selection(True, True, False, False, 1, n, False),
-                    Draw(np.uint64(self.seed), np.uint64(0), none, self.n_rows), self._scratch(True),
-                    Sets(np.full(n_queries, n), start, ids, none, count, count, n_hit))
-        return ActiveSets(start, count, ids, none, count, none, np.zeros(n_queries, np.float32))
+        start = np.arange(n_queries, dtype=np.int64) * ids.shape[1]
+        return ActiveSets(start, count, ids.ravel(), none, count, none, np.zeros(n_queries, np.float32))
 
     def retrieve(self, views, n):
         """The quicker of `most_voted` and `per_sample` for at most `n` ids of every query, and nothing else."""
