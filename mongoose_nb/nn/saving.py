@@ -48,7 +48,7 @@ def network_settings(network):
 
 def _describe_hidden(layer, where):
     if isinstance(layer, Wide):
-        return {"name": "wide", "units": layer.units, "sampler": describe(make_sampler(layer.sampler), f"{where}.sampler")}
+        return {"units": layer.units, "sampler": describe(make_sampler(layer.sampler), f"{where}.sampler")}
     return describe(layer, where)
 
 
@@ -291,8 +291,7 @@ _TABLES_V1 = ("family", "K", "L", "capacity", "policy", "center", "rehash", "reb
 
 def settings_v1(settings):
     """The description of a network from its settings of content version 1."""
-    hidden = [{"name": "wide", "units": h["units"], "sampler": sampler_v1(h["sampler"])} if isinstance(h, dict) else h
-              for h in settings["hidden"]]
+    hidden = [{**h, "sampler": sampler_v1(h["sampler"])} if isinstance(h, dict) else h for h in settings["hidden"]]
     return {**settings, "sampler": sampler_v1(settings["sampler"]), "hidden": hidden,
             "optimizer": describe(make("optimizer", settings["optimizer"])),
             "lr_schedule": describe(make("learning-rate schedule", settings["lr_schedule"]))}
