@@ -233,7 +233,8 @@ def _train(network, data, settings, out, args, clock, first=0):
     except KeyboardInterrupt:
         if (out / runs.MODEL).exists():
             raise Interrupted(f"interrupted; go on with: mongoose train --resume {out}") from None
-        raise Interrupted(f"interrupted before a network was saved in {out}; start from the beginning with: mongoose train --resume {out}") from None
+        raise Interrupted(f"interrupted before a network was saved in {out}; start from the beginning with: mongoose train --resume "
+                          f"{out}") from None
     seconds = sum(entry["seconds"] for entry in history)
     final = {"event": "end", "run": str(out), "model": str(out / runs.MODEL), "epochs": network.epoch, "step": network.step,
              "loss": history[-1]["loss"], "seconds": seconds, "samples_per_s": len(history) * data.X.shape[0] / seconds,

@@ -13,9 +13,12 @@
 Files of content version 1 had flat settings and prefixes; `upgrade_v1` brings them into this form.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
+from typing import TYPE_CHECKING, Any
 
 from mongoose_nb.core import files as io
 from mongoose_nb.core.registry import describe, make, name_of, parameters
@@ -23,6 +26,9 @@ from mongoose_nb.core.saving import Stateful, join, restore, split, state_of
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.wide_hidden import Wide
 from mongoose_nb.nn.sampling.make import make_sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KIND = "network"
 VERSION = 2
@@ -33,7 +39,7 @@ MAX_FUNCTIONS = 1 << 26
 # ------------------------------------------------------------------ descriptions
 
 
-def network_settings(network):
+def network_settings(network: Any) -> dict:
     """Constructor arguments of a network, as JSON can hold them.
 
     Raises
@@ -52,13 +58,14 @@ def _describe_hidden(layer, where):
     return describe(layer, where)
 
 
-def make_network(cls, settings):
+def make_network(cls: type, settings: dict) -> Any:
     """An untrained `cls` from what `network_settings` gave."""
-    hidden = tuple(Wide(h["units"], make_sampler(h["sampler"])) if isinstance(h, dict) else h for h in settings["hidden"])
+    hidden = tuple((make("layer", h) if "name" in h else Wide(h["units"], make_sampler(h["sampler"]))) if isinstance(h, dict) else h
+                   for h in settings["hidden"])
     return cls(**{**settings, "hidden": hidden})
 
 
-def check_saveable(network, callbacks=()):
+def check_saveable(network: Any, callbacks: Sequence = ()) -> None:
     """Raise a TypeError, which names the part, where `save_network` would."""
     network_settings(network)
     split(_state(network, True, callbacks))
@@ -76,7 +83,7 @@ def _state(network, optimizer, callbacks=()):
     return out
 
 
-def save_network(network, path, optimizer, progress=None, keep=1):
+def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progress: tuple | None = None, keep: int = 1) -> None:
     """Write `network`; see `Network.save`. `progress`, of a training that runs, is (Progress, callbacks)."""
     retriever = None if network.retriever is None else describe(network.retriever, "retriever")
     saved = {"version": VERSION, "network": network_settings(network), "retriever": retriever, "step": network.step,
@@ -135,6 +142,8 @@ def _sizes(saved):
     width, weights, functions = settings["n_features"], 0, 0
     layers = [*settings["hidden"], {"units": settings["n_outputs"], "sampler": settings["sampler"]}]
     for layer in layers:
+        if isinstance(layer, dict) and "name" in layer:
+            continue  # made from its description; what it needs is compared with the file when its arrays are restored
         units = layer["units"] if isinstance(layer, dict) else layer
         if isinstance(layer, dict):
             functions = max(functions, _functions(layer["sampler"].get("tables"), width))
@@ -152,7 +161,7 @@ def _functions(tables, width):
     return (width + 1) * (K or 32) * (L or 1)
 
 
-def load_network(cls, path):
+def load_network(cls: type, path: str | os.PathLike) -> Any:
     """A `cls` from a file; see `Network.load`."""
     saved, arrays = _read(path)
     with _reading(path):
@@ -190,7 +199,7 @@ def _restore(network, saved, arrays, path):
     return state
 
 
-def peek(path):
+def peek(path: str | os.PathLike) -> dict:
     """What a file says of its network, its arrays unread: ``network``, ``step``, ``epoch``, ``progress`` (a dict, or None)."""
     saved, _ = _read(path, mmap=True)
     with _reading(path):
@@ -199,7 +208,7 @@ def peek(path):
         return {**saved, "progress": saved["state"].get("progress")}
 
 
-def resume_network(network, path):
+def resume_network(network: Any, path: str | os.PathLike) -> tuple:
     """Bring `network` to where the checkpoint at `path` stands.
 
     Returns
@@ -234,7 +243,7 @@ def resume_network(network, path):
         return progress, {part["name"]: part["state"] for part in state["callbacks"].values()}
 
 
-def load_callbacks(callbacks, states, path):
+def load_callbacks(callbacks: Sequence, states: dict, path: str | os.PathLike) -> None:
     """Give callbacks their states back; those that the file does not know start from the beginning."""
     with _reading(path):
         for name, callback in _named(callbacks):
@@ -245,7 +254,7 @@ def load_callbacks(callbacks, states, path):
 # ------------------------------------------------------------------ content version 1
 
 
-def upgrade_v1(saved, arrays):
+def upgrade_v1(saved: dict, arrays: dict) -> tuple[dict, dict]:
     """What a file of content version 1 held, in the form of this version.
 
     Parameters
@@ -279,7 +288,8 @@ def upgrade_v1(saved, arrays):
             cls, *number = name.split(" ")
             state["callbacks"][str(i)] = {"name": " ".join([_CALLBACKS_V1.get(cls, cls), *number]),
                                           "state": _callback_state_v1(own, part(f"callback.{name}."))}
-    out = {"version": VERSION, "network": settings_v1(saved["network"]), "retriever": retriever, "step": saved["step"], "epoch": saved["epoch"]}
+    out = {"version": VERSION, "network": settings_v1(saved["network"]), "retriever": retriever, "step": saved["step"],
+           "epoch": saved["epoch"]}
     out["state"], more = split(state, "state.")
     kept = {name: array for name, array in arrays.items() if not name.startswith(("sampler.", "served.", "callback."))}
     return out, {**kept, **more}
@@ -289,15 +299,15 @@ _CALLBACKS_V1 = {"EarlyStopping": "early stopping", "JSONLines": "json lines", "
 _TABLES_V1 = ("family", "K", "L", "capacity", "policy", "center", "rehash", "rebuild", "learn")
 
 
-def settings_v1(settings):
+def settings_v1(settings: dict) -> dict:
     """The description of a network from its settings of content version 1."""
-    hidden = [{**h, "sampler": sampler_v1(h["sampler"])} if isinstance(h, dict) else h for h in settings["hidden"]]
+    hidden = [{**h, "sampler": sampler_v1(h["sampler"])} if isinstance(h, dict) and "sampler" in h else h for h in settings["hidden"]]
     return {**settings, "sampler": sampler_v1(settings["sampler"]), "hidden": hidden,
             "optimizer": describe(make("optimizer", settings["optimizer"])),
             "lr_schedule": describe(make("learning-rate schedule", settings["lr_schedule"]))}
 
 
-def sampler_v1(settings):
+def sampler_v1(settings: dict) -> dict:
     """The description of a sampler from its flat settings of content version 1."""
     settings = dict(settings)
     if settings["name"] == "lsh":
@@ -308,7 +318,7 @@ def sampler_v1(settings):
     return describe(make_sampler(settings), "sampler")
 
 
-def sampler_state_v1(state):
+def sampler_state_v1(state: dict) -> dict:
     """The state of a sampler from the nested one of content version 1."""
     if "label_counts" in state:
         return {"corrector": {"frequency": {"counts": state["label_counts"], "samples": state["samples"]}}}
