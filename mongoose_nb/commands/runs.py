@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mongoose_nb.core.types import PathLike
 
 SETTINGS, METRICS, MODEL = "settings.json", "metrics.jsonl", "model.mongoose"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def check_free(path: PathLike, overwrite: bool) -> pathlib.Path:
@@ -59,8 +59,8 @@ def read_settings(path: PathLike) -> dict[str, Any]:
         raise ValueError(f"{path} has no {SETTINGS}; is it a directory that mongoose train wrote?") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
-    if version != FORMAT_VERSION:
-        raise ValueError(f"{file} has format version {version}; this program reads {FORMAT_VERSION}")
+    if version not in (1, FORMAT_VERSION):
+        raise ValueError(f"{file} has format version {version}; this program reads up to {FORMAT_VERSION}")
     return record
 
 
@@ -100,13 +100,14 @@ def load_to_resume(path: PathLike, record: dict[str, Any]) -> Any:
     """(network, settings of its file) of a run to resume. If there is a checkpoint of the training, `Network.fit` fills the network
     later. If no checkpoint was written yet, the run starts again."""
     from mongoose_nb.nn import Network
-    from mongoose_nb.nn.saving import make_network, peek
+    from mongoose_nb.nn.saving import make_network, peek, settings_v1
 
     file = pathlib.Path(path) / MODEL
     saved = peek(file) if file.exists() else {"progress": None, "epoch": 0, "step": 0}
     if saved["progress"] is None and file.exists():
         return Network.load(file), saved
     try:
-        return make_network(Network, saved.get("network") or record["network"]), saved
+        settings = saved.get("network") or (settings_v1 if record["format_version"] == 1 else dict)(record["network"])
+        return make_network(Network, settings), saved
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ValueError(f"{pathlib.Path(path) / SETTINGS} is damaged: its network cannot be made: {error}") from error

@@ -170,8 +170,8 @@ def _resume(args, clock):
     data.announce()
     note(f"going on after epoch {saved['epoch']}, step {saved['step']:,}")
     runs.trim_metrics(path, saved["epoch"])
-    runs.write_settings(path, {**{k: v for k, v in record.items() if k != "format_version"}, "training": settings,
-                               "data": data.record, "versions": versions(), "threads": args.threads})
+    runs.write_settings(path, {**{k: v for k, v in record.items() if k != "format_version"}, "network": network_settings(network),
+                               "training": settings, "data": data.record, "versions": versions(), "threads": args.threads})
     arguments = {"sampler": network.sampler, "optimizer": network.optimizer, "hidden": network.hidden, "loss": network.loss,
                  "activation": network.activation, "clip_norm": network.clip_norm}
     _compile(network, arguments, data, clock)

@@ -9,6 +9,10 @@ C. *Rows are never all projected while learning*: a step reads its queries and s
    per training, for a few thousand queries.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from mongoose_nb.core.adam import adam_step
@@ -16,6 +20,12 @@ from mongoose_nb.core.registry import Registered, find, fresh, make, register
 from mongoose_nb.core.saving import Stateful
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.hashing.learned_losses import Examples, soft_bits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from mongoose_nb.hashing.base import HashFamily
 
 # Queries from which pairs are mined, and pairs kept of each kind: unions of buckets are long.
 _PAIR_QUERIES, _PAIRS = 512, 1 << 16
@@ -66,8 +76,9 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
     saved_state = ("_m", "_v", "_t", "_trainings", "_last")
     optional = ("_m", "_v")
 
-    def __init__(self, loss="contrast", *, steps=20, first_steps=None, lr=0.05, queries=2048, batch=128, rows=768, positives=10,
-                 labels=False, sharpness=20.0, margin=1.0, negative_weight=0.3, balance=1.0):
+    def __init__(self, loss: str = "contrast", *, steps: int = 20, first_steps: int | None = None, lr: float = 0.05, queries: int = 2048,
+                 batch: int = 128, rows: int = 768, positives: int = 10,
+                 labels: bool = False, sharpness: float = 20.0, margin: float = 1.0, negative_weight: float = 0.3, balance: float = 1.0):
         find("hash loss", loss)
         self.loss = loss
         self.steps = check_int("steps", steps, low=1, high=MOST)
@@ -85,7 +96,7 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
 
     # ------------------------------------------------------------------ one family's functions
 
-    def bind(self, family, seed=0):
+    def bind(self, family: HashFamily, seed: int = 0) -> LearnedHash:
         """Get ready to train a family.
 
         Parameters
@@ -105,14 +116,14 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
         self._last = {}
         return self
 
-    def follow(self, family):
+    def follow(self, family: HashFamily) -> None:
         """Go on with another object of the family whose functions are being trained."""
         if family.functions.shape != self._m.shape:
             raise ValueError(f"the saved moments of the learned hash have shape {self._m.shape}; the functions have "
                              f"{family.functions.shape}")
         self._family = family
 
-    def mine(self, h, weights, bias, labels, retrieved=None):
+    def mine(self, h: np.ndarray, weights: np.ndarray, bias: np.ndarray, labels: np.ndarray, retrieved: Callable | None = None) -> Examples:
         """What the queries are to find: a pass over all outputs.
 
         Parameters
@@ -165,7 +176,7 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
         missed, returned = (np.sort(rng.choice(a, most, replace=False)) if most else a[:0] for a in (missed, returned))
         return (missed // n_rows, missed % n_rows), (returned // n_rows, returned % n_rows)
 
-    def learn(self, queries, rows, examples):
+    def learn(self, queries: np.ndarray, rows: Any, examples: Examples) -> bool:
         """Train the family's functions; they are replaced, so tables built before refuse to answer.
 
         Parameters
@@ -239,20 +250,20 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
 
     # ------------------------------------------------------------------ figures, saving
 
-    def report(self):
+    def report(self) -> dict[str, float]:
         """Trainings so far, and of the last one: the loss at its first and last step; the share of bits in which a query agrees with
         the rows that it is to find (`collision_positive`) and with random ones (`collision_random`), as deployed; by how much the
         difference of the two is larger than under the relaxation (`quantisation_gap`); and the mean absolute value of the bits' means
         over the rows (`bit_bias`), 0 for balanced bits."""
         return {"trainings": self._trainings, **self._last}
 
-    def state_restored(self):
+    def state_restored(self) -> None:
         """Refuse counts that cannot be."""
         for name in ("t", "trainings"):
             check_int(name, getattr(self, f"_{name}"), low=0, high=2**62)
 
 
-def labels_first(labels, top, both=False):
+def labels_first(labels: np.ndarray, top: np.ndarray, both: bool = False) -> np.ndarray:
     """Rows of `labels` before those of `top`, without repetition: as many columns as `top` has, or as the two have together.
 
     Parameters
@@ -277,7 +288,7 @@ def labels_first(labels, top, both=False):
     return np.take_along_axis(joined, order, 1)[:, :top.shape[1]]
 
 
-def make_learned(learn, **settings):
+def make_learned(learn: None | str | dict | LearnedHash, **settings: Any) -> LearnedHash | None:
     """A `LearnedHash` of its own state.
 
     Parameters

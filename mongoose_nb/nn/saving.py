@@ -13,9 +13,12 @@
 Files of content version 1 had flat settings and prefixes; `upgrade_v1` brings them into this form.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
+from typing import TYPE_CHECKING, Any
 
 from mongoose_nb.core import files as io
 from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
@@ -24,6 +27,9 @@ from mongoose_nb.core.saving import Stateful, join, restore, split, state_of
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.wide_hidden import Wide
 from mongoose_nb.nn.sampling.make import make_sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KIND = "network"
 VERSION = 2
@@ -34,7 +40,7 @@ MAX_FUNCTIONS = 1 << 26
 # ------------------------------------------------------------------ descriptions
 
 
-def network_settings(network):
+def network_settings(network: Any) -> dict:
     """Constructor arguments of a network, as JSON can hold them.
 
     Raises
@@ -46,13 +52,13 @@ def network_settings(network):
     return {name: describe(getattr(network, name), name) for name in names}
 
 
-def make_network(cls, settings):
+def make_network(cls: type, settings: dict) -> Any:
     """An untrained `cls` from what `network_settings` gave."""
     hidden = tuple(make("layer", h) if isinstance(h, dict) else h for h in settings["hidden"])
     return cls(**{**settings, "hidden": hidden})
 
 
-def check_saveable(network, callbacks=()):
+def check_saveable(network: Any, callbacks: Sequence = ()) -> None:
     """Raise a TypeError, which names the part, where `save_network` would."""
     network_settings(network)
     split(_state(network, True, callbacks))
@@ -70,7 +76,7 @@ def _state(network, optimizer, callbacks=()):
     return out
 
 
-def save_network(network, path, optimizer, progress=None, keep=1):
+def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progress: tuple | None = None, keep: int = 1) -> None:
     """Write `network`; see `Network.save`. `progress`, of a training that runs, is (Progress, callbacks)."""
     retriever = None if network.retriever is None else describe(network.retriever, "retriever")
     saved = {"version": VERSION, "network": network_settings(network), "retriever": retriever, "step": network.step,
@@ -144,7 +150,7 @@ def _functions(tables, width):
     return (width + 1) * (K or 32) * (L or 1)
 
 
-def load_network(cls, path):
+def load_network(cls: type, path: str | os.PathLike) -> Any:
     """A `cls` from a file; see `Network.load`."""
     saved, arrays = _read(path)
     with _reading(path):
@@ -178,7 +184,7 @@ def _restore(network, saved, arrays, path):
     return state
 
 
-def peek(path):
+def peek(path: str | os.PathLike) -> dict:
     """What a file says of its network, its arrays unread: ``network``, ``step``, ``epoch``, ``progress`` (a dict, or None)."""
     saved, _ = _read(path, mmap=True)
     with _reading(path):
@@ -187,7 +193,7 @@ def peek(path):
         return {**saved, "progress": saved["state"].get("progress")}
 
 
-def resume_network(network, path):
+def resume_network(network: Any, path: str | os.PathLike) -> tuple:
     """Bring `network` to where the checkpoint at `path` stands.
 
     Returns
@@ -222,7 +228,7 @@ def resume_network(network, path):
         return progress, {part["name"]: part["state"] for part in state["callbacks"].values()}
 
 
-def load_callbacks(callbacks, states, path):
+def load_callbacks(callbacks: Sequence, states: dict, path: str | os.PathLike) -> None:
     """Give callbacks their states back; those that the file does not know start from the beginning."""
     with _reading(path):
         for name, callback in _named(callbacks):
@@ -233,7 +239,7 @@ def load_callbacks(callbacks, states, path):
 # ------------------------------------------------------------------ content version 1
 
 
-def upgrade_v1(saved, arrays):
+def upgrade_v1(saved: dict, arrays: dict) -> tuple[dict, dict]:
     """What a file of content version 1 held, in the form of this version.
 
     Parameters
@@ -249,11 +255,6 @@ def upgrade_v1(saved, arrays):
     def part(prefix):
         return {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)}
 
-    settings = saved["network"]
-    network = {**settings, "sampler": sampler_v1(settings["sampler"]),
-               "hidden": describe([Wide(h["units"], sampler_v1(h["sampler"])) if isinstance(h, dict) else h for h in settings["hidden"]]),
-               "optimizer": describe(make("optimizer", settings["optimizer"])),
-               "lr_schedule": describe(make("learning-rate schedule", settings["lr_schedule"]))}
     state = {"samplers": {name: sampler_state_v1(join(own, part(f"sampler.{name}."))) for name, own in saved["samplers"].items()},
              "callbacks": {}}
     retriever = None
@@ -272,7 +273,8 @@ def upgrade_v1(saved, arrays):
             cls, *number = name.split(" ")
             state["callbacks"][str(i)] = {"name": " ".join([_CALLBACKS_V1.get(cls, cls), *number]),
                                           "state": _callback_state_v1(own, part(f"callback.{name}."))}
-    out = {"version": VERSION, "network": network, "retriever": retriever, "step": saved["step"], "epoch": saved["epoch"]}
+    out = {"version": VERSION, "network": settings_v1(saved["network"]), "retriever": retriever, "step": saved["step"],
+           "epoch": saved["epoch"]}
     out["state"], more = split(state, "state.")
     kept = {name: array for name, array in arrays.items() if not name.startswith(("sampler.", "served.", "callback."))}
     return out, {**kept, **more}
@@ -282,7 +284,15 @@ _CALLBACKS_V1 = {"EarlyStopping": "early stopping", "JSONLines": "json lines", "
 _TABLES_V1 = ("family", "K", "L", "capacity", "policy", "center", "rehash", "rebuild", "learn")
 
 
-def sampler_v1(settings):
+def settings_v1(settings: dict) -> dict:
+    """The description of a network from its settings of content version 1."""
+    hidden = describe([Wide(h["units"], sampler_v1(h["sampler"])) if isinstance(h, dict) else h for h in settings["hidden"]])
+    return {**settings, "sampler": sampler_v1(settings["sampler"]), "hidden": hidden,
+            "optimizer": describe(make("optimizer", settings["optimizer"])),
+            "lr_schedule": describe(make("learning-rate schedule", settings["lr_schedule"]))}
+
+
+def sampler_v1(settings: dict) -> dict:
     """The description of a sampler from its flat settings of content version 1."""
     settings = dict(settings)
     if settings["name"] == "lsh":
@@ -293,7 +303,7 @@ def sampler_v1(settings):
     return describe(make_sampler(settings), "sampler")
 
 
-def sampler_state_v1(state):
+def sampler_state_v1(state: dict) -> dict:
     """The state of a sampler from the nested one of content version 1."""
     if "label_counts" in state:
         return {"corrector": {"frequency": {"counts": state["label_counts"], "samples": state["samples"]}}}

@@ -30,7 +30,6 @@ class Selection(NamedTuple):
 
     use_tables: bool
     counted: bool  # votes are counted without a list of who has some: at most 253 tables, not for whole buckets
-    fair: bool  # with `counted`: all ids with equally many votes have the same chance, drawn by sample; else it depends on the codes
     whole_buckets: bool  # whole buckets of tables in random order; else ids by their votes
     min_votes: int
     head: int  # most ids from the tables

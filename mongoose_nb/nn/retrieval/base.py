@@ -1,7 +1,18 @@
 """The interface of all retrievers."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from mongoose_nb.core.registry import Registered, fresh
 from mongoose_nb.core.saving import Stateful
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mongoose_nb.core.arrays import Parameter
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
+    from mongoose_nb.nn.training.timing import PhaseTimer
 
 
 class Retriever(Registered, Stateful, kind="retriever"):
@@ -15,7 +26,7 @@ class Retriever(Registered, Stateful, kind="retriever"):
     #: outputs to retrieve for a row; a number once bound
     candidates = None
 
-    def bind(self, weights, bias, seed):
+    def bind(self, weights: Parameter, bias: Parameter, seed: int) -> Retriever:
         """A working copy for one layer.
 
         Parameters
@@ -32,11 +43,11 @@ class Retriever(Registered, Stateful, kind="retriever"):
         bound.bind_layer(weights, bias, seed)
         return bound
 
-    def bind_layer(self, weights, bias, seed):
+    def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """Prepare this copy for one layer."""
         raise NotImplementedError  # abstract
 
-    def fit(self, h, labels):
+    def fit(self, h: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Learn from activations.
 
         Parameters
@@ -52,17 +63,17 @@ class Retriever(Registered, Stateful, kind="retriever"):
         """
         return {}
 
-    def forget(self):
+    def forget(self) -> None:
         """Have what `build` made built again when it is next needed."""
 
-    def built(self, step):
+    def built(self, step: int) -> bool:
         """Whether what `retrieve` needs is there for the weights after `step` steps."""
         return True
 
-    def build(self, step):
+    def build(self, step: int) -> None:
         """Prepare for the weights as they are, which are those after `step` steps."""
 
-    def retrieve(self, h, n, timer, step):
+    def retrieve(self, h: np.ndarray, n: int, timer: PhaseTimer, step: int) -> ActiveSets:
         """Outputs to score.
 
         Parameters

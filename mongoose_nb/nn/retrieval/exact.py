@@ -1,5 +1,9 @@
 """The best of all outputs, by their exact scores."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from mongoose_nb.core.registry import register
@@ -7,8 +11,12 @@ from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 
+if TYPE_CHECKING:
+    from mongoose_nb.core.arrays import Parameter
+    from mongoose_nb.nn.training.timing import PhaseTimer
 
-def best_outputs(h, weights, bias, k):
+
+def best_outputs(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Exact best k outputs of every row of `h`, best first, the lower id first among equals.
 
     Parameters
@@ -50,15 +58,15 @@ class ExactRetriever(Retriever):
         Outputs to retrieve for a row; all by default.
     """
 
-    def __init__(self, candidates=None):
+    def __init__(self, candidates: int | None = None):
         self.candidates = None if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
 
-    def bind_layer(self, weights, bias, seed):
+    def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """As `Retriever.bind_layer`."""
         self._weights, self._bias = weights, bias
         self.candidates = min(len(bias.value), self.candidates or len(bias.value))
 
-    def retrieve(self, h, n, timer, step):
+    def retrieve(self, h: np.ndarray, n: int, timer: PhaseTimer, step: int) -> ActiveSets:
         """As `Retriever.retrieve`."""
         from mongoose_nb.core.threads import one_blas_thread
 

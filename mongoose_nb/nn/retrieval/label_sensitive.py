@@ -1,5 +1,9 @@
 """Hash tables for prediction whose functions are trained after the network (Liu et al., "Climbing the WOL", 2020)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from mongoose_nb.core.registry import fresh, register
@@ -11,6 +15,12 @@ from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.sampling.base import default_bits
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder
 from mongoose_nb.nn.sampling.table_manager import hashable
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.arrays import Parameter
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
+    from mongoose_nb.nn.training.timing import PhaseTimer
+    from mongoose_nb.tables import LSHTables
 
 # What is found is bounded by what stands in a query's buckets: larger buckets and more tables find more. With these, 1,000 outputs
 # scored of 100,000 give the P@1 of all outputs.
@@ -41,13 +51,14 @@ class LabelSensitiveRetriever(Retriever):
 
     saved_state = ("functions", "_query_mean", "_query_extra")
 
-    def __init__(self, candidates=None, K=None, L=None, learn=None):
+    def __init__(self, candidates: int | None = None, K: int | None = None, L: int | None = None,
+                 learn: None | str | dict | LearnedHash = None):
         self.candidates = candidates if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.K = K if K is None else check_int("K", K, low=1)
         self.L = check_int("L", TABLES if L is None else L, low=1)
         self.learn = make_learned(LearnedHash(first_steps=200, labels=True) if learn is None else learn)
 
-    def bind_layer(self, weights, bias, seed):
+    def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """Draw functions that are not trained yet; see `Retriever.bind_layer`."""
         from mongoose_nb.hashing import SimHash
 
@@ -61,25 +72,25 @@ class LabelSensitiveRetriever(Retriever):
         self._tables = self._built = None
 
     @property
-    def functions(self):
+    def functions(self) -> np.ndarray:
         """The trained functions, (width + 1, K * L) float32."""
         return self.family.functions
 
     @functions.setter
-    def functions(self, value):
+    def functions(self, value: np.ndarray) -> None:
         self.family.set_functions(value)
 
     @property
-    def query(self):
+    def query(self) -> tuple[np.ndarray, np.float32]:
         """(mean, extra coordinate) by which queries are centred."""
         return self._query_mean, self._query_extra
 
     @property
-    def hash_tables(self):
+    def hash_tables(self) -> LSHTables | None:
         """The hash tables (`tables.LSHTables`), None before they are first needed."""
         return self._tables
 
-    def fit(self, h, labels):
+    def fit(self, h: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Train the functions; see `Retriever.fit`. Returns what `hashing.LearnedHash.report` gives."""
         weights, bias = self._weights.value, self._bias.value
         mean = h.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -92,15 +103,15 @@ class LabelSensitiveRetriever(Retriever):
         self.forget()
         return learner.report()
 
-    def forget(self):
+    def forget(self) -> None:
         """Build the tables again when they are next needed."""
         self._tables = None
 
-    def built(self, step):
+    def built(self, step: int) -> bool:
         """Whether there are tables of the weights after `step` steps."""
         return self._tables is not None and self._built == step
 
-    def build(self, step):
+    def build(self, step: int) -> None:
         """Build tables of the weights, which are those after `step` steps, unless they are there."""
         from mongoose_nb.tables import LSHTables
 
@@ -111,7 +122,7 @@ class LabelSensitiveRetriever(Retriever):
             self._tables = LSHTables(self.family, seed=self._seed).build(rows)
         self._built = step
 
-    def retrieve(self, h, n, timer, step):
+    def retrieve(self, h: np.ndarray, n: int, timer: PhaseTimer, step: int) -> ActiveSets:
         """As `Retriever.retrieve`: the outputs that stand in most buckets."""
         with timer("rehash"):
             self.build(step)

@@ -1,5 +1,9 @@
 """Candidates shared by the batch; hard negatives from hash tables once P@1 reaches a threshold. `nn.Auto` uses it for many outputs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from mongoose_nb.core.arrays import Rows
@@ -7,6 +11,13 @@ from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.retrieval.exact import best_outputs
 from mongoose_nb.nn.sampling.lsh import LSH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mongoose_nb.core.arrays import Parameter
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
+    from mongoose_nb.nn.training.timing import PhaseTimer
 
 # Step of the first look, doubled from look to look, and samples of a look: 64 give a share of 0.2 to 0.05 (one standard error).
 FIRST_LOOK, SAMPLES = 128, 64
@@ -30,27 +41,27 @@ class Adaptive(LSH):
 
     optional = ("_began", "_hits", "_seen")
 
-    def __init__(self, candidates=1000, *, threshold=0.2):
+    def __init__(self, candidates: int = 1000, *, threshold: float = 0.2):
         super().__init__(candidates, shape="batch")
         self.threshold = check_number("threshold", threshold, low=0.0, high=1.0)
 
     @property
-    def saved_state(self):
+    def saved_state(self) -> tuple[str, ...]:
         """That of `LSH`, and the look that is under way."""
         return (*super().saved_state, "_began", "_hits", "_seen")
 
-    def bind_layer(self, weights, bias, seed):
+    def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """As `LSH.bind_layer`."""
         super().bind_layer(weights, bias, seed)
         self._layer = weights, bias
         self._began, self._hits, self._seen = None, 0, SAMPLES  # step from which on tables are used; the look
 
     @property
-    def hard_negatives(self):
+    def hard_negatives(self) -> bool:
         """Whether the tables of a bound sampler are used yet."""
         return self._began is not None
 
-    def shared(self, h, labels, step, timer):
+    def shared(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer) -> SharedSet:
         """`SharedSet` of the batch."""
         if not self.hard_negatives:
             self._look(h, labels, step, timer)
@@ -74,25 +85,25 @@ class Adaptive(LSH):
         if self._seen >= SAMPLES and self._hits >= self.threshold * self._seen:
             self._began = step
 
-    def after_update(self, step, timer, touched=None):
+    def after_update(self, step: int, timer: PhaseTimer, touched: Callable[[], np.ndarray | None] | None = None) -> None:
         """Keep the tables up with the weights once they are used; their schedule counts from then on."""
         if self.hard_negatives:
             super().after_update(step - self._began, timer, touched)
 
-    def peek(self, h):
+    def peek(self, h: np.ndarray) -> ActiveSets | SharedSet:
         """As `Sampler.peek`: uniform outputs as long as the tables are not used."""
         if self.hard_negatives:
             return super().peek(h)
         return self._builder.per_sample(Rows.empty(len(h)), self.candidates, step=0, alike=True)
 
-    def state_restored(self):
+    def state_restored(self) -> None:
         """Refuse what cannot be a look."""
         self._began = self._began if self._began is None else check_int("began", self._began, low=0)
         check_int("hits", self._hits, low=0)
         check_int("seen", self._seen, low=0)
 
 
-def count_hits(h, weights, bias, labels):
+def count_hits(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, labels: Rows) -> int:
     """How many rows of `h` have one of their `labels` (Rows) for the best of all outputs."""
     from mongoose_nb.core.threads import one_blas_thread
 

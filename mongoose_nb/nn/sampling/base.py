@@ -1,11 +1,20 @@
 """The interface of all samplers, and the counts that they report."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mongoose_nb.core.registry import Registered, fresh
 from mongoose_nb.core.saving import Stateful
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mongoose_nb.core.arrays import Parameter, Rows
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
+    from mongoose_nb.nn.training.timing import PhaseTimer
 
 #: candidates for each sample, or shared by the batch
 SHAPES = ("sample", "batch")
@@ -81,7 +90,7 @@ class Sampler(Registered, Stateful, kind="sampler"):
 
     _counts = {}
 
-    def bind(self, weights, bias, seed):
+    def bind(self, weights: Parameter, bias: Parameter, seed: int) -> Sampler:
         """A working copy for one layer.
 
         Parameters
@@ -98,18 +107,18 @@ class Sampler(Registered, Stateful, kind="sampler"):
         bound.bind_layer(weights, bias, seed)
         return bound
 
-    def bind_layer(self, weights, bias, seed):
+    def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """Prepare this copy for one layer; see the notes of the class."""
 
-    def per_sample(self, h, labels, step, timer, train=True):
+    def per_sample(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, train: bool = True) -> ActiveSets:
         """`ActiveSets` of every sample; see the notes of the class."""
         raise NotImplementedError(f"{type(self).__name__} has no candidates per sample")
 
-    def shared(self, h, labels, step, timer):
+    def shared(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer) -> SharedSet:
         """`SharedSet` of the batch; see the notes of the class."""
         raise NotImplementedError(f"{type(self).__name__} has no candidates shared by the batch")
 
-    def peek(self, h):
+    def peek(self, h: np.ndarray) -> ActiveSets | SharedSet:
         """What a training step would choose for activations `h`, without labels; nothing changes.
 
         Returns
@@ -118,22 +127,22 @@ class Sampler(Registered, Stateful, kind="sampler"):
         """
         raise NotImplementedError  # abstract
 
-    def after_loss(self, sets, delta):
+    def after_loss(self, sets: ActiveSets | SharedSet, delta: np.ndarray) -> None:
         """Called with the sets of the samples and the gradients d mean loss / d z of their outputs, before the optimiser's step."""
 
-    def after_update(self, step, timer, touched=None):
+    def after_update(self, step: int, timer: PhaseTimer, touched: Callable[[], np.ndarray | None] | None = None) -> None:
         """Called after every optimiser step, to maintain tables. ``touched()`` gives the ids of the rows that the step changed, or None
         for all."""
 
-    def rehash_now(self):
+    def rehash_now(self) -> None:
         """Bring tables up to date with the weights, if there are any."""
 
-    def count(self, sets):
+    def count(self, sets: ActiveSets | SharedSet) -> ActiveSets | SharedSet:
         """Note the counts of `sets` (`ActiveSets` or `SharedSet`) for `counts`, and return the sets."""
         self._counts = count_sets(sets) if hasattr(sets, "start") else count_shared(sets)
         return sets
 
-    def counts(self):
+    def counts(self) -> dict[str, float]:
         """Mean numbers of the last step.
 
         Returns
@@ -144,7 +153,7 @@ class Sampler(Registered, Stateful, kind="sampler"):
         """
         return dict(self._counts)
 
-    def report(self):
+    def report(self) -> dict[str, float]:
         """Figures of table maintenance since this was last asked, for the history."""
         return {}
 
@@ -158,19 +167,19 @@ class Counts(NamedTuple):
     active: float
 
 
-def count_sets(sets):
+def count_sets(sets: ActiveSets | SharedSet) -> dict[str, float]:
     """Mean counts of per-sample sets, and the share of labels that the buckets returned."""
     labels, exact, active = sets.n_label.mean(), sets.n_exact.mean(), sets.count.mean()
     return {**Counts(labels, exact - labels, active - exact, active)._asdict(),
             "label_recall": sets.n_hit.sum() / max(1, sets.n_label.sum())}
 
 
-def count_shared(shared):
+def count_shared(shared: SharedSet) -> dict[str, float]:
     """Counts of a shared set."""
     n = len(shared.ids)
     return Counts(shared.n_label, shared.n_exact - shared.n_label, n - shared.n_exact, n)._asdict()
 
 
-def default_bits(n_rows, load):
+def default_bits(n_rows: int, load: float) -> float:
     """Bits of a table's code with which a bucket holds about `load` of `n_rows` rows; at least 2, not rounded."""
     return max(2.0, float(np.log2(max(1.0, n_rows / load))))

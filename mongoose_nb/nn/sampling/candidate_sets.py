@@ -1,6 +1,8 @@
 """Candidate sets: which outputs a sample, or a batch, computes. Labels first, then retrieved candidates, then uniform ones."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -9,6 +11,11 @@ from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.kernels.tables.bundles import Draw, Labels, Scratch, Selection, Sets, Views
 from mongoose_nb.nn.sampling import strategies  # noqa: F401  (registers them)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mongoose_nb.nn.sampling.strategies import Strategy
 
 NO_SHIFTS = np.zeros(0, np.float32)
 
@@ -26,7 +33,7 @@ class ActiveSets(NamedTuple):
     shifts: np.ndarray = NO_SHIFTS  # float32, as `ids`: added to each logit, zero for labels; empty for none
 
     @classmethod
-    def of(cls, labels, *, retrieved=(), uniform=()):
+    def of(cls, labels: Rows, *, retrieved: Sequence = (), uniform: Sequence = ()) -> ActiveSets:
         """Sets from lists of ids; a loop over the samples.
 
         Parameters
@@ -64,7 +71,7 @@ class SharedSet(NamedTuple):
     pair_column: np.ndarray | None  # place in `ids` of every label of every sample
 
     @classmethod
-    def of(cls, labels, *, retrieved=(), uniform=()):
+    def of(cls, labels: Rows, *, retrieved: Sequence = (), uniform: Sequence = ()) -> SharedSet:
         """A set from arrays of ids.
 
         Parameters
@@ -89,7 +96,7 @@ class SharedSet(NamedTuple):
         return cls(ids, n_label, sizes[1], NO_SHIFTS, place.astype(np.int32))
 
 
-def suits_most_voted(views):
+def suits_most_voted(views: Views) -> bool:
     """Whether votes fit a byte, and the buckets of a query hold a sixteenth of all rows or more, as far as they are not capped.
 
     Then votes are counted without a list of who has some, which takes half the time; with fewer, twice the time.
@@ -98,7 +105,6 @@ def suits_most_voted(views):
     return L < 254 and 16 * L >= buckets
 
 
-_NONE = np.zeros(0, np.int32)
 _NO_TABLES = Views(np.zeros((1, 1), np.int32), np.zeros((1, 1, 2), np.int32), np.zeros((1, 1), np.uint32))
 
 
@@ -115,14 +121,14 @@ class ActiveSetBuilder:
         How candidates are taken from the buckets.
     """
 
-    def __init__(self, n_rows, *, seed=0, strategy="topk"):
+    def __init__(self, n_rows: int, *, seed: int = 0, strategy: str | dict | Strategy = "topk"):
         self.n_rows = check_int("n_rows", n_rows, low=1)
         self.seed = seed
         self.strategy = make("selection strategy", strategy)
         self._mark = self._touched = self._column = None
 
     @property
-    def clean(self):
+    def clean(self) -> bool:
         """Whether all marks are zero, as they have to be between two calls."""
         return self._mark is None or not self._mark.any()
 
@@ -139,7 +145,8 @@ class ActiveSetBuilder:
         touched = self._touched if self._touched is not None else np.zeros((threads, 1), np.int32)
         return Scratch(self._mark[:threads], touched[:threads])
 
-    def per_sample(self, labels, candidates, *, step, views=None, head=0, fill=True, alike=False):
+    def per_sample(self, labels: Rows, candidates: int, *, step: int, views: Views | None = None, head: int = 0, fill: bool = True,
+                   alike: bool = False) -> ActiveSets:
         """Sets of each sample's labels and `candidates` further ids, of which up to `head` come from the tables.
 
         Parameters
@@ -175,12 +182,12 @@ class ActiveSetBuilder:
         counted = use_tables and not alike and not strategy.whole_buckets and suits_most_voted(views)
         active_sets(
             _NO_TABLES if views is None else views, Labels(labels.start, labels.count, labels.ids),
-            Selection(use_tables, counted, True, strategy.whole_buckets, strategy.min_votes, head, fill),
+            Selection(use_tables, counted, strategy.whole_buckets, strategy.min_votes, head, fill),
             Draw(np.uint64(self.seed), np.uint64(step), np.zeros(n, np.int64) if alike else np.arange(n), self.n_rows),
             self._scratch(use_tables), Sets(sizes, start, ids, n_label, n_exact, n_active, n_hit))
         return ActiveSets(start, n_active, ids, n_label, n_exact, n_hit, np.zeros(n, np.float32))
 
-    def most_voted(self, views, n):
+    def most_voted(self, views: Views, n: int) -> ActiveSets:
         """Sets of the at most `n` ids that stand in most buckets of a query, and nothing else. Quick where these hold a good part of all
         rows, see `suits_most_voted`; ties are broken otherwise than by `per_sample`.
 
@@ -194,23 +201,25 @@ class ActiveSetBuilder:
         -------
         ActiveSets
         """
-        from mongoose_nb.kernels.tables.retrieve import active_sets
+        from mongoose_nb.kernels.common.lanes import LANES
+        from mongoose_nb.kernels.tables.retrieve import most_voted
 
         n_queries, n = views.codes.shape[1], min(n, self.n_rows)
+        mark = self._scratch(False).mark
+        ids, count = np.empty((n_queries, n + LANES), np.int32), np.zeros(n_queries, np.int64)
+        ties = np.empty((len(mark), n + LANES), np.int32)
+        most_voted(views.pool, views.spans, views.codes, n, np.uint64(self.seed), mark, ids, ties, count)
         none = np.zeros(n_queries, np.int64)
-        start, ids, count, n_hit = np.arange(n_queries) * n, np.empty(n_queries * n, np.int32), *np.empty((2, n_queries), np.int64)
-        active_sets(views._replace(always=_NONE), Labels(none, none, Rows.empty(0).ids), Selection(True, True, False, False, 1, n, False),
-                    Draw(np.uint64(self.seed), np.uint64(0), none, self.n_rows), self._scratch(True),
-                    Sets(np.full(n_queries, n), start, ids, none, count, count, n_hit))
-        return ActiveSets(start, count, ids, none, count, none, np.zeros(n_queries, np.float32))
+        start = np.arange(n_queries, dtype=np.int64) * ids.shape[1]
+        return ActiveSets(start, count, ids.ravel(), none, count, none, np.zeros(n_queries, np.float32))
 
-    def retrieve(self, views, n):
+    def retrieve(self, views: Views, n: int) -> ActiveSets:
         """The quicker of `most_voted` and `per_sample` for at most `n` ids of every query, and nothing else."""
         if suits_most_voted(views):
             return self.most_voted(views, n)
         return self.per_sample(Rows.empty(views.codes.shape[1]), n, step=0, alike=True, views=views, head=n, fill=False)
 
-    def shared(self, labels, candidates, *, step, heads=None):
+    def shared(self, labels: Rows, candidates: int, *, step: int, heads: ActiveSets | None = None) -> SharedSet:
         """One set of all labels of the batch and `candidates` further ids: the retrieved `heads` first, uniform ones after.
 
         Parameters

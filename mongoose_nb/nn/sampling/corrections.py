@@ -17,7 +17,10 @@ A correction declares what it goes with: the shapes of candidate sets, whether t
 be. `make_correction` compares.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +28,15 @@ from mongoose_nb.core.registry import Registered, make, name_of, register, regis
 from mongoose_nb.core.saving import Stateful
 from mongoose_nb.hashing.base import require
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mongoose_nb.core.arrays import Parameter, Rows
+    from mongoose_nb.hashing.base import HashFamily
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
+    from mongoose_nb.nn.sampling.strategies import Strategy
+    from mongoose_nb.nn.sampling.table_manager import TableManager
 
 
 class Correction(Registered, Stateful, kind="correction"):
@@ -45,7 +57,8 @@ class Correction(Registered, Stateful, kind="correction"):
     #: outputs of the layer, once bound
     n_rows = None
 
-    def bind_layer(self, weights, bias, manager=None, strategy=None):
+    def bind_layer(self, weights: Parameter, bias: Parameter, manager: TableManager | None = None,
+                   strategy: Strategy | None = None) -> None:
         """Prepare this copy for one layer.
 
         Parameters
@@ -58,11 +71,11 @@ class Correction(Registered, Stateful, kind="correction"):
         """
         self.n_rows = len(bias.value)
 
-    def per_sample(self, h, sets):
+    def per_sample(self, h: np.ndarray, sets: ActiveSets) -> ActiveSets:
         """The `ActiveSets` of activations `h` with their weights: ``shift`` for the uniform outputs, or ``shifts`` for each."""
         return sets
 
-    def shared(self, labels, shared):
+    def shared(self, labels: Rows, shared: SharedSet) -> SharedSet:
         """The `SharedSet` of a batch with these `labels` (`Rows`), with ``shifts`` for each output."""
         return shared
 
@@ -80,13 +93,13 @@ class Tail(Correction):
     of the full one.
     """
 
-    def per_sample(self, h, sets):
+    def per_sample(self, h: np.ndarray, sets: ActiveSets) -> ActiveSets:
         """As `Correction.per_sample`."""
         uniform = sets.count - sets.n_exact
         weight = np.where(uniform > 0, (self.n_rows - sets.n_exact) / np.maximum(uniform, 1), 1.0)
         return sets._replace(shift=np.log(weight).astype(np.float32))
 
-    def shared(self, labels, shared):
+    def shared(self, labels: Rows, shared: SharedSet) -> SharedSet:
         """As `Correction.shared`."""
         n, uniform = len(shared.ids), len(shared.ids) - shared.n_exact
         if not uniform:
@@ -107,12 +120,13 @@ class LogQ(Correction):
     tables = (False,)
     saved_state = ("frequency",)
 
-    def bind_layer(self, weights, bias, manager=None, strategy=None):
+    def bind_layer(self, weights: Parameter, bias: Parameter, manager: TableManager | None = None,
+                   strategy: Strategy | None = None) -> None:
         """As `Correction.bind_layer`."""
         super().bind_layer(weights, bias)
         self.frequency = LabelFrequency(self.n_rows)
 
-    def shared(self, labels, shared):
+    def shared(self, labels: Rows, shared: SharedSet) -> SharedSet:
         """As `Correction.shared`; counts the labels of the batch."""
         self.frequency.observe(labels)
         # without uniform candidates an output that was no label before could weigh anything
@@ -152,7 +166,8 @@ class Importance(Correction):
     random_functions = True
     saved_state = ("means",)
 
-    def bind_layer(self, weights, bias, manager=None, strategy=None):
+    def bind_layer(self, weights: Parameter, bias: Parameter, manager: TableManager | None = None,
+                   strategy: Strategy | None = None) -> None:
         """As `Correction.bind_layer`."""
         super().bind_layer(weights, bias)
         self._weights, self._bias, self._manager, self._min_votes = weights, bias, manager, strategy.min_votes
@@ -160,17 +175,17 @@ class Importance(Correction):
         self._at = None  # the rehash that these belong to
 
     @property
-    def means(self):
+    def means(self) -> np.ndarray:
         """Means of the rows and of the biases at the last rehash, (width + 1,)."""
         if self._manager.tables.built:
             self._frame()  # after a rehash nobody may have asked yet
         return self._means.copy()
 
     @means.setter
-    def means(self, value):
+    def means(self, value: np.ndarray) -> None:
         self._means = value
 
-    def state_restored(self):
+    def state_restored(self) -> None:
         """The means belong to the tables that were restored before."""
         self._at = self._manager.rehashes
 
@@ -184,7 +199,7 @@ class Importance(Correction):
             self._at = self._manager.rehashes
         return self._means[:-1], self._means[-1]
 
-    def per_sample(self, h, sets):
+    def per_sample(self, h: np.ndarray, sets: ActiveSets) -> ActiveSets:
         """As `Correction.per_sample`."""
         from mongoose_nb.kernels.hashing.center import cosines_active
 
@@ -202,7 +217,8 @@ class Importance(Correction):
         return sets._replace(shifts=shifts)
 
 
-def make_correction(correction, shape, family=None, learn=None):
+def make_correction(correction: None | str | dict | Correction, shape: str, family: type[HashFamily] | None = None,
+                    learn: Any = None) -> Correction:
     """The correction that was asked for, or the default of the shape.
 
     Parameters
@@ -243,7 +259,7 @@ def _goes_with(correction, shape, tables):
     return shape in correction.shapes and tables in correction.tables
 
 
-def log_weights(p, uniform, left, floor=0.0):
+def log_weights(p: np.ndarray, uniform: Any, left: Any, floor: Any = 0.0) -> np.ndarray:
     """log(1 / q) of outputs that come in with probability `p`, or as one of `uniform` drawn from the `left` others.
 
     Parameters
@@ -277,28 +293,28 @@ class LabelFrequency(Stateful):
 
     saved_state = ("counts", "samples")
 
-    def __init__(self, n_rows):
+    def __init__(self, n_rows: int):
         self.counts = np.zeros(n_rows, np.int64)
         self.samples = 0
 
-    def state_restored(self):
+    def state_restored(self) -> None:
         """Refuse counts that cannot be."""
         if self.samples < 0 or (self.counts < 0).any():
             raise ValueError("the saved counts of labels must not be below zero")
 
-    def observe(self, labels):
+    def observe(self, labels: Rows) -> None:
         """Count the labels (`Rows`) of a batch."""
         np.add.at(self.counts, labels.flat()[1], 1)
         self.samples += len(labels.start)
 
-    def presence(self, ids, others):
+    def presence(self, ids: np.ndarray, others: int) -> np.ndarray:
         """Probability that an output is a label of one of `others` further samples: 1 - (1 - f)^others."""
         f = self.counts[ids] / max(1, self.samples)
         with np.errstate(divide="ignore"):  # an output that is a label of every sample
             return -np.expm1(others * np.log1p(-f)) if others else np.zeros(len(ids))
 
 
-def retrieval_probability(cosine, family, min_votes=1):
+def retrieval_probability(cosine: np.ndarray, family: type[HashFamily] | None, min_votes: int = 1) -> np.ndarray:
     """Probability, over the draw of the functions, that tables hold a row in at least `min_votes` of the query's buckets.
 
     With one vote this is 1 - (1 - p^K)^L, p = 1 - angle / pi (Spring and Shrivastava 2017); tables are independent, so with

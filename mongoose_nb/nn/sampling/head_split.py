@@ -6,11 +6,17 @@ More retrieved outputs leave less mass to the tail, and fewer uniform ones to me
 stays as it is.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mongoose_nb.core.saving import Stateful
+
+if TYPE_CHECKING:
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 
 # Shares that are tried, the first one tried, and the steps that two neighbours are compared over.
 SHARES = tuple(i / 8 for i in range(1, 8))
@@ -36,7 +42,7 @@ class HeadSplit(Stateful):
         self._place, self._sums, self._turns = FIRST, np.zeros(3), np.zeros(3, np.int64)
 
     @property
-    def share(self):
+    def share(self) -> float:
         """The present share."""
         return SHARES[self._place]
 
@@ -44,11 +50,11 @@ class HeadSplit(Stateful):
         arm = int(self._turns.sum()) % 3
         return arm if 0 <= self._place + arm - 1 < len(SHARES) else 1
 
-    def next(self):
+    def next(self) -> float:
         """The share of the next step."""
         return SHARES[self._place + self._arm() - 1]
 
-    def observe(self, variance):
+    def observe(self, variance: float) -> None:
         """The variance that the share of `next` had; ends the step. One that is not finite is left out: that step comes to nothing."""
         if not math.isfinite(variance):
             return
@@ -61,13 +67,13 @@ class HeadSplit(Stateful):
         self._place += int(means.argmin()) - 1
         self._sums, self._turns = np.zeros(3), np.zeros(3, np.int64)
 
-    def state_restored(self):
+    def state_restored(self) -> None:
         """Refuse what is not a split of three shares."""
         if not 0 <= self._place < len(SHARES) or not 0 <= self._turns.sum() < STEPS or (self._turns < 0).any():
             raise ValueError("the saved split of head and tail is not one of three shares")
 
 
-def tail_variance(sets, delta):
+def tail_variance(sets: ActiveSets, delta: np.ndarray) -> float:
     """Mean over the samples of the sum of squares of the uniform outputs' gradients, in units of a sample's loss.
 
     Parameters

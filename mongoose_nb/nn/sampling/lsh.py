@@ -1,5 +1,9 @@
 """Labels, outputs that hash tables retrieve, and uniform ones."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from mongoose_nb.core.arrays import Rows
@@ -11,6 +15,16 @@ from mongoose_nb.nn.sampling.corrections import Tail, make_correction
 from mongoose_nb.nn.sampling.head_split import HeadSplit, tail_variance
 from mongoose_nb.nn.sampling.table_settings import Tables
 from mongoose_nb.nn.training.timing import PhaseTimer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mongoose_nb.core.arrays import Parameter
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
+    from mongoose_nb.nn.sampling.corrections import Correction
+    from mongoose_nb.nn.sampling.strategies import Strategy
+    from mongoose_nb.rehash import Schedule
+    from mongoose_nb.tables import LSHTables
 
 # Retrieved outputs that a sample adds to the set of its batch. The more, the fewer samples are looked up.
 EACH = 16
@@ -53,7 +67,9 @@ class LSH(Sampler):
     >>> sampler = nn.LSH(400, tables=nn.Tables(K=8, L=20, rehash=100))
     """
 
-    def __init__(self, candidates=1000, *, shape="sample", head=0.5, fill=True, correction=None, strategy="topk", tables=None):
+    def __init__(self, candidates: int = 1000, *, shape: str = "sample", head: float | str = 0.5, fill: bool = True,
+                 correction: None | str | dict | Correction = None, strategy: str | dict | Strategy = "topk",
+                 tables: None | dict | Tables = None):
         self.candidates = check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.shape = check_choice("shape", shape, SHAPES)
         self.head = head if isinstance(head, str) and head == "auto" else check_number("head", head, low=0.0, high=1.0)
@@ -68,11 +84,11 @@ class LSH(Sampler):
             raise ValueError(f"min_votes={self.strategy.min_votes} is more than the L={self.tables.L} tables can give")
 
     @property
-    def saved_state(self):
+    def saved_state(self) -> tuple[str, ...]:
         """The tables, and what the split of head and tail and the correction have measured."""
         return ("manager", *("_split",) * (self._split is not None), *("_corrector",) * bool(self._corrector.saved_state))
 
-    def bind_layer(self, weights, bias, seed):
+    def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """Prepare the tables of one layer; see `Sampler`."""
         self._builder = ActiveSetBuilder(len(bias.value), seed=seed, strategy=self.strategy)
         self._split = HeadSplit() if self.head == "auto" else None
@@ -87,21 +103,21 @@ class LSH(Sampler):
         return round((self._split.next() if train else self._split.share) * self.candidates)
 
     @property
-    def fired(self):
+    def fired(self) -> int:
         """As `Sampler.fired`."""
         return self.manager.fired
 
     @property
-    def hash_tables(self):
+    def hash_tables(self) -> LSHTables:
         """The hash tables (`tables.LSHTables`) of a bound sampler."""
         return self.manager.tables
 
     @property
-    def schedule(self):
+    def schedule(self) -> Schedule:
         """The rehash schedule of a bound sampler."""
         return self.manager.schedule
 
-    def per_sample(self, h, labels, step, timer, train=True):
+    def per_sample(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, train: bool = True) -> ActiveSets:
         """`ActiveSets` of every sample."""
         if train:
             self.manager.observe(h, labels)
@@ -112,7 +128,7 @@ class LSH(Sampler):
             sets = self._corrector.per_sample(h, sets)
         return self.count(sets) if train else sets
 
-    def shared(self, h, labels, step, timer):
+    def shared(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer) -> SharedSet:
         """`SharedSet` of the batch: `EACH` retrieved ids, or more, of as many samples as the head has room for."""
         self.manager.observe(h, labels)
         return self.count(self._shared(h, labels, step, timer))
@@ -126,7 +142,7 @@ class LSH(Sampler):
             shared = self._builder.shared(labels, self.candidates if self.fill else 0, step=step, heads=heads)
             return self._corrector.shared(labels, shared)
 
-    def peek(self, h):
+    def peek(self, h: np.ndarray) -> ActiveSets | SharedSet:
         """As `Sampler.peek`, from the tables as training finds them."""
         labels = Rows.empty(len(h))
         if self.shape == "batch":
@@ -134,20 +150,20 @@ class LSH(Sampler):
         views = self.manager.views(h, PhaseTimer())
         return self._builder.per_sample(labels, self.candidates, step=0, views=views, head=self._room(), fill=self.fill)
 
-    def after_loss(self, sets, delta):
+    def after_loss(self, sets: ActiveSets, delta: np.ndarray) -> None:
         """Let the split of head and tail adapt."""
         if self._split is not None:
             self._split.observe(tail_variance(sets, delta))
 
-    def after_update(self, step, timer, touched=None):
+    def after_update(self, step: int, timer: PhaseTimer, touched: Callable[[], np.ndarray | None] | None = None) -> None:
         """Rehash, or move rows, when the schedule says so."""
         self.manager.after_update(step, timer, touched)
 
-    def rehash_now(self):
+    def rehash_now(self) -> None:
         """Rehash, whatever the schedule says."""
         self.manager.rehash()
 
-    def retrieve(self, h, n, timer, step=None):
+    def retrieve(self, h: np.ndarray, n: int, timer: PhaseTimer, step: int | None = None) -> ActiveSets:
         """`ActiveSets` of at most `n` retrieved outputs for each row of `h`: what prediction without `fit_serving` scores.
 
         Where the weights moved since the tables were built, they are hashed into other tables, so that training stays as it is.
@@ -155,12 +171,12 @@ class LSH(Sampler):
         views = self.manager.serving_views(h, timer)
         return self._builder.per_sample(Rows.empty(len(h)), n, step=0, alike=True, views=views, head=n, fill=False)
 
-    def counts(self):
+    def counts(self) -> dict[str, float]:
         """As `Sampler.counts`; with a schedule that measures drift also firings since the last report, and the last changed share."""
         head = {} if self._split is None else {"head_share": self._split.share}
         return {**self._counts, **self.manager.counts(), **head}
 
-    def report(self):
+    def report(self) -> dict[str, float]:
         """With a schedule that measures drift: firings, rows re-inserted by them, and the mean changed share of the looks. Where hash
         functions learn, also what `hashing.LearnedHash.report` gives."""
         return self.manager.report()

@@ -1,10 +1,17 @@
 """Samplers by name, from saved settings, or as they are."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from mongoose_nb.core.registry import make
 from mongoose_nb.nn.sampling import adaptive, auto, full, lsh, uniform  # noqa: F401  (registers them)
 
+if TYPE_CHECKING:
+    from mongoose_nb.nn.sampling.base import Sampler
 
-def make_sampler(sampler):
+
+def make_sampler(sampler: str | dict | Sampler) -> Sampler:
     """A sampler from its name, its description, or itself.
 
     Parameters

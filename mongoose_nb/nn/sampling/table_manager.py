@@ -1,6 +1,9 @@
 """The hash tables of one layer, kept up with its weights as a schedule says."""
 
+from __future__ import annotations
+
 import contextlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +14,17 @@ from mongoose_nb.nn.sampling.activation_buffer import ActivationBuffer
 from mongoose_nb.nn.training.timing import PhaseTimer
 from mongoose_nb.rehash import Stored
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mongoose_nb.core.arrays import Parameter, Rows
+    from mongoose_nb.hashing.learned import LearnedHash
+    from mongoose_nb.rehash import Schedule
+    from mongoose_nb.tables import LSHTables
+
 
 @contextlib.contextmanager
-def hashable():
+def hashable() -> Iterator[None]:
     """Turn a hash family's refusal into what it means here: the shapes fit, so all that it can refuse is a value."""
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # the family looks at the outcome
@@ -50,7 +61,8 @@ class TableManager(Stateful):
 
     optional = ("tables",)
 
-    def __init__(self, weights, bias, tables, schedule, *, center, rebuild, learner=None):
+    def __init__(self, weights: Parameter, bias: Parameter, tables: LSHTables, schedule: Schedule, *, center: bool, rebuild: int | None,
+                 learner: LearnedHash | None = None):
         self._weights, self._bias = weights, bias
         self.tables, self.schedule = tables, schedule
         self.center, self._rebuild = center, rebuild
@@ -67,7 +79,7 @@ class TableManager(Stateful):
         self._serving = None  # (key, tables, query centring) of the weights as they were when last asked
 
     @property
-    def saved_state(self):
+    def saved_state(self) -> tuple[str, ...]:
         """What changes while training."""
         learning = ("learner", "recent") if self.learner is not None else ()
         return ("schedule", *learning, "tables", "mean", "length", "query_mean", "query_extra", "_observed", "rehashes", "_moved", "_fired",
@@ -76,11 +88,11 @@ class TableManager(Stateful):
     # ------------------------------------------------------------------ queries
 
     @property
-    def query(self):
+    def query(self) -> tuple[np.ndarray, np.float32]:
         """(mean, extra coordinate) by which queries are centred since the last build."""
         return self.query_mean, self.query_extra
 
-    def observe(self, h, labels=None):
+    def observe(self, h: np.ndarray, labels: Rows | None = None) -> None:
         """Follow the mean activation and the mean length around it: the average at first, then over about 100 batches. Where hash
         functions learn, keep the activations with their `labels` (Rows)."""
         observed = min(self._observed + 1, 100)
@@ -94,13 +106,13 @@ class TableManager(Stateful):
         if self.recent is not None:
             self.recent.add(h, labels)
 
-    def views(self, h, timer):
+    def views(self, h: np.ndarray, timer: PhaseTimer) -> Views:
         """`Views` of the tables for activations `h`; builds tables that are not."""
         if not self.tables.built:
             self.rehash(timer)
         return self._views(h, timer, self.tables, self.query, self.schedule.always)
 
-    def serving_views(self, h, timer):
+    def serving_views(self, h: np.ndarray, timer: PhaseTimer) -> Views:
         """As `views`, of tables of the weights as they are now.
 
         Where the weights moved since the tables were built, these are others, kept apart: asking changes nothing about training.
@@ -124,7 +136,7 @@ class TableManager(Stateful):
 
     # ------------------------------------------------------------------ rows
 
-    def after_update(self, step, timer, touched=None):
+    def after_update(self, step: int, timer: PhaseTimer, touched: Callable[[], np.ndarray | None] | None = None) -> None:
         """Do what the schedule says after a step; `touched` gives the ids of the rows that the step changed."""
         self._moved += 1
         with timer("check"), hashable():
@@ -146,7 +158,7 @@ class TableManager(Stateful):
             self.schedule.rebuilt(self._stored(), answer)
         self._reinserted += len(answer)
 
-    def rehash(self, timer=None):
+    def rehash(self, timer: PhaseTimer | None = None) -> None:
         """Build the tables from the weights as they are."""
         with (timer or PhaseTimer())("rehash"):
             if self._rebuild and self.rehashes and self.rehashes % self._rebuild == 0:
@@ -166,7 +178,7 @@ class TableManager(Stateful):
         with timer("mine"):
             retrieved = None
             if self.tables.built:
-                def retrieved(h):
+                def retrieved(h: np.ndarray):
                     return self.tables.candidates(center_queries(h, *self.query) if self.center else h)
             examples = self.learner.mine(h, weights, bias, labels, retrieved)
         with timer("learn"), hashable():
@@ -192,17 +204,17 @@ class TableManager(Stateful):
     # ------------------------------------------------------------------ figures
 
     @property
-    def fired(self):
+    def fired(self) -> int:
         """Firings since the last report, whatever the schedule."""
         return self._fired
 
-    def counts(self):
+    def counts(self) -> dict[str, float]:
         """Firings since the last report and the share of changed bits at the last look, where the schedule measures it."""
         if not self.schedule.measures:
             return {}
         return {"firings": self._fired, "changed_share": self.schedule.changed_share or 0.0}
 
-    def report(self):
+    def report(self) -> dict[str, float]:
         """The same over the time since this was last asked, with the rows that were re-inserted."""
         figures = self.schedule.report()
         if self.schedule.measures:
@@ -214,7 +226,7 @@ class TableManager(Stateful):
 
     # ------------------------------------------------------------------ saving
 
-    def state_restored(self):
+    def state_restored(self) -> None:
         """Refuse what does not fit the layer; let the learner go on with the functions of the restored tables."""
         n_rows = len(self._bias.value)
         for name in ("length", "_observed", "rehashes", "_moved", "_fired", "_reinserted"):

@@ -1,5 +1,9 @@
 """How the hash tables of a sampler are made and kept up with the weights."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from mongoose_nb.core.registry import Registered, find, make, name_of, parameters, register
 from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.hashing import HashFamily, make_learned
@@ -7,6 +11,11 @@ from mongoose_nb.hashing.base import require
 from mongoose_nb.nn.sampling.base import default_bits
 from mongoose_nb.nn.sampling.table_manager import TableManager
 from mongoose_nb.rehash import ExponentialDecay, make_schedule
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.arrays import Parameter
+    from mongoose_nb.hashing import LearnedHash
+    from mongoose_nb.rehash import Schedule
 
 # Outputs per bucket that the default number of hashes aims at.
 BUCKET_LOAD = 64
@@ -56,8 +65,10 @@ class Tables(Registered, kind="table settings"):
     20
     """
 
-    def __init__(self, family="simhash", K=None, L=None, *, capacity=128, policy="reservoir", center=True, rehash=None, rebuild=None,
-                 learn=None):
+    def __init__(self, family: str | dict | type[HashFamily] | HashFamily = "simhash", K: int | None = None, L: int | None = None, *,
+                 capacity: int | None = 128, policy: str = "reservoir", center: bool = True,
+                 rehash: None | int | str | dict | Schedule = None, rebuild: int | None = None,
+                 learn: None | str | dict | LearnedHash = None):
         self.family = family if isinstance(family, str | dict | HashFamily) else _name(family)
         self.K = K if K is None else check_int("K", K, low=1)
         self.L = L if L is None else check_int("L", L, low=1)
@@ -89,13 +100,13 @@ class Tables(Registered, kind="table settings"):
                                  "one of the two")
 
     @property
-    def family_class(self):
+    def family_class(self) -> type[HashFamily]:
         """The class of the hash family."""
         if isinstance(self.family, HashFamily):
             return type(self.family)
         return find("hash family", self.family["name"] if isinstance(self.family, dict) and "name" in self.family else self.family)
 
-    def for_shape(self, shape):
+    def for_shape(self, shape: str) -> Tables:
         """The same settings with the defaults of a shape of candidate sets filled in.
 
         Parameters
@@ -111,7 +122,7 @@ class Tables(Registered, kind="table settings"):
         rehash = ExponentialDecay(100 if sample else 300, 0.05) if self.rehash is None else self.rehash
         return type(self)(**{**self.config(), "L": L, "rehash": rehash})
 
-    def make_family(self, n_rows, width, seed):
+    def make_family(self, n_rows: int, width: int, seed: int) -> HashFamily:
         """The hash family for a layer.
 
         Parameters
@@ -133,7 +144,7 @@ class Tables(Registered, kind="table settings"):
         if "zeros" in parameters(self.family_class):
             options = {"zeros": "value", **options}
 
-        def make_with(K, L):
+        def make_with(K: int | None, L: int | None):
             return make("hash family", {"name": name_of(self.family_class), "dim": dim, "K": K, "L": L, "seed": seed, **options})
 
         K = self.K
@@ -142,7 +153,7 @@ class Tables(Registered, kind="table settings"):
             K = max(1, round(default_bits(n_rows, BUCKET_LOAD) / each))
         return make_with(K, self.L)
 
-    def bind(self, weights, bias, *, shape, room, seed):
+    def bind(self, weights: Parameter, bias: Parameter, *, shape: str, room: int, seed: int) -> TableManager:
         """Tables over the rows of one layer, not built yet.
 
         Parameters

@@ -5,12 +5,20 @@ logs)`` and ``on_fit_end(network, logs)``, or a function, which is called as ``o
 training. One that derives from `Callback` and names its `saved_state` goes on where it stood when a training is resumed.
 """
 
+from __future__ import annotations
+
 import json
 import os
+from typing import TYPE_CHECKING
 
 from mongoose_nb.core.registry import Registered, register
 from mongoose_nb.core.saving import Stateful, join, split
 from mongoose_nb.core.validation import check_int, check_number
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
 
 class Callback(Registered, Stateful, kind="callback"):
@@ -20,26 +28,26 @@ class Callback(Registered, Stateful, kind="callback"):
     training that goes on.
     """
 
-    def on_fit_begin(self, network, logs):
+    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
         """Before the first batch; `logs` has epochs, batches and samples (per epoch), batch_size, and the training data X, Y (CSR)."""
 
-    def on_batch_end(self, network, logs):
+    def on_batch_end(self, network: Any, logs: dict | list) -> bool | None:
         """After every step; `logs` has epoch (from 1), batch (from 0), loss, samples and active_share."""
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
         """After every epoch; `logs` is the new entry of the history."""
 
-    def on_fit_end(self, network, logs):
+    def on_fit_end(self, network: Any, logs: dict | list) -> None:
         """After the last epoch; `logs` is the whole history."""
 
 
 class FunctionCallback(Callback):
     """A plain function as ``on_epoch_end``."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable):
         self.function = function
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Call the function."""
         return self.function(network, logs)
 
@@ -62,13 +70,13 @@ class EarlyStopping(Callback):
 
     saved_state = ("best", "best_epoch", "_waited", "_weights", "_watched")
 
-    def __init__(self, monitor="P@1", patience=3, *, min_delta=0.0, restore_best=True):
+    def __init__(self, monitor: str = "P@1", patience: int = 3, *, min_delta: float = 0.0, restore_best: bool = True):
         self.monitor = monitor
         self.patience = check_int("patience", patience, low=0)
         self.min_delta = check_number("min_delta", min_delta, low=0.0)
         self.restore_best = restore_best
 
-    def on_fit_begin(self, network, logs):
+    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
         """Forget earlier runs."""
         self._network = network
         self._forget()
@@ -76,7 +84,7 @@ class EarlyStopping(Callback):
     def _forget(self):
         self.best, self.best_epoch, self._waited, self._weights, self._watched = None, None, 0, None, self.monitor
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Compare, remember, or stop."""
         if self.monitor not in logs:
             raise ValueError(f"EarlyStopping watches {self.monitor!r}, but the log has {sorted(logs)}; "
@@ -90,14 +98,14 @@ class EarlyStopping(Callback):
         self._waited += 1
         return self._waited > self.patience
 
-    def on_fit_end(self, network, logs):
+    def on_fit_end(self, network: Any, logs: dict | list) -> None:
         """Bring the best weights back."""
         if self._weights is not None:
             network.put_back(split(self._weights)[1])
             self._weights = None
         self._network = None
 
-    def state_restored(self):
+    def state_restored(self) -> None:
         """Go on counting, unless another score was watched."""
         if self._watched != self.monitor or self.best is None:
             self._forget()
@@ -126,21 +134,21 @@ class JSONLines(Callback):
 
     saved_state = ("size",)
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         self.path = os.fspath(path)
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Write one line."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(logs) + "\n")
 
     @property
-    def size(self):
+    def size(self) -> int:
         """How long the file is, in bytes."""
         return os.path.getsize(self.path) if os.path.exists(self.path) else 0
 
     @size.setter
-    def size(self, value):
+    def size(self, value: Any) -> None:
         """Cut off what was written after the checkpoint: it is about to be written again."""
         if 0 <= value < self.size:
             os.truncate(self.path, value)
@@ -176,32 +184,32 @@ class Checkpoint(Callback):
     may be killed and run again any number of times.
     """
 
-    def __init__(self, path, *, every=None, keep=1):
+    def __init__(self, path: str | os.PathLike, *, every: int | None = None, keep: int = 1):
         self.path = os.fspath(path)
         self.every = None if every is None else check_int("every", every, low=1)
         self.keep = check_int("keep", keep, low=1, high=1000)
 
-    def save(self, network):
+    def save(self, network: Any) -> None:
         """Write the file."""
         network.checkpoint(self.path, self.keep)
 
-    def on_fit_begin(self, network, logs):
+    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
         """Refuse now what cannot be saved later, and remove what a killed process left of a file."""
         from mongoose_nb.core.files import remove_leftovers
 
         network.check_saveable()
         remove_leftovers(self.path)
 
-    def on_batch_end(self, network, logs):
+    def on_batch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Save when it is time to."""
         if self.every is not None and network.step % self.every == 0:
             self.save(network)
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Save."""
         self.save(network)
 
-    def on_fit_end(self, network, logs):
+    def on_fit_end(self, network: Any, logs: dict | list) -> None:
         """Save what the other callbacks left, such as the best weights."""
         self.save(network)
 
@@ -210,7 +218,7 @@ class Checkpoint(Callback):
 class ProgressBar(Callback):
     """A bar per epoch with loss, active outputs, samples/s and the time split. Needs tqdm, the extra ``progress``."""
 
-    def on_fit_begin(self, network, logs):
+    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
         """Note the size of the run."""
         try:
             from tqdm.auto import tqdm
@@ -218,7 +226,7 @@ class ProgressBar(Callback):
             raise ImportError("the progress bar needs tqdm: pip install 'mongoose_nb[progress]'") from None
         self._tqdm, self._run, self._bar = tqdm, logs, None
 
-    def on_batch_end(self, network, logs):
+    def on_batch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Move the bar."""
         if self._bar is None:
             self._bar = self._tqdm(total=self._run["samples"], unit="sample", leave=True,
@@ -226,7 +234,7 @@ class ProgressBar(Callback):
         self._bar.update(logs["samples"])
         self._bar.set_postfix(loss=f"{logs['loss']:.3f}", active=f"{logs['active_share']:.1%}", refresh=False)
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Finish the bar with the epoch's scores."""
         if self._bar is not None:
             split = " ".join(f"{k} {v:.0%}" for k, v in logs["time_split"].items() if v >= 0.005)
@@ -239,12 +247,12 @@ class ProgressBar(Callback):
 class History(list):
     """One dict per epoch: epoch, loss, seconds, samples_per_s, active counts, time_split, and scores of the validation set."""
 
-    def column(self, name):
+    def column(self, name: str) -> list:
         """The values of one entry over the epochs."""
         return [entry[name] for entry in self]
 
 
-def as_callback(callback):
+def as_callback(callback: Any) -> Any:
     """A callback object from an object or a function."""
     if isinstance(callback, type) or not (callable(callback) or any(hasattr(callback, f"on_{e}") for e in
                                           ("fit_begin", "batch_end", "epoch_end", "fit_end"))):
@@ -254,7 +262,7 @@ def as_callback(callback):
     return FunctionCallback(callback)
 
 
-def notify(callbacks, event, network, logs):
+def notify(callbacks: Sequence, event: str, network: Any, logs: dict | list) -> bool:
     """Tell all callbacks; True if one asks to stop."""
     stop = False
     for callback in callbacks:

@@ -1,13 +1,24 @@
 """What hashing does to a run, measured while it runs: recall against exact answers, buckets, drift, firings."""
 
+from __future__ import annotations
+
 import math
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    import scipy.sparse
+
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
+    from mongoose_nb.tables import LSHTables
 
 # Points of an epoch's trace, and firings with a time of their own, about.
 POINTS, FIRINGS = 50, 500
@@ -51,12 +62,12 @@ class Diagnostics(Callback):
 
     saved_state = ("trace",)
 
-    def __init__(self, every=None, *, topk=10, rows=256):
+    def __init__(self, every: int | None = None, *, topk: int = 10, rows: int = 256):
         self.every = every if every is None else check_int("every", every, low=1)
         self.topk = check_int("topk", topk, low=1)
         self.rows = check_int("rows", rows, low=1)
 
-    def on_fit_begin(self, network, logs):
+    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
         """Draw the samples to look at."""
         n = logs["samples"]
         if n is None:
@@ -71,7 +82,7 @@ class Diagnostics(Callback):
         self._points, self._fired, self._seen = [], [], 0
         self._loss = self._samples = 0.0
 
-    def on_batch_end(self, network, logs):
+    def on_batch_end(self, network: Any, logs: dict | list) -> None:
         """Note the time of a firing, and a point of the trace when it is due."""
         now, fired = time.perf_counter(), network.output.sampler.fired
         if fired > self._seen:
@@ -87,7 +98,7 @@ class Diagnostics(Callback):
         self._points.append((network.step, now, self._loss / self._samples, share))
         self._loss = self._samples = 0.0
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> None:
         """Measure, and add all figures to `logs`."""
         if self._samples:
             self._point(network, self._last)
@@ -105,12 +116,12 @@ class Diagnostics(Callback):
             logs.update(bucket_figures(tables))
         self._begin()
 
-    def on_fit_end(self, network, logs):
+    def on_fit_end(self, network: Any, logs: dict | list) -> None:
         """Let go of the samples."""
         self._X = self._Y = None
 
     @property
-    def trace(self):
+    def trace(self) -> dict:
         """What was noted in the epoch that runs, with times by how long ago they were."""
         now = time.perf_counter()
         return {"points": [[step, now - when, loss, share] for step, when, loss, share in self._points],
@@ -118,14 +129,14 @@ class Diagnostics(Callback):
                 "samples": float(self._samples)}
 
     @trace.setter
-    def trace(self, value):
+    def trace(self, value: dict) -> None:
         now = self._last = time.perf_counter()
         self._points = [(step, now - ago, loss, share) for step, ago, loss, share in value["points"]]
         self._fired = [now - ago for ago in value["fired"]]
         self._seen, self._loss, self._samples = value["seen"], value["loss"], value["samples"]
 
 
-def recall_figures(network, X, Y, topk):
+def recall_figures(network: Any, X: scipy.sparse.csr_matrix, Y: scipy.sparse.csr_matrix, topk: int) -> dict[str, float]:
     """How much of the exact answer, and of the labels, is among the candidates of a training step; see `Diagnostics`."""
     k = min(topk, network.n_outputs)
     h = network.hidden_activations(X)
@@ -137,7 +148,7 @@ def recall_figures(network, X, Y, topk):
             "labels_found": float(labels.mean()) if len(labels) else 0.0}
 
 
-def listed(sets, sample, ids):
+def listed(sets: ActiveSets | SharedSet, sample: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Whether output ``ids[j]`` is a candidate of sample ``sample[j]``, per sample or shared."""
     if not hasattr(sets, "start"):
         return np.ones(len(ids), bool) if sets.ids is None else np.isin(ids, sets.ids)
@@ -146,7 +157,7 @@ def listed(sets, sample, ids):
     return np.isin(sample * width + ids, inside)
 
 
-def bucket_figures(tables):
+def bucket_figures(tables: LSHTables) -> dict:
     """How full and how even the buckets of `tables.LSHTables` are; see `Diagnostics`."""
     _, spans = tables.views()
     entropy, occupied = [], 0

@@ -4,13 +4,21 @@ The order of the rows in an epoch follows from the seed and the epoch, so a numb
 epoch that runs and the histories of those before are kept too: what a run reports is the same, interrupted or not.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import time
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mongoose_nb.core.saving import Stateful, restore
+
+if TYPE_CHECKING:
+    import os
+
+    import scipy.sparse
 
 # Values of a matrix that its mark looks at, at most; of all row pointers it sees every one.
 MARKED = 1 << 20
@@ -74,22 +82,22 @@ class Progress(Stateful):
     _start = None  # on the clock, while an epoch runs
     skip = False  # of this call: whether batches whose loss is not finite are left out
 
-    def begin_epoch(self):
+    def begin_epoch(self) -> None:
         """Nothing taken yet."""
         self._start = None
         self.batch, self.seconds, self.loss, self.active, self.counts, self.phases, self.skipped = 0, 0.0, 0.0, 0.0, {}, {}, 0
         self.part = self.seen = 0
 
-    def start(self):
+    def start(self) -> None:
         """Set the clock of the epoch, less what it has run already."""
         self._start = time.perf_counter() - self.seconds
 
-    def tick(self):
+    def tick(self) -> None:
         """Seconds of the epoch up to now."""
         if self._start is not None:
             self.seconds = time.perf_counter() - self._start
 
-    def agree(self, other, path):
+    def agree(self, other: Progress, path: str | os.PathLike) -> None:
         """Raise ValueError where `other`, of the call at hand, is not one that this, from the file at `path`, can go on as."""
         for name, what in (("samples", "rows"), ("batch_size", "rows in a batch")):
             mine, given = getattr(self, name), getattr(other, name)
@@ -102,13 +110,13 @@ class Progress(Stateful):
                              "the beginning")
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state: dict) -> Progress:
         """The progress whose state this is; ValueError where it cannot have been that."""
         out = cls(0, 0, 0, 0)
         restore(out, state)
         return out
 
-    def state_restored(self):
+    def state_restored(self) -> None:
         """Refuse numbers below zero."""
         for name in self.saved_state:
             value = getattr(self, name)
@@ -120,7 +128,7 @@ Progress.saved_state = tuple(field.name for field in dataclasses.fields(Progress
 Progress.optional = tuple(field.name for field in dataclasses.fields(Progress) if field.default is not dataclasses.MISSING)
 
 
-def data_mark(*matrices):
+def data_mark(*matrices: scipy.sparse.csr_matrix) -> int:
     """A checksum of CSR matrices: shapes, all row pointers, and up to a million of the other entries, evenly spread.
 
     It tells data from other data, not from every version of itself.
