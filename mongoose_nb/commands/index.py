@@ -1,9 +1,10 @@
 """`mongoose index`: build, query, tune and stats of a nearest-neighbour index."""
 
+import argparse
 import dataclasses
 import os
 import time
-from typing import Any
+from collections.abc import Callable
 
 from mongoose_nb import search  # noqa: F401  (registers the metrics)
 from mongoose_nb.commands.console import json_line, note, result, to_json
@@ -14,8 +15,8 @@ from mongoose_nb.core.registry import registered
 BLOCK = 4096
 
 
-def add_arguments(parser: argparse.ArgumentParser, common: Any) -> None:
-    """The four subcommands. `common(sub)` adds what every command has."""
+def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Add the four subcommands. `common(sub)` adds the options of every command."""
     parts = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     def action(name, text):
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser, common: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what `args.action` says."""
+    """Run the action."""
     with threads(getattr(args, "threads", None)):
         {"build": _build, "query": _query, "tune": _tune, "stats": _stats}[args.action](args)
 

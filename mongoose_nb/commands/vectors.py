@@ -1,14 +1,13 @@
 """Files of vectors for `mongoose index`: .npy, .npz (SciPy CSR), .fvecs, and the HDF5 of ann-benchmarks."""
 
 import os
-from typing import Any
 
 READS = ".npy, .npz (a SciPy CSR matrix), .fvecs, .hdf5 (ann-benchmarks)"
 METRIC_NAMES = {"angular": "cosine", "euclidean": "l2", "hamming": "hamming", "jaccard": "jaccard", "ip": "ip"}
 
 
-def read_vectors(path: PathLike, part: str = "train", dim: int | None = None) -> Any:
-    """(rows, metric or None): the rows of a file, and the metric where the file names one.
+def read_vectors(path: str, part: str = "train", dim: int | None = None) -> tuple:
+    """Read the rows of a file, and the name of the metric where the file has one.
 
     Parameters
     ----------

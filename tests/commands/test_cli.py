@@ -173,7 +173,7 @@ def test_flags_reach_the_library(folder):
     assert repr(tables.rehash) == "ExponentialDecay(period=20, rate=0.5)"
     voting = options.network_arguments({"strategy": "threshold", "min_votes": 3})["sampler"]
     assert isinstance(voting.strategy, nn.Threshold) and voting.strategy.min_votes == 3
-    assert out["hidden"] == (8, nn.Wide(50), 8) and out["seed"] == 4 and out["clip_norm"] == 1.0 and out["activation"] == "tanh"
+    assert repr(out["hidden"]) == repr((8, nn.Wide(50), 8)) and out["seed"] == 4 and out["clip_norm"] == 1.0 and out["activation"] == "tanh"
     assert describe(out["optimizer"]) == describe(nn.SGD(0.5, momentum=0.5))
     assert vars(out["lr_schedule"]) == {"end": 0.0, "warmup": 3}
     assert options.network_arguments({"rehash": options.rehash("drift")})["sampler"].tables.rehash == "drift"
@@ -337,15 +337,15 @@ def test_resume_after_an_interrupt(call, folder, tmp_path, monkeypatch):
     """Ctrl-C in the third of four epochs, under a learning rate that knows the length of the run, with rows put aside."""
     arguments = ["train", folder / "train.txt", "--epochs", "4", "--lr-schedule", "cosine", "--validation", "0.2", *SMALL]
     assert call(*arguments, "--out", tmp_path / "whole")[0] == 0
-    train_batch = training.train_batch
+    train_step = training.train_step
 
     def interrupted(network, *args):
         if network.hidden == (16,) and network.epoch == 2:
             raise KeyboardInterrupt
-        return train_batch(network, *args)
+        return train_step(network, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "train_batch", interrupted)
+        patch.setattr(training, "train_step", interrupted)
         code, _, err = call(*arguments, "--out", tmp_path / "r")
     assert code == 130 and err.splitlines()[-1] == f"mongoose: interrupted; go on with: mongoose train --resume {tmp_path / 'r'}"
     with open(tmp_path / "r" / runs.METRICS, "a") as file:
@@ -357,14 +357,14 @@ def test_resume_after_an_interrupt(call, folder, tmp_path, monkeypatch):
 
 def die_at(monkeypatch, step):
     """The process ends after so many steps of the real network, not of its narrow twin on which kernels are compiled."""
-    train_batch = training.train_batch
+    train_step = training.train_step
 
     def dying(network, *args):
         if network.hidden == (24,) and network.step == step:
             raise RuntimeError("killed")
-        return train_batch(network, *args)
+        return train_step(network, *args)
 
-    monkeypatch.setattr(training, "train_batch", dying)
+    monkeypatch.setattr(training, "train_step", dying)
 
 
 @pytest.mark.parametrize("flags", [["--save-steps", "2", "--keep", "2"], ["--save-every", "0"]], ids=["steps", "nothing saved"])
