@@ -27,6 +27,6 @@ from mongoose_nb.nn.training.diagnostics import Diagnostics
 from mongoose_nb.nn.training.lr import Constant, Cosine, Linear, LRSchedule, Step
 from mongoose_nb.nn.training.optimizers import SGD, AdaGrad, Adam, RowAdam
 
-__all__ = ["LSH", "Activation", "AdaGrad", "Adam", "Auto", "Callback", "Checkpoint", "Constant", "Cosine", "Dense", "Diagnostics",
-           "Dropout", "EarlyStopping", "Full", "History", "JSONLines", "LRSchedule", "Layer", "LayerNorm", "Linear", "Loss", "Network", "ProgressBar",
-           "RowAdam", "Run", "SGD", "Sampler", "Sequential", "SparseInput", "Step", "Uniform", "Wide", "named"]
+__all__ = ["Activation", "AdaGrad", "Adam", "Auto", "Callback", "Checkpoint", "Constant", "Cosine", "Dense", "Diagnostics", "Dropout",
+           "EarlyStopping", "Full", "History", "JSONLines", "LRSchedule", "LSH", "Layer", "LayerNorm", "Linear", "Loss", "Network",
+           "ProgressBar", "RowAdam", "Run", "SGD", "Sampler", "Sequential", "SparseInput", "Step", "Uniform", "Wide", "named"]

@@ -1,7 +1,7 @@
 """Residual layers whose input is computed back from their output (Gomez et al., 2017; Kitaev et al., 2020, section 3).
 
-The streams are integers, a fixed-point number each (`kernels.layers.fixed_point` says why): what is recovered is what was, to the bit, and so
-are hashes, dropout and gradients. Layers that store their activations add in the same way, so that both modes train the same model.
+The streams are fixed-point numbers (`kernels.layers.fixed_point` says why): the input is recovered to the last bit, and with it hashes,
+dropout and gradients. Layers that store their activations add in the same way, so that both modes train the same model.
 """
 
 import numpy as np
