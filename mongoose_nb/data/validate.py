@@ -106,7 +106,7 @@ def _is_canonical(X):
         return False
     if any(part.dtype != dtype or not (part.flags.c_contiguous and part.flags.aligned) for part, dtype in zip(parts, wanted)):
         return False
-    from mongoose_nb.core.views import read_only
+    from mongoose_nb.core.arrays import read_only
     from mongoose_nb.kernels.data.csr import is_canonical
 
     return is_canonical(*(read_only(part) for part in parts), X.shape[1])

@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
 
 
 def as_count(value, name):

@@ -5,8 +5,8 @@ import operator
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import Registered, find, name_of, registered
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_count, as_float32, as_seed
 
 # Hashes of a table, and of all tables together, that a state may ask for.

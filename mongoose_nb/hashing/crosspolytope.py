@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_count
 from mongoose_nb.hashing.base import HashFamily
 

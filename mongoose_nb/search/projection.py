@@ -8,8 +8,8 @@ hash of angles.
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.validation import check_number
-from mongoose_nb.core.views import read_only
 from mongoose_nb.search.rows import kernels
 
 SAMPLE = 16384  # rows that the axes are learnt from

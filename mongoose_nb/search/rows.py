@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.hashing.arguments import as_float32
 
 _LINE = 64

@@ -9,8 +9,8 @@ import os
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.locks import FairLock
-from mongoose_nb.core.views import read_only
 from mongoose_nb.search.projection import LOST_SHARE
 
 # Queries from which another thread is worth its start.

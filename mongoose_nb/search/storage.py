@@ -8,8 +8,8 @@ entries name rows of the index is made sure of all the same.
 import numpy as np
 
 from mongoose_nb.core import files as io
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.validation import check_int
-from mongoose_nb.core.views import read_only
 from mongoose_nb.search import functions
 from mongoose_nb.search.ids import IdMap
 from mongoose_nb.search.projection import Projection

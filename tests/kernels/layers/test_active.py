@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.kernels.layers import active
 
 N, D = 50, 7

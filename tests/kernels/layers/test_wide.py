@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.threads import one_blas_thread
-from mongoose_nb.core.views import read_only
 from mongoose_nb.kernels.layers import wide
 from mongoose_nb.kernels.layers.rows import State
 from mongoose_nb.nn import SGD

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.kernels.search import project
 from mongoose_nb.search.probing import flip_order
 
