@@ -31,12 +31,12 @@ def save_model(model, path, optimizer, keep=1):
     if sampler is not None:
         state["sampler"] = state_of(sampler, "sampler") if isinstance(sampler, Stateful) else join(*sampler.state())
     settings, arrays = split(state)
-    io.save(path, KIND, {"layout": 2, "model": model_settings(model), "step": model.step, "epoch": model.epoch, "state": settings},
+    io.save(path, KIND, {"version": 2, "model": model_settings(model), "step": model.step, "epoch": model.epoch, "state": settings},
             {**arrays, **parameter_arrays(model.parameters(), optimizer)}, keep=keep)
 
 
 def upgrade_v1(saved):
-    """The settings of a file of layout 1 as those of layout 2: states of layers without one were empty."""
+    """The settings of a file of content version 1 in the form of version 2: states of layers without one were empty."""
     saved = dict(saved)
     saved["state"] = {name: state for name, state in saved.pop("states").items() if state or name == "sampler"}
     if saved["model"]["sampler"] is None:
@@ -48,7 +48,7 @@ def load_model(cls, path):
     """A `cls` from a file; see `ReformerLM.load`."""
     saved, arrays = io.load(path, KIND)
     try:
-        if "layout" not in saved:
+        if saved.get("version", 1) == 1:
             saved = upgrade_v1(saved)
         settings = saved["model"]
         # what the model would take is compared with what the file holds before anything of that size is allocated
