@@ -57,7 +57,6 @@ class Reversible(Layer):
         self.f, self.g, self.store, self.dtype = f, g, store, dtype
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_outputs = n_inputs
         self.f.build(n_inputs, rng)
         self.g.build(n_inputs, rng)

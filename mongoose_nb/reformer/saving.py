@@ -2,13 +2,10 @@
 
 from mongoose_nb.core import files as io
 from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
-from mongoose_nb.core.registry import Registered, describe
+from mongoose_nb.core.registry import Registered, describe, parameters
 from mongoose_nb.core.saving import Stateful, join, restore, split, state_of
 
 KIND = "reformer"
-SETTINGS = ("n_tokens", "max_length", "width", "embedding_width", "n_layers", "n_heads", "ff_width", "activation", "ff_chunks", "attention",
-            "n_hashes", "bucket_size", "full_attention_up_to", "thresh", "scheduler_hashes", "lr_rotations", "margin", "positions",
-            "dropout", "reversible", "optimizer", "lr_schedule", "clip_norm", "seed", "dtype")
 
 
 def model_settings(model):
@@ -16,7 +13,8 @@ def model_settings(model):
     sampler = model.sampler
     if sampler is not None:
         sampler = describe(sampler, "sampler") if isinstance(sampler, Registered) else sampler.settings()
-    return {**{name: describe(getattr(model, name), name) for name in SETTINGS}, "sampler": sampler}
+    names = [name for name in parameters(type(model)) if name != "lr"]  # the optimiser has it
+    return {**{name: describe(getattr(model, name), name) for name in names if name != "sampler"}, "sampler": sampler}
 
 
 def _stateful(model):
