@@ -235,9 +235,15 @@ def _check_buckets(codes, shape, n_buckets):
                          f"got {type(codes).__name__} {getattr(codes, 'shape', '')}")
 
 
-def lsh_attention(qk, v, *, n_hashes=4, bucket_size=64, causal=False, mask=None, rotations=None, seed=0, k=None, variant="paper",
-                  kind="lsh", exact_below=None, step=0, buckets=None):
+def lsh_attention(qk: np.ndarray, v: np.ndarray, *, k=None, mask=None, step: int = 0, buckets=None, **settings) -> tuple:
     """`LSHAttention` as one function.
+
+    Parameters
+    ----------
+    qk, v, k, mask, step, buckets
+        As in `LSHAttention.forward`.
+    **settings
+        Arguments of `LSHAttention`, such as ``n_hashes=4``.
 
     Returns
     -------
@@ -245,6 +251,6 @@ def lsh_attention(qk, v, *, n_hashes=4, bucket_size=64, causal=False, mask=None,
     backward : callable
         ``backward(dout)`` gives (dqk, dv), or (dq, dv, dk) with `k`.
     """
-    layer = LSHAttention(n_hashes, bucket_size, causal, rotations, seed, variant, kind, exact_below)
+    layer = LSHAttention(**settings)
     out, cache = layer.forward(qk, v, k, mask, step, buckets)
     return out, lambda dout: layer.backward(dout, cache)

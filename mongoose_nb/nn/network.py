@@ -1,7 +1,5 @@
 """A feed-forward network with sparse input and a wide output layer: build, train, predict, save."""
 
-import copy
-import numbers
 import time
 
 import numpy as np
@@ -13,11 +11,9 @@ from mongoose_nb.core.threads import compute_threads, kernel_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import saving as io
 from mongoose_nb.nn.layers.activations import make_activation
-from mongoose_nb.nn.layers.base import Layer, Run, named, part_of
-from mongoose_nb.nn.layers.dense import Dense
+from mongoose_nb.nn.layers.base import Run, named, part_of
+from mongoose_nb.nn.layers.build import build_layers
 from mongoose_nb.nn.layers.losses import make_loss
-from mongoose_nb.nn.layers.sparse_input import SparseInput
-from mongoose_nb.nn.layers.wide_output import WideOutput
 from mongoose_nb.nn.sampling.make import make_sampler
 from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training import loop as training
@@ -107,42 +103,7 @@ class Network:
     # ------------------------------------------------------------------ construction
 
     def _build(self):
-        if not self.hidden or not isinstance(self.hidden[0], numbers.Integral):
-            raise ValueError(f"hidden={self.hidden!r}: the first hidden layer must be a width such as 128")
-        streams = iter(np.random.SeedSequence(self.seed).spawn(2 * len(self.hidden) + 2))
-
-        def rng():
-            return np.random.Generator(np.random.Philox(next(streams)))
-
-        def build(layer, width):
-            """Build a layer of the network's own; layers with a sampler take a second stream."""
-            if layer.activation is None:
-                layer.activation = self._activation
-            layer.build(width, rng())
-            if hasattr(layer, "bind_sampler"):
-                layer.bind_sampler(int(next(streams).generate_state(1, np.uint32)[0]))
-            return layer
-
-        self.layers = []
-        width, sparse = self.n_features, True
-        for i, spec in enumerate(self.hidden):
-            if isinstance(spec, Layer):
-                layer = copy.deepcopy(spec)  # with the layers that it is made of
-            elif sparse:
-                layer = SparseInput(check_int(f"hidden[{i}]", spec, low=1), init_std=self.init_std if i == 0 else None)
-            else:
-                layer = Dense(check_int(f"hidden[{i}]", spec, low=1))
-            if layer.sparse_input != sparse:
-                takes = "sparse" if layer.sparse_input else "dense"
-                raise ValueError(f"hidden={self.hidden!r}: a {type(layer).__name__} layer takes {takes} input; put a width before it")
-            try:
-                self.layers.append(build(layer, width))
-            except (ValueError, TypeError) as error:
-                raise type(error)(f"hidden[{i}]: {error}") from error
-            width, sparse = layer.n_outputs, layer.sparse_output
-        if sparse:
-            raise ValueError(f"hidden={self.hidden!r}: the last hidden layer must be a width, not {layer!r}; add one after it")
-        self.output = build(WideOutput(self.n_outputs, self.sampler, self.loss, init_std=self.output_init_std), width)
+        self.layers, self.output = build_layers(self, self._activation)
         self.retriever = None
         self._parameters = named([*((f"hidden{i}", layer.parameters()) for i, layer in enumerate(self.layers)),
                                   ("output", self.output.parameters())])

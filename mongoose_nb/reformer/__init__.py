@@ -10,8 +10,9 @@
       LayerNorm
     SoftmaxHead (head.py) or nn.layers.wide_output.WideOutput, which computes few tokens of many
 
-All below the head is one layer, `body.Body`. Layers have the interface of `nn.Layer`, and LayerNorm, Dropout, Dense and Sequential are those
-of `nn`; the loop is `nn.training.loop`. A layer keeps nothing of a pass, so that a value may be computed again before the backward pass.
+All below the head is one layer, `body.Body`. Layers have the interface of `nn.Layer`; LayerNorm, Dropout, Dense and Sequential are those of
+`nn`, and so is the training loop, `nn.training.loop`. A layer keeps nothing of a pass, so that a value may be computed again before the
+backward pass.
 """
 
 from mongoose_nb.reformer.model import ReformerLM

@@ -21,7 +21,6 @@ class MultiHeadAttention(Layer):
         self.n_heads, self.core, self.dtype = n_heads, core, dtype
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_outputs = n_inputs
         self.qk, self.v, self.out = (Dense(n_inputs, "identity", use_bias=use_bias, init="glorot", dtype=self.dtype)
                                      for use_bias in (False, False, True))

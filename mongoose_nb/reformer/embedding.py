@@ -22,7 +22,6 @@ class Embedding(Layer):
         self.width, self.dtype = width, dtype
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_outputs = self.width
         self.weights = Parameter(uniform(rng, (n_inputs, self.width), BOUND, self.dtype))
         self._store = RowStore(self.weights)

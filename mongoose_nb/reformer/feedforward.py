@@ -18,7 +18,6 @@ class FeedForward(Layer):
         self.hidden, self.activation, self.chunks, self.dtype = hidden, make_activation(activation), chunks, dtype
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_outputs = n_inputs
         self.inner = Dense(self.hidden, self.activation, init="glorot", dtype=self.dtype).build(n_inputs, rng)
         self.outer = Dense(n_inputs, "identity", init="glorot", dtype=self.dtype).build(self.hidden, rng)

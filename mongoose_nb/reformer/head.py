@@ -63,14 +63,12 @@ class SoftmaxHead(Layer):
         self.n_tokens, self.dtype = n_tokens, dtype
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_outputs = self.n_tokens
         self.weights = Parameter(uniform(rng, (self.n_tokens, n_inputs), 0.1, self.dtype))
         self.bias = Parameter(filled(self.n_tokens, 0.0, self.dtype))
         return self
 
     def parameters(self):
-        """W and b."""
         return {"weights": self.weights, "bias": self.bias}
 
     def loss(self, h, labels, run):

@@ -18,7 +18,6 @@ class SinusoidalPositions(Layer):
         self.max_length, self.dtype = max_length, dtype
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_outputs = n_inputs
         wave = np.exp(np.arange(0, n_inputs, 2) * (-math.log(10000.0) / n_inputs))
         angle = np.arange(self.max_length)[:, None] * wave
@@ -46,7 +45,6 @@ class AxialPositions(Layer):
         self.rows, self.columns, self.dtype = rows, columns, dtype
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_outputs, half = n_inputs, n_inputs // 2
         self.first = Parameter(uniform(rng, (self.rows, half), BOUND, self.dtype))
         self.second = Parameter(uniform(rng, (self.columns, n_inputs - half), BOUND, self.dtype))

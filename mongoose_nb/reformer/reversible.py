@@ -1,7 +1,7 @@
 """Residual layers whose input is computed back from their output (Gomez et al., 2017; Kitaev et al., 2020, section 3).
 
-The streams are integers, a fixed-point number each (`kernels.layers.fixed_point` says why): what is recovered is what was, to the bit, and so
-are hashes, dropout and gradients. Layers that store their activations add in the same way, so that both modes train the same model.
+The streams are fixed-point numbers (`kernels.layers.fixed_point` says why): the input is recovered to the last bit, and with it hashes,
+dropout and gradients. Layers that store their activations add in the same way, so that both modes train the same model.
 """
 
 import numpy as np
@@ -57,7 +57,6 @@ class Reversible(Layer):
         self.f, self.g, self.store, self.dtype = f, g, store, dtype
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_outputs = n_inputs
         self.f.build(n_inputs, rng)
         self.g.build(n_inputs, rng)

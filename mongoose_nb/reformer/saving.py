@@ -2,20 +2,18 @@
 
 from mongoose_nb.core import files as io
 from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
-from mongoose_nb.core.registry import describe
+from mongoose_nb.core.registry import describe, parameters
 from mongoose_nb.core.saving import join, restore, split, state_of
 from mongoose_nb.nn.saving import sampler_state_v1, sampler_v1
 
 KIND = "reformer"
 VERSION = 2
-SETTINGS = ("n_tokens", "max_length", "width", "embedding_width", "n_layers", "n_heads", "ff_width", "activation", "ff_chunks", "attention",
-            "n_hashes", "bucket_size", "full_attention_up_to", "thresh", "scheduler_hashes", "lr_rotations", "margin", "positions",
-            "dropout", "reversible", "optimizer", "lr_schedule", "clip_norm", "seed", "dtype")
 
 
 def model_settings(model):
     """Constructor arguments of a model, as JSON can hold them; a TypeError names what a file cannot hold."""
-    return {name: describe(getattr(model, name), name) for name in (*SETTINGS, "sampler")}
+    names = [name for name in parameters(type(model)) if name != "lr"]  # the optimiser has it
+    return {name: describe(getattr(model, name), name) for name in names}
 
 
 def _stateful(model):

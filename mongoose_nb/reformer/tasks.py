@@ -49,7 +49,6 @@ class CopyTask(Task):
         self.seed = check_int("seed", seed, low=0)
 
     def batch(self, index: int, size: int, *, train: bool = True) -> tuple:
-        """See `Task.batch`."""
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, int(train), index])))
         half = int(rng.integers(self.min_length // 2, self.length // 2 + 1))
         tokens = np.zeros((size, 2 * half), np.int32)
@@ -80,7 +79,6 @@ class TextTask(Task):
             raise ValueError(f"tokens must be from 0 to {self.n_tokens - 1}; got {self.tokens.min()} to {self.tokens.max()}")
 
     def batch(self, index: int, size: int, *, train: bool = True) -> tuple:
-        """See `Task.batch`."""
         places = len(self.tokens) - self.length
         if train:
             start = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, index]))).integers(0, places, size)
@@ -104,7 +102,6 @@ class TaskSource(Source):
         self.samples = batches * batch_size
 
     def epoch(self, model, progress):
-        """See `Source.epoch`."""
         self._read = 0
         for _ in range(progress.batch, self._batches):
             tokens, weight = self.task.batch(model.step, self._batch_size)
@@ -112,13 +109,10 @@ class TaskSource(Source):
             yield Batch((tokens, weight), self._batch_size)
 
     def batches(self, batch_size):
-        """See `Source.batches`."""
         return self._batches
 
     def logs(self):
-        """See `Source.logs`."""
         return {"samples": self.samples, "task": self.task}
 
     def report(self, progress):
-        """See `Source.report`."""
         return {"tokens_per_s": self._read / progress.seconds}

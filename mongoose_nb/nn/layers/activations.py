@@ -40,11 +40,9 @@ class ReLU(Activation):
     """``max(z, 0)``."""
 
     def forward(self, z):
-        """See `Activation.forward`."""
         return np.maximum(z, np.float32(0))
 
     def derivative(self, z, a):
-        """See `Activation.derivative`."""
         return (z > 0).astype(np.float32)
 
 
@@ -53,11 +51,9 @@ class LeakyReLU(Activation):
     """``z`` where it is positive, else ``0.01 * z``."""
 
     def forward(self, z):
-        """See `Activation.forward`."""
         return np.where(z <= 0, np.float32(0.01) * z, z)
 
     def derivative(self, z, a):
-        """See `Activation.derivative`."""
         return np.where(z > 0, np.float32(1), np.float32(0.01))
 
 
@@ -66,11 +62,9 @@ class ELU(Activation):
     """``z`` where it is positive, else ``exp(z) - 1``."""
 
     def forward(self, z):
-        """See `Activation.forward`."""
         return np.where(z <= 0, np.expm1(np.minimum(z, 0)), z)
 
     def derivative(self, z, a):
-        """See `Activation.derivative`."""
         return np.where(z > 0, np.float32(1), a + 1)
 
 
@@ -79,11 +73,9 @@ class GELU(Activation):
     """``z`` times the normal distribution function of ``z``, by its approximation with tanh (Hendrycks and Gimpel, 2016)."""
 
     def forward(self, z):
-        """See `Activation.forward`."""
         return 0.5 * z * (1.0 + np.tanh(np.float32(0.7978845608) * (z + np.float32(0.044715) * z**3)))
 
     def derivative(self, z, a):
-        """See `Activation.derivative`."""
         u = np.float32(0.7978845608) * (z + np.float32(0.044715) * z**3)
         t = np.tanh(u)
         return 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * np.float32(0.7978845608) * (1.0 + np.float32(3 * 0.044715) * z * z)
@@ -94,11 +86,9 @@ class Tanh(Activation):
     """The hyperbolic tangent."""
 
     def forward(self, z):
-        """See `Activation.forward`."""
         return np.tanh(z)
 
     def derivative(self, z, a):
-        """See `Activation.derivative`."""
         return 1 - a * a
 
 
@@ -107,11 +97,9 @@ class Sigmoid(Activation):
     """``1 / (1 + exp(-z))``."""
 
     def forward(self, z):
-        """See `Activation.forward`."""
         return 0.5 * (1.0 + np.tanh(0.5 * z))
 
     def derivative(self, z, a):
-        """See `Activation.derivative`."""
         return a * (1 - a)
 
 
@@ -120,15 +108,12 @@ class Identity(Activation):
     """``z``."""
 
     def forward(self, z):
-        """See `Activation.forward`."""
         return z
 
     def derivative(self, z, a):
-        """See `Activation.derivative`."""
         return np.ones_like(z)
 
     def backward(self, g, z, a):
-        """See `Activation.backward`."""
         return g
 
 

@@ -38,7 +38,6 @@ class Dense(Layer):
         self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_inputs, self.n_outputs = n_inputs, self.units
         shape = n_inputs, self.units
         weights = (normal(rng, shape, math.sqrt(2.0 / n_inputs)).astype(self.dtype, copy=False) if self.init == "he"
@@ -76,7 +75,6 @@ class Dense(Layer):
         return a, (x, z, a)
 
     def backward(self, g, cache, need_input=True):
-        """See `Layer.backward`."""
         from mongoose_nb.kernels.layers.dense import count_parts, matmul, matmul_tn
 
         x, z, a = cache

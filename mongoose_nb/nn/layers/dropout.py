@@ -30,7 +30,6 @@ class Dropout(Layer):
         self.seed = None if seed is None else check_int("seed", seed, low=0)
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_outputs = n_inputs
         self._seed = int(rng.integers(2**32)) if self.seed is None else self.seed
         return self

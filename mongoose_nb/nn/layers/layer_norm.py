@@ -29,7 +29,6 @@ class LayerNorm(Layer):
         self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_outputs = n_inputs
         self.gain = Parameter(filled(n_inputs, 1.0, self.dtype))
         self.bias = Parameter(filled(n_inputs, 0.0, self.dtype))

@@ -22,7 +22,6 @@ class Sequential(Layer):
             raise ValueError(f"names must be {len(self.layers)} different names, one for each layer; got {self.names!r}")
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         for layer in self.layers:
             if layer.activation is None:
                 layer.activation = self.activation
@@ -55,6 +54,5 @@ class Sequential(Layer):
         return g, named(parts)
 
     def after_update(self, run, gradients):
-        """Told to all layers."""
         for name, layer in zip(self.names, self.layers):
             layer.after_update(run, part_of(gradients, name))

@@ -38,7 +38,6 @@ class SparseInput(Layer):
         self.init_std = None if init_std is None else check_number("init_std", init_std, low=0.0, open_low=True)
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_inputs, self.n_outputs = n_inputs, self.units
         self.weights = Parameter(normal(rng, (n_inputs, self.units), self.init_std or inverse_root(n_inputs)))
         self.bias = Parameter(filled(self.units, 0.0))
@@ -47,7 +46,6 @@ class SparseInput(Layer):
         return self
 
     def parameters(self):
-        """W and b."""
         return {"weights": self.weights, "bias": self.bias}
 
     def forward(self, x, run):

@@ -36,7 +36,6 @@ class Wide(Layer):
         self.sampler = make_sampler(sampler)
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_inputs, self.n_outputs = n_inputs, self.units
         self.weights = Parameter(normal(rng, (self.units, n_inputs), inverse_root(n_inputs)))
         self.bias = Parameter(filled(self.units, 0.0))
@@ -52,7 +51,6 @@ class Wide(Layer):
         self.sampler = sampler.bind(self.weights, self.bias, seed)
 
     def parameters(self):
-        """W and b."""
         return {"weights": self.weights, "bias": self.bias}
 
     def forward(self, x, run):
@@ -67,7 +65,6 @@ class Wide(Layer):
         return Rows(sets.start, sets.count, sets.ids, a), (x, sets, z, a)
 
     def backward(self, g, cache, need_input=True):
-        """See `Layer.backward`."""
         from mongoose_nb.kernels.layers.active import sum_rows
 
         x, sets, z, a = cache

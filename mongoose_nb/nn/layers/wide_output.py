@@ -38,7 +38,6 @@ class WideOutput(Layer):
         return {"units": self.units, "sampler": self.sampler, "loss": self.loss_kind, "init_std": self.init_std}
 
     def build(self, n_inputs, rng):
-        """See `Layer.build`."""
         self.n_inputs, self.n_outputs = n_inputs, self.units
         self.weights = Parameter(normal(rng, (self.units, n_inputs), self.init_std or inverse_root(n_inputs)))
         self.bias = Parameter(filled(self.units, 0.0))
@@ -51,7 +50,6 @@ class WideOutput(Layer):
         self.sampler = make_sampler(self.sampler).bind(self.weights, self.bias, seed)
 
     def parameters(self):
-        """W and b."""
         return {"weights": self.weights, "bias": self.bias}
 
     def loss(self, h: np.ndarray, labels: Rows, run: Run) -> tuple:

@@ -80,7 +80,6 @@ class Whole(RowSource):
         return work(self.X, batch_size)
 
     def logs(self):
-        """What callbacks are told."""
         return {"samples": self.samples, "X": self.X, "Y": self.Y}
 
 
@@ -139,5 +138,4 @@ class Chunks(RowSource):
         return float("inf")
 
     def logs(self):
-        """What callbacks are told."""
         return {"samples": None, "X": None, "Y": None}

@@ -28,7 +28,6 @@ class Constant(LRSchedule):
     """No change."""
 
     def __call__(self, step: int, total: int) -> float:
-        """Factor at `step` (from 0) of `total`."""
         return 1.0
 
 
@@ -49,7 +48,6 @@ class Linear(LRSchedule):
         self.warmup = check_int("warmup", warmup, low=0)
 
     def __call__(self, step: int, total: int) -> float:
-        """Factor at `step` (from 0) of `total`."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         done = min(1.0, (step - self.warmup) / max(1, total - self.warmup))
@@ -83,7 +81,6 @@ class Step(LRSchedule):
         self.factor = check_number("factor", factor, low=0.0, open_low=True)
 
     def __call__(self, step: int, total: int) -> float:
-        """Factor at `step` (from 0) of `total`."""
         return self.factor ** math.floor(step / max(1, total) / self.every + 1e-9)
 
 

@@ -1,0 +1,64 @@
+"""The layers of a network from its settings."""
+
+import copy
+import numbers
+
+import numpy as np
+
+from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.dense import Dense
+from mongoose_nb.nn.layers.sparse_input import SparseInput
+from mongoose_nb.nn.layers.wide_output import WideOutput
+
+
+def build_layers(network, activation) -> tuple[list[Layer], WideOutput]:
+    """The hidden layers and the output layer of a network, built.
+
+    Every layer draws from a random stream of its own, and its sampler, if it has one, from another. The order of the streams is part of
+    what a seed of the network means.
+
+    Parameters
+    ----------
+    network : Network
+        Its settings are read.
+    activation : Activation
+        For layers that have none of their own.
+
+    Raises
+    ------
+    ValueError
+        If a layer cannot follow the one before it.
+    """
+    hidden = network.hidden
+    if not hidden or not isinstance(hidden[0], numbers.Integral):
+        raise ValueError(f"hidden={hidden!r}: the first hidden layer must be a width such as 128")
+    streams = iter(np.random.SeedSequence(network.seed).spawn(2 * len(hidden) + 2))
+
+    def build(layer, width):
+        if layer.activation is None:
+            layer.activation = activation
+        layer.build(width, np.random.Generator(np.random.Philox(next(streams))))
+        if hasattr(layer, "bind_sampler"):
+            layer.bind_sampler(int(next(streams).generate_state(1, np.uint32)[0]))
+        return layer
+
+    layers, width, sparse = [], network.n_features, True
+    for i, spec in enumerate(hidden):
+        if isinstance(spec, Layer):
+            layer = copy.deepcopy(spec)  # with the layers that it is made of
+        elif sparse:
+            layer = SparseInput(check_int(f"hidden[{i}]", spec, low=1), init_std=network.init_std if i == 0 else None)
+        else:
+            layer = Dense(check_int(f"hidden[{i}]", spec, low=1))
+        if layer.sparse_input != sparse:
+            takes = "sparse" if layer.sparse_input else "dense"
+            raise ValueError(f"hidden={hidden!r}: a {type(layer).__name__} layer takes {takes} input; put a width before it")
+        try:
+            layers.append(build(layer, width))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"hidden[{i}]: {error}") from error
+        width, sparse = layer.n_outputs, layer.sparse_output
+    if sparse:
+        raise ValueError(f"hidden={hidden!r}: the last hidden layer must be a width, not {layer!r}; add one after it")
+    return layers, build(WideOutput(network.n_outputs, network.sampler, network.loss, init_std=network.output_init_std), width)
