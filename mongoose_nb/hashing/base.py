@@ -541,7 +541,7 @@ def require(family, capability, what):
     Parameters
     ----------
     family : HashFamily, or a class of them
-    capability : {"trainable", "closed_form", "multi_probe", "takes_center"} or ("similarity", value)
+    capability : {"trainable", "closed_form", "multi_probe", "takes_center"} or ("similarity", value or tuple of values)
     what : str
         The feature, for the message: ``"learn='contrast'"``.
 
@@ -552,7 +552,8 @@ def require(family, capability, what):
     """
     def has(cls):
         if isinstance(capability, tuple):
-            return getattr(cls, capability[0]) == capability[1]
+            name, wanted = capability
+            return getattr(cls, name) in (wanted if isinstance(wanted, tuple) else (wanted,))
         value = getattr(cls, capability)
         return value() if callable(value) else value
 
