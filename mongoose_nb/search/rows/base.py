@@ -108,7 +108,9 @@ class RowStore(Registered, abc.ABC, kind="row store"):
 
     def __init__(self, metric: "Metric", dim: int):
         self.metric, self.dim, self.width = metric, dim, metric.width(dim)
-        self.base = np.float32(1 if metric.unit else 0)  # of a distance by product
+        self.transforms = metric.transforms
+        # which distance: see kernels.search.scan.Form
+        self.form = bool(metric.sets if self.sparse else metric.euclidean), np.float32(1 if metric.unit else 0)
 
     @property
     def name(self) -> str:

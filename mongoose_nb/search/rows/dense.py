@@ -65,7 +65,7 @@ class DenseRows(ArrayRows):
             X = X.toarray()
         X = contiguous(two_axes(as_float32(X, "X"), self.dim))
         check_finite(X)
-        if self.metric.transforms:
+        if self.transforms:
             X = contiguous(two_axes(as_float32(self.metric.transform(X), "transformed rows"), self.width))
             check_finite(X)
         if self.metric.unit:
@@ -78,11 +78,10 @@ class DenseRows(ArrayRows):
         return np.array(batch)
 
     def search(self, arrays, batch, buckets, probes, coordinates, sketches, scratch, found):
-        form = self.metric.euclidean, self.base
-        scan().search_dense(batch, buckets, probes, coordinates, sketches, *arrays, form, scratch, found)
+        scan().search_dense(batch, buckets, probes, coordinates, sketches, *arrays, self.form, scratch, found)
 
     def measure(self, arrays, batch, indptr, slots, scratch, out):
-        scan().measure_dense(batch, *arrays, (self.metric.euclidean, self.base), indptr, slots, out)
+        scan().measure_dense(batch, *arrays, self.form, indptr, slots, out)
 
     def scores(self, arrays, batch, step):
         (X,), euclidean = arrays, self.metric.euclidean

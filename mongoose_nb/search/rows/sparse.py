@@ -143,10 +143,10 @@ class SparseRows(RowStore):
                                  read_only(self.values[None, :])))
 
     def search(self, arrays, batch, buckets, probes, coordinates, sketches, scratch, found):
-        scan().search_csr(batch, buckets, probes, coordinates, sketches, arrays, (self.sets, self.base), scratch, found)
+        scan().search_csr(batch, buckets, probes, coordinates, sketches, arrays, self.form, scratch, found)
 
     def measure(self, arrays, batch, indptr, slots, scratch, out):
-        scan().measure_csr(batch, arrays, (self.sets, self.base), scratch[2], indptr, slots, out)
+        scan().measure_csr(batch, arrays, self.form, scratch[2], indptr, slots, out)
 
     def scores(self, arrays, batch, step):
         indptr, indices, values = batch
