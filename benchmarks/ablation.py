@@ -21,15 +21,15 @@ def systems(size):
         "uniform, sample": nn.Uniform(size, shape="sample"),
         "uniform, batch": nn.Uniform(size, shape="batch"),
         # as published: no centre, all places for what the tables return, no correction
-        "SLIDE": nn.LSH(size, center=False, head=1.0, correction="none", rehash=SCHEDULES["fixed"]),
+        "SLIDE": nn.LSH(size, head=1.0, correction="none", tables=nn.Tables(center=False, rehash=SCHEDULES["fixed"])),
     }
     for name, rehash in SCHEDULES.items():
-        out[f"random + {name}"] = nn.LSH(size, rehash=rehash)
-        out[f"learned + {name}"] = nn.LSH(size, rehash=rehash, learn="contrast")
+        out[f"random + {name}"] = nn.LSH(size, tables=nn.Tables(rehash=rehash))
+        out[f"learned + {name}"] = nn.LSH(size, tables=nn.Tables(rehash=rehash, learn="contrast"))
     out["random, uncorrected"] = nn.LSH(size, correction="none")
-    out["learned + drift, uncorrected"] = nn.LSH(size, rehash="drift", learn="contrast", correction="none")
+    out["learned + drift, uncorrected"] = nn.LSH(size, correction="none", tables=nn.Tables(rehash="drift", learn="contrast"))
     out["random, batch"] = nn.LSH(size, shape="batch")
-    out["learned + drift, batch"] = nn.LSH(size, shape="batch", rehash="drift", learn="contrast")
+    out["learned + drift, batch"] = nn.LSH(size, shape="batch", tables=nn.Tables(rehash="drift", learn="contrast"))
     return out
 
 

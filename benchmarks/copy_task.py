@@ -21,7 +21,7 @@ LOSSES = ("contrast", "triplet")
 def recovered(model, task, bucket_size):
     """Shares of the exact attention mass within the buckets of one and two rounds, by layer: random rotations (mean of four draws) and
     rotations that learned from the layer's queries of other sequences."""
-    cores, seen = model._cores(), []
+    cores, seen = model.cores, []
     for core in cores:
         def record(qk, *rest, forward=core.forward, **named):
             seen.append(np.ascontiguousarray(qk))

@@ -17,9 +17,9 @@ def systems(size, shape):
     return {
         "uniform": nn.Uniform(size, shape=shape),
         "random": nn.LSH(size, shape=shape),
-        "random, uncentred": nn.LSH(size, shape=shape, center=False, L=16),
-        "learned": nn.LSH(size, shape=shape, learn="contrast"),
-        "learned + drift": nn.LSH(size, shape=shape, learn="contrast", rehash="drift"),
+        "random, uncentred": nn.LSH(size, shape=shape, tables=nn.Tables(center=False, L=16)),
+        "learned": nn.LSH(size, shape=shape, tables=nn.Tables(learn="contrast")),
+        "learned + drift": nn.LSH(size, shape=shape, tables=nn.Tables(learn="contrast", rehash="drift")),
         **({"auto": nn.Auto()} if (shape, size) == ("batch", 1000) else {}),
     }
 

@@ -17,7 +17,7 @@ from mongoose_nb.core.jit import parallel
 from mongoose_nb.core.threads import one_blas_thread
 from mongoose_nb.kernels.common.prefetch import prefetch_row, prefetch_state
 from mongoose_nb.kernels.layers.dense import matmul
-from mongoose_nb.kernels.layers.rows import ADAM, ROWADAM, _step
+from mongoose_nb.kernels.layers.rows import ADAM, ROWADAM, step_row
 
 AHEAD = 8
 
@@ -47,7 +47,7 @@ def _step_rows(kind, W, M, S, rows, g, hyper, T):
             if q + AHEAD < last:
                 prefetch_state(rows[q + AHEAD], W, M, S)
             row = rows[q]
-            _step(kind, hyper, W[row], M[row], S[row], g)
+            step_row(kind, hyper, W[row], M[row], S[row], g)
 
 
 def _matrix(shape, huge):

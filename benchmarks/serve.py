@@ -43,7 +43,7 @@ class Served(Exact):
         h = self.net.hidden_activations(X)
         from mongoose_nb.nn.training.timing import PhaseTimer
 
-        return float(self.net.served.candidates_for(h, self.candidates, PhaseTimer(), self.net.step).count.mean()) / self.net.n_outputs
+        return float(self.net.retriever.retrieve(h, self.candidates, PhaseTimer(), self.net.step).count.mean()) / self.net.n_outputs
 
 
 class NumPy(Exact):

@@ -18,10 +18,10 @@ def samplers(shared, candidates, capacity=128):
         "full": (nn.Full(), nn.Adam),
         "uniform shared": (nn.Uniform(shared, shape="batch"), nn.Adam),
         "uniform shared, RowAdam": (nn.Uniform(shared, shape="batch"), nn.RowAdam),
-        "lsh shared": (nn.LSH(shared, shape="batch", capacity=capacity), nn.Adam),
+        "lsh shared": (nn.LSH(shared, shape="batch", tables=nn.Tables(capacity=capacity)), nn.Adam),
         "uniform per sample": (nn.Uniform(candidates, shape="sample"), nn.Adam),
-        "lsh per sample": (nn.LSH(candidates, capacity=capacity), nn.Adam),
-        "lsh per sample, RowAdam": (nn.LSH(candidates, capacity=capacity), nn.RowAdam),
+        "lsh per sample": (nn.LSH(candidates, tables=nn.Tables(capacity=capacity)), nn.Adam),
+        "lsh per sample, RowAdam": (nn.LSH(candidates, tables=nn.Tables(capacity=capacity)), nn.RowAdam),
     }
 
 

@@ -1,4 +1,4 @@
-"""The documentation site: ``sphinx-build -W docs build/site``. It opens without a server and loads nothing from a network."""
+"""The documentation site: ``sphinx-build -W docs build/site``. It opens without a server and needs no network."""
 
 import pathlib
 import sys
@@ -23,8 +23,8 @@ html_css_files = ["site.css"]
 html_copy_source = False
 
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # notebooks.py has run them
-nb_ipywidgets_js = {}  # would come from a network
+nb_execution_mode = "off"  # notebooks.py runs them
+nb_ipywidgets_js = {}  # would be loaded from a network
 
 highlight_language = "none"  # docstrings draw diagrams
 
@@ -38,13 +38,13 @@ napoleon_use_rtype = False
 
 
 def by_whole_names(app, doctree):
-    """Link a word of a type, such as the dim of "array of shape (n, dim)", to what bears this name and not to any attribute called so."""
+    """Link a word of a type, such as the dim of "array of shape (n, dim)", to objects of exactly this name only, not to attributes."""
     for node in doctree.findall(addnodes.pending_xref):
         node.attributes.pop("refspecific", None)
 
 
 def in_the_package(app, env, node, content):
-    """Find what docstrings name without the package: `schedule.Drift` is mongoose_nb.rehash.Drift."""
+    """Resolve names that docstrings give without the package: `rehash.Drift` is mongoose_nb.rehash.Drift."""
     if node.get("refdomain") != "py":
         return None
     name = f"mongoose_nb.{node['reftarget']}"
@@ -52,8 +52,8 @@ def in_the_package(app, env, node, content):
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content) if name in domain.objects else None
 
 
-def in_step(app):
-    """Warn of notebooks that are not those of the scripts, which ends a strict build."""
+def check_notebooks(app):
+    """Warn of notebooks that differ from their scripts; a warning fails a strict build."""
     try:
         notebooks.check()
     except ValueError as error:
@@ -61,7 +61,7 @@ def in_step(app):
 
 
 def setup(app):
-    """Connect the above."""
-    app.connect("builder-inited", in_step)
+    """Connect the functions above to Sphinx."""
+    app.connect("builder-inited", check_notebooks)
     app.connect("doctree-read", by_whole_names)
     app.connect("missing-reference", in_the_package)

@@ -1,9 +1,11 @@
 """Plots and diagrams of the site: ``python docs/drawings.py`` writes docs/images/*.svg.
 
-The plots are of closed forms alone: collision probabilities of `mongoose_nb.hashing` and the theory of `mongoose_nb.rehash`.
+The plots show closed forms (collision probabilities of `mongoose_nb.hashing` and the theory of `mongoose_nb.rehash`) and the tables that
+the benchmarks wrote into docs/development.
 """
 
 import pathlib
+import re
 import textwrap
 
 import matplotlib
@@ -91,6 +93,46 @@ def duplicates():
     save(figure, "bands")
 
 
+def measured(page, name):
+    """Lines of a block that a benchmark wrote into a page of docs/development."""
+    text = (IMAGES.parent / "development" / f"{page}.md").read_text(encoding="utf-8")
+    return text.split(f"<!-- begin: {name} -->")[1].split(f"<!-- end: {name} -->")[0].splitlines()
+
+
+def serving_speed():
+    """Median time of a single query by number of outputs: all outputs, and a hundredth of them by the tables."""
+    outputs, times = [], {"all outputs, NumPy": [], "tables, a hundredth of the outputs scored": []}
+    for name in ("gowalla", "xc_diginetica", "words", "medium", "amazon"):
+        lines = measured("serving", f"serving {name}")
+        n = int(re.search(r"([\d,]+) outputs", lines[2]).group(1).replace(",", ""))
+        outputs.append(n)
+        for label, row in zip(times, ("all outputs, NumPy", " 1.00% ")):
+            line = next(line for line in lines if row in line)
+            times[label].append(float(re.search(r"([\d.]+) ms", line).group(1)))
+    figure, ax = plt.subplots(figsize=(5.6, 3.2))
+    for label, values in times.items():
+        ax.loglog(outputs, values, "o-", label=label)
+    ticks = (40_000, 100_000, 670_000)
+    ax.set(xlabel="outputs", ylabel="milliseconds per query", xticks=ticks, xticklabels=[f"{n:,}" for n in ticks])
+    ax.minorticks_off()
+    ax.legend(fontsize=8)
+    save(figure, "serving-speed")
+
+
+def attention_speed():
+    """Milliseconds of a forward and backward pass by length."""
+    lines = measured("attention", "attention")
+    tokens = [int(value.replace(",", "")) for value in lines[5].split()[1:]]
+    figure, ax = plt.subplots(figsize=(5.6, 3.4))
+    for name in ("mongoose_nb, 1 round", "mongoose_nb, 4 rounds", "reformer-pytorch, 4 rounds", "PyTorch exact"):
+        line = next(line for line in lines if line.startswith(f"{name}  "))
+        ax.loglog(tokens, [float(value.replace(",", "")) for value in line[len(name):].split()], "o-", label=name)
+    ax.set(xlabel="tokens", ylabel="milliseconds", xticks=tokens, xticklabels=[f"{n:,}" for n in tokens])
+    ax.minorticks_off()
+    ax.legend(fontsize=8)
+    save(figure, "attention-speed")
+
+
 # ------------------------------------------------------------------ diagrams
 
 BLUE, ORANGE, GREEN, GREY = "#cfe3f5", "#fbdcc4", "#d0ecdf", "#e8eaed"
@@ -159,12 +201,25 @@ DIAGRAMS = {
         "out": (2.7, 1.15, "output, in the order of the tokens", BLUE)},
         [("qk", "hash", ""), ("hash", "sort", ""), ("sort", "chunk", ""), ("chunk", "soft", "n_hashes rounds"), ("soft", "out", "")],
         (9.6, 2.7)),
+    # Direct imports that do not follow from others; tests/test_package.py has all of them.
+    "architecture": ({
+        "commands": (2.1, 0, "commands", GREY), "sklearn": (1.4, 1.15, "sklearn", GREY), "reformer": (2.8, 1.15, "reformer", BLUE),
+        "search": (0.7, 2.3, "search", BLUE), "nn": (2.1, 2.3, "nn", BLUE), "attention": (3.5, 2.3, "attention", BLUE),
+        "testing": (-0.7, 3.45, "testing", GREY), "tables": (0.7, 3.45, "tables", ORANGE), "metrics": (2.1, 3.45, "metrics", GREY),
+        "rehash": (3.5, 3.45, "rehash", ORANGE), "hashing": (0.7, 4.6, "hashing", ORANGE), "data": (2.1, 4.6, "data", GREY),
+        "_ext": (3.5, 4.6, "_ext (Cython)", GREEN), "kernels": (2.1, 5.75, "kernels (Numba)", GREEN), "core": (2.1, 6.9, "core", GREEN)},
+        [(start, end, "") for start, ends in {
+            "commands": ("sklearn", "reformer"), "sklearn": ("search", "nn"), "reformer": ("nn", "attention"), "search": ("tables",),
+            "nn": ("tables", "metrics", "rehash"), "attention": ("rehash",), "testing": ("hashing",), "tables": ("hashing", "_ext"),
+            "metrics": ("data",), "rehash": ("hashing", "_ext"), "hashing": ("kernels",), "data": ("kernels",), "_ext": ("kernels",),
+            "kernels": ("core",)}.items() for end in ends],
+        (8.0, 8.4)),
 }
 
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
-    for draw in (retrieval, families, drift, duplicates):
+    for draw in (retrieval, families, drift, duplicates, serving_speed, attention_speed):
         draw()
     for name, (boxes, arrows, size) in DIAGRAMS.items():
         diagram(name, boxes, arrows, size)

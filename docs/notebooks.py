@@ -1,6 +1,6 @@
-"""Notebooks of the examples: ``python docs/notebooks.py [NAME ...]`` writes and runs them, and the build of the site refuses old ones.
+"""Notebooks of the examples: ``python docs/notebooks.py [NAME ...]`` writes and runs them. The build of the site refuses outdated ones.
 
-A notebook is its script, cut where the script has empty lines, behind a cell that says what would stand on the command line.
+A notebook is its script, split at empty lines, after a cell that sets the command line.
 """
 
 import ast
@@ -15,8 +15,11 @@ HERE = pathlib.Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
 TARGET = HERE / "notebooks"
 
-# Small enough to run in a minute, with data that every machine has.
+# Small enough to run in a minute, with data that are available everywhere.
 COMMAND_LINES = {
+    "slide_from_primitives": """import sys
+
+sys.argv = ["slide_from_primitives.py", "--epochs", "2"]""",
     "eurlex": """import sys
 
 sys.argv = ["eurlex.py", "demo", "--epochs", "5"]""",
@@ -55,7 +58,7 @@ sys.argv = ["reformer_copy.py", "--length", "64", "--epochs", "10"]""",
 
 
 def build(name):
-    """The notebook of a script, not yet run."""
+    """The notebook of a script, without outputs."""
     text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
     told = ast.get_docstring(ast.parse(text), clean=False)
     title, rest = re.match(r"(.*?[?:]) (.*)", told, re.S).groups()
@@ -71,7 +74,7 @@ def build(name):
 
 
 def join_imports(cells):
-    """The same cells, those that only import as one."""
+    """The cells, with all cells that only import joined into one."""
     def imports_only(cell):
         return cell.cell_type == "code" and all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(cell.source).body)
 
@@ -80,7 +83,7 @@ def join_imports(cells):
 
 
 def write(name):
-    """Write the notebook of a script with what its cells print."""
+    """Write the notebook of a script with the output of its cells."""
     from nbclient import NotebookClient
 
     notebook = build(name)
@@ -96,7 +99,7 @@ def write(name):
 
 
 def merge(cell):
-    """Join the pieces in which a cell printed; leave out values that a script would not show."""
+    """Join the outputs of a cell, and remove values that a script would not print."""
     outputs = []
     for output in cell.get("outputs", ()):
         if output.output_type == "execute_result":
@@ -110,14 +113,14 @@ def merge(cell):
 
 
 def check():
-    """Refuse notebooks whose cells are not those of their scripts, and scripts without one."""
+    """Raise ValueError if a notebook differs from its script, or a script has no notebook."""
     scripts = {path.stem for path in EXAMPLES.glob("*.py")} - {"common"}
     if scripts != set(COMMAND_LINES):
         raise ValueError(f"examples/ has {sorted(scripts)}, docs/notebooks.py knows {sorted(COMMAND_LINES)}")
     for name in COMMAND_LINES:
         path = TARGET / f"{name}.ipynb"
         if not path.exists() or [c.source for c in nbformat.read(path, 4).cells] != [c.source for c in build(name).cells]:
-            raise ValueError(f"{path} is not in step with examples/{name}.py; write it again: python docs/notebooks.py {name}")
+            raise ValueError(f"{path} differs from examples/{name}.py; write it again: python docs/notebooks.py {name}")
 
 
 if __name__ == "__main__":

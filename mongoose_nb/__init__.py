@@ -7,7 +7,7 @@
                                             |        rows that moved                              v
                                        hash tables  <- scheduler (is it time?)        <-  updated weight rows
 
-This module is the door: public names are loaded when first used, and importing it loads NumPy and nothing heavier.
+Public names are imported lazily (PEP 562): importing this module loads NumPy and nothing heavier.
 """
 
 import importlib

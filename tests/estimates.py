@@ -33,3 +33,15 @@ def assert_below(samples, exact):
     """The expectation of the estimates is below `exact` in every coordinate, at 99.9 % confidence."""
     mean, half = _interval(samples)
     assert (mean + half < np.ravel(exact)).all()
+
+
+def correction(name, n_rows):
+    """A correction of this name for a layer of so many outputs."""
+    from types import SimpleNamespace
+
+    from mongoose_nb.core.registry import make
+    from mongoose_nb.nn.sampling import corrections  # noqa: F401  (registers them)
+
+    made, layer = make("correction", name), SimpleNamespace(value=np.zeros((n_rows, 1), np.float32))
+    made.bind_layer(layer, layer)
+    return made

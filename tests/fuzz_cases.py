@@ -216,12 +216,12 @@ class Networks(Stored):
         self.X, self.Y = X, sp.csr_matrix((np.arange(20)[:, None] % 25 == np.arange(25)).astype(np.float32))
         paths = []
         for name, hidden, sampler, keep in (
-            ("lsh", (4,), nn.LSH(9, K=2, L=2, rehash=2, capacity=4), True),
-            ("wide", (4, nn.Wide(10, nn.LSH(5, K=2, L=2)), 3), nn.Uniform(9, correction="logq"), True),
-            ("drift", (4,), nn.LSH(9, K=2, L=3, rehash=Drift(0.01, check_every=1, rows=8, per_row=True)), True),
-            ("learn", (4,), nn.LSH(9, K=2, L=3, rehash=2, learn=LearnedHash(first_steps=2, steps=1, queries=32)), True),
-            ("dwta", (4,), nn.LSH(9, K=1, L=3, rehash=2, family="dwta"), False),
-            ("importance", (4,), nn.LSH(9, K=2, L=3, rehash=2, correction="importance"), True),
+            ("lsh", (4,), nn.LSH(9, tables=nn.Tables(K=2, L=2, rehash=2, capacity=4)), True),
+            ("wide", (4, nn.Wide(10, nn.LSH(5, tables=nn.Tables(K=2, L=2))), 3), nn.Uniform(9, correction="logq"), True),
+            ("drift", (4,), nn.LSH(9, tables=nn.Tables(K=2, L=3, rehash=Drift(0.01, check_every=1, rows=8, per_row=True))), True),
+            ("learn", (4,), nn.LSH(9, tables=nn.Tables(K=2, L=3, rehash=2, learn=LearnedHash(first_steps=2, steps=1, queries=32))), True),
+            ("dwta", (4,), nn.LSH(9, tables=nn.Tables(K=1, L=3, rehash=2, family="dwta")), False),
+            ("importance", (4,), nn.LSH(9, correction="importance", tables=nn.Tables(K=2, L=3, rehash=2)), True),
         ):
             net = nn.Network(12, 25, hidden=hidden, sampler=sampler)
             paths.append(folder / name)
@@ -245,7 +245,7 @@ class Networks(Stored):
         if (net.n_features, net.n_outputs) != (12, 25):
             return
         attempt(lambda: net.predict_topk(X, 3), CLEAN, "predict")
-        if hasattr(net.output.sampler, "candidates_for") or net.served is not None:
+        if hasattr(net.output.sampler, "candidates_for") or net.retriever is not None:
             attempt(lambda: net.predict_topk(X, 3, exact=False), CLEAN, "predict exact=False")
         if rng.random() < 0.5:
             attempt(lambda: net.partial_fit(X, Y, batch_size=5), CLEAN, "partial_fit")

@@ -80,7 +80,7 @@ class NaiveNetwork:
 
     def __init__(self, network):
         self.params = {name: p.value.astype(np.float64) for name, p in network.parameters().items()}
-        self.wide = [type(layer).__name__ == "WideHidden" for layer in network.layers]
+        self.wide = [layer.sparse_output for layer in network.layers]
         self.f, self.df = ACTIVATIONS[network.activation]
         self.loss = network.loss
 
@@ -183,7 +183,7 @@ def record(network):
 def active(network, recorded, n):
     """(weights of the output, masks of wide hidden layers) of the last batch, n samples."""
     weight = weights_of(recorded["output"].sets, n, network.n_outputs)
-    masks = {name: (weights_of(r.sets, n, network.layers[name].n_units) > 0) * 1.0 for name, r in recorded.items()
+    masks = {name: (weights_of(r.sets, n, network.layers[name].n_outputs) > 0) * 1.0 for name, r in recorded.items()
              if name != "output"}
     return weight, masks
 

@@ -56,3 +56,14 @@ def assert_same_arrays(a, b):
         assert other.keys() == parameter.arrays(name).keys()
         for part, array in parameter.arrays(name).items():
             np.testing.assert_array_equal(other[part], array, err_msg=part)
+
+
+def lsh(candidates=1000, *, min_votes=2, **settings):
+    """`nn.LSH` from settings of the sampler and of its tables together."""
+    from mongoose_nb import nn
+
+    names = ("family", "K", "L", "capacity", "policy", "center", "rehash", "rebuild", "learn")
+    tables = nn.Tables(**{name: settings.pop(name) for name in names if name in settings})
+    if settings.get("strategy") == "threshold":
+        settings["strategy"] = nn.Threshold(min_votes)
+    return nn.LSH(candidates, tables=tables, **settings)

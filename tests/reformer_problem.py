@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mongoose_nb.nn.layers.gradients import as_dense
 from mongoose_nb.reformer import CopyTask, ReformerLM
 
 N_TOKENS, LENGTH = 7, 20
@@ -24,11 +25,6 @@ def perturb(parameters, scale=0.3):
         parameter.value += scale * rng.standard_normal(parameter.value.shape).astype(parameter.value.dtype)
 
 
-def as_array(gradient):
-    """A gradient of any kind as an array."""
-    return gradient if isinstance(gradient, np.ndarray) else gradient.dense()
-
-
 def slope(f, array, direction, step=1e-5):
     """Central difference of the number f() along a direction of `array`, which is put back."""
     kept = array.copy()
@@ -43,7 +39,7 @@ def slope(f, array, direction, step=1e-5):
 def assert_slope(f, array, gradient, name="", tolerance=1e-6, directions=2):
     """`gradient` is that of f() with respect to `array`, in random directions, to a share `tolerance` of what it could be there."""
     rng = np.random.default_rng(2)
-    gradient = as_array(gradient)
+    gradient = as_dense(gradient)
     assert gradient.shape == array.shape and gradient.dtype == array.dtype, name
     for _ in range(directions):
         direction = rng.standard_normal(array.shape)

@@ -1,6 +1,6 @@
-"""What README.md and docs/ tell readers to type: every Python block is run, every command is one that exists.
+"""Documents: every Python block of README.md and docs/ is run, and every command is parsed.
 
-A document is one program, run from top to bottom in an empty directory. What it takes for granted, such as a data set, stands in it as a
+A document is one program, run from top to bottom in an empty directory. What it needs but does not show, such as a data set, is in a
 comment that is run and not shown: ``<!--- invisible-code-block: python ... -->``.
 """
 
@@ -17,7 +17,7 @@ from mongoose_nb.reformer import ReformerLM
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCUMENTS = {str(path.relative_to(ROOT)): path
-             for pattern in ("README.md", "docs/*.md", "docs/guide/*.md") for path in sorted(ROOT.glob(pattern))}
+             for pattern in ("*.md", "docs/*.md", "docs/guide/*.md", "docs/development/*.md") for path in sorted(ROOT.glob(pattern))}
 
 
 def shell_lines(document):
@@ -38,14 +38,15 @@ def small_demo():
     return X[:400], Y[:400], X_test[:100], Y_test[:100]
 
 
-@pytest.mark.skipif(not DOCUMENTS, reason="the tests stand alone, without the documents")
+@pytest.mark.skipif(not DOCUMENTS, reason="there are no documents beside the tests")
 def test_documents_are_found():
     assert {"README.md", "docs/search.md", "docs/guide/recipes.md"} <= set(DOCUMENTS) and len(COMMANDS) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, path in DOCUMENTS.items() if "```python\n" in path.read_text(encoding="utf-8")])
 def test_python_blocks(name, tmp_path, monkeypatch):
-    """They run, on less than readers have."""
+    """The blocks run, on less data than the reader's."""
     from sybil import Sybil
     from sybil.parsers.markdown import PythonCodeBlockParser
 

@@ -14,6 +14,7 @@ from mongoose_nb.core import files as io
 CASES = {"networks": 400, "indexes": 700, "datasets": 300, "arrays": 600, "texts": 800, "command line": 100}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", CASES)
 def test_damage_is_refused_or_harmless(tmp_path, target):
     cases, answers = TARGETS[target](tmp_path), set()
@@ -34,6 +35,7 @@ def test_damage_does_damage():
     assert sum(np.array_equal(damage_array(rng, array), array) for _ in range(200)) < 60 and array.sum() == 66
 
 
+@pytest.mark.slow
 def test_a_reader_that_trusts_is_caught(tmp_path, monkeypatch):
     """The harness finds what it is there to find: without checksums, damaged bytes come through."""
     monkeypatch.setattr(io.zlib, "crc32", lambda *args: 0)

@@ -26,13 +26,13 @@ def main():
     subs = {name: commands.add_parser(name, help=text, description=text) for name, text in TRIALS.items()}
     for name, sub in subs.items():
         sub.add_argument("--json", action="store_true")
-        sub.add_argument("--write", action="store_true", help="also put the figures into docs/reliability.md")
+        sub.add_argument("--write", action="store_true", help="also put the figures into docs/development/reliability.md")
         sub.add_argument("--seed", type=int, default=0)
         importlib.import_module(f"benchmarks.reliability.{name}").add_arguments(sub)
     args = parser.parse_args()
     found, text, failures = importlib.import_module(f"benchmarks.reliability.{args.trial}").run(args)
     if args.write:
-        write_block(pathlib.Path(__file__).parents[2] / "docs" / "reliability.md", args.trial, text)
+        write_block(pathlib.Path(__file__).parents[2] / "docs" / "development" / "reliability.md", args.trial, text)
     print(json.dumps(found) if args.json else text)
     for failure in failures:
         print(f"FAILED: {failure}", file=sys.stderr)

@@ -11,7 +11,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).parents[2]
-TESTS = ("tests/search/test_concurrency.py", "tests/kernels/test_guard.py")
+TESTS = ("tests/search/test_concurrency.py", "tests/core/test_guard.py")
 
 
 def add_arguments(parser):

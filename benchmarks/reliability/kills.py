@@ -37,7 +37,8 @@ def train(checkpoint, log):
     label = rng.integers(0, OUTPUTS, ROWS)
     columns = np.stack([label % FEATURES, label // FEATURES * 7 % FEATURES, rng.integers(0, FEATURES, ROWS)], axis=1)
     X = sp.csr_matrix((np.ones(3 * ROWS, np.float32), columns.ravel(), np.arange(ROWS + 1) * 3), shape=(ROWS, FEATURES))
-    network = nn.Network(FEATURES, OUTPUTS, hidden=(64,), sampler=nn.LSH(200, K=6, L=8, rehash=Drift(0.02, check_every=10)),
+    network = nn.Network(FEATURES, OUTPUTS, hidden=(64,), 
+                         sampler=nn.LSH(200, tables=nn.Tables(K=6, L=8, rehash=Drift(0.02, check_every=10))),
                          lr_schedule="cosine", seed=5)
     print("ready", flush=True)
     return network.fit(X, label, epochs=EPOCHS, batch_size=BATCH, validation=(X[:500], label[:500]),

@@ -19,13 +19,13 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).parents[2]
-EXTENSIONS = ("tests/_ext", "tests/tables", "tests/schedule/test_drift.py")
+EXTENSIONS = ("tests/_ext", "tests/tables", "tests/rehash/test_drift.py")
 #: not about indices: threading layers need parallel kernels, and what is installed is not what is checked
-KERNELS = ("tests", "--ignore=tests/kernels/test_guard.py", "--ignore=tests/test_package.py")
+KERNELS = ("tests", "--ignore=tests/core/test_guard.py", "--ignore=tests/test_package.py")
 WRONG = """
 import numpy as np
 from numba import prange
-from mongoose_nb.kernels import _jit
+from mongoose_nb.core import jit as _jit
 
 @_jit.inline
 def put(x, i):
@@ -103,7 +103,7 @@ def _bounds_of_extensions(folder, tests):
 
 def _bounds_of_kernels(folder, tests):
     _build(folder)
-    source = folder / "mongoose_nb" / "kernels" / "_jit.py"
+    source = folder / "mongoose_nb" / "core" / "jit.py"
     source.write_text(source.read_text().replace("(parallel=True", "(parallel=False"))
     checks = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(folder / "cache")}
     (folder / "wrong.py").write_text(WRONG)
@@ -115,7 +115,7 @@ def _bounds_of_kernels(folder, tests):
 
 def _earlier():
     """Lines of the document's block by part: a part that is not run keeps its own, with its date."""
-    document = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    document = (ROOT / "docs" / "development" / "reliability.md").read_text(encoding="utf-8")
     block = document.split("<!-- begin: native -->")[1].split("<!-- end: native -->")[0]
     return {part: line for line in block.splitlines() for part in PARTS if line.startswith(f"{part:22} ")}
 

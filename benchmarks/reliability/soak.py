@@ -44,7 +44,8 @@ class Work:
         values = np.tile(np.float32([1, 1, 1, 0.3, 0.3]), 6000)
         self.X = sp.csr_matrix((values, columns.ravel(), np.arange(6001) * 5), shape=(6000, 3 * CLASSES))
         self.label = label
-        self.net = nn.Network(3 * CLASSES, CLASSES, hidden=(32,), sampler=nn.LSH(100, K=5, L=8, rehash=10), optimizer=nn.Adam(5e-3))
+        sampler = nn.LSH(100, tables=nn.Tables(K=5, L=8, rehash=10))
+        self.net = nn.Network(3 * CLASSES, CLASSES, hidden=(32,), sampler=sampler, optimizer=nn.Adam(5e-3))
         centres = self.rng.standard_normal((200, DIM))
         self.rows = (centres[self.rng.integers(0, 200, 2 * ROWS)] + 0.5 * self.rng.standard_normal((2 * ROWS, DIM))).astype(np.float32)
         self.index = LSHIndex("l2", DIM)

@@ -18,9 +18,9 @@ import time
 import tomllib
 
 ROOT = pathlib.Path(__file__).parents[2]
-PART = ("tests/_ext", "tests/tables", "tests/search", "tests/nn/test_network.py", "tests/nn/test_checkpoint.py",
-        "tests/attention/test_mass.py", "tests/data", "tests/test_io.py", "tests/test_golden.py", "tests/test_package.py",
-        "tests/test_estimators.py", "tests/test_cli.py")
+PART = ("tests/_ext", "tests/tables", "tests/search", "tests/nn/test_network.py", "tests/nn/training/test_checkpoint.py",
+        "tests/attention/test_mass.py", "tests/data", "tests/core/test_files.py", "tests/test_golden.py", "tests/test_package.py",
+        "tests/sklearn/test_classifier.py", "tests/commands/test_cli.py")
 CASES = ("wheel", "sdist", "oldest")
 
 

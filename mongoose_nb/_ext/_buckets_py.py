@@ -1,6 +1,6 @@
 """The bucket store in NumPy and Python, for installs without a C compiler.
 
-Same interface and same arrays as the compiled one, which is tested against it. `_store_base` explains the layout.
+The interface and the arrays are those of the compiled store, which is tested against it. `_store_base` explains the layout.
 """
 
 import threading

@@ -1,7 +1,7 @@
-"""Build step of the Cython extensions: wanted everywhere, required only where a wheel is made.
+"""Build step of the Cython extensions, which are optional.
 
-Where no C compiler works the install goes on and the pure-Python twins serve. Set ``MONGOOSE_NB_REQUIRE_EXT=1`` to make a
-failed compilation fail the install instead.
+Without a C compiler the installation succeeds, and the Python implementations are used. With ``MONGOOSE_NB_REQUIRE_EXT=1`` a
+failed compilation fails the installation, as it should where a wheel is built.
 """
 
 import os

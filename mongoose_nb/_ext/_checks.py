@@ -1,4 +1,4 @@
-"""Checks of what callers of a bucket store hand in: parameters, ids, codes, saved states."""
+"""Checks of the arguments of a bucket store: parameters, ids, codes, saved states."""
 
 import numpy as np
 

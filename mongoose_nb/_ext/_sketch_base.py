@@ -1,4 +1,4 @@
-"""What the compiled drift sketch and its Python twin share: everything that is not hot.
+"""The drift sketch: what its compiled and its Python implementation share, which is everything but the inner loops.
 
 A. *A row is one machine word.* 64 bits tell a row's rotation to 5 degrees at 10 and 10 at 45 (one standard error,
    pi * sqrt(s (1 - s) / 64) at a changed share s), enough to tell rows that moved from rows that did not, and the mean
@@ -22,16 +22,8 @@ _ARRAYS = {"marks": np.uint16, "codes": np.uint64, "snapshot": np.uint64, "touch
 
 
 def outside(name, value, size):
-    """The error for an id or a place that there is not."""
+    """The error for an id or a place out of range."""
     return ValueError(f"{name} must be between 0 and {size - 1}, got {value}")
-
-
-def restore(compiled, state):
-    """Unpickle a sketch: compiled again where that is possible, else the twin (the results are the same)."""
-    from mongoose_nb import _ext
-    from mongoose_nb._ext import _sketch_py
-
-    return (_ext.DriftSketch if compiled else _sketch_py.DriftSketch).from_state(state)
 
 
 class SketchBase:
@@ -80,7 +72,7 @@ class SketchBase:
         return len(self._codes)
 
     def __reduce__(self):
-        return restore, (self.compiled, self.state())
+        return type(self).from_state, (self.state(),)
 
     @property
     def rows(self):
@@ -172,7 +164,7 @@ class SketchBase:
         return int(self.changed().sum(dtype=np.int64))
 
     def take_snapshot(self, places=None):
-        """Compare with the present codes from now on, and count touches anew.
+        """Make the present codes the snapshot, and count touches from zero.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
 """The drift sketch in NumPy, for installs without a C compiler.
 
-Same interface and same arrays as the compiled one, which is tested against it. `_sketch_base` explains the parts.
+The interface and the arrays are those of the compiled sketch, which is tested against it. `_sketch_base` explains the parts.
 """
 
 import threading

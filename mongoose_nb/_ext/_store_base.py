@@ -1,4 +1,4 @@
-"""What the compiled bucket store and its Python twin share: everything that is not hot.
+"""The bucket store: what its compiled and its Python implementation share, which is everything but the inner loops.
 
 Layout. Table t is a pool of row ids, ``ids[t]``, cut into one segment per bucket::
 
@@ -49,14 +49,6 @@ def places(starts, sizes):
     return np.repeat(starts - (ends - sizes), sizes) + np.arange(ends[-1])
 
 
-def restore(compiled, state):
-    """Unpickle a store: compiled again where that is possible, else the twin (the results are the same)."""
-    from mongoose_nb import _ext
-    from mongoose_nb._ext import _buckets_py
-
-    return (_ext.BucketStore if compiled else _buckets_py.BucketStore).from_state(state)
-
-
 class StoreBase:
     """The buckets of L hash tables: bounded memory, changed row by row or loaded in bulk.
 
@@ -77,15 +69,15 @@ class StoreBase:
 
     Notes
     -----
-    Within a bucket ids stand in order of arrival, except that a reservoir puts an id in the place of the one it drops.
-    An id that is inserted twice is held twice: nothing looks for duplicates. A removal leaves the reservoir's count of
-    arrivals as it is, and the next arrival takes the free place.
+    Within a bucket ids are in order of arrival, except that a reservoir puts an id in the place of the one it drops.
+    An id that is inserted twice is stored twice: duplicates are not detected. A removal does not change the reservoir's
+    count of arrivals, and the next arrival takes the free place.
 
     The pools take 4 bytes x 1.5 x rows held (at the last allocation) per table, see `memory_bound`. While they are
     enlarged the old and the new pools exist together.
 
-    `insert`, `remove` and `move` called from several Python threads wait for each other. A build, and whoever reads,
-    must not run beside a writer.
+    `insert`, `remove` and `move` called from several Python threads wait for each other. Builds and
+    readers must not run at the same time as a writer.
 
     Codes are table-major everywhere, shape (L, m): ``codes[t, i]`` is the bucket of row ``ids[i]`` in table t. All
     values are checked before anything is changed.
@@ -106,7 +98,7 @@ class StoreBase:
                 f"policy={self.policy!r}, seed={self.seed})")
 
     def __reduce__(self):
-        return restore, (self.compiled, self.state())
+        return type(self).from_state, (self.state(),)
 
     # ---------------------------------------------------------------- memory
 
@@ -320,9 +312,9 @@ class StoreBase:
         self._allocate(0)
 
     def begin_build(self, codes, ids=None):
-        """Get ready to be loaded anew: check the input, make room, hand over the arrays.
+        """Prepare a bulk load: check the input, allocate, and return the arrays.
 
-        The loading itself is a kernel's work, called at once: ``build_buckets(*store.begin_build(codes, ids))``
+        A kernel does the loading, and has to be called next: ``build_buckets(*store.begin_build(codes, ids))``
         (`mongoose_nb.kernels.tables.buckets`). It replaces the contents by what inserting the rows one at a time, in the order
         given, into an empty store would leave. Until then the store is empty, or, where its arrays can be used again, as
         it was.

@@ -1,4 +1,4 @@
-"""Floor 3: attention by hashing, with exact attention behind the same calls.
+"""Attention by hashing, with exact attention behind the same interface.
 
 ::
 
@@ -7,9 +7,9 @@
         v          rotations.py: random, orthogonal; learned.py: learned
     hash rows  <-------------------
         |
-    sort by (bucket, position), an interval of keys for every query       kernels.attention_sort
+    sort by (bucket, position), an interval of keys for every query       kernels.attention.sort
         |
-    chunk by chunk, round by round: one softmax over all pairs reached    kernels.attention_chunks
+    chunk by chunk, round by round: one softmax over all pairs reached    kernels.attention.chunks
         |
     out, cache  ->  backward(dout, cache) -> dqk, dv
 

@@ -10,7 +10,7 @@ class Rows(NamedTuple):
     """An array (B, H, T, d), and the same memory as rows with strides, for kernels."""
 
     array: np.ndarray
-    heads: object  # kernels.attention_tile.Heads
+    heads: object  # kernels.attention.tile.Heads
 
     @property
     def rows(self):
@@ -70,6 +70,8 @@ def log_partitions(top, share):
         return np.where(share > 0, top - np.log(share, dtype=np.float64), -np.inf)
 
 
-def score_scale(rows):
-    """Factor of the scores, 1 / sqrt(width), as an array (1,): its dtype reaches the kernel."""
-    return np.array([1 / math.sqrt(rows.array.shape[3])], rows.rows.dtype)
+def factors_of(rows, inverse):
+    """The `kernels.attention.tile.Factors`: `inverse` of the keys; scores are scaled by 1 / sqrt(width)."""
+    from mongoose_nb.kernels.attention.tile import Factors
+
+    return Factors(inverse, np.array([1 / math.sqrt(rows.array.shape[3])], rows.rows.dtype))  # an array: its dtype reaches the kernel

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, log_partitions, score_scale, zeros_like
+from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, factors_of, log_partitions, zeros_like
 
 
 class FullCache(NamedTuple):
@@ -27,11 +27,11 @@ class FullCache(NamedTuple):
         return log_partitions(self.top, self.share)
 
 
-def full_attention(qk, v, k=None, *, causal=False, mask=None):
+def full_attention(qk: np.ndarray, v: np.ndarray, k: np.ndarray | None = None, *, causal: bool = False, mask=None) -> tuple:
     """Softmax attention to all tokens, by blocks.
 
     Without `k` queries are the keys, as in Reformer: keys are scaled to length one, and a token attends to itself only where there is
-    nothing else. With `k` this is attention as everyone has it: keys as they are, own token included. Scores are scaled by
+    nothing else. With `k` this is standard attention: keys are taken as they are, and a token attends to itself. Scores are scaled by
     1 / sqrt(width) in both cases.
 
     Parameters
@@ -52,6 +52,7 @@ def full_attention(qk, v, k=None, *, causal=False, mask=None):
     from mongoose_nb.core.threads import compute_threads
     from mongoose_nb.kernels.attention import exact as attention_exact
     from mongoose_nb.kernels.attention import rows as attention_rows
+    from mongoose_nb.kernels.attention.tile import Valid
 
     q = check_heads("qk", qk)
     v = check_heads("v", v, q)
@@ -65,16 +66,17 @@ def full_attention(qk, v, k=None, *, causal=False, mask=None):
     with compute_threads(B * H * T * T * d):
         if shared:
             attention_rows.invert_lengths(k.heads, inverse)
-        attention_exact.attend_exact(q.heads, k.heads, v.heads, inverse, score_scale(q), counts, _places(valid), causal, shared, out.heads,
-                                     top, share)
+        attention_exact.attend_exact(q.heads, k.heads, v.heads, factors_of(q, inverse), Valid(counts, _places(valid)), causal, shared,
+                                     out.heads, top, share)
     return out.array, FullCache(q, k, v, out, inverse, valid, top, share, causal)
 
 
-def full_attention_backward(dout, cache):
+def full_attention_backward(dout: np.ndarray, cache: FullCache) -> tuple:
     """Gradients of `full_attention`: (dqk, dv), or (dq, dv, dk) where keys were given; arrays like qk."""
     from mongoose_nb.core.threads import compute_threads
     from mongoose_nb.kernels.attention import exact as attention_exact
     from mongoose_nb.kernels.attention import rows as attention_rows
+    from mongoose_nb.kernels.attention.tile import Saved, Valid
 
     q, k, v, out = cache.q, cache.k, cache.v, cache.out
     shared = k is q
@@ -89,8 +91,8 @@ def full_attention_backward(dout, cache):
     dk = dq if shared else zeros_like(k)
     with compute_threads(B * H * T * T * d):
         attention_rows.dot_rows(out.heads, g.heads, delta)
-        attention_exact.attend_exact_backward(q.heads, k.heads, v.heads, g.heads, cache.inverse, score_scale(q), counts, tokens,
-                                              cache.causal, shared, cache.top, cache.share, delta, dq.rows, dK, dV)
+        attention_exact.attend_exact_backward(q.heads, k.heads, v.heads, g.heads, factors_of(q, cache.inverse), Valid(counts, tokens),
+                                              cache.causal, shared, Saved(cache.top, cache.share, delta), dq.rows, dK, dV)
         attention_exact.scatter_keys(k.heads, v.heads, cache.inverse, shared, counts, tokens, dK, dV, dk.rows, dv.rows)
     return (dq.array, dv.array) if shared else (dq.array, dv.array, dk.array)
 

@@ -5,15 +5,14 @@ import numpy as np
 from mongoose_nb.attention._arrays import check_heads, check_mask
 from mongoose_nb.attention.rotation_losses import LOSSES, Examples
 from mongoose_nb.attention.rotations import draw_rotations
-from mongoose_nb.core.saving import join, restore, split, state_of
+from mongoose_nb.core.adam import adam_step
+from mongoose_nb.core.saving import Stateful
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.rehash import ALL, Drift, make_schedule
 from mongoose_nb.rehash.base import Stored
 
-_BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8
 
-
-class LearnedRotations:
+class LearnedRotations(Stateful):
     """Directions of one layer's hashing, trained on its own queries and keys; give it to ``LSHAttention(rotations=...)``.
 
     Parameters
@@ -36,7 +35,7 @@ class LearnedRotations:
         Of the losses: how sharp softened buckets are, the weight of their balance, the margin of the triplets.
     missed : bool
         Whether keys that a query should have reached and did not are positives too (``"triplet"``; the other loss always sees them).
-    schedule : int, str or schedule.Schedule, optional
+    schedule : int, str or rehash.Schedule, optional
         When to train: every so many steps, or by default ``Drift(0.03, check_every=10)``, when the rows of the layer's query-key
         projection have turned since the last training.
     seed : int
@@ -49,8 +48,9 @@ class LearnedRotations:
         Trainings so far.
     """
 
-    def __init__(self, heads, n_hashes, width, n_buckets, *, loss="contrast", steps=60, first_steps=None, lr=0.05, queries=128, keys=512,
-                 sequences=4, sharpness=3.0, balance=0.5, margin=1.0, missed=True, schedule=None, seed=0):
+    def __init__(self, heads: int, n_hashes: int, width: int, n_buckets: int, *, loss: str = "contrast", steps: int = 60,
+                 first_steps: int | None = None, lr: float = 0.05, queries: int = 128, keys: int = 512, sequences: int = 4,
+                 sharpness: float = 3.0, balance: float = 0.5, margin: float = 1.0, missed: bool = True, schedule=None, seed: int = 0):
         self.heads, self.n_hashes = check_int("heads", heads, low=1), check_int("n_hashes", n_hashes, low=1)
         self.width, self.n_buckets = check_int("width", width, low=1), check_int("n_buckets", n_buckets, low=2)
         if n_buckets % 2:
@@ -68,13 +68,36 @@ class LearnedRotations:
         self.seed = check_int("seed", seed, low=0)
         drawn = draw_rotations("random", heads, n_hashes, width, n_buckets // 2, seed)
         self.value = np.ascontiguousarray(drawn.transpose(0, 1, 3, 2), np.float32)
-        self._m = self._v = np.zeros_like(self.value)
-        self._t, self.version, self._bound, self._last = 0, 0, False, {}
+        self.version, self._shape, self._bound, self._last = 0, None, False, {}
+
+    # ------------------------------------------------------------------ saving
+
+    @property
+    def saved_state(self):
+        """See `Stateful`. The schedule has a state from `bind` on."""
+        return ("value", "version", "_bound", "_last") + (("schedule",) if self._shape is not None else ())
+
+    optional = ("schedule",)
+
+    def state_restored(self):
+        """Refuse a state of a schedule that has nowhere to go."""
+        if self._bound and self._shape is None:
+            raise ValueError("the saved rotations were trained: call bind(heads * width, inputs), the shape of the query-key projection, "
+                             "first")
 
     # ------------------------------------------------------------------ when
 
-    def due(self, step, weights):
-        """Whether to train after step `step` (from 0); to be asked once a step, in order.
+    def bind(self, n_rows: int, width: int):
+        """Prepare for a query-key projection of shape (n_rows, width): n_rows is heads times the width of a head.
+
+        The first call of `due` does it otherwise. A saved state is restored after it.
+        """
+        if self._shape is None:
+            self.schedule.bind(n_rows, width, seed=self.seed)
+            self._shape = n_rows, width
+
+    def due(self, step: int, weights: np.ndarray) -> bool:
+        """Whether to train after step `step` (from 0); to be called once a step, in order.
 
         Parameters
         ----------
@@ -82,20 +105,24 @@ class LearnedRotations:
         weights : (heads * width, inputs) float32
             Rows of the layer's query-key projection. Those of the first call are what drift is measured from until the first training,
             which is due at once.
+
+        Returns
+        -------
+        bool
         """
         stored = Stored(np.ascontiguousarray(weights, np.float32))
         if not self._bound:
-            self.schedule.bind(*stored.weights.shape, seed=self.seed)
+            self.bind(*stored.weights.shape)
             self.schedule.rebuilt(stored)
             self._bound = True
             return True
         return self.schedule.after_step(step, None, stored) is ALL
 
-    def trained(self, weights):
+    def trained(self, weights: np.ndarray):
         """Take note that the directions were trained for these weights."""
         self.schedule.rebuilt(Stored(np.ascontiguousarray(weights, np.float32)))
 
-    def after_step(self, step, weights, layer, qk, k=None, mask=None):
+    def after_step(self, step: int, weights: np.ndarray, layer, qk: np.ndarray, k=None, mask=None) -> bool:
         """Train if it is time to; returns whether it was. Arguments as of `due` and `learn`."""
         if not self.due(step, weights):
             return False
@@ -159,7 +186,7 @@ class LearnedRotations:
                               np.full(scores.shape[:2], -1)], axis=2)
         negatives = _pick(scores, found, -1)
         few = self._few_keys(rng, weights)
-        if few is not None:  # keep some keys only, and number them anew
+        if few is not None:  # keep some keys only, and renumber them
             renumber = np.full((H, len(places)), -1)
             np.put_along_axis(renumber, few, np.arange(few.shape[1])[None], 1)
             units = np.take_along_axis(units, few[:, :, None], 1)
@@ -181,7 +208,7 @@ class LearnedRotations:
         np.put_along_axis(rank, best, -1.0, 1)
         return np.sort(np.argpartition(rank, self.keys, axis=1)[:, :self.keys], axis=1)
 
-    def learn(self, layer, qk, k=None, mask=None):
+    def learn(self, layer, qk: np.ndarray, k=None, mask=None) -> bool:
         """Mine, and train the directions; returns whether there was anything to learn from.
 
         Arguments as of `mine`. Nothing flows back into queries and keys.
@@ -199,51 +226,23 @@ class LearnedRotations:
         steps = self.steps if self.version else self.first_steps
         value = self.value.copy()
         start = end = None
-        self._m, self._v, self._t = np.zeros_like(value), np.zeros_like(value), 0
+        m, v = np.zeros_like(value), np.zeros_like(value)
         for step in range(steps):
             loss, gradient = LOSSES[self.loss](value, examples[step % len(examples)], self.sharpness, self.balance, self.margin)
             start, end = loss if start is None else start, loss
-            self._t += 1
-            self._m = self._m * np.float32(_BETA1) + np.float32(1 - _BETA1) * gradient
-            self._v = self._v * np.float32(_BETA2) + np.float32(1 - _BETA2) * gradient * gradient
-            rate = self.lr * (1 - step / steps) ** 0.5 / (1 - _BETA1**self._t)
-            value -= np.float32(rate) * self._m / (np.sqrt(self._v / np.float32(1 - _BETA2**self._t)) + np.float32(_EPS))
+            adam_step(value, m, v, gradient, step + 1, self.lr * (1 - step / steps) ** 0.5)
         self.value = value
         self.version += 1
-        self._last = {"learn_loss_start": start, "learn_loss": end}
+        self._last = {"learn_loss_start": float(start), "learn_loss": float(end)}
 
     def _rng(self, purpose):
         return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 0x207A7E, self.version, purpose])))
 
-    # ------------------------------------------------------------------ figures, saving
+    # ------------------------------------------------------------------ figures
 
-    def report(self):
+    def report(self) -> dict:
         """Trainings so far, the loss at the first and last step of the last one, and what the schedule measured."""
         return {"trainings": self.version, **self._last, **(self.schedule.report() if self._bound else {})}
-
-    def state(self):
-        """What changes while training: (settings, arrays)."""
-        settings = {"version": self.version, "bound": self._bound, "last": self._last}
-        arrays = {"value": self.value}
-        if self._bound:
-            plain, more = split(state_of(self.schedule))
-            settings["schedule"] = plain
-            arrays.update({f"schedule.{name}": array for name, array in more.items()})
-        return settings, arrays
-
-    def load_state(self, settings, arrays, weights=None):
-        """Put back what `state` gave; `weights` (as of `due`) are needed where the schedule had seen some."""
-        value = np.array(arrays["value"], np.float32)
-        if value.shape != self.value.shape:
-            raise ValueError(f"the saved rotations have shape {value.shape}; the layer needs {self.value.shape}")
-        self.value, self.version, self._last = value, int(settings["version"]), dict(settings["last"])
-        self._bound = bool(settings["bound"])
-        if self._bound:
-            if weights is None:
-                raise ValueError("the saved rotations were trained: give the weights of the query-key projection, heads * width rows")
-            self.schedule.bind(*np.shape(weights), seed=self.seed)
-            prefix = "schedule."
-            restore(self.schedule, join(settings["schedule"], {n[len(prefix):]: a for n, a in arrays.items() if n.startswith(prefix)}))
 
 
 def _unit(rows):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, log_partitions, score_scale, zeros_like
+from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, factors_of, log_partitions, zeros_like
 from mongoose_nb.attention.full import FullCache, full_attention, full_attention_backward
 from mongoose_nb.attention.rotations import as_directions, count_buckets
 from mongoose_nb.core.validation import check_choice, check_int
@@ -21,7 +21,7 @@ class Scheme(NamedTuple):
     across: bool  # whether keys of other buckets inside the window count
     distinct: bool  # whether a pair that several rounds reach counts once
     wrap: bool  # whether the first chunk looks back to the last one of the round before
-    redraw: bool  # whether rotations are drawn anew at every step
+    redraw: bool  # whether rotations are drawn again at every step
 
 
 #: the paper's way, and that of the released code (chunks of one mean bucket, nothing masked but the future)
@@ -39,8 +39,8 @@ class LSHCache(NamedTuple):
     top: np.ndarray  # (B, H, T), largest scores over all rounds
     share: np.ndarray  # (B, H, T), one over sums of exp(score - top), 0 for tokens that attend to nothing
     buckets: object  # (B, H, R, T) int32, or two of them for queries and keys; give it to `forward` to hash alike
-    plan: object  # kernels.attention_chunks.Plan
-    rules: object  # kernels.attention_chunks.Rules
+    plan: object  # kernels.attention.chunks.Plan
+    rules: object  # kernels.attention.chunks.Rules
 
     @property
     def log_z(self):
@@ -69,7 +69,7 @@ class LSHAttention:
         ``"paper"``: a chunk holds two mean buckets, keys of other buckets are masked, a pair that several rounds reach counts once, the
         first chunk looks back to nothing, rotations stay. ``"released"``, as the published code has it: a chunk holds one mean bucket,
         all keys of the window count, as often as they are reached, the first chunk of a round looks back to the last one of the round
-        before, rotations are drawn anew at every step. The latter needs shared queries and keys.
+        before, rotations are drawn again at every step. The latter needs shared queries and keys.
     kind : {"lsh", "full"}
         ``"full"``: exact attention behind the same calls.
     exact_below : int, optional
@@ -79,8 +79,8 @@ class LSHAttention:
         Whether random rotations depend on the step; the variant's habit by default.
     """
 
-    def __init__(self, n_hashes=4, bucket_size=64, causal=False, rotations=None, seed=0, variant="paper", kind="lsh",
-                 exact_below=None, redraw=None):
+    def __init__(self, n_hashes: int = 4, bucket_size: int = 64, causal: bool = False, rotations=None, seed: int = 0,
+                 variant: str = "paper", kind: str = "lsh", exact_below: int | None = None, redraw: bool | None = None):
         self.n_hashes = check_int("n_hashes", n_hashes, low=1, high=64)
         self.bucket_size = check_int("bucket_size", bucket_size, low=1)
         self.causal = bool(causal)
@@ -93,11 +93,11 @@ class LSHAttention:
         self.scheme = SCHEMES[variant]
         self.redraw = self.scheme.redraw if redraw is None else bool(redraw)
 
-    def is_exact(self, length):
+    def is_exact(self, length: int) -> bool:
         """Whether so many tokens get exact attention."""
         return self.kind == "full" or length < self.exact_below
 
-    def buckets(self, x, step=0):
+    def buckets(self, x: np.ndarray, step: int = 0) -> np.ndarray:
         """Buckets (B, H, R, T) int32 of the rows of x (B, H, T, d)."""
         x = check_heads("x", x)
         from mongoose_nb.core.threads import compute_threads
@@ -117,7 +117,7 @@ class LSHAttention:
         hash_tokens(x.heads, directions, codes)
         return codes
 
-    def forward(self, qk, v, k=None, mask=None, step=0, buckets=None):
+    def forward(self, qk: np.ndarray, v: np.ndarray, k=None, mask=None, step: int = 0, buckets=None) -> tuple:
         """Attend.
 
         Parameters
@@ -129,7 +129,7 @@ class LSHAttention:
         mask : (batch, tokens) bool, optional
             False for padding: no key, and as a query its output is zero.
         step : int
-            Keys random rotations where they are drawn anew.
+            Keys random rotations where they are drawn again.
         buckets : optional
             ``cache.buckets`` of an earlier call with these tokens, to hash exactly alike when activations are recomputed.
 
@@ -163,10 +163,10 @@ class LSHAttention:
             if k is q:
                 attention_rows.invert_lengths(k.heads, inverse)
             for r in range(self.n_hashes):
-                attention_chunks.attend(q.heads, k.heads, v.heads, inverse, score_scale(q), plan, rules, r, out.heads, top, total)
+                attention_chunks.attend(q.heads, k.heads, v.heads, factors_of(q, inverse), plan, rules, r, out.heads, top, total)
         return out.array, LSHCache(q, k, v, out, inverse, top, total, buckets, plan, rules)
 
-    def reach(self, qk, k=None, mask=None, step=0):
+    def reach(self, qk: np.ndarray, k=None, mask=None, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """What every query reaches by hashing: (reach (B, H, R, T, 2), slots (B, H, R, T)), both int32.
 
         In round r query t reaches the keys whose slot is at least ``reach[..., r, t, 0]``, by less than ``reach[..., r, t, 1]``. Slots of
@@ -197,13 +197,14 @@ class LSHAttention:
                                    slot_k, reach)
         return attention_chunks.Plan(counts, order_q, order_k, slot_k, reach), rules
 
-    def backward(self, dout, cache):
+    def backward(self, dout: np.ndarray, cache) -> tuple:
         """Gradients for the gradient `dout` of the output: (dqk, dv), or (dq, dv, dk) where keys were given; arrays like qk."""
         if isinstance(cache, FullCache):
             return full_attention_backward(dout, cache)
         from mongoose_nb.core.threads import compute_threads
         from mongoose_nb.kernels.attention import chunks as attention_chunks
         from mongoose_nb.kernels.attention import rows as attention_rows
+        from mongoose_nb.kernels.attention.tile import Saved
 
         q, k, v, rules = cache.q, cache.k, cache.v, cache.rules
         g = check_heads("dout", dout, q)
@@ -215,10 +216,12 @@ class LSHAttention:
         parities = (0, 1, 2) if rules.wrap else (0, 1) if rules.shared else (0,)
         with compute_threads(q.array.size * R * rules.chunk):
             attention_rows.dot_rows(cache.out.heads, g.heads, delta)
+            factors, saved = factors_of(q, cache.inverse), Saved(cache.top, cache.share, delta)
+            gradients = attention_chunks.Gradients(dq.rows, dk.rows, dv.rows)
             for r in range(R):
                 for parity in parities:
-                    attention_chunks.attend_backward(q.heads, k.heads, v.heads, g.heads, cache.inverse, score_scale(q), cache.plan, rules,
-                                                     r, run, parity, cache.top, cache.share, delta, dq.rows, dk.rows, dv.rows)
+                    attention_chunks.attend_backward(q.heads, k.heads, v.heads, g.heads, factors, cache.plan, rules, r, run, parity,
+                                                     saved, gradients)
         return (dq.array, dv.array) if rules.shared else (dq.array, dv.array, dk.array)
 
     def __repr__(self):

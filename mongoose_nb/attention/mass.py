@@ -16,7 +16,7 @@ class Mass(NamedTuple):
     union: np.ndarray  # (H, R) float64, by the pairs of this round or one before
 
 
-def attention_mass(layer, qk, k=None, mask=None, step=0, buckets=None):
+def attention_mass(layer, qk: np.ndarray, k=None, mask=None, step: int = 0, buckets=None) -> Mass:
     """Share of the exact attention mass that the buckets of `layer` recover, per head and round.
 
     A query's weights under exact attention sum to one; those of the keys that a round reaches sum to exp(z - z*), z and z* being the

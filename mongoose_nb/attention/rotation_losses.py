@@ -1,6 +1,6 @@
 """Losses of learned rotations on mined examples: value and gradient of the directions.
 
-A. *Contrast* asks for what hashing is to deliver: per query, the logarithm of the attention mass that falls into a common bucket in any
+A. *Contrast* maximises what hashing is used for: per query, the logarithm of the attention mass that falls into a common bucket in any
    round, less the logarithm of how full its buckets are. Buckets are softened: a row belongs to bucket c with the softmax over
    [z, -z] at some sharpness, of which the deployed argmax is the limit. The second term is a balance guard: buckets that all
    tokens share recover everything and say nothing.

@@ -1,4 +1,4 @@
-"""Directions for angular hashing: random, orthogonal, or those that the user brings."""
+"""Directions for angular hashing: random, orthogonal, or given by the user."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""The commands behind `mongoose_nb.commands.cli`, one module each with ``run(args)``. Loaded when a command runs, not before.
+"""The commands of the program `mongoose`: one module each, with ``run(args)``, imported when the command runs.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Charts as SVG text: lines over time, grouped columns, stacked bars. No library: a page that holds them needs nothing but itself.
+"""Charts as SVG text: lines over time, grouped columns, stacked bars. No library is used, so a page with charts is self-contained.
 
 A. The drawing is 400 units wide and its text 12 or 13: legible at the width of a phone, where a unit is a pixel, and as a third of a
    desktop's window. Pages with several columns come from the page's layout, not from smaller drawings.
@@ -6,7 +6,10 @@ B. Colours are names of classes (``c0`` to ``c7`` for runs, ``p0`` on for parts)
    screens and one for dark ones. Runs also differ in their dashes.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 from html import escape
 from typing import NamedTuple
 
@@ -28,7 +31,7 @@ class Line(NamedTuple):
     faint: bool = False
 
 
-def ticks(low, high, count=5):
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers from `low` to `high`, about `count`; where the two are one value, from it upward."""
     if not high - low > max(FLAT * max(abs(low), abs(high)), TINY):
         high = low + (abs(low) if abs(low) > TINY else 1.0)
@@ -39,7 +42,7 @@ def ticks(low, high, count=5):
     return [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def number(value):
+def number(value: float | None) -> str:
     """A number as short as it can be read."""
     if value is None:
         return "–"
@@ -48,7 +51,7 @@ def number(value):
     return f"{value:.4g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
 
 
-def percent(value):
+def percent(value: float) -> str:
     """A share as percent."""
     return f"{100 * value:.3g} %"
 
@@ -74,7 +77,7 @@ def _axes(xs, ys, place_x, place_y, x_label, format_y, format_x=number):
     return out
 
 
-def line_chart(title, lines, x_label, *, format_y=number, zero=False):
+def line_chart(title: str, lines: list[Line], x_label: str, *, format_y: Callable[[float], str] = number, zero: bool = False) -> str:
     """Lines over a common axis, with a tick at the foot for every mark.
 
     Parameters
@@ -128,7 +131,8 @@ def line_chart(title, lines, x_label, *, format_y=number, zero=False):
     return _svg(title, HEIGHT, out)
 
 
-def column_chart(title, names, columns, x_label, *, format_y=percent):
+def column_chart(title: str, names: list[str], columns: list[tuple[int, list[float]]], x_label: str, *,
+                 format_y: Callable[[float], str] = percent) -> str:
     """Columns side by side for every run, over named places.
 
     Parameters
@@ -164,7 +168,8 @@ def column_chart(title, names, columns, x_label, *, format_y=percent):
     return _svg(title, HEIGHT, out)
 
 
-def stacked_bars(title, names, parts, rows, *, format_value=percent):
+def stacked_bars(title: str, names: list[str], parts: list[str], rows: list[list[float]], *,
+                 format_value: Callable[[float], str] = percent) -> str:
     """One bar for every run, cut into parts.
 
     Parameters

@@ -1,13 +1,17 @@
-"""The command `mongoose`: arguments, errors and exit codes. What a command does stands in `mongoose_nb.commands`.
+"""The command `mongoose`: arguments, errors and exit codes. Each command is a module of `mongoose_nb.commands`.
 
 Exit codes: 0; 1 where the work failed; 2 for input or usage that cannot be right; 130 after Ctrl-C.
 """
+
+from __future__ import annotations
 
 import argparse
 import difflib
 import importlib
 import os
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 from mongoose_nb import __version__
 from mongoose_nb.commands.console import note, one_line
@@ -15,20 +19,20 @@ from mongoose_nb.commands.index import add_arguments as add_index_arguments
 from mongoose_nb.commands.options import add_options
 from mongoose_nb.commands.reformer_options import add_arguments as add_reformer_arguments
 
-# What the user can put right.
+# Errors that the user can correct.
 USAGE_ERRORS = (ValueError, TypeError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors are one sentence."""
+    """A parser that reports errors in one line."""
 
-    def error(self, message):
-        """Leave with the message and a hint."""
+    def error(self, message: str) -> NoReturn:
+        """Exit with the message and a hint."""
         note(f"{self.prog}: error: {message}; see {self.prog} --help")
         raise SystemExit(2)
 
 
-def build_parser():
+def build_parser() -> Parser:
     """The parser of the whole command line; `args.parser` is that of the command."""
     parser = Parser(prog="mongoose", allow_abbrev=False,
                     description="Train and serve networks with very wide output layers on CPUs by locality-sensitive hashing.")
@@ -43,7 +47,7 @@ def build_parser():
 
     def every(sub, threads=True):
         sub.add_argument("--json", action="store_true", help="JSON on stdout")
-        sub.add_argument("--debug", action="store_true", help="show where an error came from")
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         if threads:
             sub.add_argument("--threads", type=int, metavar="N", help="Numba threads; results do not depend on them")
 
@@ -52,13 +56,13 @@ def build_parser():
     demo.add_argument("--seed", type=int, metavar="N", help="seed of everything random (default 0)")
 
     train = command("train", "train a network on a file and write a directory with settings, metrics and network",
-                    epilog="What is not given keeps the library's default; RUN/settings.json records all values in force.")
+                    epilog="Options that are not given keep the library's defaults; RUN/settings.json records all values.")
     train.add_argument("data", nargs="?", metavar="DATA", help="training data: a file, or a directory with train and test")
     train.add_argument("--out", metavar="RUN", help="directory to write")
     train.add_argument("--overwrite", action="store_true", help="replace the run in a directory that is not empty")
     train.add_argument("--resume", metavar="RUN",
-                       help="go on from RUN/model.mongoose until --epochs in all, as if the run had never been interrupted; DATA may have "
-                       "moved, not changed")
+                       help="resume RUN/model.mongoose until --epochs in all, with the same result as without an interruption; DATA may "
+                       "have been moved, but not changed")
     train.add_argument("--config", metavar="TOML", help="file with settings under the names of these flags, which win")
     add_options(train)
 
@@ -84,7 +88,7 @@ def build_parser():
     answers(predict)
     predict.add_argument("--out", metavar="FILE", help="write there instead of stdout")
 
-    serving = command("fit-serving", "train hash tables that answer for a trained network (--lsh), and keep them in its file")
+    serving = command("fit-serving", "train hash tables for fast prediction (predict --lsh), and save them with the network")
     common(serving, "train")
     serving.add_argument("--candidates", type=int, metavar="N", help="outputs to score for a row (default a hundredth, at least 100)")
     serving.add_argument("--rows", type=int, metavar="N", default=2000, help="rows on which exact and approximate P@1 are compared")
@@ -94,7 +98,7 @@ def build_parser():
     add_index_arguments(index, every)
 
     reformer = command("reformer", "train a language model with LSH attention on the copy task or on a text file",
-                       epilog="A list takes one value, or one for every layer. RUN/settings.json records all values in force.")
+                       epilog="A list takes one value, or one for every layer. RUN/settings.json records all values.")
     add_reformer_arguments(reformer)
 
     report = command("report", "write a page with loss, P@1, recall, drift, buckets and time of training runs", threads=False)
@@ -107,8 +111,8 @@ def build_parser():
     return parser
 
 
-def parse(argv):
-    """Arguments, or SystemExit; an unknown flag is answered with the ones that look like it."""
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments, or raise SystemExit. For an unknown flag the message names similar ones."""
     args, unknown = build_parser().parse_known_args(argv)
     if unknown:
         flags = [flag for action in args.parser._actions for flag in action.option_strings]
@@ -117,7 +121,7 @@ def parse(argv):
     return args
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Parameters
@@ -137,7 +141,7 @@ def main(argv=None):
     try:
         args = parse(argv)
     except SystemExit as stop:
-        return stop.code or 0
+        return int(stop.code or 0)
     try:
         code = importlib.import_module(f"mongoose_nb.commands.{args.command.replace('-', '_')}").run(args)
         sys.stdout.flush()

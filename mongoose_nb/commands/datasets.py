@@ -1,8 +1,15 @@
-"""Data sets of the command line: which reader a file needs, training and test set side by side, fingerprints."""
+"""Data sets of the command line: the choice of the reader, equal columns of training and test set, fingerprints."""
+
+from __future__ import annotations
 
 import dataclasses
 import gzip
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import Matrix
 
 FORMATS = ("auto", "xc", "svmlight", "npz")
 
@@ -13,18 +20,18 @@ class Dataset:
 
     path: str
     format: str
-    X: object
-    Y: object
+    X: Any
+    Y: Any
     zero_based: bool | None = None  # svmlight alone
 
-    def describe(self):
-        """What a run records of it: path, form, sizes, and a fingerprint of the content."""
+    def describe(self) -> dict[str, Any]:
+        """What a run records of the data set: path, format, sizes, and a fingerprint of the content."""
         out = {"path": os.path.abspath(self.path), "format": self.format, "rows": self.X.shape[0], "features": self.X.shape[1],
                "labels": self.Y.shape[1], "sha256": fingerprint(self.X, self.Y)}
         return out if self.zero_based is None else {**out, "zero_based": self.zero_based}
 
 
-def fingerprint(X, Y):
+def fingerprint(X: Matrix, Y: Matrix) -> str:
     """SHA-256 over shape and content: equal for the same data in another file format."""
     import hashlib
 
@@ -36,7 +43,7 @@ def fingerprint(X, Y):
     return digest.hexdigest()
 
 
-def guess_format(path):
+def guess_format(path: str) -> str:
     """The form of a file: npz by its name; text by its first line, which is ``rows features labels`` in the xc format."""
     if os.path.isdir(path):
         return "directory"
@@ -52,7 +59,7 @@ def guess_format(path):
     return "svmlight" if any(b":" in token for token in tokens) else "xc"
 
 
-def read(path, format="auto", *, zero_based=None, part="train"):
+def read(path: str, format: str = "auto", *, zero_based: bool | None = None, part: str = "train") -> Dataset:
     """The `Dataset` in a file, or the `part` ("train" or "test") of a directory.
 
     Raises
@@ -93,7 +100,7 @@ def _read_svmlight(path, zero_based):
     return Dataset(path, "svmlight", X, Y, zero_based)
 
 
-def widen(sets, n_features=None, n_labels=None):
+def widen(sets: Sequence[Dataset], n_features: int | None = None, n_labels: int | None = None) -> None:
     """Give svmlight sets, whose files do not say how many columns there are, the same columns; compare those of the others.
 
     Parameters
@@ -117,7 +124,8 @@ def widen(sets, n_features=None, n_labels=None):
                 getattr(s, name).resize((s.X.shape[0], need))
 
 
-def read_for(network, path, format, zero_based=None, *, part="test", labels=True):
+def read_for(network: Any, path: str, format: str, zero_based: bool | None = None, *, part: str = "test",
+             labels: bool = True) -> Dataset:
     """The data set in `path` with the columns that `network` expects; without `labels`, those of the file are not looked at."""
     dataset = read(path, format, zero_based=zero_based, part=part)
     pairs = [("features", "X", network.n_features)] + ([("labels", "Y", network.n_outputs)] if labels else [])
@@ -130,7 +138,7 @@ def read_for(network, path, format, zero_based=None, *, part="test", labels=True
     return dataset
 
 
-def split(X, Y, share, seed):
+def split(X: Matrix, Y: Matrix, share: float, seed: int) -> tuple[Any, ...]:
     """(rows kept, rows put aside): `share` of the rows is drawn by `seed` and put aside."""
     import numpy as np
 

@@ -1,12 +1,17 @@
-"""`mongoose doctor`: whether everything that makes the program fast and safe is in place, with one line of advice where it is not."""
+"""`mongoose doctor`: check everything that makes the program fast and safe, with one line of advice for each problem."""
+
+from __future__ import annotations
 
 import os
 import shutil
 import sys
 import sysconfig
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mongoose_nb.commands.console import json_line, result
+
+if TYPE_CHECKING:
+    import argparse
 
 
 class Check(NamedTuple):
@@ -18,7 +23,7 @@ class Check(NamedTuple):
     advice: str = ""
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Print all checks; exit code 1 where something is broken."""
     checks = [check() for check in (versions, extension, compiler, kernels, cache, layer, threads, blas, huge_pages, progress)]
     broken = [check for check in checks if check.state == "broken"]
@@ -34,7 +39,7 @@ def run(args):
     return 1 if broken else 0
 
 
-def versions():
+def versions() -> Check:
     """Python and the packages that compute."""
     from mongoose_nb.commands.system import versions as read
 
@@ -45,8 +50,8 @@ def versions():
     return Check("versions", "ok", f"mongoose_nb {found['version']}, {text}")
 
 
-def extension():
-    """Compiled, or the twins in Python."""
+def extension() -> Check:
+    """Whether the extension is compiled, or its Python implementation is in use."""
     from mongoose_nb._ext import COMPILED, SKETCH_COMPILED
 
     if COMPILED and SKETCH_COMPILED:
@@ -57,14 +62,14 @@ def extension():
     return Check("extension", "slow", "fallback: single rows are inserted, removed and moved in Python", advice)
 
 
-def compiler():
-    """Only needed to build the extension."""
+def compiler() -> Check:
+    """The C compiler, which only the build of the extension needs."""
     name = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     path = shutil.which(name) or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     return Check("C compiler", "ok", path or "none (needed only to build the extension)")
 
 
-def kernels():
+def kernels() -> Check:
     """Whether a compiled kernel computes what it should."""
     import numpy as np
 
@@ -81,8 +86,8 @@ def kernels():
     return Check("kernels", "ok", "compile and compute")
 
 
-def cache():
-    """Where compiled kernels are kept."""
+def cache() -> Check:
+    """The directory of compiled kernels, and whether it can be written."""
     from mongoose_nb.commands.system import cached_bytes
     from mongoose_nb.core.jit import CACHE_DIR, cache_base
 
@@ -94,8 +99,8 @@ def cache():
     return Check("kernel cache", "ok", f"{CACHE_DIR} ({size / 1e6:.1f} MB)", empty)
 
 
-def layer():
-    """What runs parallel loops."""
+def layer() -> Check:
+    """The threading layer of Numba."""
     from mongoose_nb.commands.system import threading_layer
 
     name = threading_layer()
@@ -109,8 +114,8 @@ def layer():
     return Check("threading layer", "ok" if name == "tbb" else "broken", name, "" if name == "tbb" else tbb)
 
 
-def threads():
-    """How many of the processors are used."""
+def threads() -> Check:
+    """The number of threads, against that of the processors."""
     import numba
 
     from mongoose_nb.commands.system import cpus
@@ -123,8 +128,8 @@ def threads():
     return Check("threads", "ok", f"{mine} of {there} processors")
 
 
-def blas():
-    """What multiplies matrices, and whether it can be told how many threads to take."""
+def blas() -> Check:
+    """The BLAS library, and whether its number of threads can be set."""
     from mongoose_nb.commands.system import blas as read
 
     found = read()
@@ -133,8 +138,8 @@ def blas():
     return Check("BLAS", "ok", found)
 
 
-def huge_pages():
-    """Whether large arrays come on large pages."""
+def huge_pages() -> Check:
+    """Whether the system gives huge pages to large arrays."""
     from mongoose_nb.commands.system import huge_pages as read
 
     found = read()
@@ -144,8 +149,8 @@ def huge_pages():
     return Check("huge pages", "ok", found)
 
 
-def progress():
-    """Extras."""
+def progress() -> Check:
+    """The optional packages."""
     from importlib.util import find_spec
 
     missing = [extra for extra, module in (("progress", "tqdm"), ("sklearn", "sklearn")) if find_spec(module) is None]

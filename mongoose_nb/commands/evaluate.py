@@ -1,6 +1,9 @@
 """`mongoose evaluate`: scores of a trained network on a labelled file."""
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING
 
 from mongoose_nb.commands.console import json_line, result
 from mongoose_nb.commands.datasets import read_for
@@ -8,8 +11,11 @@ from mongoose_nb.commands.runs import load_network
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.warm import compiling, threads
 
+if TYPE_CHECKING:
+    import argparse
 
-def run(args):
+
+def run(args: argparse.Namespace) -> None:
     """Print P@k, nDCG@k, R@k and, with --train, PSP@k."""
     if args.train is None and (args.A is not None or args.B is not None):
         raise ValueError("--A and --B are constants of the propensities, which need --train DATA")
@@ -18,7 +24,7 @@ def run(args):
         zero_based = zero_based if args.zero_based is None else args.zero_based
         data = read_for(network, args.data, args.format, zero_based)
         propensity = _propensity(network, args, zero_based)
-        network.predict_topk(data.X[:1], 1, exact=not args.lsh)  # compiles, or loads what is compiled
+        network.predict_topk(data.X[:1], 1, exact=not args.lsh)  # compile the kernels, or load them
         start = time.perf_counter()
         scores = network.evaluate(data.X, data.Y, k=args.k, exact=not args.lsh, propensity=propensity)
         seconds = time.perf_counter() - start

@@ -1,7 +1,10 @@
-"""`mongoose fit-serving`: train hash tables that answer for a trained network, and write it with them."""
+"""`mongoose fit-serving`: train hash tables for fast prediction with a trained network, and save them with it."""
+
+from __future__ import annotations
 
 import os
 import pathlib
+from typing import TYPE_CHECKING
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, result
@@ -9,9 +12,12 @@ from mongoose_nb.commands.datasets import read_for
 from mongoose_nb.commands.runs import load_network
 from mongoose_nb.commands.warm import compiling, threads
 
+if TYPE_CHECKING:
+    import argparse
 
-def run(args):
-    """Train the functions on a file's rows; the P@1 of these rows, by all outputs and by the tables, says what to expect."""
+
+def run(args: argparse.Namespace) -> None:
+    """Train the hash functions on the rows of a file, and compare P@1 over all outputs and by the tables on these rows."""
     model = pathlib.Path(args.model)
     out = pathlib.Path(args.out) if args.out else model / runs.MODEL if model.is_dir() else model
     if args.out and os.path.exists(args.data) and out.exists() and os.path.samefile(args.data, out):
@@ -24,7 +30,7 @@ def run(args):
         rows = min(data.X.shape[0], args.rows)
         exact, tables = (network.evaluate(data.X[:rows], data.Y[:rows], k=1, exact=exact)["P@1"] for exact in (True, False))
         network.save(out)
-    scored = network.served.candidates
+    scored = network.retriever.candidates
     if args.json:
         json_line({"model": str(out), "candidates": scored, "outputs": network.n_outputs, "rows": rows, "P@1": exact,
                    "P@1_tables": tables, **report})

@@ -1,8 +1,10 @@
 """`mongoose index`: build, query, tune and stats of a nearest-neighbour index."""
 
+import argparse
 import dataclasses
 import os
 import time
+from collections.abc import Callable
 
 from mongoose_nb import search  # noqa: F401  (registers the metrics)
 from mongoose_nb.commands.console import json_line, note, result, to_json
@@ -13,7 +15,7 @@ from mongoose_nb.core.registry import registered
 BLOCK = 4096
 
 
-def add_arguments(parser, common):
+def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.ArgumentParser], None]) -> None:
     """Add the four subcommands. `common(sub)` adds the options of every command."""
     parts = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
@@ -53,7 +55,7 @@ def add_arguments(parser, common):
     stats.add_argument("index", metavar="INDEX", help="file of mongoose index build")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Run the action."""
     with threads(getattr(args, "threads", None)):
         {"build": _build, "query": _query, "tune": _tune, "stats": _stats}[args.action](args)

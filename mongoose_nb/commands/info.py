@@ -1,6 +1,13 @@
-"""`mongoose info`: what the program runs on."""
+"""`mongoose info`: versions, and the machine that the program runs on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from mongoose_nb.commands.console import json_line, result
+
+if TYPE_CHECKING:
+    import argparse
 
 _LABELS = {"version": "mongoose_nb", "python": "Python", "numpy": "NumPy", "scipy": "SciPy", "numba": "Numba",
            "extension": "bucket store", "sketch": "drift sketch",
@@ -8,7 +15,7 @@ _LABELS = {"version": "mongoose_nb", "python": "Python", "numpy": "NumPy", "scip
            "threading_layer": "threading layer"}
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Print the report."""
     from mongoose_nb.commands.system import report
 
@@ -19,6 +26,6 @@ def run(args):
     writable, size = found.pop("cache_writable"), found.pop("cache_bytes")
     directory = found.pop("cache_dir")
     found["kernel cache"] = (f"{directory} (writable, {size / 1e6:.1f} MB)" if writable else
-                             f"{directory} (not writable: kernels are compiled anew in every run)")
+                             f"{directory} (not writable: kernels are compiled again in every run)")
     for name, value in found.items():
         result(f"{_LABELS.get(name, name):16} {value}")

@@ -86,7 +86,7 @@ class Option(NamedTuple):
 
     name: str
     kind: object
-    metavar: str
+    metavar: str | None
     help: str
 
     @property
@@ -114,13 +114,13 @@ GROUPS = {
         Option("seed", whole, "N", "same seed, same network, for any number of threads"),
     ),
     "sampler": (
-        Option("sampler", word, "NAME", "full | uniform | lsh | auto: which outputs a step computes"),
+        Option("sampler", word, "NAME", "full | uniform | lsh | adaptive | auto: which outputs a step computes"),
         Option("candidates", whole, "N", "outputs beside the labels"),
         Option("head", share, "SHARE", "lsh: share of the candidates that the hash tables retrieve, or auto; the rest is uniform"),
-        Option("shape", word, "NAME", "sample | batch: a list of outputs for each sample, or one for the batch"),
+        Option("shape", word, "NAME", "sample | batch: candidates for each sample, or shared by the batch"),
         Option("correction", word, "NAME", "tail | logq | importance | none: what sampled outputs stand for"),
         Option("fill", switch, None, "lsh: whether uniform outputs are added at all"),
-        Option("family", word, "NAME", "lsh: simhash | dwta"),
+        Option("family", word, "NAME", "lsh: hash family, such as simhash, dwta or crosspolytope"),
         Option("K", limit, "N", "lsh: hashes per table, or none for a number that fits the outputs"),
         Option("L", whole, "N", "lsh: tables"),
         Option("strategy", word, "NAME", "lsh: topk | vanilla | threshold"),
@@ -154,7 +154,10 @@ GROUPS = {
 }
 OPTIONS = {option.dest: option for group in GROUPS.values() for option in group}
 NETWORK = ("activation", "loss", "init_std", "output_init_std", "clip_norm", "seed")
-SAMPLER = tuple(option.dest for option in GROUPS["sampler"] if option.name != "sampler")
+TABLES = ("family", "K", "L", "capacity", "policy", "center", "rehash", "rebuild", "learn")
+SAMPLER = tuple(option.dest for option in GROUPS["sampler"] if option.name != "sampler" and option.dest not in TABLES)
+# options of the sampler for which "none" is None
+NONE = ("K", "capacity", "rebuild", "learn")
 OPTIMIZER = ("lr", "momentum", "weight_decay")
 
 
@@ -174,7 +177,7 @@ def _flag_type(option):
         try:
             return option.kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} will not do; expected: {_expected(option)}") from None
+            raise argparse.ArgumentTypeError(f"invalid value {text!r}: expected {_expected(option)}") from None
 
     return parse
 
@@ -209,48 +212,63 @@ def read_config(path, extra):
         try:
             out[dest] = kinds[dest](value)
         except (ValueError, TypeError):
-            raise ValueError(f"{path}: {key} = {value!r} will not do; expected: "
+            raise ValueError(f"{path}: invalid value {key} = {value!r}: expected "
                              f"{_expected(OPTIONS[dest]) if dest in OPTIONS else 'a word'}") from None
     return out
 
 
 def network_arguments(given):
-    """Keyword arguments of `nn.Network` from settings by option name; what is not given keeps the library's default.
+    """Keyword arguments of `nn.Network` from settings by option name; others keep the library's defaults.
 
     Names, numbers and which of them go together are checked here, the widths by the network itself.
     """
     from mongoose_nb.nn import Wide
-    from mongoose_nb.nn.sampling.samplers import SAMPLERS, make_sampler
-    from mongoose_nb.nn.training import lr as lr_schedules
-    from mongoose_nb.nn.training.optimizers import OPTIMIZERS, make_optimizer
+    from mongoose_nb.nn.sampling.make import make_sampler
+    from mongoose_nb.nn.training.lr import make_schedule
+    from mongoose_nb.nn.training.optimizers import make_optimizer
 
     out = {name: given[name] for name in NETWORK if name in given}
     if "hidden" in given:
         out["hidden"] = tuple(Wide(int(w[5:])) if isinstance(w, str) else w for w in given["hidden"])
-    sampler = _described("sampler", given, SAMPLER, SAMPLERS)
-    if ":" in str(sampler.get("rehash")):
-        period, rate = sampler["rehash"].split(":")
-        sampler["rehash"] = {"name": "ExponentialDecay", "period": int(period), "rate": float(rate)}
-    out["sampler"] = make_sampler({name: None if value == "none" and name in ("K", "capacity", "rebuild", "learn") else value
-                                   for name, value in sampler.items()})
-    out["optimizer"] = make_optimizer(_described("optimizer", given, OPTIMIZER, OPTIMIZERS))
-    out["lr_schedule"] = lr_schedules.make_schedule(_described("lr_schedule", given, ("warmup",), lr_schedules.SCHEDULES))
+    out["sampler"] = make_sampler(_sampler(_described("sampler", "sampler", given, SAMPLER, TABLES)))
+    out["optimizer"] = make_optimizer(_described("optimizer", "optimizer", given, OPTIMIZER))
+    out["lr_schedule"] = make_schedule(_described("lr_schedule", "learning-rate schedule", given, ("warmup",)))
     return out
 
 
-def _described(what, given, names, classes):
-    """The settings {name: ..., argument: ...} of a sampler, optimiser or schedule, of arguments that it knows."""
+def _sampler(settings):
+    """The description of a sampler from its settings by option name."""
+    settings = {name: None if value == "none" and name in NONE else value for name, value in settings.items()}
+    if ":" in str(settings.get("rehash")):
+        period, rate = settings["rehash"].split(":")
+        settings["rehash"] = {"name": "exponential decay", "period": int(period), "rate": float(rate)}
+    min_votes = settings.pop("min_votes", None)
+    if min_votes is not None:
+        if settings.get("strategy") != "threshold":
+            raise ValueError("--min-votes goes with --strategy threshold alone")
+        settings["strategy"] = {"name": "threshold", "min_votes": min_votes}
+    tables = {name: settings.pop(name) for name in TABLES if name in settings}
+    return {**settings, "tables": {"name": "tables", **tables}} if tables else settings
+
+
+def _described(what, kind, given, names, nested=()):
+    """The settings {name: ..., argument: ...} of a sampler, optimiser or schedule, of arguments that it knows; those in `nested` go with
+    one that has tables."""
     import inspect
 
+    from mongoose_nb.core.registry import parameters, registered
     from mongoose_nb.nn import Network
 
     chosen = given.get(what, inspect.signature(Network).parameters[what].default)
-    settings = {name: given[name] for name in names if name in given}
-    if chosen in classes:  # if not, the library says so
-        known = inspect.signature(classes[chosen]).parameters
+    settings = {name: given[name] for name in (*names, *nested) if name in given}
+    cls = registered(kind).get(chosen)
+    if cls is not None:  # if not, the library says so
+        known = list(parameters(cls))
+        known += nested if "tables" in known else ()
+        known += ["min_votes"] * ("strategy" in known)
         wrong = [name for name in settings if name not in known]
         if wrong:
-            takes = ", ".join(_flag(name) for name in names if name in known) or "nothing of the kind"
+            takes = ", ".join(_flag(name) for name in (*names, *nested) if name in known) or "nothing of the kind"
             raise ValueError(f"{_flag(wrong[0])} does not go with {_flag(what)} {chosen}, which takes {takes}")
     return {"name": chosen, **settings}
 

@@ -1,6 +1,9 @@
-"""The page of `mongoose report`: which figures of which runs, in what order, with which words."""
+"""The page of `mongoose report`: its charts and tables, and their explanations."""
+
+from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 from mongoose_nb.commands.charts import COLOURS, PARTS, Line, column_chart, line_chart, number, percent, stacked_bars
 
@@ -39,7 +42,7 @@ svg text{font-size:14px}svg text.label{font-size:15px}}
               for c in (*(f"c{i}" for i in range(COLOURS)), *(f"p{i}" for i in range(PARTS))))
 
 
-def render(runs):
+def render(runs: list[Any]) -> str:
     """The page of several runs (`report.Run`) as HTML text."""
     charts = [chart for make in (_loss, _precision, _recall, _drift, _buckets, _active) for chart in [make(runs)] if chart]
     missing = _missing(runs)
@@ -181,7 +184,7 @@ def _time(runs):
 
 
 def _active(runs):
-    parts = ["labels", "retrieved", "filler"]
+    parts = ["labels", "retrieved", "uniform"]
     rows = [[float(run.epochs[-1].get(name, 0.0)) for name in parts] for run in runs]
     drawing = stacked_bars("Outputs that a training step computes", [run.name for run in runs], parts, rows, format_value=number)
     facts = [(run.name, *map(number, row), percent(run.epochs[-1]["active_share"])) for run, row in zip(runs, rows)]

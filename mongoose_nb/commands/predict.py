@@ -1,18 +1,24 @@
 """`mongoose predict`: the best outputs of every row of a file."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 from mongoose_nb.commands.console import note, result, to_json
 from mongoose_nb.commands.datasets import read_for
 from mongoose_nb.commands.runs import load_network
 from mongoose_nb.commands.warm import compiling, threads
 
+if TYPE_CHECKING:
+    import argparse
+
 # Rows that are predicted, and turned into text, at a time.
 BLOCK = 8192
 
 
-def run(args):
-    """Write a line for each row."""
+def run(args: argparse.Namespace) -> None:
+    """Write one line per row."""
     if args.out is not None and os.path.exists(args.out):
         for path in (args.data, args.model):
             if os.path.exists(path) and os.path.samefile(path, args.out):

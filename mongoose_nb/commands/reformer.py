@@ -1,18 +1,24 @@
 """`mongoose reformer`: language models with LSH attention, on the copy task or on the characters of a text file."""
 
+from __future__ import annotations
+
 import hashlib
 import importlib.util
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.reformer_options import DEFAULTS, RESUMABLE, SWITCHES
 from mongoose_nb.commands.warm import compiling, threads
 
+if TYPE_CHECKING:
+    import argparse
 
-def run(args):
-    """Train, score, leave a directory like that of `mongoose train`."""
+
+def run(args: argparse.Namespace) -> None:
+    """Train and score a model, and write a directory like that of `mongoose train`."""
     with threads(args.threads), compiling() as clock:
         (_resume if args.resume is not None else _start)(args, clock)
 

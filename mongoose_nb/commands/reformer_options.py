@@ -3,6 +3,14 @@
 This module is read by ``mongoose --help``: it imports nothing.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+from typing import Any
+
 # name, type, default, metavar, help; a type in a list takes one value, or one for every layer
 FLAGS = {
     "task": (
@@ -53,8 +61,8 @@ SWITCHES = {"use_full_attn": "exact attention in all layers", "store_activations
 RESUMABLE = ("epochs", "print_loss", "eval_batches")
 
 
-def add_arguments(parser):
-    """Flags of the command."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
     parser.add_argument("text", nargs="?", metavar="TEXT", help="UTF-8 text file whose characters to model; without one the copy task")
     parser.add_argument("--out", metavar="RUN", help="directory to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in a directory that is not empty")
@@ -62,6 +70,8 @@ def add_arguments(parser):
     parser.add_argument("--sample", type=int, metavar="N", help="at the end, let the model write N tokens")
     for title, flags in FLAGS.items():
         group = parser.add_argument_group(title)
+        kind: Any
+        default: Any
         for name, kind, default, metavar, text in flags:
             several = isinstance(kind, list)
             shown = "" if default is None else f" (default {default[0] if several else default})"

@@ -1,16 +1,24 @@
-"""`mongoose report`: one page, complete in itself, that shows runs and compares them."""
+"""`mongoose report`: a self-contained HTML page that shows and compares runs."""
+
+from __future__ import annotations
 
 import json
 import pathlib
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, result
 from mongoose_nb.commands.page import render
 from mongoose_nb.data._files import replacing
 
+if TYPE_CHECKING:
+    import argparse
 
-def run(args):
+    from mongoose_nb.core.types import PathLike
+
+
+def run(args: argparse.Namespace) -> None:
     """Read all runs, then write the page."""
     out = pathlib.Path(args.out)
     if out.is_dir():
@@ -46,7 +54,7 @@ class Run:
         Every setting as text, by its path in settings.json.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike) -> None:
         self.path = pathlib.Path(path)
         if not self.path.is_dir():
             raise ValueError(f"{path} is {'a file' if self.path.exists() else 'not there'}; give directories that mongoose train wrote")
@@ -72,20 +80,22 @@ class Run:
                 continue  # half a line, of a run that was killed
             if not isinstance(entry, dict) or not {"epoch", "loss", "seconds", "samples_per_s", "active_share", "time_split"} <= set(entry):
                 raise ValueError(f"{file} is damaged: {line[:60]!r} is no entry of a history")
+            if "filler" in entry:  # as runs of before called them
+                entry["uniform"] = entry.pop("filler")
             out.append(entry)
         if not out:
             raise ValueError(f"{self.path} has no finished epoch to show; is the run in its first one?")
         return out
 
     @property
-    def measures_drift(self):
+    def measures_drift(self) -> bool:
         """Whether the schedule of the tables measures how far rows have turned."""
         return any(entry.get("changed_share") is not None for entry in self.epochs)
 
     @property
-    def time_split(self):
+    def time_split(self) -> dict[str, float]:
         """Share of every phase over all epochs."""
-        total = Counter()
+        total: Counter[str] = Counter()
         for entry in self.epochs:
             for name, share in entry["time_split"].items():
                 total[name] += share * entry["seconds"]
@@ -93,8 +103,8 @@ class Run:
         return {name: seconds / whole for name, seconds in total.items()}
 
 
-def name_runs(loaded):
-    """Runs whose names tell them apart: directories of one name are called by their paths."""
+def name_runs(loaded: list[Run]) -> list[Run]:
+    """Make the names of runs unique: directories of the same name are called by their paths."""
     often = Counter(r.name for r in loaded)
     for r in loaded:
         if often[r.name] > 1:

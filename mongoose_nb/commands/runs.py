@@ -1,32 +1,38 @@
-"""The directory that a training run writes.
+"""The directory of a training run.
 
     RUN/settings.json     every setting in force, versions, where the data came from and its fingerprint
     RUN/metrics.jsonl     one JSON object per epoch: the history with `nn.Diagnostics`, from which mongoose report draws
     RUN/model.mongoose    the network with optimiser and hash tables and all that going on takes, replaced as a whole after an epoch
 """
 
+from __future__ import annotations
+
 import json
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 from mongoose_nb.commands.console import to_json
 from mongoose_nb.data._files import replacing
 
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import PathLike
+
 SETTINGS, METRICS, MODEL = "settings.json", "metrics.jsonl", "model.mongoose"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
-def check_free(path, overwrite):
-    """The path of a new run, or an error if there is something already. Writes nothing."""
+def check_free(path: PathLike, overwrite: bool) -> pathlib.Path:
+    """The path of a new run; ValueError if there is something already. Nothing is written."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_dir():
-        raise ValueError(f"--out {path} is a file; give the directory that the run shall write")
+        raise ValueError(f"--out {path} is a file; give a directory for the run")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise ValueError(f"--out {path} is not empty; give another directory, --overwrite to replace the run in it, "
                          f"or --resume {path} to go on with it")
     return path
 
 
-def begin(path, record):
+def begin(path: pathlib.Path, record: dict[str, Any]) -> None:
     """Make the directory, remove an older run from it (nothing else), and write the settings."""
     path.mkdir(parents=True, exist_ok=True)
     for name in (MODEL, METRICS, SETTINGS):
@@ -37,14 +43,14 @@ def begin(path, record):
     write_settings(path, record)
 
 
-def write_settings(path, record):
-    """Write settings.json as a whole."""
+def write_settings(path: pathlib.Path, record: dict[str, Any]) -> None:
+    """Write settings.json atomically."""
     with replacing(path / SETTINGS) as file:
         file.write(to_json({"format_version": FORMAT_VERSION, **record}, indent=2).encode() + b"\n")
 
 
-def read_settings(path):
-    """What settings.json holds."""
+def read_settings(path: PathLike) -> dict[str, Any]:
+    """Read settings.json."""
     file = pathlib.Path(path) / SETTINGS
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
@@ -53,13 +59,13 @@ def read_settings(path):
         raise ValueError(f"{path} has no {SETTINGS}; is it a directory that mongoose train wrote?") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
-    if version != FORMAT_VERSION:
-        raise ValueError(f"{file} has format version {version}; this program reads {FORMAT_VERSION}")
+    if version not in (1, FORMAT_VERSION):
+        raise ValueError(f"{file} has format version {version}; this program reads up to {FORMAT_VERSION}")
     return record
 
 
-def trim_metrics(path, epoch):
-    """Drop the lines of epochs behind `epoch`, whose network was not saved any more, and a half-written one."""
+def trim_metrics(path: pathlib.Path, epoch: int) -> None:
+    """Remove the lines of epochs after `epoch`, whose network was not saved, and an incomplete line."""
     file = path / METRICS
     kept = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
@@ -73,7 +79,7 @@ def trim_metrics(path, epoch):
         out.write("".join(kept).encode())
 
 
-def load_network(path):
+def load_network(path: PathLike) -> tuple[Any, bool | None]:
     """(network, how its svmlight files count features or None) of a run's directory or of a file that `Network.save` wrote."""
     from mongoose_nb.nn import Network
 
@@ -90,17 +96,18 @@ def load_network(path):
     return Network.load(path / MODEL), zero_based
 
 
-def load_to_resume(path, record):
-    """(network, what its file says) of a run to go on with. Where a checkpoint of the training is there, the network is not filled
-    yet, which `Network.fit` does; before the first one was written the run begins anew."""
+def load_to_resume(path: PathLike, record: dict[str, Any]) -> Any:
+    """(network, settings of its file) of a run to resume. If there is a checkpoint of the training, `Network.fit` fills the network
+    later. If no checkpoint was written yet, the run starts again."""
     from mongoose_nb.nn import Network
-    from mongoose_nb.nn.saving import make_network, peek
+    from mongoose_nb.nn.saving import make_network, peek, settings_v1
 
     file = pathlib.Path(path) / MODEL
     saved = peek(file) if file.exists() else {"progress": None, "epoch": 0, "step": 0}
     if saved["progress"] is None and file.exists():
         return Network.load(file), saved
     try:
-        return make_network(Network, saved.get("network") or record["network"]), saved
+        settings = saved.get("network") or (settings_v1 if record["format_version"] == 1 else dict)(record["network"])
+        return make_network(Network, settings), saved
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ValueError(f"{pathlib.Path(path) / SETTINGS} is damaged: its network cannot be made: {error}") from error

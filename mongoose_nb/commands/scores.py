@@ -1,9 +1,11 @@
 """Scores of a network on labelled rows as a table."""
 
+from __future__ import annotations
+
 from mongoose_nb.commands.console import result
 
 
-def show_scores(scores, title):
+def show_scores(scores: dict[str, float], title: str) -> None:
     """The scores as a table: a line for each k, a column for each score."""
     names = list(dict.fromkeys(name.split("@")[0] for name in scores))
     places = list(dict.fromkeys(int(name.split("@")[1]) for name in scores))

@@ -1,12 +1,15 @@
-"""What the program runs on: versions, and the parts of the machine that decide its speed."""
+"""Versions, and the properties of the machine that decide the speed."""
+
+from __future__ import annotations
 
 import os
 import pathlib
 import platform
 import sys
+from typing import Any
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of the program and of what it computes with, and which bucket store and drift sketch are in use."""
     import numba
     import numpy
@@ -18,21 +21,21 @@ def versions():
             "numba": numba.__version__, "extension": extension(), "sketch": sketch()}
 
 
-def extension():
+def extension() -> str:
     """``"compiled"`` or ``"fallback"``."""
     from mongoose_nb._ext import COMPILED
 
     return "compiled" if COMPILED else "fallback"
 
 
-def sketch():
+def sketch() -> str:
     """``"compiled"`` or ``"fallback"``."""
     from mongoose_nb._ext import SKETCH_COMPILED
 
     return "compiled" if SKETCH_COMPILED else "fallback"
 
 
-def threading_layer():
+def threading_layer() -> str:
     """The layer that Numba's parallel loops run on; starts it."""
     import numba
     from numba.np.ufunc import parallel
@@ -41,10 +44,10 @@ def threading_layer():
         parallel._launch_threads()
         return numba.threading_layer()
     except (ValueError, AttributeError):  # none works here, or Numba starts it another way by now
-        return f"unknown (asked for: {numba.config.THREADING_LAYER})"
+        return f"unknown (asked for: {numba.config.THREADING_LAYER})"  # type: ignore[attr-defined]
 
 
-def cpu_name():
+def cpu_name() -> str:
     """The processor's name and the name under which LLVM compiles for it."""
     import llvmlite.binding
 
@@ -59,7 +62,7 @@ def cpu_name():
     return f"{name} ({llvmlite.binding.get_host_cpu_name()})"
 
 
-def blas():
+def blas() -> str:
     """Name, version and threads of every BLAS in use."""
     import numpy.linalg  # noqa: F401
     import scipy.linalg.cython_blas  # noqa: F401  (Numba binds matrix products to SciPy's)
@@ -70,8 +73,8 @@ def blas():
     return ", ".join(found) or "unknown"
 
 
-def huge_pages():
-    """How the kernel gives out transparent huge pages: ``always``, ``madvise``, ``never``, or ``unknown``."""
+def huge_pages() -> str:
+    """The setting of transparent huge pages: ``always``, ``madvise``, ``never``, or ``unknown``."""
     try:
         text = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
         return text[text.index("[") + 1:text.index("]")]
@@ -79,20 +82,20 @@ def huge_pages():
         return "unknown"
 
 
-def cpus():
+def cpus() -> int:
     """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def cached_bytes():
-    """Bytes of the compiled kernels that are kept."""
+def cached_bytes() -> int:
+    """Size of the kernel cache in bytes."""
     from mongoose_nb.core.jit import CACHE_DIR
 
     return sum(f.stat().st_size for f in pathlib.Path(CACHE_DIR).rglob("*.nb?")) if CACHE_DIR else 0
 
 
-def report():
-    """Everything, by name."""
+def report() -> dict[str, Any]:
+    """All of the above, by name."""
     import numba
 
     from mongoose_nb.core.jit import CACHE_DIR, cache_base

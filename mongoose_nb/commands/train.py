@@ -1,4 +1,6 @@
-"""`mongoose train`: train a network on files and leave a directory from which it is used, compared and continued."""
+"""`mongoose train`: train a network on files and write a run directory, from which it is used, compared and resumed."""
+
+from __future__ import annotations
 
 import contextlib
 import importlib.util
@@ -6,6 +8,7 @@ import inspect
 import os
 import pathlib
 import sys
+from typing import TYPE_CHECKING, Any
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
@@ -18,16 +21,19 @@ from mongoose_nb.core.validation import check_choice
 from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar, Wide
 from mongoose_nb.nn.saving import network_settings
 
-# What may be given along with --resume: everything else was settled when the run began.
+if TYPE_CHECKING:
+    import argparse
+
+# Options that may be given with --resume. All others are fixed when the run begins.
 RESUMABLE = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite", "test")
 LOOP = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite")
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during training; the message says how to go on."""
+    """Ctrl-C during training; the message says how to resume."""
 
 
-def run(args):
+def run(args: argparse.Namespace) -> None:
     """Check everything, then train."""
     with threads(args.threads), compiling() as clock:
         (_resume if args.resume is not None else _start)(args, clock)
@@ -37,7 +43,7 @@ def run(args):
 
 
 def _given(args):
-    """Settings of the TOML file and the flags, which win."""
+    """Settings of the TOML file, overridden by the flags."""
     given = read_config(args.config, ("data", "out")) if args.config is not None else {}
     for name in (*OPTIONS, "data", "out"):
         if getattr(args, name) is not None:
@@ -164,8 +170,8 @@ def _resume(args, clock):
     data.announce()
     note(f"going on after epoch {saved['epoch']}, step {saved['step']:,}")
     runs.trim_metrics(path, saved["epoch"])
-    runs.write_settings(path, {**{k: v for k, v in record.items() if k != "format_version"}, "training": settings,
-                               "data": data.record, "versions": versions(), "threads": args.threads})
+    runs.write_settings(path, {**{k: v for k, v in record.items() if k != "format_version"}, "network": network_settings(network),
+                               "training": settings, "data": data.record, "versions": versions(), "threads": args.threads})
     arguments = {"sampler": network.sampler, "optimizer": network.optimizer, "hidden": network.hidden, "loss": network.loss,
                  "activation": network.activation, "clip_norm": network.clip_norm}
     _compile(network, arguments, data, clock)
@@ -173,7 +179,7 @@ def _resume(args, clock):
 
 
 def _compile(network, arguments, data, clock):
-    """Compile on a narrow twin of the network, so that the first epoch's time is that of training."""
+    """Compile the kernels with a narrow copy of the network, so that the first epoch is timed without compilation."""
     hidden = tuple(w if isinstance(w, Wide) else min(w, WIDTH) for w in network.hidden)
     # a hash family that needs wider input, say, refuses: then the first epoch compiles
     with contextlib.suppress(ValueError):
@@ -198,7 +204,7 @@ class _Log(Callback):
             note(epoch_line(logs, self.epochs))
 
 
-def epoch_line(logs, epochs):
+def epoch_line(logs: dict[str, Any], epochs: int) -> str:
     """Loss, P@1, active share, samples/s and time split of one epoch."""
     score = f"  P@1 {logs['P@1']:.4f}" if "P@1" in logs else ""
     split = " ".join(f"{name} {share:.0%}" for name, share in logs["time_split"].items())
@@ -233,7 +239,7 @@ def _train(network, data, settings, out, args, clock, first=0):
     except KeyboardInterrupt:
         if (out / runs.MODEL).exists():
             raise Interrupted(f"interrupted; go on with: mongoose train --resume {out}") from None
-        raise Interrupted(f"interrupted before a network was saved in {out}; begin anew with: mongoose train --resume {out}") from None
+        raise Interrupted(f"interrupted before a network was saved in {out}; start again with: mongoose train --resume {out}") from None
     seconds = sum(entry["seconds"] for entry in history)
     final = {"event": "end", "run": str(out), "model": str(out / runs.MODEL), "epochs": network.epoch, "step": network.step,
              "loss": history[-1]["loss"], "seconds": seconds, "samples_per_s": len(history) * data.X.shape[0] / seconds,

@@ -1,23 +1,30 @@
-"""Before the work: how many threads, and kernels compiled, so that the times reported later are those of the work."""
+"""Preparations: the number of threads, and compilation of the kernels, so that reported times exclude it."""
+
+from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from mongoose_nb.commands.console import note
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import Matrix
 
 # Rows of the throwaway training, and the width of its hidden layers.
 ROWS, WIDTH = 32, 16
 
 
 @contextlib.contextmanager
-def threads(count):
-    """Run the block on so many Numba threads; None leaves their number alone."""
+def threads(count: int | None) -> Iterator[None]:
+    """Context manager: run the block on `count` Numba threads; None does not change the number."""
     if count is None:
         yield
         return
     import numba
 
-    most = numba.config.NUMBA_NUM_THREADS
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     if not 1 <= count <= most:
         raise ValueError(f"--threads must be from 1 to {most}, what this machine offers; got {count} "
                          "(set NUMBA_NUM_THREADS in the environment for more)")
@@ -30,13 +37,13 @@ def threads(count):
 
 
 class Clock:
-    """Seconds that went into compilation so far."""
+    """The time spent on compilation."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds, self._depth, self._start = 0.0, 0, 0.0
 
-    def begin(self):
-        """A kernel is about to be compiled, perhaps for another one; said once."""
+    def begin(self) -> None:
+        """Note that the compilation of a kernel begins; announced once."""
         from mongoose_nb.core.jit import CACHE_DIR
 
         if self._depth == 0:
@@ -46,20 +53,20 @@ class Clock:
             self._start = time.perf_counter()
         self._depth += 1
 
-    def end(self):
-        """It is compiled."""
+    def end(self) -> None:
+        """Note that it has ended."""
         self._depth -= 1
         if self._depth == 0:
             self.seconds += time.perf_counter() - self._start
 
-    def report(self):
-        """Say how long it took, if it was said that it began."""
+    def report(self) -> None:
+        """Print the time, if compilation was announced."""
         if self.seconds:
             note(f"compiled in {self.seconds:.1f} s")
 
 
 @contextlib.contextmanager
-def compiling():
+def compiling() -> Iterator[Clock]:
     """Announce compilation when it begins within the block; gives the `Clock`. What is loaded from the cache costs nothing."""
     from numba.core import event
 
@@ -75,7 +82,7 @@ def compiling():
         yield clock
 
 
-def warm_up(make_network, X, Y, *, hashed):
+def warm_up(make_network: Callable[[], Any], X: Matrix, Y: Matrix, *, hashed: bool) -> None:
     """Train a throwaway network on a few rows and predict with it.
 
     Kernels are compiled for types, not for sizes: few rows do.

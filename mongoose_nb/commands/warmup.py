@@ -1,13 +1,19 @@
-"""`mongoose warmup`: compile now, and keep, what would otherwise be compiled when it is first used."""
+"""`mongoose warmup`: compile the kernels now, instead of at their first use, and cache them."""
+
+from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.warm import compiling, threads
 
+if TYPE_CHECKING:
+    import argparse
 
-def run(args):
-    """Train, predict, search and read a little of everything that is common."""
+
+def run(args: argparse.Namespace) -> None:
+    """Run all common operations once on small data."""
     from mongoose_nb.commands.system import cached_bytes
     from mongoose_nb.core.jit import CACHE_DIR
 
@@ -37,12 +43,13 @@ def _networks():
     from mongoose_nb import nn
 
     X, y = _problem()
-    for sampler in (nn.LSH(8, K=2, L=2, rehash=2), nn.LSH(8, K=2, L=2, rehash=2, shape="batch"), nn.Uniform(8),
+    tables = nn.Tables(K=2, L=2, rehash=2)
+    for sampler in (nn.LSH(8, tables=tables), nn.LSH(8, shape="batch", tables=tables), nn.Uniform(8),
                     nn.Uniform(8, shape="sample"), nn.Full()):
         net = nn.Network(40, 30, hidden=(8, 4), sampler=sampler)
         net.fit(X, y, epochs=1, batch_size=16)
         net.predict_topk(X, 3)
-        if sampler.settings()["name"] == "lsh":
+        if hasattr(net.output.sampler, "retrieve"):
             net.predict_topk(X, 3, exact=False)
 
 
@@ -51,7 +58,8 @@ def _schedules():
     from mongoose_nb.rehash import Drift
 
     X, y = _problem()
-    for sampler in (nn.LSH(8, K=2, L=2, rehash=Drift(0.01, check_every=1)), nn.LSH(8, K=2, L=2, rehash=2, learn="contrast")):
+    for settings in ({"rehash": Drift(0.01, check_every=1)}, {"rehash": 2, "learn": "contrast"}):
+        sampler = nn.LSH(8, tables=nn.Tables(K=2, L=2, **settings))
         nn.Network(40, 30, hidden=(8,), sampler=sampler, optimizer="rowadam").fit(X, y, epochs=1, batch_size=16)
 
 

@@ -1,21 +1,36 @@
-"""Arrays of the network: parameters with their optimiser state, batches as views of CSR rows, buffers that grow and stay."""
+"""Arrays of models: parameters with their optimiser state, batches as views of CSR rows, scratch memory."""
 
 import dataclasses
 import math
+import sys
 
 import numpy as np
 
-from mongoose_nb.core.views import read_only
-
-# Free bytes on either side of an array. The last bit of a gradient was seen to depend on where small arrays lie (3 of 24 runs of
-# the tests of resuming; with this distance 0 of 40; once more when it was gone). The likely cause, not proved, is that compiled loops test
-# at run time whether the array they write begins just behind one they read, and then take a scalar path.
+# Free bytes on either side of an array. Without them the last bit of a gradient sometimes depended on where small arrays lie: compiled
+# loops probably take a scalar path where the array that they write starts just behind one that they read.
 GUARD = 1024
 
 
+def read_only(array):
+    """A read-only view.
+
+    To Numba, an array that may be written is another type. A kernel that only reads is always given a read-only view, and is compiled once.
+
+    Parameters
+    ----------
+    array : np.ndarray
+
+    Returns
+    -------
+    np.ndarray
+    """
+    view = array.view(np.ndarray)
+    view.flags.writeable = False
+    return view
+
+
 def aligned_zeros(shape, dtype=np.float32):
-    """Zeros that start on a cache line, away from all other arrays: a row of 128 floats is then 8 lines, not 9. Untouched pages cost no
-    memory."""
+    """An array of zeros that starts on a cache line, with free bytes around it. Untouched pages cost no memory."""
     dtype = np.dtype(dtype)
     size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * dtype.itemsize
     raw = np.zeros(size + 2 * GUARD + 64, np.uint8)
@@ -25,7 +40,7 @@ def aligned_zeros(shape, dtype=np.float32):
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Sparse rows: row i holds ``ids[start[i] : start[i] + count[i]]`` with `values` (or None); views, not copies, that are read-only."""
+    """Sparse rows: row i holds ``ids[start[i] : start[i] + count[i]]`` with `values` (or None), as read-only views."""
 
     start: np.ndarray  # (n,) int64
     count: np.ndarray  # (n,) int64
@@ -62,12 +77,30 @@ class Rows:
 
 
 class Parameter:
-    """An array that is trained, with the optimiser's moments beside it (aliases of the array where a moment is not kept)."""
+    """An array that is trained, with the moments of the optimiser beside it.
 
-    def __init__(self, value):
+    Parameters
+    ----------
+    value : np.ndarray
+        Weights are matrices, biases and gains are vectors.
+
+    Attributes
+    ----------
+    value : np.ndarray
+        Always the same array: training writes into it.
+    m, v : np.ndarray
+        First and second moment; where the optimiser does not keep one, it is `value` itself.
+    """
+
+    def __init__(self, value: np.ndarray):
         self.value = value
         self.m = value
         self.v = value
+
+    @property
+    def decays(self) -> bool:
+        """Whether weight decay applies: to matrices, not to vectors."""
+        return self.value.ndim > 1
 
     def attach(self, optimizer):
         """Allocate the moments that `optimizer` keeps; moments that are there stay."""
@@ -76,8 +109,8 @@ class Parameter:
         if optimizer.keeps_v and self.v is self.value:
             self.v = aligned_zeros(optimizer.v_shape(self.value.shape))
 
-    def arrays(self, name):
-        """Everything to be saved, by name."""
+    def arrays(self, name: str) -> dict:
+        """The value and the moments that are kept, under `name`, ``name.m`` and ``name.v``."""
         out = {name: self.value}
         if self.m is not self.value:
             out[f"{name}.m"] = self.m
@@ -85,27 +118,88 @@ class Parameter:
             out[f"{name}.v"] = self.v
         return out
 
-    def restore(self, name, arrays):
-        """Take back what `arrays` gave, in place."""
-        self.value[...] = arrays[name]
-        for moment in "mv":
-            if f"{name}.{moment}" in arrays:
-                if getattr(self, moment) is self.value:
-                    setattr(self, moment, aligned_zeros(arrays[f"{name}.{moment}"].shape))
-                getattr(self, moment)[...] = arrays[f"{name}.{moment}"]
+
+def parameter_arrays(parameters: dict, moments: bool = True) -> dict:
+    """The arrays of parameters, for saving.
+
+    Parameters
+    ----------
+    parameters : dict of str to Parameter
+    moments : bool
+        Whether to add the optimiser's moments.
+
+    Returns
+    -------
+    dict of str to np.ndarray
+    """
+    out = {}
+    for name, parameter in parameters.items():
+        out.update(parameter.arrays(name) if moments else {name: parameter.value})
+    return out
+
+
+def restore_parameters(parameters: dict, arrays: dict):
+    """Put back what `parameter_arrays` gave, in place.
+
+    Parameters
+    ----------
+    parameters : dict of str to Parameter
+    arrays : dict of str to np.ndarray
+        Moments that are missing stay as they are. Other arrays are ignored.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing, or if an array has another shape than the parameter needs.
+    """
+    for name, parameter in parameters.items():
+        for part in ("", ".m", ".v"):
+            saved = arrays.get(name + part)
+            own = getattr(parameter, part[1:] or "value")
+            if saved is None:
+                if not part:
+                    raise ValueError(f"{name!r} is missing")
+                continue
+            if saved.shape == (1, *parameter.value.shape):  # files of format version 1 hold biases as matrices of one row
+                saved = saved[0]
+            if part and own is parameter.value:  # the file was written by a model with another optimiser
+                own = aligned_zeros(saved.shape)
+                setattr(parameter, part[1:], own)
+            if saved.shape != own.shape:
+                raise ValueError(f"{name + part!r} has shape {saved.shape}, the model needs {own.shape}")
+            own[...] = saved
 
 
 class Buffers:
-    """Scratch arrays by name, grown when a larger one is asked for and never given back: no allocation in a steady step."""
+    """Scratch arrays by name, kept from step to step: a training in its course allocates nothing large.
+
+    A copy or a pickle of it is empty.
+    """
 
     def __init__(self):
         self._arrays = {}
+        self._free = {}  # references to the memory of an array that nobody uses, by name
+
+    def __reduce__(self):
+        return Buffers, ()
 
     def get(self, name, shape, dtype=np.float32):
-        """An array of this shape, whose contents are whatever was last there (zeros at first)."""
+        """An array of this shape with undefined contents."""
         shape = shape if isinstance(shape, tuple) else (shape,)
         size = math.prod(shape)
         have = self._arrays.get(name)
         if have is None or have.size < size:
             have = self._arrays[name] = aligned_zeros(max(size, 1 if have is None else size + size // 4), dtype)
         return have[:size].reshape(shape)
+
+    def lend(self, name, shape, dtype=np.float32):
+        """As `get`, but never an array that is still in use: where anything refers to the array that was lent last under this name, or to
+        a view of it, the result is another array."""
+        have = self._arrays.get(name)
+        if have is not None and sys.getrefcount(have.base) != self._free[name]:
+            del self._arrays[name]
+        out = self.get(name, shape, dtype)
+        kept = self._arrays[name]
+        if kept is not have:
+            self._free[name] = sys.getrefcount(kept.base) - 1  # `out` refers to it, too
+        return out

@@ -1,10 +1,12 @@
-"""One file of named arrays and settings: versioned, checked, never unpickled, replaced as a whole.
+"""The file format of the package: named arrays and settings, versioned, checksummed, never unpickled, replaced atomically.
 
 The layout is that of safetensors, so other tools can read it: 8 bytes with the length of the header (little endian), a JSON
 header ``{name: {dtype, shape, data_offsets}, "__metadata__": {...}}`` padded with blanks, then the raw arrays, each at a multiple
 of 64 bytes (they can be memory-mapped). The metadata hold the format's name and version, what kind of thing it is, its settings as
-JSON, and a CRC-32 of every array and of the header itself: a damaged learning rate would otherwise be read as another one.
+JSON, and a CRC-32 of every array and of the header itself, so that a damaged setting is not read as another value.
 """
+
+from __future__ import annotations
 
 import contextlib
 import glob
@@ -14,10 +16,15 @@ import os
 import shutil
 import tempfile
 import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb._version import __version__
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import PathLike
 
 FORMAT_VERSION = 1
 _ALIGN = 64
@@ -28,22 +35,22 @@ _TO_DTYPE = {v: k for k, v in _TO_NAME.items()}
 
 
 class FormatError(ValueError):
-    """A file is not what it should be; the message says where."""
+    """A file of another kind or version, or a damaged one; the message says which."""
 
 
-def header_checksum(header):
-    """CRC-32 of a header (dict), whatever the order of its keys, without the checksum that it may hold already."""
+def header_checksum(header: dict[str, Any]) -> int:
+    """CRC-32 of a header, independent of the order of its keys, without the checksum that it may hold."""
     meta = {k: v for k, v in header["__metadata__"].items() if k != "header_crc32"}
     return zlib.crc32(json.dumps({**header, "__metadata__": meta}, sort_keys=True).encode())
 
 
-def older(path, i):
-    """Where the i-th older version of `path` is kept."""
+def older(path: str, i: int) -> str:
+    """The path of the i-th older version of `path`."""
     return path if i == 0 else f"{path}.{i}"
 
 
-def remove_leftovers(path):
-    """Remove the temporary files that processes killed while they wrote `path` have left; nobody must be writing it."""
+def remove_leftovers(path: PathLike) -> None:
+    """Remove temporary files that killed processes left while they wrote `path`. No other process may be writing it."""
     path = os.path.abspath(os.fspath(path))
     for file in glob.glob(glob.escape(path) + ".*.part"):
         with contextlib.suppress(OSError):
@@ -51,7 +58,7 @@ def remove_leftovers(path):
 
 
 def _keep_older(path, keep):
-    """Make room at `path` for another version, the last `keep` of which stay; there is a whole file at `path` at every moment."""
+    """Rename older versions of `path`, of which `keep` remain. A complete file is at `path` at every moment."""
     for i in range(keep - 1, 0, -1):
         newer = older(path, i - 1)
         if not os.path.exists(newer):
@@ -70,7 +77,7 @@ def _keep_older(path, keep):
 
 
 def _sync_directory(directory):
-    """Have the names in a directory on disk, where that can be asked for."""
+    """Flush the names in a directory to disk, where the system offers it."""
     with contextlib.suppress(OSError):
         handle = os.open(directory, os.O_RDONLY)
         try:
@@ -81,7 +88,7 @@ def _sync_directory(directory):
 
 @contextlib.contextmanager
 def _said(path):
-    """An OSError that names the file and what became of it, not a temporary one."""
+    """Context manager: an OSError names the file itself, not the temporary one, and says what became of it."""
     try:
         yield
     except OSError as error:
@@ -91,25 +98,25 @@ def _said(path):
         raise OSError(error.errno, f"cannot be saved: {error.strerror}; {left}", path) from error
 
 
-def save(path, kind, settings, arrays, *, keep=1):
-    """Write arrays and settings to `path`, replacing it only when all is on disk.
+def save(path: PathLike, kind: str, settings: dict[str, Any], arrays: Mapping[str, np.ndarray], *, keep: int = 1) -> None:
+    """Write arrays and settings to `path`. An existing file is replaced only when all data are on disk.
 
     Parameters
     ----------
     path : path-like
     kind : str
-        What is stored, for example ``"network"``; `load` asks for it again.
+        What is stored, for example ``"network"``; `load` compares it.
     settings : dict
-        Anything JSON can hold.
+        Anything that JSON can hold.
     arrays : dict of str to array
     keep : int
-        Versions to keep: the one before as ``path.1``, and so on.
+        Number of versions to keep: the previous one as ``path.1``, and so on.
 
     Raises
     ------
     OSError
-        No room, no permission: what stood at `path` is untouched. A process that is killed leaves at most a temporary file
-        ``path.*.part`` behind.
+        If there is no space or no permission. The file at `path` is then unchanged. A process that is killed leaves at most a
+        temporary file ``path.*.part``.
     """
     header, blocks, offset = {}, [], 0
     checksums = {}
@@ -161,7 +168,7 @@ def _write(path, directory, text, blocks, keep):
 
 
 def _check_entry(name, entry, room, path):
-    """dtype, shape, first and last byte of one array, or FormatError."""
+    """dtype, shape, first and last byte of one array; FormatError if they do not fit the file."""
     try:
         dtype = np.dtype(_TO_DTYPE[entry["dtype"]]).newbyteorder("<")
         shape = entry["shape"]
@@ -175,16 +182,16 @@ def _check_entry(name, entry, room, path):
     return dtype, tuple(shape), first, last
 
 
-def load(path, kind, *, mmap=False):
+def load(path: PathLike, kind: str, *, mmap: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read what `save` wrote.
 
     Parameters
     ----------
     path : path-like
     kind : str
-        Must be what the file says it is.
+        Kind that the file must have.
     mmap : bool
-        Map the arrays, read-only, instead of reading them. Their checksums are not computed: that would read them all.
+        Map the arrays read-only instead of reading them. Their checksums are not computed, because that would read them.
 
     Returns
     -------
@@ -194,7 +201,7 @@ def load(path, kind, *, mmap=False):
     Raises
     ------
     FormatError
-        Not such a file, another kind or version, damaged, or truncated. Nothing is allocated on the word of a damaged header.
+        If the file is of another format, kind or version, damaged or truncated. Sizes are checked before anything is allocated.
     """
     path = os.fspath(path)
     with open(path, "rb") as file:

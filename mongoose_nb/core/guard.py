@@ -1,13 +1,16 @@
 """Parallel kernels from several Python threads, and after a fork.
 
-A. *Threads.* Under Numba's ``workqueue`` layer a second thread that enters a parallel kernel ends the process with SIGABRT. There,
-   callers wait for each other. Under ``tbb`` and ``omp`` they do not: those layers are made for it.
-B. *Fork.* GNU OpenMP that has run in a process cannot run in one that is forked off: Numba ends that one with SIGABRT. There a kernel
-   raises, and says what to do. The other layers start anew in the child.
-C. The guard stands at the entrance of every parallel kernel, a microsecond each, and not in the facades, where one would be forgotten.
+A. *Threads.* Under Numba's ``workqueue`` layer a second thread that enters a parallel kernel ends the process with SIGABRT. Under this
+   layer callers wait for each other. Under ``tbb`` and ``omp`` they need not.
+B. *Fork.* If GNU OpenMP has run in a process, it cannot run in a fork of it: Numba ends the fork with SIGABRT. A kernel raises an error
+   there, which says what to do. The other layers work again in the child.
+C. Every parallel kernel is guarded, at the cost of a microsecond per call. Guards in the calling code could be forgotten.
 """
 
+from __future__ import annotations
+
 import threading
+from typing import Any
 
 import numba
 from numba.core.registry import CPUDispatcher
@@ -22,11 +25,11 @@ _forked_from_openmp = False
 class Guarded(CPUDispatcher):
     """A compiled kernel with ``prange`` loops."""
 
-    def __call__(self, *args, **kwargs):
-        """Run it, alone where it has to be."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the kernel; under ``workqueue`` one thread at a time."""
         global _layer
         if _forked_from_openmp:
-            raise RuntimeError("this process was forked off one whose kernels already run on GNU OpenMP, which cannot be gone on with: "
+            raise RuntimeError("this process was forked off one whose kernels already run on GNU OpenMP, which does not work in a fork: "
                                "start processes with multiprocessing's 'spawn' or 'forkserver', fork before the first computation, "
                                "or set NUMBA_THREADING_LAYER=workqueue")
         if _layer is not None and _layer != "workqueue":
@@ -45,7 +48,7 @@ def _running_layer():
         return None
 
 
-def guard(dispatcher):
+def guard(dispatcher: Any) -> Any:
     """The same kernel with a guarded entrance."""
     dispatcher.__class__ = Guarded
     return dispatcher

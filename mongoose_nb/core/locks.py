@@ -1,17 +1,20 @@
-"""Locks that survive a fork, and one that is fair. Nothing but the standard library: who only holds a lock need not load Numba.
+"""Locks that work after a fork, and a fair lock. Only the standard library is imported, so a lock does not load Numba.
 
-A lock that another thread holds when a process is forked would be held in the child for ever: there it is made anew.
+A lock that another thread holds when a process is forked would stay locked in the child forever, so it is replaced there.
 """
+
+from __future__ import annotations
 
 import os
 import threading
 import weakref
+from typing import Any
 
-_renewed = weakref.WeakSet()
+_renewed: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def renew_in_child(lock):
-    """Have ``lock.renew()`` called in processes that are forked off; returns `lock`."""
+def renew_in_child(lock: Any) -> Any:
+    """Call ``lock.renew()`` in every forked process. Returns `lock`."""
     _renewed.add(lock)
     return lock
 
@@ -32,16 +35,18 @@ class FairLock:
     the one that was woken.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.renew()
         renew_in_child(self)
 
-    def renew(self):
+    def renew(self) -> None:
         """Nobody holds it, nobody waits."""
         self._gate = threading.Lock()
-        self._owner, self._depth, self._queue = None, 0, []
+        self._owner: int | None = None
+        self._depth = 0
+        self._queue: list[tuple[int, threading.Lock]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> FairLock:
         me = threading.get_ident()
         with self._gate:
             if self._owner in (None, me):
@@ -62,7 +67,7 @@ class FairLock:
             raise
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         with self._gate:
             self._depth -= 1
             if self._depth:

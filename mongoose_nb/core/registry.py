@@ -16,14 +16,18 @@ B. *The arguments of the constructor are the description of an object*, stored u
    `describe` and one `make` for all kinds, and one ``__repr__``.
 """
 
+from __future__ import annotations
+
 import copy
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-_CLASSES = {}  # kind -> {name: class}
-_ALIASES = {}  # kind -> {other name: name}
-_SHORT = {}  # class -> its short name
+_CLASSES: dict[str, dict[str, type]] = {}  # kind -> {name: class}
+_ALIASES: dict[str, dict[str, str]] = {}  # kind -> {other name: name}
+_SHORT: dict[type, str] = {}  # class -> its short name
 
 
 class NotRegisteredError(ValueError):
@@ -50,7 +54,7 @@ class Registered:
     """
 
     #: what implementations of this abstraction are called, such as ``"sampler"``
-    kind = None
+    kind: str | None = None
 
     def __init_subclass__(cls, kind=None, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -60,15 +64,15 @@ class Registered:
         elif cls.kind is not None and not inspect.isabstract(cls):
             _add(cls.kind, _path(cls), cls)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """Arguments of the constructor by name."""
         return {name: getattr(self, name) for name in parameters(type(self))}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config().items())})"
 
 
-def register(kind, name, *aliases):
+def register(kind: str, name: str, *aliases: str) -> Callable[[type], type]:
     """Decorator: give an implementation of an abstraction a short name.
 
     Parameters
@@ -97,23 +101,23 @@ def register(kind, name, *aliases):
     return decorate
 
 
-def parameters(cls):
-    """Names of the constructor's arguments."""
-    return [name for name, p in inspect.signature(cls.__init__).parameters.items()
-            if name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+def parameters(cls: type) -> dict[str, Any]:
+    """Names of the constructor's arguments, with their defaults (`inspect.Parameter.empty` where there is none)."""
+    return {name: p.default for name, p in inspect.signature(cls.__init__).parameters.items()  # type: ignore[misc]
+            if name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 
-def kinds():
+def kinds() -> list[str]:
     """All kinds, sorted."""
     return sorted(_CLASSES)
 
 
-def name_of(cls):
+def name_of(cls: type) -> str:
     """The short name of a registered class, or its import path."""
     return _SHORT.get(cls) or _path(cls)
 
 
-def registered(kind):
+def registered(kind: str) -> dict[str, type[Any]]:
     """The implementations that have a short name.
 
     Parameters
@@ -128,7 +132,7 @@ def registered(kind):
     return {name: cls for name, cls in sorted(_CLASSES.get(kind, {}).items()) if _SHORT.get(cls) == name}
 
 
-def find(kind, name):
+def find(kind: str, name: Any) -> type[Any]:
     """The class of a name.
 
     Raises
@@ -147,7 +151,7 @@ def find(kind, name):
     return cls
 
 
-def make(kind, value, **defaults):
+def make(kind: str, value: Any, **defaults: Any) -> Any:
     """An object of a kind from its name, its description, or itself.
 
     Parameters
@@ -168,13 +172,13 @@ def make(kind, value, **defaults):
     if isinstance(value, str):
         return find(kind, value)(**defaults)
     if isinstance(value, dict) and "name" in value:
-        arguments = {name: argument for name, argument in value.items() if name != "name"}
+        arguments = {name: argument for name, argument in value.items() if name not in ("name", "kind")}
         cls = find(kind, value["name"])
         return cls(**{**defaults, **{name: _rebuild(argument) for name, argument in arguments.items()}})
     raise TypeError(f"a {kind} must be one of {sorted(registered(kind))} or a {kind} object; got {value!r}")
 
 
-def fresh(obj):
+def fresh(obj: Any) -> Any:
     """An object of the same class and arguments, without the state of `obj`."""
     try:
         config = obj.config()
@@ -192,7 +196,7 @@ def _rebuild(value):
     return value
 
 
-def describe(value, where="object"):
+def describe(value: Any, where: str = "object") -> Any:
     """What JSON can hold of an object: its name and its constructor's arguments, nested ones too.
 
     Parameters
@@ -212,7 +216,7 @@ def describe(value, where="object"):
         For what a file cannot hold; the message names it and says what to do.
     """
     if isinstance(value, Registered):
-        out = {"name": name_of(type(value))}
+        out: dict[str, Any] = {"name": name_of(type(value))}
         missing = [name for name in parameters(type(value)) if not hasattr(value, name)]
         if missing:
             raise TypeError(f"{where} cannot be saved: {type(value).__qualname__} does not keep its argument {missing[0]!r}; store it as "

@@ -20,8 +20,12 @@ C. *Everything of an object is read and checked before its first attribute is se
    be derived, and for checks of several values together.
 """
 
+from __future__ import annotations
+
 import math
 import numbers
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -30,13 +34,13 @@ class Stateful:
     """Base of objects with a state: names in `saved_state` what has to be saved of them."""
 
     #: attributes that change while the object is used
-    saved_state = ()
+    saved_state: tuple[str, ...] = ()
     #: those of them that are arrays whose shape may differ from that of a new object
-    resizable = ()
+    resizable: tuple[str, ...] = ()
     #: those of them that may be missing in files of earlier versions, and then stay as they are
-    optional = ()
+    optional: tuple[str, ...] = ()
 
-    def state_restored(self):
+    def state_restored(self) -> None:
         """Called when all of `saved_state` has been restored. Raise a ValueError where it does not fit together."""
 
 
@@ -48,7 +52,7 @@ def _is_value(value):
     return hasattr(value, "state") and hasattr(type(value), "from_state")
 
 
-def state_of(obj, where=None):
+def state_of(obj: Any, where: str | None = None) -> dict[str, Any]:
     """The state of an object.
 
     Parameters
@@ -89,7 +93,7 @@ def _plain(value, where):
                     "strings or arrays, or derive its class from mongoose_nb.core.saving.Stateful and name its saved_state")
 
 
-def split(state, prefix=""):
+def split(state: dict[str, Any], prefix: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """A state as what JSON can hold, and its arrays.
 
     Returns
@@ -110,7 +114,7 @@ def split(state, prefix=""):
     return settings, arrays
 
 
-def join(settings, arrays):
+def join(settings: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The state that `split` has split."""
     state = {name: join(value, {}) if isinstance(value, dict) else value for name, value in settings.items()}
     for dotted, array in arrays.items():
@@ -124,7 +128,7 @@ def join(settings, arrays):
     return state
 
 
-def restore(obj, state, where=None):
+def restore(obj: Any, state: dict[str, Any], where: str | None = None) -> None:
     """Put back what `state_of` gave, into an object that was made with the same arguments.
 
     Parameters

@@ -1,30 +1,33 @@
-"""Who may use how many threads: Numba's threads do the work, and BLAS inside a kernel keeps to the thread that calls it.
+"""Numbers of threads: kernels run on Numba's threads, and BLAS inside a kernel runs on the thread that calls it.
 
-A matrix product inside a kernel is cut into blocks by `prange`; each block is one BLAS call on one thread. Two pools that
-spin beside each other cost a third of the machine on two cores (measured), and blocks of a fixed shape on one thread give
-the same bits whatever the number of threads.
+A matrix product inside a kernel is cut into blocks by `prange`; each block is one BLAS call on one thread. Two thread pools at
+once cost a third of the speed on two cores (measured), and blocks of a fixed shape give the same bits for any number of
+threads.
 """
+
+from __future__ import annotations
 
 import contextlib
 import functools
 import threading
+from collections.abc import Iterator
 
 from mongoose_nb.core.locks import renew_in_child
 
-# Multiplications between two points where threads wait for each other, from which more than one is worth it: about a millisecond.
-# Measured on tiny problems: 200 steps took 0.25 s on one thread and 2 to 20 s on two of a machine that others used too.
+# Multiplications between two barriers from which several threads are worth it: about a millisecond of work. On tiny problems 200
+# steps took 0.25 s on one thread and 2 to 20 s on two threads of a busy machine.
 THREADS_FROM = 1 << 22
 
 _lock = threading.RLock()
 _depth = 0
-_before = []
+_before: list[int] = []
 
 
 class _Renewed:
-    """In a forked process nobody is inside."""
+    """Resets the state in a forked process, where no caller is inside."""
 
     def renew(self):
-        """Called in the child."""
+        """Reset, in the child process."""
         global _lock, _depth, _before
         _lock, _depth, _before = threading.RLock(), 0, []
 
@@ -40,8 +43,8 @@ def _blas():
 
 def _set(threads):
     for library, n in zip(_blas(), threads):
-        # From threadpoolctl 3.8 on only the Python thread that came first may set the number; the last to leave may be another one.
-        # Cleared again, it is free for whoever else sets limits in the process.
+        # From threadpoolctl 3.8 on only the Python thread that first set the number may set it; the last caller to leave may be another
+        # thread. Cleared again afterwards, other code in the process can set limits.
         clear = getattr(library, "clear_controlling_thread", lambda force: None)
         clear(force=True)
         library.set_num_threads(n)
@@ -52,8 +55,8 @@ _renewed = renew_in_child(_Renewed())
 
 
 @contextlib.contextmanager
-def one_blas_thread():
-    """Hold BLAS at one thread while any caller is inside; the former limit returns when the last one leaves."""
+def one_blas_thread() -> Iterator[None]:
+    """Context manager: limit BLAS to one thread while any caller is inside, and restore the previous limit after the last one."""
     global _depth, _before
     with _lock:
         if _depth == 0:
@@ -70,8 +73,8 @@ def one_blas_thread():
 
 
 @contextlib.contextmanager
-def kernel_threads(multiplications):
-    """Threads for kernels that call no BLAS and take about so many multiplications at a time: one for little work."""
+def kernel_threads(multiplications: int) -> Iterator[None]:
+    """Context manager for kernels that call no BLAS: one thread if there are few `multiplications` between two barriers."""
     import numba
 
     before = numba.get_num_threads()
@@ -84,7 +87,7 @@ def kernel_threads(multiplications):
 
 
 @contextlib.contextmanager
-def compute_threads(multiplications):
-    """As `kernel_threads`, where BLAS may be called: on one thread."""
+def compute_threads(multiplications: int) -> Iterator[None]:
+    """Context manager: `kernel_threads`, with BLAS limited to one thread."""
     with kernel_threads(multiplications), one_blas_thread():
         yield

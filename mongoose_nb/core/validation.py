@@ -1,11 +1,36 @@
-"""Checks of single arguments: what was given, what is allowed, what to do, in one sentence."""
+"""Checks of single arguments. The error says what was given and what is allowed."""
+
+from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 
-def check_number(name, value, *, low=None, high=None, open_low=False, open_high=False):
-    """A finite real number within bounds, as float."""
+def check_number(name: str, value: Any, *, low: float | None = None, high: float | None = None, open_low: bool = False,
+                 open_high: bool = False) -> float:
+    """Check that an argument is a finite real number within bounds.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the error.
+    value : object
+    low, high : float, optional
+        Bounds; None for none.
+    open_low, open_high : bool
+        Whether the bound itself is excluded.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number, or out of bounds.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number; got {value!r}")
     value = float(value)
@@ -18,8 +43,26 @@ def check_number(name, value, *, low=None, high=None, open_low=False, open_high=
     return value
 
 
-def check_int(name, value, *, low=None, high=None):
-    """An integer within bounds, as int."""
+def check_int(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
+    """Check that an argument is an integer within bounds.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the error.
+    value : object
+    low, high : int, optional
+        Bounds, included; None for none.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no integer, or out of bounds.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer; got {value!r}")
     value = int(value)
@@ -29,8 +72,22 @@ def check_int(name, value, *, low=None, high=None):
     return value
 
 
-def check_choice(name, value, choices):
-    """One of a few words."""
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
+    """Check that an argument is one of a few values, and return it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the error.
+    value : object
+    choices : sequence
+        The values that are allowed.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+    """
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
     return value

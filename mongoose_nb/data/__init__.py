@@ -1,4 +1,4 @@
-"""Data in: readers and writers of sparse data sets, token sequences, and the validation that the package shares.
+"""Data sets: readers and writers of sparse data, token sequences, and the validation that the package shares.
 
 ::
 

@@ -1,26 +1,34 @@
-"""Parsed files kept as npz beside the text, or in a directory of the caller's choice.
+"""Caches of parsed text files as npz, next to the text or in another directory.
 
-A cache is only ever a shortcut: one that is missing, stale, broken or of another version is ignored and written anew,
-and a directory that cannot be written costs a warning in the log.
+A cache that is missing, out of date, damaged or of another version is ignored and written again. If the directory cannot be
+written, a warning is logged.
 """
+
+from __future__ import annotations
 
 import hashlib
 import logging
 import os
 import zipfile
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mongoose_nb.data._files import replacing
 from mongoose_nb.data._npz import check_npz
 
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from mongoose_nb.core.types import Matrix, PathLike
+
 VERSION = 1
 _logger = logging.getLogger("mongoose_nb")
 
 
-def cache_path(path, cache_dir=None):
-    """Where the cache of the text file `path` lives."""
+def cache_path(path: PathLike, cache_dir: PathLike | None = None) -> str:
+    """The path of the cache of the text file `path`."""
     path = os.path.abspath(os.fspath(path))
     if cache_dir is None:
         return path + ".mongoose.npz"
@@ -51,7 +59,7 @@ def _matrix(arrays, name, shape):
     return matrix
 
 
-def load(file, stat):
+def load(file: PathLike, stat: os.stat_result) -> tuple[sp.csr_matrix, sp.csr_matrix] | None:
     """The (X, Y) in the cache `file` if it belongs to the source with this `stat`, else None."""
     try:
         check_npz(file)
@@ -67,8 +75,8 @@ def load(file, stat):
         return None
 
 
-def save(file, stat, X, Y):
-    """Write the cache through a temporary file in the same directory, so that a reader never sees half of it."""
+def save(file: PathLike, stat: os.stat_result, X: Matrix, Y: Matrix) -> None:
+    """Write the cache through a temporary file in the same directory, so that readers never see an incomplete one."""
     try:
         os.makedirs(os.path.dirname(file), exist_ok=True)
         with replacing(file) as out:

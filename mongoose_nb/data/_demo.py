@@ -1,12 +1,18 @@
 """The sample of EURLEX57K that comes with the package."""
 
+from __future__ import annotations
+
 import importlib.resources
 import pathlib
+from typing import TYPE_CHECKING
 
 from mongoose_nb.data.xc import read_xc
 
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
-def demo_paths():
+
+def demo_paths() -> tuple[pathlib.Path, pathlib.Path]:
     """Paths of the demo's training and test file, in the format that `read_xc` reads.
 
     Returns
@@ -16,10 +22,10 @@ def demo_paths():
         and licence.
     """
     folder = importlib.resources.files("mongoose_nb.data") / "demo"
-    return tuple(pathlib.Path(str(folder / name)) for name in ("eurlex_train.txt.gz", "eurlex_test.txt.gz"))
+    return pathlib.Path(str(folder / "eurlex_train.txt.gz")), pathlib.Path(str(folder / "eurlex_test.txt.gz"))
 
 
-def load_demo():
+def load_demo() -> tuple[sp.csr_matrix, sp.csr_matrix, sp.csr_matrix, sp.csr_matrix]:
     """Read the demo data.
 
     Returns

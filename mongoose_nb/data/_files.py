@@ -1,13 +1,20 @@
-"""Whole files in, whole files out: gzip told apart by its magic bytes, and writing that never leaves half a file."""
+"""Read plain and gzip files, and write files atomically."""
+
+from __future__ import annotations
 
 import contextlib
 import gzip
 import os
 import secrets
 import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import PathLike
 
 
-def read_bytes(path):
+def read_bytes(path: PathLike) -> tuple[bytes, os.stat_result]:
     """The content of a plain or gzip file (told apart by its first two bytes) and its ``os.stat_result``."""
     path = os.fspath(path)
     with open(path, "rb") as file:
@@ -23,8 +30,8 @@ def read_bytes(path):
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not."""
+def replacing(path: PathLike) -> Iterator[BinaryIO]:
+    """Context manager: a binary file that replaces `path` if the block ends without an exception, and is removed otherwise."""
     path = os.fspath(path)
     temporary = f"{path}.{secrets.token_hex(6)}.tmp"
     try:

@@ -1,16 +1,22 @@
-"""npz and npy files of unknown origin: what they promise is compared with what they hold before anything is allocated.
+"""Safe reading of npz and npy files of unknown origin: sizes in the headers are checked before anything is allocated.
 
-NumPy allocates what the header of an array says and reads then; it evaluates that header as Python text and lets out whatever error
-comes of it. So headers are read here first, and every size in them is checked against the archive's and the file's.
+NumPy allocates what the header of an array says before it reads, and raises many kinds of errors for a damaged header. So headers
+are read here first, and every size in them is compared with that of the archive and of the file.
 """
+
+from __future__ import annotations
 
 import io
 import math
 import os
 import zipfile
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import PathLike
 
 # Deflate cannot do better than 1032 bytes out of one.
 _MOST_PACKED = 1032
@@ -18,7 +24,7 @@ _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 
 def _header(file, room):
-    """shape, dtype and length of the header of the array in `file`; ValueError where `room` bytes do not hold it exactly."""
+    """shape, dtype and length of the header of the array in `file`; ValueError unless `room` bytes hold exactly this array."""
     start = file.tell()
     version = np.lib.format.read_magic(file)
     if version not in _READERS:
@@ -36,7 +42,7 @@ def _header(file, room):
 
 
 def _check_archive(archive, size):
-    """Whether the members of a zip archive can be as large as they say, and are arrays."""
+    """Check that the members of a zip archive are arrays and can be as large as their headers say."""
     entries = archive.infolist()
     if sum(entry.compress_size for entry in entries) > size:
         raise ValueError("its parts are larger than the file")
@@ -52,7 +58,7 @@ def _check_archive(archive, size):
                 raise ValueError(f"{entry.filename!r}: {error}") from error
 
 
-def check_npz(path):
+def check_npz(path: PathLike) -> None:
     """Raise ValueError unless `path` is an npz file whose arrays can be as large as they say; nothing of that size is allocated."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -64,15 +70,15 @@ def check_npz(path):
         raise ValueError(f"it is no whole npz file ({error})") from error
 
 
-def read_npz_arrays(path):
+def read_npz_arrays(path: PathLike) -> dict[str, np.ndarray]:
     """All arrays of an npz file by name.
 
     Raises
     ------
     ValueError
-        Not such a file, damaged, or with Python objects inside.
+        If it is no such file, is damaged, or holds Python objects.
     OSError
-        Where it cannot be opened.
+        If it cannot be opened.
     """
     check_npz(path)
     try:
@@ -84,8 +90,8 @@ def read_npz_arrays(path):
         raise ValueError(f"it is no whole npz file ({error})") from error
 
 
-def map_npy(path):
-    """The array of an npy file, mapped read-only; ValueError where it is none, or not whole."""
+def map_npy(path: PathLike) -> np.ndarray:
+    """The array of an npy file, mapped read-only; ValueError if the file is none, or is truncated."""
     with open(path, "rb") as file:
         _header(file, os.fstat(file.fileno()).st_size)
     return np.load(path, mmap_mode="r", allow_pickle=False)

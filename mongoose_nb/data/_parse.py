@@ -1,12 +1,20 @@
-"""From the bytes of a sparse text file to arrays: chunks, allocation, and errors that name the line."""
+"""Parse the bytes of a sparse text file into arrays: chunks, allocation, and errors that name the line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 CHUNK_BYTES = 1 << 20
 MAX_ID = np.iinfo(np.int32).max
 
 
-def read_header(path, data, names):
+def read_header(path: str, data: bytes, names: Sequence[str]) -> tuple[list[int], int]:
     """The counts in the first line, one for each of `names`, and the offset of the second line."""
     if not data.strip():
         raise ValueError(f"{path}: the file is empty; expected a first line with {', '.join(names)}")
@@ -57,7 +65,8 @@ def _explain(path, data, at, code, line, n_features, n_labels):
     return where + f"value is NaN, infinite or too large: {shown}; clean the data first"
 
 
-def parse(path, data, start, mode, *, n_rows=None, n_features=MAX_ID, n_labels=0, first_line=2, chunk_bytes=None):
+def parse(path: str, data: bytes, start: int, mode: int, *, n_rows: int | None = None, n_features: int = MAX_ID, n_labels: int = 0,
+          first_line: int = 2, chunk_bytes: int | None = None) -> dict[str, Any]:
     """Parse the rows of `data` from byte `start` on.
 
     Parameters
@@ -68,9 +77,9 @@ def parse(path, data, start, mode, *, n_rows=None, n_features=MAX_ID, n_labels=0
     start : int
         Offset of the first row.
     mode : int
-        Flags of `kernels.text`: what stands before the features.
+        Flags of `kernels.data.text`: what precedes the features.
     n_rows : int, optional
-        How many rows there must be; blank lines at the end of the file are ignored then.
+        Number of rows that is expected; blank lines at the end of the file are then ignored.
     n_features, n_labels : int
         Ids are below these.
     first_line : int
@@ -123,8 +132,8 @@ def parse(path, data, start, mode, *, n_rows=None, n_features=MAX_ID, n_labels=0
     targets = np.empty(rows if mode & text.TARGET else 0, np.float64)
     used = np.zeros((len(counts), 5), np.int64)
     errors = np.zeros((len(counts), 3), np.int64)
-    text.fill_chunks(buf, bounds, room, mode, n_features, n_labels, row_labels, row_feats, labels, ids, values,
-                     targets, used, errors)
+    text.fill_chunks(buf, bounds, room, text.Layout(mode, n_features, n_labels),
+                     text.Parsed(row_labels, row_feats, labels, ids, values, targets), used, errors)
     bad = np.flatnonzero(errors[:, 0])
     if bad.size:
         code, at, line = errors[bad[0]].tolist()
@@ -140,7 +149,7 @@ def parse(path, data, start, mode, *, n_rows=None, n_features=MAX_ID, n_labels=0
 
 
 class _Squeeze:
-    """Close the gaps that chunks left at the end of their stretches."""
+    """Remove the gaps that chunks left at the end of their part of an array."""
 
     def __init__(self, room, used):
         self.starts, self.used = room[:-1], used
@@ -152,7 +161,8 @@ class _Squeeze:
         return np.concatenate([array[s : s + u] for s, u in zip(starts, used)] or [array[:0]])
 
 
-def to_csr(path, counts, ids, values, n_columns, is_sorted, has_lines=True):
+def to_csr(path: str, counts: np.ndarray, ids: np.ndarray, values: np.ndarray | None, n_columns: int, is_sorted: bool,
+           has_lines: bool = True) -> sp.csr_matrix:
     """A canonical float32 CSR matrix of the parsed rows; `values` None makes an indicator matrix.
 
     `has_lines`: row r stands on line r + 2, and an error says so.

@@ -1,6 +1,9 @@
-"""Data sets as npz arrays, and one function that finds the right reader."""
+"""Data sets stored as npz arrays, and `load_dataset`, which chooses the reader."""
+
+from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,10 +11,15 @@ from mongoose_nb.data._npz import read_npz_arrays
 from mongoose_nb.data.validate import check_X, check_Y
 from mongoose_nb.data.xc import check_same_columns, read_xc, read_xc_four
 
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from mongoose_nb.core.types import PathLike
+
 _KEYS = ("fptr", "feat", "val", "lptr", "lab", "shape")
 
 
-def read_npz(path):
+def read_npz(path: PathLike) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Read a data set from an npz file with two CSR matrices.
 
     Parameters
@@ -51,7 +59,7 @@ def read_npz(path):
         raise ValueError(f"{path}: {error}") from error
 
 
-def load_dataset(path, *, cache=False):
+def load_dataset(path: PathLike, *, cache: bool = False) -> tuple[sp.csr_matrix, ...]:
     """Read a data set from a file, or training and test set from a directory.
 
     Parameters
@@ -80,7 +88,7 @@ def load_dataset(path, *, cache=False):
     path = os.fspath(path)
     if not os.path.isdir(path):
         return read_npz(path) if path.endswith(".npz") else read_xc(path, cache=cache)
-    parts = []
+    parts: list[sp.csr_matrix] = []
     for part in ("train", "test"):
         options = [os.path.join(path, part + suffix) for suffix in (".npz", ".txt", ".txt.gz")]
         found = [option for option in options if os.path.exists(option)]

@@ -1,8 +1,12 @@
-"""Data sets larger than memory: CSR arrays mapped from a file, and texts read chunk by chunk."""
+"""Data sets larger than memory: CSR arrays mapped from a file, and text files read chunk by chunk."""
+
+from __future__ import annotations
 
 import gzip
 import os
 import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,10 +14,15 @@ from mongoose_nb.core import files as io
 from mongoose_nb.data._parse import parse, read_header, to_csr
 from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
 
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from mongoose_nb.core.types import Matrix, PathLike
+
 KIND = "dataset"
 
 
-def save_arrays(path, X, Y):
+def save_arrays(path: PathLike, X: Matrix, Y: Matrix) -> None:
     """Write a data set so that `map_arrays` can map it.
 
     Parameters
@@ -28,18 +37,23 @@ def save_arrays(path, X, Y):
     io.save(path, KIND, {"shape": [*X.shape, Y.shape[1]]}, arrays)
 
 
-def map_arrays(path):
-    """The data set that `save_arrays` wrote, its arrays mapped: read when they are needed, and given back when memory is short.
+def map_arrays(path: PathLike) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """The data set that `save_arrays` wrote, its arrays mapped into memory: pages are read when they are needed.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
 
     Returns
     -------
     X, Y : scipy.sparse.csr_matrix
-        Read-only. Row pointers and ids are looked through once, since what trains on them trusts them.
+        Read-only matrices. Row pointers and ids are checked once, because kernels rely on them.
 
     Raises
     ------
-    io.FormatError
-        Not such a file, or damaged.
+    mongoose_nb.core.files.FormatError
+        If the file is of another kind, or damaged.
     """
     import scipy.sparse as sp
 
@@ -83,7 +97,7 @@ class XCChunks:
         net.fit(chunks, epochs=3)
     """
 
-    def __init__(self, path, *, chunk_bytes=1 << 26):
+    def __init__(self, path: PathLike, *, chunk_bytes: int = 1 << 26) -> None:
         self.path, self.chunk_bytes = os.fspath(path), max(1, int(chunk_bytes))
         with self._open() as file:
             (self.n_rows, self.n_features, self.n_labels), _ = self._header(file)
@@ -96,7 +110,7 @@ class XCChunks:
     def _header(self, file):
         return read_header(self.path, file.readline(1 << 16), ("rows", "features", "labels"))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[sp.csr_matrix, sp.csr_matrix]]:
         from mongoose_nb.kernels.data import text
 
         rows_read = 0
@@ -122,10 +136,10 @@ class XCChunks:
         except (EOFError, gzip.BadGzipFile) as error:
             raise ValueError(f"{self.path}: the gzip stream is broken or cut short ({error})") from error
 
-    def mark(self):
+    def mark(self) -> int:
         """A checksum of every byte of the file and of `chunk_bytes`; it reads the file once.
 
-        By it `nn.Network.fit` tells, where there are checkpoints, whether a training that was interrupted goes on over the same chunks.
+        `nn.Network.fit` compares it with the one in a checkpoint, so that an interrupted training is resumed on the same data only.
 
         Returns
         -------

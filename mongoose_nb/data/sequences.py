@@ -1,5 +1,10 @@
 """Token sequences as sparse classification: next item of a session, next word of a text."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -44,7 +49,8 @@ def _csr(rows, columns, values, shape):
     return X
 
 
-def sessions_to_xc(sequences, n_items=None, decay=0.8, *, window=None, last_only=False):
+def sessions_to_xc(sequences: Iterable[Sequence[int]], n_items: int | None = None, decay: float = 0.8, *, window: int | None = None,
+                   last_only: bool = False) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Turn sessions (clicks, baskets, playlists) into next-item prediction.
 
     Each prefix of a session is a row: the value of an item is ``decay ** s`` where s is the number of steps since its
@@ -110,7 +116,8 @@ def sessions_to_xc(sequences, n_items=None, decay=0.8, *, window=None, last_only
     return X, check_Y(tokens[np.flatnonzero(is_row) + 1], n_items)
 
 
-def next_word(tokens, window, vocab, *, mode="position", decay=0.8, skip_labels=()):
+def next_word(tokens: Any, window: int, vocab: int, *, mode: str = "position", decay: float = 0.8,
+              skip_labels: Sequence[int] = ()) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Turn token ids into next-word prediction.
 
     Each token but the first of its document is a label; its row describes the up to `window` tokens before it.

@@ -1,14 +1,23 @@
-"""The libsvm / svmlight text format, by the same parser as the Extreme Classification Repository's."""
+"""Reader of the libsvm / svmlight text format, by the same parser as `read_xc`."""
+
+from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.data._files import read_bytes
 from mongoose_nb.data._parse import MAX_ID, parse, to_csr
 
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
-def read_svmlight(path, n_features=None, *, multilabel=False, n_labels=None, zero_based="auto"):
+    from mongoose_nb.core.types import PathLike
+
+
+def read_svmlight(path: PathLike, n_features: int | None = None, *, multilabel: bool = False, n_labels: int | None = None,
+                  zero_based: bool | str = "auto") -> tuple[sp.csr_matrix, Any]:
     """Read a file of lines ``target f:v f:v ...``, or ``l1,l2 f:v f:v ...`` with ``multilabel=True``.
 
     Text behind ``#`` and ``qid:`` tokens are skipped, and so are lines with nothing else. Features of a row are sorted,

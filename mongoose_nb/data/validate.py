@@ -1,4 +1,4 @@
-"""What the whole package accepts as features and labels, and the one form it works on.
+"""Validation of features and labels: what the package accepts, and the canonical form in which it uses them.
 
 ::
 
@@ -9,10 +9,16 @@ Canonical: ids of a row strictly increasing, int32 (int64 only from 2^31 entries
 returned without a copy; anything else is changed in a copy.
 """
 
+from __future__ import annotations
+
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import Matrix
 
 MAX_ID = np.iinfo(np.int32).max
 
@@ -22,7 +28,7 @@ def _row_of(indptr, at):
 
 
 def _check_structure(name, indptr, indices, n_columns):
-    """Raise unless the arrays describe CSR rows; a hand-made matrix can hold anything."""
+    """Raise ValueError unless the arrays describe CSR rows: SciPy does not check all that is needed."""
     if indptr[0] != 0 or (indptr[1:] < indptr[:-1]).any() or indptr[-1] > len(indices):
         raise ValueError(f"{name}: indptr must start at 0, never decrease, and end within indices "
                          f"(it ends at {indptr[-1]}, there are {len(indices)} indices)")
@@ -47,7 +53,7 @@ def _index_dtype(shape, nnz):
 
 
 def _csr_arrays(name, X):
-    """(data, indices, indptr) of a sparse matrix of any format, without unused room, indices as narrow as may be."""
+    """(data, indices, indptr) of a sparse matrix of any format, without unused entries, with the narrowest index type."""
     if X.ndim != 2:
         raise ValueError(f"{name}: expected 2-D, got a sparse array of shape {X.shape}. Reshape your data.")
     if X.shape[1] > MAX_ID:
@@ -106,7 +112,7 @@ def _is_canonical(X):
         return False
     if any(part.dtype != dtype or not (part.flags.c_contiguous and part.flags.aligned) for part, dtype in zip(parts, wanted)):
         return False
-    from mongoose_nb.core.views import read_only
+    from mongoose_nb.core.arrays import read_only
     from mongoose_nb.kernels.data.csr import is_canonical
 
     return is_canonical(*(read_only(part) for part in parts), X.shape[1])
@@ -143,7 +149,7 @@ def _numeric(name, array):
         raise ValueError(f"{name} has dtype object, expected numbers ({error})") from error
 
 
-def check_X(X, n_features=None, *, name="X", owner="model"):
+def check_X(X: Any, n_features: int | None = None, *, name: str = "X", owner: str = "model") -> Matrix:
     """Validate features, and bring them into canonical form.
 
     Parameters
@@ -213,7 +219,7 @@ def _check_shape(name, shape, n_features, owner):
         raise ValueError(f"{name}: found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
 
 
-def check_Y(Y, n_outputs=None, n_rows=None, *, name="Y"):
+def check_Y(Y: Any, n_outputs: int | None = None, n_rows: int | None = None, *, name: str = "Y") -> sp.csr_matrix:
     """Validate labels, and bring them into canonical form.
 
     Parameters
@@ -362,7 +368,18 @@ def _check_ids(name, Y, n_outputs):
     return _from_ids(counts, ids, n_outputs)
 
 
-def check_same_rows(X, Y):
-    """Raise ValueError unless X and Y have the same number of rows."""
+def check_same_rows(X: Matrix, Y: Matrix) -> None:
+    """Check that X and Y have the same number of rows.
+
+    Parameters
+    ----------
+    X, Y : arrays or sparse matrices
+        Features and labels.
+
+    Raises
+    ------
+    ValueError
+        If they have not.
+    """
     if X.shape[0] != Y.shape[0]:
         raise ValueError(f"X has {X.shape[0]} rows, Y has {Y.shape[0]}; they must describe the same samples")

@@ -1,15 +1,28 @@
 """A vocabulary: words to ids and back."""
 
+from __future__ import annotations
+
 import collections
 import re
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
-def split_words(text):
-    """Lower-case words and single punctuation marks of `text`, in order."""
+def split_words(text: str) -> list[str]:
+    """Split a text into lower-case words and single punctuation marks.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    list of str
+        In order.
+    """
     return _WORD.findall(text.lower())
 
 
@@ -21,8 +34,8 @@ class Vocabulary:
     words : sequence of str
         Word i gets the id i.
     unknown : str or None, default "<unk>"
-        The word that stands for all that are not in the list; put in front of the list if it is missing there. With
-        None, unknown words are an error.
+        The word that replaces words that are not in the list. It gets the id 0 if the list does not hold it. With None,
+        an unknown word is an error.
     tokenize : callable, optional
         Splits a text into words; by default `split_words`.
 
@@ -34,20 +47,21 @@ class Vocabulary:
         The id of the unknown word.
     """
 
-    def __init__(self, words, unknown="<unk>", tokenize=None):
+    def __init__(self, words: Sequence[str], unknown: str | None = "<unk>", tokenize: Callable[[str], list[str]] | None = None) -> None:
         self.words = list(words)
         if unknown is not None and unknown not in self.words:
             self.words.insert(0, unknown)
         self._ids = {word: i for i, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             twice = next(word for word, count in collections.Counter(self.words).items() if count > 1)
-            raise ValueError(f"the word {twice!r} stands in the vocabulary twice; every word needs one id")
+            raise ValueError(f"the word {twice!r} occurs twice in the vocabulary; every word needs one id")
         self.unknown = unknown
         self.unknown_id = None if unknown is None else self._ids[unknown]
         self.tokenize = tokenize or split_words
 
     @classmethod
-    def build(cls, texts, min_count=1, max_size=None, *, unknown="<unk>", tokenize=None):
+    def build(cls, texts: Iterable[str], min_count: int = 1, max_size: int | None = None, *, unknown: str | None = "<unk>",
+              tokenize: Callable[[str], list[str]] | None = None) -> Vocabulary:
         """Count the words of a text, and give the most frequent the lowest ids.
 
         Parameters
@@ -76,23 +90,23 @@ class Vocabulary:
         if max_size is not None and max_size < 1:
             raise ValueError(f"max_size must be at least 1, got {max_size!r}")
         split = tokenize or split_words
-        counts = collections.Counter()
+        counts: collections.Counter[str] = collections.Counter()
         for text in [texts] if isinstance(texts, str) else texts:
             counts.update(split(text) if isinstance(text, str) else text)
-        counts.pop(unknown, None)
+        counts.pop(unknown, None)  # type: ignore[arg-type]
         words = sorted((word for word, count in counts.items() if count >= min_count),
                        key=lambda word: (-counts[word], word))
         if max_size is not None:
             words = words[: max_size - (unknown is not None)]
         return cls(words, unknown, tokenize)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.words)
 
-    def __contains__(self, word):
+    def __contains__(self, word: object) -> bool:
         return word in self._ids
 
-    def encode(self, text):
+    def encode(self, text: str | Sequence[str]) -> np.ndarray:
         """Ids of a text, or of a list of words.
 
         Parameters
@@ -120,7 +134,7 @@ class Vocabulary:
             ids[missing] = self.unknown_id
         return ids
 
-    def decode(self, ids):
+    def decode(self, ids: Iterable[int]) -> list[str]:
         """Words of ids.
 
         Parameters

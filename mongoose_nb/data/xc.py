@@ -1,8 +1,11 @@
 """The text formats of the Extreme Classification Repository: one file with everything, or one file a matrix."""
 
+from __future__ import annotations
+
 import contextlib
 import gzip
 import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,11 +14,16 @@ from mongoose_nb.data._files import read_bytes, replacing
 from mongoose_nb.data._parse import parse, read_header, to_csr
 from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
 
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from mongoose_nb.core.types import Matrix, PathLike
+
 _FOUR = ("trn_X_Xf.txt", "trn_X_Y.txt", "tst_X_Xf.txt", "tst_X_Y.txt")
 _BLOCK_BYTES = 1 << 26
 
 
-def read_xc(path, *, cache=False, cache_dir=None):
+def read_xc(path: PathLike, *, cache: bool = False, cache_dir: PathLike | None = None) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Read a data set in the text format of the Extreme Classification Repository.
 
     The first line is ``n_rows n_features n_labels``; every other line is ``l1,l2,... f:v f:v ...`` with ids from 0. A
@@ -78,7 +86,7 @@ def _read_matrix(path, chunk_bytes=None):
     return to_csr(path, rows["row_feats"], rows["ids"], rows["values"], n_columns, rows["feats_sorted"])
 
 
-def read_xc_pair(features_path, labels_path):
+def read_xc_pair(features_path: PathLike, labels_path: PathLike) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Read a data set from two sparse matrix files, as the Extreme Classification Repository now ships them.
 
     Each file has ``n_rows n_columns`` in the first line and ``i:v i:v ...``, ids from 0, in every other.
@@ -112,7 +120,7 @@ def read_xc_pair(features_path, labels_path):
     return X, Y
 
 
-def read_xc_four(directory):
+def read_xc_four(directory: PathLike) -> tuple[sp.csr_matrix, sp.csr_matrix, sp.csr_matrix, sp.csr_matrix]:
     """Read training and test set from the four sparse matrix files of one directory.
 
     Parameters
@@ -145,7 +153,7 @@ def read_xc_four(directory):
     return X_train, Y_train, X_test, Y_test
 
 
-def check_same_columns(where, X_train, Y_train, X_test, Y_test):
+def check_same_columns(where: Any, X_train: Matrix, Y_train: Matrix, X_test: Matrix, Y_test: Matrix) -> None:
     """Raise ValueError, naming `where`, unless training and test set have the same features and labels."""
     for what, train, test in (("features", X_train, X_test), ("labels", Y_train, Y_test)):
         if train.shape[1] != test.shape[1]:
@@ -153,7 +161,7 @@ def check_same_columns(where, X_train, Y_train, X_test, Y_test):
                              "they must be the same")
 
 
-def write_xc(path, X, Y):
+def write_xc(path: PathLike, X: Matrix, Y: Matrix) -> None:
     """Write a data set in the text format that `read_xc` reads.
 
     Values are the shortest decimals that give the same float32 back. The file is written under another name and then
@@ -182,7 +190,7 @@ def write_xc(path, X, Y):
     # The most that a row can take: 11 bytes a label, 30 a feature, its separators.
     size = np.cumsum(3 + 11 * np.diff(Y.indptr).astype(np.int64) + 30 * np.diff(X.indptr).astype(np.int64))
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(replacing(path))
+        file: Any = stack.enter_context(replacing(path))
         if os.fspath(path).endswith(".gz"):
             file = stack.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
         file.write(f"{n} {X.shape[1]} {Y.shape[1]}\n".encode())

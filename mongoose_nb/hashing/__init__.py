@@ -1,4 +1,4 @@
-"""Floor 2: hash families. Similar rows get equal codes more often than others.
+"""Hash families: similar rows get equal codes more often than others.
 
 ::
 

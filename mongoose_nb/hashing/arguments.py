@@ -1,13 +1,14 @@
 """What families accept as numbers and rows."""
 
 import operator
+from typing import Any
 
 import numpy as np
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
 
 
-def as_count(value, name):
+def as_count(value: Any, name: str) -> int:
     """`value` as a positive int, or an error that names it."""
     try:
         number = operator.index(value)
@@ -18,7 +19,7 @@ def as_count(value, name):
     return number
 
 
-def as_seed(seed):
+def as_seed(seed: int) -> int:
     """`seed` as an int in [0, 2^64), or an error that names it."""
     try:
         number = operator.index(seed)
@@ -29,7 +30,7 @@ def as_seed(seed):
     return number
 
 
-def as_float32(values, name):
+def as_float32(values: Any, name: str) -> np.ndarray:
     """`values` as a float32 array, without a copy where they are one; what overflows becomes infinite."""
     values = np.asarray(values)
     if values.dtype == np.float32:

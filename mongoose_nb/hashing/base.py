@@ -3,27 +3,38 @@
 import abc
 import math
 import operator
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from mongoose_nb.core.registry import Registered, find, name_of, registered
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
+from mongoose_nb.core.registry import Registered, find, name_of, parameters, registered
 from mongoose_nb.hashing.arguments import as_count, as_float32, as_seed
 
 # Hashes of a table, and of all tables together, that a state may ask for.
 _MOST_PER_TABLE, _MOST_HASHES = 4096, 1 << 24
 _FORMAT = 1
+# Arguments of every family's constructor.
+_COMMON = ("dim", "K", "L", "seed", "center")
 # So many values are looked at one by one without a further thought.
 _FEW = 4096
+# Numbers of sparse rows that are made dense at a time.
+_DENSE = 1 << 22
 
 
 class HashFamily(Registered, abc.ABC, kind="hash family"):
     """Base of the hash families: K hashes are concatenated to the code of one table, and there are L tables.
 
     A family draws its functions from ``(seed, number of rebuilds)`` and counts every change of them in `version`, so
-    that whoever stores codes can tell whether they still fit. A subclass draws in `_draw`, hashes in `_hash_dense` and
-    `_hash_csr`, and adds what it needs to `state` through `_parameters` and `_arrays`. Multi-probe is optional:
-    `_probe_dense`, `_probe_csr` and `max_probes`.
+    that whoever stores codes can tell whether they still fit.
+
+    A subclass keeps the arguments of its constructor as attributes of the same names, and then calls this constructor. It names
+    the arrays that are its functions in `arrays`, draws them in `_draw` from ``self._key()``, and hashes in `_hash_dense`. It states
+    what it can do by `similarity`, `trainable`, `closed_form` and `takes_center`. Optional are `_hash_csr`, for sparse rows without
+    making them dense; `_probe_dense`, `_probe_csr` and `max_probes`, for multi-probe; `_center_changed`, for what depends on the centre;
+    and `_check_arrays`, for functions that come from a file.
 
     Parameters
     ----------
@@ -39,8 +50,11 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         Vector subtracted from every row before it is hashed.
     """
 
+    #: attributes that hold the functions: arrays, or a number that they all follow from; saved without their underscores
+    arrays = ()
+
     #: bits of one hash; None where the hashes of a table are folded into one code, see `code_bits`, or where they are an argument
-    bits_per_hash = 1
+    bits_per_hash: Any = 1
 
     #: whether `center` means anything to this family
     takes_center = True
@@ -54,19 +68,22 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
     #: whether `collision_probability` is the exact one, and the K * L hashes are independent
     closed_form = True
 
-    def __init__(self, dim, K, L, *, seed=0, center=None):
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, center: ArrayLike | None = None) -> None:
         self._dim = as_count(dim, "dim")
         self._K = as_count(K, "K")
         self._L = as_count(L, "L")
         self._seed = as_seed(seed)
-        self._generation = 0
-        self._version = 0
+        saved = vars(self).pop("_saved", None)
+        self._generation, self._version = (0, 0) if saved is None else (int(saved["generation"]), int(saved["version"]))
         if self.code_bits > 32:
             raise ValueError(
                 f"a table code may have at most 32 bits, but K={self.K} hashes of {self.bits_per_hash} bits make "
                 f"{self.code_bits}; use K <= {32 // self.bits_per_hash}")
         self._center = None if center is None else self._check_center(center)
-        self._draw()
+        if saved is None:
+            self._draw()
+        else:
+            self._take_arrays(saved)
         self._center_changed()
 
     # --- what a family is ---------------------------------------------------------------------------------------------
@@ -78,30 +95,30 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
     version = property(operator.attrgetter("_version"), doc="How often the functions or the centre have changed.")
 
     @property
-    def code_bits(self):
+    def code_bits(self) -> int:
         """Bits of one table code: ``K * bits_per_hash`` unless the family says otherwise."""
         return self.K * self.bits_per_hash
 
     @property
-    def n_buckets(self):
+    def n_buckets(self) -> int:
         """Number of different codes of one table, ``2 ** code_bits``."""
         return 1 << self.code_bits
 
     @property
-    def code_dtype(self):
+    def code_dtype(self) -> np.dtype:
         """Smallest of uint8, uint16 and uint32 that holds a table code."""
         return np.dtype(np.uint8 if self.code_bits <= 8 else np.uint16 if self.code_bits <= 16 else np.uint32)
 
     @property
-    def center(self):
+    def center(self) -> np.ndarray | None:
         """The vector subtracted from every row, (dim,) float32 and read-only, or None. Assigning is `set_center`."""
         return self._center
 
     @center.setter
-    def center(self, mu):
+    def center(self, mu: ArrayLike | None) -> None:
         self.set_center(mu)
 
-    def set_center(self, mu):
+    def set_center(self, mu: ArrayLike | None) -> Self:
         """Subtract `mu` from every row from now on.
 
         Rows that lie in one orthant, such as ReLU activations, look alike to a hash of angles; subtracting their mean
@@ -129,7 +146,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         self._version += 1
         return self
 
-    def rebuild(self, seed=None):
+    def rebuild(self, seed: int | None = None) -> Self:
         """Draw new functions and increase `version`.
 
         Parameters
@@ -153,7 +170,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
 
     # --- hashing ------------------------------------------------------------------------------------------------------
 
-    def hash(self, X):
+    def hash(self, X: Any) -> np.ndarray:
         """Hash rows.
 
         Parameters
@@ -176,7 +193,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         """
         return self.hash_tables(X).T
 
-    def hash_tables(self, X, out=None):
+    def hash_tables(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Hash rows, table by table: the transpose of `hash`.
 
         Parameters
@@ -204,22 +221,22 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
             if parts is None:
                 self._hash_dense(dense, out)
             else:
-                self._hash_csr(*parts, out)
+                self._hash_csr(parts[0], parts[1], parts[2], out)
         return out
 
     # --- multi-probe --------------------------------------------------------------------------------------------------
 
     @classmethod
-    def multi_probe(cls):
+    def multi_probe(cls) -> bool:
         """Whether this family has codes of further buckets to look into."""
         return cls._probe_dense is not HashFamily._probe_dense
 
     @property
-    def max_probes(self):
+    def max_probes(self) -> int:
         """Most codes per row and table that `probe_tables` can give; 1 for a family without multi-probe."""
         return 1
 
-    def probe_tables(self, X, probes):
+    def probe_tables(self, X: Any, probes: int) -> np.ndarray:
         """Codes of the buckets to look into for queries, the most promising first (query-directed multi-probe).
 
         A neighbour of a query that is not in its bucket is likely in one of the next ones, and the query's own
@@ -245,7 +262,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         probes = as_count(probes, "probes")
         if probes > self.max_probes:
             if self.max_probes == 1:
-                able = [name for name, known in registered("hash family").items() if known.multi_probe()]
+                able = [name for name, known in registered("hash family").items() if known.multi_probe()]  # type: ignore[attr-defined]
                 raise ValueError(f"probes is {probes}, but {type(self).__name__} has no multi-probe; use probes=1 and more "
                                  f"tables, or one of the families {able}")
             raise ValueError(f"probes is {probes}, but a table of this family can be probed at {self.max_probes} codes at "
@@ -256,12 +273,12 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
             if parts is None:
                 self._hash_dense(dense, out[:, :, 0])
             else:
-                self._hash_csr(*parts, out[:, :, 0])
+                self._hash_csr(parts[0], parts[1], parts[2], out[:, :, 0])
         elif n:
             if parts is None:
                 self._probe_dense(dense, out)
             else:
-                self._probe_csr(*parts, out)
+                self._probe_csr(parts[0], parts[1], parts[2], out)
         return out
 
     @property
@@ -309,14 +326,14 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
     # --- probabilities ------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def collision_probability(self, similarity):
+    def collision_probability(self, similarity: Any) -> Any:
         """Probability that one hash function gives two rows of this similarity the same value."""
 
     @abc.abstractmethod
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the functions, that one hash function gives `x` and `y` the same value."""
 
-    def retrieval_probability(self, similarity):
+    def retrieval_probability(self, similarity: Any) -> Any:
         """Probability that two rows of this similarity share a bucket in at least one table: ``1 - (1 - P)^L``.
 
         P, the probability to share it in one (`table_probability`), is ``p^K`` for K independent hashes of collision
@@ -334,7 +351,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         miss = np.log1p(-np.minimum(self.table_probability(similarity), 1 - 1e-16))
         return -np.expm1(self.L * miss)
 
-    def table_probability(self, similarity):
+    def table_probability(self, similarity: Any) -> Any:
         """Probability that two rows of this similarity have the same code in one table.
 
         Here ``p^K``, of K independent hashes; a family whose hashes are not that overrides it.
@@ -352,7 +369,11 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
 
     # --- state --------------------------------------------------------------------------------------------------------
 
-    def state(self):
+    def _own_arguments(self):
+        """Arguments of the constructor beyond those of all families, as far as they are not None."""
+        return {name: value for name, value in self.config().items() if name not in _COMMON and value is not None}
+
+    def state(self) -> dict[str, Any]:
         """Everything that makes this family, as a dict of plain scalars, strings and arrays.
 
         Returns
@@ -363,15 +384,15 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         """
         state = {
             "family": name_of(type(self)), "format": _FORMAT, "dim": self.dim, "K": self.K, "L": self.L,
-            "seed": self.seed, "generation": self._generation, "version": self.version, **self._parameters(),
-            **{name: array.copy() for name, array in self._arrays().items()},
+            "seed": self.seed, "generation": self._generation, "version": self.version, **self._own_arguments(),
+            **{name.lstrip("_"): np.array(getattr(self, name)) for name in self.arrays},
         }
         if self._center is not None:
             state["center"] = self._center.copy()
         return state
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
         """Build a family from the dict that `state` gave.
 
         ``HashFamily.from_state`` takes the state of any family; a subclass only its own. The functions themselves are
@@ -389,7 +410,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         """
         state = {key: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value
                  for key, value in dict(state).items()}
-        family = find("hash family", state.get("family"))
+        family: Any = find("hash family", str(state.get("family")))
         if not issubclass(family, cls):
             allowed = [name for name, known in registered("hash family").items() if issubclass(known, cls)]
             raise ValueError(
@@ -403,22 +424,28 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
             raise ValueError(f"the state of {family.__name__} lacks {missing}") from None
         return self
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return self.state()
 
-    def __setstate__(self, state):
-        self._restore_parameters(state)
-        self._dim, self._K, self._L = (as_count(state[name], name) for name in ("dim", "K", "L"))
-        if self._K > _MOST_PER_TABLE or self._K * self._L > _MOST_HASHES or self._dim >= 1 << 31:  # states come from files too
-            raise ValueError(f"the state has K={self._K}, L={self._L}, dim={self._dim}, which is beyond what a family may have")
-        self._seed = as_seed(state["seed"])
-        self._generation, self._version = int(state["generation"]), int(state["version"])
-        self._center = self._check_center(state["center"]) if state.get("center") is not None else None
-        self._restore_arrays(state)
-        self._center_changed()
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        dim, K, L = (as_count(state[name], name) for name in ("dim", "K", "L"))
+        if K > _MOST_PER_TABLE or K * L > _MOST_HASHES or dim >= 1 << 31:  # states come from files too
+            raise ValueError(f"the state has K={K}, L={L}, dim={dim}, which is beyond what a family may have")
+        own = {name: state[name] for name, default in parameters(type(self)).items()
+               if name not in _COMMON and (name in state or default is not None)}
+        center = {"center": state["center"]} if state.get("center") is not None else {}
+        self._saved = state
+        self.__init__(dim, K, L, seed=state["seed"], **own, **center)
+
+    def _take_arrays(self, state):
+        """Set the functions from a state instead of drawing them."""
+        for name in self.arrays:
+            value = state[name.lstrip("_")]
+            setattr(self, name, read_only(np.array(value)) if isinstance(value, np.ndarray) else value)
+        self._check_arrays()
 
     def __repr__(self):
-        parts = {"dim": self.dim, "K": self.K, "L": self.L, "seed": self.seed, **self._parameters()}
+        parts = {"dim": self.dim, "K": self.K, "L": self.L, "seed": self.seed, **self._own_arguments()}
         text = ", ".join(f"{name}={value!r}" for name, value in parts.items())
         return f"{type(self).__name__}({text}{'' if self._center is None else ', center=...'}) version {self.version}"
 
@@ -432,25 +459,20 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
     def _hash_dense(self, X, out):
         """Hash the C-contiguous float32 rows `X`, at least one, into `out` (L, n)."""
 
-    @abc.abstractmethod
     def _hash_csr(self, indptr, indices, values, out):
-        """Hash CSR rows (int64, int32, float32; sorted, without duplicates), at least one, into `out` (L, n)."""
+        """Hash CSR rows (int64, int32, float32; sorted, without duplicates), at least one, into `out` (L, n).
 
-    @abc.abstractmethod
-    def _parameters(self):
-        """Dict of the constructor's arguments beyond the common ones: plain scalars and strings."""
+        By default they are made dense, some thousand at a time.
+        """
+        step = max(1, _DENSE // self.dim)
+        for lo in range(0, indptr.size - 1, step):
+            hi = min(lo + step, indptr.size - 1)
+            X = np.zeros((hi - lo, self.dim), np.float32)
+            X[np.repeat(np.arange(hi - lo), np.diff(indptr[lo:hi + 1])), indices[indptr[lo]:indptr[hi]]] = values[indptr[lo]:indptr[hi]]
+            self._hash_dense(read_only(X), out[:, lo:hi])
 
-    @abc.abstractmethod
-    def _restore_parameters(self, state):
-        """Set what `_parameters` and `bits_per_hash` stand on, from a state."""
-
-    @abc.abstractmethod
-    def _arrays(self):
-        """Dict of the arrays that are the functions."""
-
-    @abc.abstractmethod
-    def _restore_arrays(self, state):
-        """Set the functions from a state."""
+    def _check_arrays(self):  # noqa: B027  (a hook that may stay empty)
+        """Raise a ValueError where functions that come from a state do not fit the family; derive what follows from them."""
 
     def _probe_dense(self, X, out):
         """Probe the C-contiguous float32 rows `X`, at least one, into `out` (L, n, probes), probes > 1. Optional."""
@@ -479,7 +501,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         mu.setflags(write=False)
         return mu
 
-    def _check_rows(self, X):
+    def _check_rows(self, X) -> tuple[Any, Any, int]:
         """`X` as (dense rows or None, CSR parts or None, number of rows)."""
         sparse = getattr(X, "format", None)
         if sparse is not None and hasattr(X, "tocsr"):
@@ -535,7 +557,7 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
             raise ValueError("out must be C-contiguous, aligned and writable")
 
 
-def require(family, capability, what):
+def require(family: Any, capability: str | tuple[str, str], what: str) -> None:
     """Refuse a family that lacks what a feature needs.
 
     Parameters
@@ -564,7 +586,7 @@ def require(family, capability, what):
         raise ValueError(f"{what} needs a hash family with {needed}; got {name_of(cls)!r}; use one of {able}")
 
 
-def family_from_state(state):
+def family_from_state(state: Mapping[str, Any]) -> HashFamily:
     """Build whichever hash family `state` belongs to: ``HashFamily.from_state``.
 
     Parameters

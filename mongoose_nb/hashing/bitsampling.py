@@ -1,9 +1,11 @@
 """Bit sampling for Hamming distance (Indyk and Motwani 1998)."""
 
+from typing import Any
+
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR
 from mongoose_nb.hashing.base import HashFamily
 
@@ -36,16 +38,16 @@ class BitSampling(HashFamily):
 
     similarity = "hamming"
     closed_form = False
-
     takes_center = False
+    arrays = ("_index",)
 
-    def __init__(self, dim, K, L, *, seed=0, packed=False):
-        self._restore_parameters({"packed": packed})
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, packed: bool = False) -> None:
+        if packed not in (True, False):
+            raise ValueError(f"packed is {packed!r}; it must be True or False")
+        self.packed = bool(packed)
         super().__init__(dim, K, L, seed=seed)
 
-    packed = property(lambda self: self._packed, doc="Whether dense rows are packed bytes.")
-
-    def collision_probability(self, distance):
+    def collision_probability(self, distance: Any) -> Any:
         """Probability that one bit agrees: ``1 - distance / dim``.
 
         Parameters
@@ -60,13 +62,13 @@ class BitSampling(HashFamily):
         """
         return (1 - self._check_distance(distance) / self.dim)[()]
 
-    def table_probability(self, distance):
+    def table_probability(self, distance: Any) -> Any:
         """Probability of the same code in one table, whose K places are drawn without repetition."""
         distance = self._check_distance(distance)[..., None]
         drawn = np.arange(self.K)  # after so many places that agree, the next one is drawn from the rest
         return np.clip(1 - distance / (self.dim - drawn), 0, 1).prod(axis=-1)
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the functions, that one hash gives `x` and `y` the same bit.
 
         Parameters
@@ -81,7 +83,7 @@ class BitSampling(HashFamily):
         return float(self.collision_probability(np.count_nonzero(x != y)))
 
     @classmethod
-    def hashes_for(cls, n, dim):
+    def hashes_for(cls, n: int, dim: int) -> int:
         """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
         return min(HashFamily.hashes_for(n, dim), dim)
 
@@ -105,7 +107,7 @@ class BitSampling(HashFamily):
         return read_only(np.require(X.reshape(-1, size), None, ["C", "A"]))
 
     def _draw(self):
-        from mongoose_nb.kernels.hashing.simhash_dwta import draw_choices
+        from mongoose_nb.kernels.hashing.drawing import draw_choices
 
         if self.K > self.dim:
             raise ValueError(f"K is {self.K}; a table samples different bits, of which there are dim={self.dim}")
@@ -124,19 +126,7 @@ class BitSampling(HashFamily):
 
         sample_bits(X, indptr, indices, values, self._index, -(-self.dim // 8), out.itemsize, out.view(np.uint8))
 
-    def _parameters(self):
-        return {"packed": self.packed}
-
-    def _restore_parameters(self, state):
-        if state["packed"] not in (True, False):
-            raise ValueError(f"packed is {state['packed']!r}; it must be True or False")
-        self._packed = bool(state["packed"])
-
-    def _arrays(self):
-        return {"index": self._index}
-
-    def _restore_arrays(self, state):
-        index = np.array(state["index"], np.int32)
-        if index.shape != (self.L, self.K) or index.min() < 0 or index.max() >= self.dim:
+    def _check_arrays(self):
+        index = self._index
+        if index.shape != (self.L, self.K) or index.dtype != np.int32 or index.min() < 0 or index.max() >= self.dim:
             raise ValueError(f"index must have shape {(self.L, self.K)} and entries in [0, {self.dim}); it has shape {index.shape}")
-        self._index = read_only(index)

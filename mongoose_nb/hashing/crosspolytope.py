@@ -1,11 +1,14 @@
 """Cross-polytope hashing: the largest coordinate of a random rotation (Terasawa and Tanaka 2007; Andoni et al. 2015)."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_count
 from mongoose_nb.hashing.base import HashFamily
 
@@ -60,14 +63,19 @@ class CrossPolytope(HashFamily):
 
     similarity = "cosine"
     closed_form = False
+    arrays = ("_flips", "_slot", "_sign")
 
-    def __init__(self, dim, K, L, *, seed=0, last_dim=None, feature_dim=None, center=None):
-        self._restore_parameters({"last_dim": 0 if last_dim is None else as_count(last_dim, "last_dim"),
-                                  "feature_dim": 0 if feature_dim is None else as_count(feature_dim, "feature_dim")})
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, last_dim: int | None = None, feature_dim: int | None = None,
+                 center: ArrayLike | None = None) -> None:
+        for name, value, least in (("last_dim", last_dim, 1), ("feature_dim", feature_dim, 4)):
+            if value is not None and (as_count(value, name) < least or value & (value - 1)):
+                raise ValueError(f"{name} is {value}; it must be a power of two, at least {least}")
+        self._last_dim, self.feature_dim = last_dim, feature_dim
         super().__init__(dim, K, L, seed=seed, center=center)
 
     @classmethod
-    def with_bits(cls, dim, bits, L, *, seed=0, feature_dim=None, center=None):
+    def with_bits(cls, dim: int, bits: int, L: int, *, seed: int = 0, feature_dim: int | None = None,
+                  center: ArrayLike | None = None) -> "CrossPolytope":
         """A family whose table codes have `bits` bits: as many full hashes as fit, and a last one with the rest.
 
         Parameters
@@ -89,36 +97,31 @@ class CrossPolytope(HashFamily):
         return cls(dim, K, L, seed=seed, last_dim=1 << (bits - (K - 1) * full - 1), feature_dim=feature_dim, center=center)
 
     @property
-    def polytope_dim(self):
+    def polytope_dim(self) -> int:
         """Number m of coordinates that are rotated: `dim` or `feature_dim`, padded to a power of two."""
-        return _padded(self._feature_dim or self.dim)
+        return _padded(self.feature_dim or self.dim)
 
     @property
-    def last_dim(self):
+    def last_dim(self) -> int:
         """Number of rotated coordinates that the last hash of a table looks at."""
         return self._last_dim or self.polytope_dim
 
     @property
-    def feature_dim(self):
-        """Number of coordinates that rows are hashed to before the rotation, or None."""
-        return self._feature_dim or None
-
-    @property
-    def bits_per_hash(self):
+    def bits_per_hash(self) -> int:
         """Bits of every hash of a table but the last."""
         return self.polytope_dim.bit_length()
 
     @property
-    def code_bits(self):
+    def code_bits(self) -> int:
         """Bits of one table code, ``(K - 1) * bits_per_hash + log2(last_dim) + 1``."""
         return (self.K - 1) * self.bits_per_hash + self.last_dim.bit_length()
 
     @property
-    def max_probes(self):
+    def max_probes(self) -> int:
         """Most codes per row and table that `probe_tables` can give: all codes there are."""
         return self.n_buckets
 
-    def collision_probability(self, similarity):
+    def collision_probability(self, similarity: Any) -> Any:
         """Probability that one hash agrees, by numerical integration.
 
         For m pairs of normal coordinates of correlation rho, what a dense Gaussian matrix makes of two rows, it is
@@ -140,11 +143,11 @@ class CrossPolytope(HashFamily):
         """
         return self._probability(similarity, self.polytope_dim)
 
-    def table_probability(self, similarity):
+    def table_probability(self, similarity: Any) -> Any:
         """Probability of the same code in one table, whose last hash may be smaller than the others."""
         return (self._probability(similarity, self.polytope_dim) ** (self.K - 1)) * self._probability(similarity, self.last_dim)
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the functions, that one hash gives `x` and `y` the same value.
 
         Parameters
@@ -166,7 +169,7 @@ class CrossPolytope(HashFamily):
         return _rotation_agreement(angle, self.polytope_dim, self.polytope_dim)
 
     @classmethod
-    def hashes_for(cls, n, dim):
+    def hashes_for(cls, n: int, dim: int) -> int:
         """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
         return max(1, round(HashFamily.hashes_for(n, dim) / (1 + math.ceil(math.log2(max(2, dim))))))
 
@@ -189,9 +192,9 @@ class CrossPolytope(HashFamily):
         flips = np.empty(self._flips_shape(), np.int8)
         kernels.draw_flips(self._key(), flips)
         slot, sign = np.empty(0, np.int32), np.empty(0, np.float32)
-        if self._feature_dim:
+        if self.feature_dim:
             slot, sign = np.empty(self.dim, np.int32), np.empty(self.dim, np.float32)
-            kernels.draw_features(~self._key(), self._feature_dim, slot, sign)
+            kernels.draw_features(~self._key(), self.feature_dim, slot, sign)
         self._flips, self._slot, self._sign = read_only(flips), read_only(slot), read_only(sign)
 
     def _flips_shape(self):
@@ -200,7 +203,7 @@ class CrossPolytope(HashFamily):
     def _center_changed(self):
         mu = np.zeros(self.polytope_dim, np.float32)
         if self._center is not None:
-            if self._feature_dim:
+            if self.feature_dim:
                 np.add.at(mu, self._slot, self._sign * self._center)
             else:
                 mu[: self.dim] = self._center
@@ -220,11 +223,12 @@ class CrossPolytope(HashFamily):
 
     def _run(self, X, indptr, indices, values, out):
         from mongoose_nb.kernels.hashing import crosspolytope as kernels
+        from mongoose_nb.kernels.hashing.codes import Rows
 
         codes = out.reshape(self.L, -1)
-        probes = out.shape[2]
-        kernels.cross_polytope(X, indptr, indices, values, self._slot, self._sign, self._mu, self._flips, self.K, self.bits_per_hash,
-                               self.last_dim.bit_length(), *self._floors(probes), probes, codes.itemsize, codes.view(np.uint8))
+        rotations = kernels.Rotations(self._slot, self._sign, self._mu, self._flips, self.K, self.bits_per_hash, self.last_dim.bit_length())
+        near = kernels.Near(*self._floors(out.shape[2]))
+        kernels.cross_polytope(Rows(X, indptr, indices, values), rotations, near, out.shape[2], codes.itemsize, codes.view(np.uint8))
 
     def _floors(self, probes):
         """Values that a few more than `probes` rotated coordinates of a row of norm 1 exceed, of all and of the last hash's."""
@@ -234,29 +238,21 @@ class CrossPolytope(HashFamily):
         return tuple(np.float32(-ndtri(share / 2) * rms) if (share := (probes + 2 * probes**0.5) / m) < 1 else np.float32(-1)
                      for m in (self.polytope_dim, self.last_dim))
 
-    def _parameters(self):
-        return {"last_dim": self._last_dim, "feature_dim": self._feature_dim}
+    def _check_arrays(self):
+        flips, slot, sign = self._flips, self._slot, self._sign
+        if flips.shape != self._flips_shape() or flips.dtype != np.int8:
+            raise ValueError(f"flips must be int8 of shape {self._flips_shape()}; they are {flips.dtype} {flips.shape}")
+        dim = self.dim if self.feature_dim else 0
+        if slot.shape != (dim,) or sign.shape != (dim,) or (dim and (slot.min() < 0 or slot.max() >= self.feature_dim)):
+            raise ValueError(f"slot and sign must have shape ({dim},), and slot entries in [0, {self.feature_dim})")
 
-    def _restore_parameters(self, state):
-        last_dim, feature_dim = int(state["last_dim"]), int(state["feature_dim"])
-        for name, value, least in (("last_dim", last_dim, 1), ("feature_dim", feature_dim, 4)):
-            if value and (value < least or value & (value - 1)):  # 0 stands for the default
-                raise ValueError(f"{name} is {value}; it must be a power of two, at least {least}")
-        self._last_dim, self._feature_dim = last_dim, feature_dim
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        # earlier versions write 0 for the default
+        super().__setstate__({name: value for name, value in state.items() if name not in ("last_dim", "feature_dim") or value})
 
-    def _arrays(self):
-        return {"flips": self._flips, **({"slot": self._slot, "sign": self._sign} if self._feature_dim else {})}
-
-    def _restore_arrays(self, state):
-        flips = np.array(state["flips"], np.int8)
-        if flips.shape != self._flips_shape():
-            raise ValueError(f"flips must have shape {self._flips_shape()}; it has shape {flips.shape}")
-        slot, sign = np.empty(0, np.int32), np.empty(0, np.float32)
-        if self._feature_dim:
-            slot, sign = np.array(state["slot"], np.int32), np.array(state["sign"], np.float32)
-            if slot.shape != (self.dim,) or sign.shape != (self.dim,) or slot.min() < 0 or slot.max() >= self._feature_dim:
-                raise ValueError(f"slot and sign must have shape ({self.dim},), and slot entries in [0, {self._feature_dim})")
-        self._flips, self._slot, self._sign = read_only(flips), read_only(slot), read_only(sign)
+    def _take_arrays(self, state):
+        none = {"slot": np.empty(0, np.int32), "sign": np.empty(0, np.float32)}  # earlier versions leave them out
+        super()._take_arrays({**none, **state})
 
 
 def _padded(dim):

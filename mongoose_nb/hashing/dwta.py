@@ -2,11 +2,13 @@
 
 import fractions
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_count
 from mongoose_nb.hashing.base import HashFamily
 
@@ -58,15 +60,20 @@ class DWTA(HashFamily):
     similarity = "rank"
     bits_per_hash = None
     closed_form = False
+    arrays = ("_index",)
 
-    def __init__(self, dim, K, L, *, seed=0, bin_size=8, zeros="missing", center=None):
-        self._restore_parameters({"bin_size": bin_size, "zeros": zeros})
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, bin_size: int = 8, zeros: str = "missing",
+                 center: ArrayLike | None = None) -> None:
+        bin_size = as_count(bin_size, "bin_size")
+        if bin_size < 2 or bin_size & (bin_size - 1):
+            raise ValueError(f"bin_size is {bin_size}; it must be a power of two, at least 2, to fill the bits")
+        if zeros not in ("missing", "value"):
+            raise ValueError(f"zeros is {zeros!r}; it must be 'missing' or 'value'")
+        self.bin_size, self.zeros = bin_size, zeros
+        self.bits_per_hash = bin_size.bit_length() - 1
         super().__init__(dim, K, L, seed=seed, center=center)
 
-    bin_size = property(lambda self: self._bin_size, doc="Coordinates per bin.")
-    zeros = property(lambda self: self._zeros, doc='"missing" or "value".')
-
-    def collision_probability(self, similarity):
+    def collision_probability(self, similarity: Any) -> Any:
         """Probability that one hash agrees, for rows whose coordinates are jointly normal.
 
         The collision probability of two given rows depends on the order of all their coordinates, not on one number;
@@ -93,7 +100,7 @@ class DWTA(HashFamily):
             result[i] = _normal_agreement(float(value), self._width)
         return result[()]
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the permutations, that one hash gives `x` and `y` the same code.
 
         Exact, ties included, in time O(dim^2). Coordinate i wins the bin for both rows if no other coordinate of the
@@ -132,7 +139,7 @@ class DWTA(HashFamily):
         return float(total / seen) if seen else math.nan
 
     @classmethod
-    def hashes_for(cls, n, dim):
+    def hashes_for(cls, n: int, dim: int) -> int:
         """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
         return max(1, HashFamily.hashes_for(n, dim) // 3)
 
@@ -144,7 +151,7 @@ class DWTA(HashFamily):
         return min(self.bin_size, self.dim, max(2, self.dim // 2))
 
     def _draw(self):
-        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+        from mongoose_nb.kernels.hashing.drawing import draw_choices
 
         bins, width = self.K * self.L, self._width
         if bins * self.bin_size >= 1 << 31:
@@ -152,7 +159,7 @@ class DWTA(HashFamily):
                 f"K * L * bin_size = {bins * self.bin_size} must stay below 2^31; use fewer or smaller bins")
         per_permutation = self.dim // width
         order = np.empty((-(-bins // per_permutation), self.dim), np.int32)
-        kernels.draw_choices(self._key(), self.dim, order)
+        draw_choices(self._key(), self.dim, order)
         self._set_index(order[:, : per_permutation * width].reshape(-1, width)[:bins])
 
     def _set_index(self, index):
@@ -170,38 +177,21 @@ class DWTA(HashFamily):
         self._base = read_only(np.argmax(-self._mu[self._index], axis=1).astype(np.int32))
 
     def _hash_dense(self, X, out):
-        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+        from mongoose_nb.kernels.hashing import dwta as kernels
 
-        kernels.dwta_dense(X, self._mu, self._index, *self._kernel_options(), out.itemsize, out.view(np.uint8))
+        kernels.dwta_dense(X, self._mu, self._index, self.zeros == "missing", self.bits_per_hash, self.K, self._donor_key, out.itemsize,
+                           out.view(np.uint8))
 
     def _hash_csr(self, indptr, indices, values, out):
-        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+        from mongoose_nb.kernels.hashing import dwta as kernels
 
-        kernels.dwta_csr(indptr, indices, values, self._mu, self._index, self._slots, self._base,
-                         *self._kernel_options(), out.itemsize, out.view(np.uint8))
+        bins = kernels.Bins(self._mu, self._index, self._slots, self._base, self.zeros == "missing", self.bits_per_hash, self.K,
+                            self._donor_key)
+        kernels.dwta_csr(indptr, indices, values, bins, out.itemsize, out.view(np.uint8))
 
-    def _kernel_options(self):
-        return self.zeros == "missing", self.bits_per_hash, self.K, self._donor_key
-
-    def _parameters(self):
-        return {"bin_size": self.bin_size, "zeros": self.zeros}
-
-    def _restore_parameters(self, state):
-        bin_size, zeros = as_count(state["bin_size"], "bin_size"), state["zeros"]
-        if bin_size < 2 or bin_size & (bin_size - 1):
-            raise ValueError(f"bin_size is {bin_size}; it must be a power of two, at least 2, to fill the bits")
-        if zeros not in ("missing", "value"):
-            raise ValueError(f"zeros is {zeros!r}; it must be 'missing' or 'value'")
-        self._bin_size, self._zeros = bin_size, zeros
-        self.bits_per_hash = bin_size.bit_length() - 1
-
-    def _arrays(self):
-        return {"index": self._index}
-
-    def _restore_arrays(self, state):
-        index = np.asarray(state["index"])
-        shape = (self.K * self.L, self._width)
-        if index.shape != shape or index.min() < 0 or index.max() >= self.dim:
+    def _check_arrays(self):
+        index, shape = self._index, (self.K * self.L, self._width)
+        if index.shape != shape or index.dtype.kind not in "iu" or index.min() < 0 or index.max() >= self.dim:
             raise ValueError(
                 f"index must have shape {shape} and entries in [0, {self.dim}); it has shape {index.shape}")
         self._set_index(index)

@@ -1,5 +1,7 @@
 """Make an inner product with a bias look like a cosine to a hash family: centred vectors and one coordinate more."""
 
+from typing import Any
+
 import numpy as np
 
 # Length of the query's extra coordinate, in mean lengths of a centred query. Measured on a trained output layer (EURLEX57K, 4,271
@@ -34,7 +36,7 @@ class CenteredInnerProduct:
     bias_mean : float32
     """
 
-    def __init__(self, W, bias, query_mean, query_length, *, extra=None):
+    def __init__(self, W: np.ndarray, bias: np.ndarray, query_mean: np.ndarray, query_length: float, *, extra: float | None = None) -> None:
         from mongoose_nb.kernels.hashing.center import CHUNKS, sum_chunks
 
         self._W, self._bias = W, bias
@@ -48,7 +50,7 @@ class CenteredInnerProduct:
         self.bias_mean = bias.mean(dtype=np.float32)
         self.shape = (W.shape[0], W.shape[1] + 1)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: Any) -> np.ndarray:
         """Transformed rows of a slice or an array of ids."""
         from mongoose_nb.kernels.hashing.center import center_rows
 
@@ -58,7 +60,7 @@ class CenteredInnerProduct:
         return out
 
 
-def center_queries(H, query_mean, extra):
+def center_queries(H: np.ndarray, query_mean: np.ndarray, extra: float | None) -> np.ndarray:
     """Queries (n, d + 1) for rows transformed by a `CenteredInnerProduct` with this `query_mean` and `extra`."""
     out = np.empty((len(H), H.shape[1] + 1), np.float32)
     np.subtract(H, query_mean, out=out[:, :-1])

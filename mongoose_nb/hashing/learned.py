@@ -9,26 +9,39 @@ C. *Rows are never all projected while learning*: a step reads its queries and s
    per training, for a few thousand queries.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from mongoose_nb.core.validation import check_choice, check_int, check_number
-from mongoose_nb.hashing.learned_losses import LOSSES, Examples, soft_bits
+from mongoose_nb.core.adam import adam_step
+from mongoose_nb.core.registry import Registered, find, fresh, make, register
+from mongoose_nb.core.saving import Stateful
+from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.hashing.learned_losses import Examples, soft_bits
 
-# Beyond so many steps Adam's decay of old gradients is what counts, not its start.
-_BETA1, _BETA2, _EPS = 0.9, 0.99, 1e-12
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from mongoose_nb.hashing.base import HashFamily
+
 # Queries from which pairs are mined, and pairs kept of each kind: unions of buckets are long.
 _PAIR_QUERIES, _PAIRS = 512, 1 << 16
 # Most of anything that is counted: settings may come from a file, and would else ask for all memory, or for ever.
 MOST = 1 << 20
 
 
-class LearnedHash:
-    """Trains the functions of a SimHash family on recent queries.
+@register("learned hash", "learned")
+class LearnedHash(Registered, Stateful, kind="learned hash"):
+    """Trains the functions of a hash family on recent queries.
 
     Parameters
     ----------
-    loss : {"contrast", "triplet", "logistic"}
-        See `schedule.hash_losses`. Only the first is recommended: the others are the paper's and the released code's.
+    loss : str
+        ``"contrast"``, ``"triplet"`` or ``"logistic"``; see `learned_losses`.
+        Only the first is recommended: the others are the paper's and the released code's.
     steps : int
         Adam steps at a training. More gained nothing while a network trained (EURLEX57K, two epochs, 100 candidates of 4,271 from the
         tables: P@1 0.744 with random functions, 0.7605 with 20 steps at 7 % of the time, 0.7595 with 50 at 29 %).
@@ -60,9 +73,14 @@ class LearnedHash:
     Everything random is keyed by (seed, number of the training), so a run that is saved and resumed learns the same.
     """
 
-    def __init__(self, loss="contrast", *, steps=20, first_steps=None, lr=0.05, queries=2048, batch=128, rows=768, positives=10,
-                 labels=False, sharpness=20.0, margin=1.0, negative_weight=0.3, balance=1.0):
-        self.loss = check_choice("loss", loss, tuple(LOSSES))
+    saved_state = ("_m", "_v", "_t", "_trainings", "_last")
+    optional = ("_m", "_v")
+
+    def __init__(self, loss: str = "contrast", *, steps: int = 20, first_steps: int | None = None, lr: float = 0.05, queries: int = 2048,
+                 batch: int = 128, rows: int = 768, positives: int = 10,
+                 labels: bool = False, sharpness: float = 20.0, margin: float = 1.0, negative_weight: float = 0.3, balance: float = 1.0):
+        find("hash loss", loss)
+        self.loss = loss
         self.steps = check_int("steps", steps, low=1, high=MOST)
         self.first_steps = None if first_steps is None else check_int("first_steps", first_steps, low=1, high=MOST)
         self.lr = check_number("lr", lr, low=0.0, open_low=True)
@@ -78,15 +96,34 @@ class LearnedHash:
 
     # ------------------------------------------------------------------ one family's functions
 
-    def bind(self, family, seed=0):
-        """Get ready to train `family`, a `hashing.SimHash`; `seed` keys the random choices."""
+    def bind(self, family: HashFamily, seed: int = 0) -> LearnedHash:
+        """Get ready to train a family.
+
+        Parameters
+        ----------
+        family : HashFamily
+            A trainable one.
+        seed : int
+            Keys the random choices.
+
+        Returns
+        -------
+        self
+        """
         self._family, self._seed = family, seed
         self._m = self._v = np.zeros(family.functions.shape, np.float32)
         self._t = self._trainings = 0
         self._last = {}
         return self
 
-    def mine(self, h, weights, bias, labels, retrieved=None):
+    def follow(self, family: HashFamily) -> None:
+        """Go on with another object of the family whose functions are being trained."""
+        if family.functions.shape != self._m.shape:
+            raise ValueError(f"the saved moments of the learned hash have shape {self._m.shape}; the functions have "
+                             f"{family.functions.shape}")
+        self._family = family
+
+    def mine(self, h: np.ndarray, weights: np.ndarray, bias: np.ndarray, labels: np.ndarray, retrieved: Callable | None = None) -> Examples:
         """What the queries are to find: a pass over all outputs.
 
         Parameters
@@ -112,7 +149,7 @@ class LearnedHash:
             wide.topk_exact(h, weights, bias, 256, 1, scores, top)
         positives = labels_first(labels, top[0]) if self.labels else top[0]
         none = (np.zeros(0, np.int64),) * 2
-        if retrieved is None or not LOSSES[self.loss].needs_pairs:
+        if retrieved is None or not find("hash loss", self.loss).needs_pairs:
             return Examples(positives, none, none)
         few = slice(0, _PAIR_QUERIES)
         wanted = labels_first(labels[few], top[0][few], both=True)
@@ -139,7 +176,7 @@ class LearnedHash:
         missed, returned = (np.sort(rng.choice(a, most, replace=False)) if most else a[:0] for a in (missed, returned))
         return (missed // n_rows, missed % n_rows), (returned // n_rows, returned % n_rows)
 
-    def learn(self, queries, rows, examples):
+    def learn(self, queries: np.ndarray, rows: Any, examples: Examples) -> bool:
         """Train the family's functions; they are replaced, so tables built before refuse to answer.
 
         Parameters
@@ -157,7 +194,7 @@ class LearnedHash:
         """
         from mongoose_nb.core.threads import one_blas_thread
 
-        loss = LOSSES[self.loss](self, self._family.K)
+        loss = find("hash loss", self.loss)(self, self._family.K)
         if not loss.ready(examples):
             return False
         with one_blas_thread():  # the same bits for any number of threads
@@ -184,18 +221,11 @@ class LearnedHash:
                 bits, slope = soft_bits(zu)
                 du += np.float32(2 * self.balance / zu.size) * bits.mean(axis=0) * slope
             start, end = value if start is None else start, value
-            self._adam(functions, q.T @ dq + u.T @ du, 1 - step / steps)
+            self._t += 1  # the rate falls to nothing over a training
+            adam_step(functions, self._m, self._v, q.T @ dq + u.T @ du, self._t, self.lr * (1 - step / steps) ** 0.5, beta2=0.99, eps=1e-12)
         self._family.set_functions(functions)
         self._trainings += 1
         self._measure(queries * np.float32(to_q), rows, np.float32(to_u), examples, start, end)
-
-    def _adam(self, functions, gradient, decay):
-        """One step of Adam; the rate falls to nothing over a training."""
-        self._t += 1
-        self._m += np.float32(1 - _BETA1) * (gradient - self._m)
-        self._v += np.float32(1 - _BETA2) * (gradient * gradient - self._v)
-        rate = self.lr * decay**0.5 / (1 - _BETA1**self._t)
-        functions -= np.float32(rate) * self._m / (np.sqrt(self._v / np.float32(1 - _BETA2**self._t)) + np.float32(_EPS))
 
     def _measure(self, queries, rows, to_u, examples, start, end):
         """Collision rates of the deployed signs and of the relaxation, for pairs to be found and for random pairs."""
@@ -220,37 +250,20 @@ class LearnedHash:
 
     # ------------------------------------------------------------------ figures, saving
 
-    def report(self):
+    def report(self) -> dict[str, float]:
         """Trainings so far, and of the last one: the loss at its first and last step; the share of bits in which a query agrees with
         the rows that it is to find (`collision_positive`) and with random ones (`collision_random`), as deployed; by how much the
         difference of the two is larger than under the relaxation (`quantisation_gap`); and the mean absolute value of the bits' means
         over the rows (`bit_bias`), 0 for balanced bits."""
         return {"trainings": self._trainings, **self._last}
 
-    def settings(self):
-        """Constructor arguments by name, for saving."""
-        return {k: v for k, v in vars(self).items() if not k.startswith("_")}
-
-    def state(self):
-        """What changes while training, beside the family's functions: (settings, arrays)."""
-        return {"t": self._t, "trainings": self._trainings, "last": self._last}, {"m": self._m, "v": self._v} if self._t else {}
-
-    def load_state(self, settings, arrays):
-        """Put back what `state` gave, after `bind`."""
-        needed = self._family.functions.shape
-        if settings["t"]:
-            for name in "mv":
-                if arrays[name].shape != needed:
-                    raise ValueError(f"the saved moments of the learned hash have shape {arrays[name].shape}; the functions have {needed}")
-            self._m, self._v = np.array(arrays["m"], np.float32), np.array(arrays["v"], np.float32)
-        self._t, self._trainings = (check_int(name, settings[name], low=0, high=2**62) for name in ("t", "trainings"))
-        self._last = dict(settings["last"])
-
-    def __repr__(self):
-        return f"LearnedHash({', '.join(f'{k}={v!r}' for k, v in self.settings().items())})"
+    def state_restored(self) -> None:
+        """Refuse counts that cannot be."""
+        for name in ("t", "trainings"):
+            check_int(name, getattr(self, f"_{name}"), low=0, high=2**62)
 
 
-def labels_first(labels, top, both=False):
+def labels_first(labels: np.ndarray, top: np.ndarray, both: bool = False) -> np.ndarray:
     """Rows of `labels` before those of `top`, without repetition: as many columns as `top` has, or as the two have together.
 
     Parameters
@@ -275,19 +288,29 @@ def labels_first(labels, top, both=False):
     return np.take_along_axis(joined, order, 1)[:, :top.shape[1]]
 
 
-def make_learned(learn, **settings):
-    """A `LearnedHash` of its own state from a loss's name (with `settings`), saved settings or another one; None stays None."""
+def make_learned(learn: None | str | dict | LearnedHash, **settings: Any) -> LearnedHash | None:
+    """A `LearnedHash` of its own state.
+
+    Parameters
+    ----------
+    learn : None, str, dict or LearnedHash
+        None stays None. A string is the name of a loss. A dict is a description. Of an object a new one is made.
+    **settings
+        Arguments for one that is given by the name of its loss.
+
+    Returns
+    -------
+    LearnedHash or None
+    """
     if learn is None:
         return None
-    if isinstance(learn, LearnedHash):
-        learn = learn.settings()
     if isinstance(learn, str):
-        if learn not in LOSSES:
-            raise ValueError(f"learn={learn!r} is unknown; give None, one of {sorted(LOSSES)}, or a schedule.LearnedHash")
-        learn = {"loss": learn, **settings}
-    if not isinstance(learn, dict):
-        raise TypeError(f"learn must be None, one of {sorted(LOSSES)}, or a schedule.LearnedHash; got {learn!r}")
-    return LearnedHash(**learn)
+        return LearnedHash(learn, **settings)
+    if isinstance(learn, LearnedHash):
+        return fresh(learn)
+    if isinstance(learn, dict):
+        return make("learned hash", {"name": "learned", **learn})
+    raise TypeError(f"learn must be None, the name of a loss, or a hashing.LearnedHash; got {learn!r}")
 
 
 def _among(values, ascending):

@@ -11,7 +11,16 @@ B. *Triplet* is the hinge on cosines of Chen et al. ("MONGOOSE", ICLR 2021, sect
    best: `negative_weight` caps them.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+from mongoose_nb.core.registry import Registered, register
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Examples:
@@ -25,29 +34,55 @@ class Examples:
         (query, row) of the pairs that retrieval missed and should not, and of those that it returned and should not.
     """
 
-    def __init__(self, positives, missed, returned):
+    def __init__(self, positives: np.ndarray, missed: tuple[np.ndarray, np.ndarray], returned: tuple[np.ndarray, np.ndarray]):
         self.positives, self.missed, self.returned = positives, missed, returned
 
 
-def soft_bits(z):
+def soft_bits(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """tanh(z) and its derivative."""
     h = np.tanh(z)
     return h, 1 - h * h
 
 
-class Contrast:
-    """Softmax over the rows of a step; logits are `sharpness` times the mean agreement of all bits."""
+class HashLoss(Registered, kind="hash loss"):
+    """Base of the losses.
 
+    Parameters
+    ----------
+    options : LearnedHash
+        Its settings.
+    K : int
+        Hashes per table.
+    """
+
+    #: whether pairs are mined that retrieval missed, and that it returned and should not
     needs_pairs = False
 
-    def __init__(self, options, K):
+    def ready(self, examples: Examples) -> bool:
+        """Whether there is anything to learn from."""
+        raise NotImplementedError  # abstract
+
+    def draw(self, rng: np.random.Generator, examples: Examples, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """(queries, rows, target) of a step: ids of both, and what `gradient` needs."""
+        raise NotImplementedError  # abstract
+
+    def gradient(self, zq: np.ndarray, zu: np.ndarray, target: np.ndarray | None) -> tuple[float, np.ndarray, np.ndarray]:
+        """(loss, d / d zq, d / d zu) from the projections of the queries and rows."""
+        raise NotImplementedError  # abstract
+
+
+@register("hash loss", "contrast")
+class Contrast(HashLoss):
+    """Softmax over the rows of a step; logits are `sharpness` times the mean agreement of all bits."""
+
+    def __init__(self, options: Any, K: int):
         self.batch, self.rows, self.sharpness = options.batch, options.rows, options.sharpness
 
-    def ready(self, examples):
+    def ready(self, examples: Examples) -> bool:
         """Whether there is anything to learn from."""
         return bool((examples.positives >= 0).any())
 
-    def draw(self, rng, examples, n_rows):
+    def draw(self, rng: np.random.Generator, examples: Examples, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Queries, rows (half of them positives of these queries, half uniform), and the target distribution (queries, rows)."""
         queries = rng.integers(0, len(examples.positives), min(self.batch, len(examples.positives)))
         positives = examples.positives[queries]
@@ -59,7 +94,7 @@ class Contrast:
         target[np.nonzero(here)[0], place[here]] = 1
         return queries, rows, target / np.maximum(target.sum(axis=1, keepdims=True), 1)
 
-    def gradient(self, zq, zu, target):
+    def gradient(self, zq: np.ndarray, zu: np.ndarray, target: np.ndarray | None) -> tuple[float, np.ndarray, np.ndarray]:
         """Mean cross-entropy over the queries with a positive among the rows, and d / d zq, d / d zu."""
         (hq, slope_q), (hu, slope_u) = soft_bits(zq), soft_bits(zu)
         scale = np.float32(self.sharpness / zq.shape[1])
@@ -75,22 +110,23 @@ class Contrast:
         return loss, (G @ hu) * slope_q, (G.T @ hq) * slope_u
 
 
-class _Pairs:
+class _Pairs(HashLoss):
     needs_pairs = True
 
-    def __init__(self, options, K):
+    def __init__(self, options: Any, K: int):
         self.batch, self.K = options.batch, K
         self.margin, self.negative_weight = options.margin, options.negative_weight
 
-    def ready(self, examples):
+    def ready(self, examples: Examples) -> bool:
         """Whether there is anything to learn from."""
         return len(examples.missed[0]) > 0 and len(examples.returned[0]) > 0
 
 
+@register("hash loss", "triplet")
 class Triplet(_Pairs):
     """max(0, margin - cos(Hx, Hp) + negative_weight cos(Hx, Hn)), one cosine over the projections of all tables."""
 
-    def draw(self, rng, examples, n_rows):
+    def draw(self, rng: np.random.Generator, examples: Examples, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Queries of missed pairs; as rows their positives, negatives (the query's own where it has any), and uniform ones."""
         queries, positives = examples.missed
         order = np.argsort(examples.returned[0], kind="stable")
@@ -104,7 +140,7 @@ class Triplet(_Pairs):
         rows = np.concatenate([positives[chosen], negative, rng.integers(0, n_rows, self.batch)])
         return query, rows, None
 
-    def gradient(self, zq, zu, target):
+    def gradient(self, zq: np.ndarray, zu: np.ndarray, target: np.ndarray | None) -> tuple[float, np.ndarray, np.ndarray]:
         """Mean hinge, and d / d zq, d / d zu."""
         n = len(zq)
         dq, du = np.zeros_like(zq), np.zeros_like(zu)
@@ -117,10 +153,11 @@ class Triplet(_Pairs):
         return float(np.maximum(hinge, 0).mean(dtype=np.float64)), dq, du
 
 
+@register("hash loss", "logistic")
 class Logistic(_Pairs):
     """Per table, cross-entropy of sigmoid(sum of the K products of soft bits) against missed (1) or wrongly returned (0)."""
 
-    def draw(self, rng, examples, n_rows):
+    def draw(self, rng: np.random.Generator, examples: Examples, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """As many missed as returned pairs; as rows theirs and uniform ones."""
         half = self.batch // 2
         (mq, mr), (rq, rr) = examples.missed, examples.returned
@@ -128,7 +165,7 @@ class Logistic(_Pairs):
         rows = np.concatenate([mr[m], rr[r], rng.integers(0, n_rows, self.batch)])
         return np.concatenate([mq[m], rq[r]]), rows, np.repeat(np.float32([1, 0]), half)
 
-    def gradient(self, zq, zu, target):
+    def gradient(self, zq: np.ndarray, zu: np.ndarray, target: np.ndarray | None) -> tuple[float, np.ndarray, np.ndarray]:
         """Mean over pairs and tables, and d / d zq, d / d zu."""
         n = len(zq)
         (hq, slope_q), (hu, slope_u) = soft_bits(zq), soft_bits(zu[:n])
@@ -147,6 +184,3 @@ def _cosine(a, b):
     nb = np.maximum(np.sqrt(np.square(b).sum(axis=1, keepdims=True)), 1e-6)
     cosine = (a * b).sum(axis=1, keepdims=True) / (na * nb)
     return cosine[:, 0], b / (na * nb) - cosine * a / (na * na), a / (na * nb) - cosine * b / (nb * nb)
-
-
-LOSSES = {"contrast": Contrast, "triplet": Triplet, "logistic": Logistic}

@@ -1,9 +1,11 @@
 """MinHash by one-permutation hashing (Li, Owen and Zhang 2012), optimally densified (Shrivastava 2017), b bits a hash."""
 
+from typing import Any
+
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_count, as_seed
 from mongoose_nb.hashing.base import HashFamily
 
@@ -44,14 +46,17 @@ class MinHash(HashFamily):
     similarity = "jaccard"
     bits_per_hash = None
     closed_form = False
-
     takes_center = False
+    arrays = ("_functions",)
 
-    def __init__(self, dim, K, L, *, seed=0, bits=8):
-        self._restore_parameters({"bits": bits})
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, bits: int = 8) -> None:
+        bits = as_count(bits, "bits")
+        if bits > 32:
+            raise ValueError(f"bits is {bits}; a hash keeps 1 to 32")
+        self.bits = self.bits_per_hash = bits
         super().__init__(dim, K, L, seed=seed)
 
-    def collision_probability(self, similarity):
+    def collision_probability(self, similarity: Any) -> Any:
         """Probability that one hash agrees: ``J + (1 - J) / 2^bits``.
 
         Parameters
@@ -69,7 +74,7 @@ class MinHash(HashFamily):
         jaccard = np.clip(jaccard, 0, 1)
         return (jaccard + (1 - jaccard) * 2.0**-self.bits_per_hash)[()]
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the functions, that one hash gives the sets `x` and `y` the same value.
 
         Parameters
@@ -87,13 +92,13 @@ class MinHash(HashFamily):
         return float(self.collision_probability(np.count_nonzero(x & y) / union if union else 1.0))
 
     @classmethod
-    def hashes_for(cls, n, dim):
+    def hashes_for(cls, n: int, dim: int) -> int:
         """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
         # two: texts have their neighbours at similarities of 0.2 to 0.3, which three would hide
         return 2 if n < 1 << 17 else 3
 
     @classmethod
-    def for_index(cls, dim, K, L, *, seed=0, bits=None):
+    def for_index(cls, dim: int, K: int, L: int, *, seed: int = 0, bits: int | None = None) -> HashFamily:  # type: ignore[override]
         """A family for a search index: by default with as many bits per hash as fit, at most 8."""
         return cls(dim, K, L, seed=seed, bits=max(1, min(8, 32 // K)) if bits is None else bits)
 
@@ -115,17 +120,5 @@ class MinHash(HashFamily):
 
         kernels.minhash(indptr, indices, values, self._functions, self.K, self.bits_per_hash, out.itemsize, out.view(np.uint8))
 
-    def _parameters(self):
-        return {"bits": self.bits_per_hash}
-
-    def _restore_parameters(self, state):
-        bits = as_count(state["bits"], "bits")
-        if bits > 32:
-            raise ValueError(f"bits is {bits}; a hash keeps 1 to 32")
-        self.bits_per_hash = bits
-
-    def _arrays(self):
-        return {"functions": np.asarray(self._functions, np.uint64)}
-
-    def _restore_arrays(self, state):
-        self._functions = np.uint64(as_seed(state["functions"]))
+    def _check_arrays(self):
+        self._functions = np.uint64(as_seed(self._functions))

@@ -1,11 +1,13 @@
 """p-stable hashing for Euclidean and Manhattan distance (Datar et al. 2004), folded to table codes."""
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_count
 from mongoose_nb.hashing.base import HashFamily
 
@@ -52,27 +54,32 @@ class PStable(HashFamily):
     """
 
     similarity = "euclidean"
-
     bits_per_hash = None
+    arrays = ("_functions", "_offset", "_mix_key")
 
-    def __init__(self, dim, K, L, *, seed=0, width=4.0, p=2, code_bits=32, center=None):
-        self._restore_parameters({"width": width, "p": p, "code_bits": code_bits})
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, width: float = 4.0, p: int = 2, code_bits: int = 32,
+                 center: ArrayLike | None = None) -> None:
+        width, code_bits = float(width), as_count(code_bits, "code_bits")
+        if not (math.isfinite(width) and width > 0):
+            raise ValueError(f"width is {width}; it must be a positive number, in units of the data")
+        if p not in (1, 2):
+            raise ValueError(f"p is {p!r}; it must be 2 (Euclidean distance) or 1 (Manhattan distance)")
+        if code_bits > 32:
+            raise ValueError(f"code_bits is {code_bits}; a table code may have 1 to 32 bits")
+        self.width, self.p, self._code_bits = width, int(p), code_bits
         super().__init__(dim, K, L, seed=seed, center=center)
 
-    width = property(lambda self: self._width, doc="Width of a slot.")
-    p = property(lambda self: self._p, doc="2 for Euclidean distance, 1 for Manhattan distance.")
-
     @property
-    def code_bits(self):
+    def code_bits(self) -> int:
         """Bits of one table code, whatever K is: the slots are folded."""
         return self._code_bits
 
     @property
-    def max_probes(self):
+    def max_probes(self) -> int:
         """Most codes per row and table that `probe_tables` can give: no more than K slots have neighbours, or codes there are."""
         return min(3**self.K, self.n_buckets)
 
-    def collision_probability(self, distance):
+    def collision_probability(self, distance: Any) -> Any:
         """Probability that two rows at this distance share one slot (Datar et al. 2004, section 3.2).
 
         With r = width / distance it is ``1 - 2 Phi(-r) - 2 / (sqrt(2 pi) r) (1 - exp(-r^2 / 2))`` for p=2 and
@@ -101,12 +108,12 @@ class PStable(HashFamily):
             share = 2 * np.arctan(r) / math.pi - np.log1p(r * r) / (math.pi * r)
         return np.where(distance == 0, 1.0, np.clip(share, 0, 1))[()]
 
-    def table_probability(self, distance):
+    def table_probability(self, distance: Any) -> Any:
         """Probability of the same code in one table: K hashes that agree, or others that were folded onto one code."""
         same = np.power(self.collision_probability(distance), self.K)
         return same + (1 - same) / self.n_buckets
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of the functions, that one hash gives `x` and `y` the same slot.
 
         Parameters
@@ -121,27 +128,27 @@ class PStable(HashFamily):
         return float(self.collision_probability(np.linalg.norm(x - y, self.p)))
 
     @classmethod
-    def hashes_for(cls, n, dim):
+    def hashes_for(cls, n: int, dim: int) -> int:
         """Hashes per table for a search index of `n` rows; see `HashFamily.hashes_for`."""
         return max(2, HashFamily.hashes_for(n, dim) // 2)
 
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 
     def _draw(self):
-        from mongoose_nb.kernels.hashing import pstable
-        from mongoose_nb.kernels.hashing import simhash_dwta as hashing
+        from mongoose_nb.kernels.hashing.drawing import draw_gaussian
+        from mongoose_nb.kernels.hashing.pstable import draw_offsets
 
         if self.K > 32:
             raise ValueError(f"K is {self.K}; PStable takes at most 32 hashes per table")
         key = self._key()
         functions = np.empty((self.dim, self.K * self.L), np.float32)
-        hashing.draw_gaussian(key, functions)
+        draw_gaussian(key, functions)
         if self.p == 1:  # the ratio of two normal numbers has a Cauchy distribution
             other = np.empty_like(functions)
-            hashing.draw_gaussian(~key, other)
+            draw_gaussian(~key, other)
             functions /= np.where(other == 0, np.float32(1e-30), other)
         offset = np.empty(self.K * self.L)
-        pstable.draw_offsets(key + np.uint64(1), offset)
+        draw_offsets(key + np.uint64(1), offset)
         self._keep(functions / np.float32(self.width), offset, key)
 
     def _keep(self, functions, offset, key):
@@ -152,7 +159,7 @@ class PStable(HashFamily):
     def _center_changed(self):
         start = self._offset
         if self._center is not None:
-            from mongoose_nb.kernels.hashing.simhash_dwta import project_exact
+            from mongoose_nb.kernels.hashing.simhash import project_exact
 
             moved = np.empty(start.size)
             project_exact(self._center, self._functions, moved)
@@ -172,31 +179,16 @@ class PStable(HashFamily):
         self._run(NO_ROWS, indptr, indices, values, out)
 
     def _run(self, X, indptr, indices, values, out):
-        from mongoose_nb.kernels.hashing import pstable as kernels
+        from mongoose_nb.kernels.hashing.codes import Rows
+        from mongoose_nb.kernels.hashing.pstable import pstable
 
         codes = out.reshape(self.L, -1)
-        kernels.pstable(X, indptr, indices, values, self._functions, self._start, self._mix_key, self.K, self.code_bits,
-                        out.shape[2], codes.itemsize, codes.view(np.uint8))
+        pstable(Rows(X, indptr, indices, values), self._functions, self._start, self._mix_key, self.K, self.code_bits, out.shape[2],
+                codes.itemsize, codes.view(np.uint8))
 
-    def _parameters(self):
-        return {"width": self.width, "p": self.p, "code_bits": self.code_bits}
-
-    def _restore_parameters(self, state):
-        width, p, code_bits = float(state["width"]), state["p"], as_count(state["code_bits"], "code_bits")
-        if not (math.isfinite(width) and width > 0):
-            raise ValueError(f"width is {width}; it must be a positive number, in units of the data")
-        if p not in (1, 2):
-            raise ValueError(f"p is {p!r}; it must be 2 (Euclidean distance) or 1 (Manhattan distance)")
-        if code_bits > 32:
-            raise ValueError(f"code_bits is {code_bits}; a table code may have 1 to 32 bits")
-        self._width, self._p, self._code_bits = width, int(p), code_bits
-
-    def _arrays(self):
-        return {"functions": self._functions, "offset": self._offset, "mix_key": np.asarray(self._mix_key)}
-
-    def _restore_arrays(self, state):
-        functions, offset = np.array(state["functions"]), np.array(state["offset"])
+    def _check_arrays(self):
         needed = (self.dim, self.K * self.L)
-        if functions.shape != needed or offset.shape != needed[1:]:
-            raise ValueError(f"functions must have shape {needed} and offset {needed[1:]}; they have {functions.shape} and {offset.shape}")
-        self._keep(functions, offset, int(state["mix_key"]))
+        if self._functions.shape != needed or self._offset.shape != needed[1:]:
+            raise ValueError(f"functions must have shape {needed} and offset {needed[1:]}; they have {self._functions.shape} and "
+                             f"{self._offset.shape}")
+        self._keep(self._functions, self._offset, int(self._mix_key))

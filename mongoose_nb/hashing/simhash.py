@@ -2,11 +2,13 @@
 
 import functools
 import math
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_float32
 from mongoose_nb.hashing.base import HashFamily
 from mongoose_nb.hashing.flips import flip_order
@@ -70,25 +72,24 @@ class SimHash(HashFamily):
 
     similarity = "cosine"
     trainable = True
+    arrays = ("_functions",)
 
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if {"_hash_dense", "_hash_csr"} & vars(cls).keys() and "sign_functions" not in vars(cls):
-            cls.sign_functions = None  # it hashes otherwise
-
-    def __init__(self, dim, K, L, *, seed=0, projection="gaussian", density=1 / 3, center=None):
-        self._restore_parameters({"projection": projection, "density": density})
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, projection: str = "gaussian", density: float = 1 / 3,
+                 center: ArrayLike | None = None) -> None:
+        density = float(density)
+        if projection not in ("gaussian", "sparse"):
+            raise ValueError(f"projection is {projection!r}; it must be 'gaussian' or 'sparse'")
+        if not 0 < density <= 1:
+            raise ValueError(f"density is {density}; it must lie in (0, 1]")
+        self.projection, self.density = projection, density
         super().__init__(dim, K, L, seed=seed, center=center)
 
-    projection = property(lambda self: self._projection, doc='How functions are drawn: "gaussian" or "sparse".')
-    density = property(lambda self: self._density, doc="Share of the coordinates that a sparse function reads.")
-
     @property
-    def functions(self):
+    def functions(self) -> np.ndarray:
         """The functions, (dim, K * L) float32, read-only: column ``t * K + k`` is the k-th hash of table t."""
         return self._functions
 
-    def set_functions(self, functions):
+    def set_functions(self, functions: ArrayLike) -> Self:
         """Replace the functions by others, such as learned ones, and increase `version`.
 
         Parameters
@@ -105,7 +106,7 @@ class SimHash(HashFamily):
         self._version += 1
         return self
 
-    def collision_probability(self, similarity):
+    def collision_probability(self, similarity: Any) -> Any:
         """Probability that one hash agrees: ``1 - arccos(similarity) / pi``.
 
         Parameters
@@ -122,7 +123,7 @@ class SimHash(HashFamily):
             raise ValueError(f"similarity is {similarity!r}; SimHash takes a cosine, in [-1, 1]")
         return 1 - np.arccos(np.clip(cosine, -1, 1)) / math.pi
 
-    def collision_probability_of(self, x, y):
+    def collision_probability_of(self, x: Any, y: Any) -> float:
         """Probability, over the draw of Gaussian functions, that one hash gives `x` and `y` the same bit.
 
         Parameters
@@ -146,13 +147,13 @@ class SimHash(HashFamily):
     # --- the hooks of HashFamily --------------------------------------------------------------------------------------
 
     def _draw(self):
-        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+        from mongoose_nb.kernels.hashing import drawing as kernels
 
         functions = np.empty((self.dim, self.K * self.L), np.float32)
         key = self._key()
         kernels.draw_gaussian(key, functions)
-        if self._projection == "sparse":
-            chosen = np.empty((self.K * self.L, math.ceil(self.dim * self._density)), np.int32)
+        if self.projection == "sparse":
+            chosen = np.empty((self.K * self.L, math.ceil(self.dim * self.density)), np.int32)
             kernels.draw_choices(~key, self.dim, chosen)
             signs = np.zeros_like(functions)
             column = np.arange(self.K * self.L)[:, None]
@@ -172,14 +173,14 @@ class SimHash(HashFamily):
     def _center_changed(self):
         offset = np.zeros(self.K * self.L)
         if self._center is not None:
-            from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+            from mongoose_nb.kernels.hashing import simhash as kernels
 
             kernels.project_exact(self._center, self._functions, offset)
         self._offset, self._offset_max = read_only(offset), float(np.abs(offset).max())
 
     def _hash_dense(self, X, out):
         from mongoose_nb.core.threads import one_blas_thread
-        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+        from mongoose_nb.kernels.hashing import simhash as kernels
 
         n = X.shape[0]
         if n <= _SMALL:
@@ -189,28 +190,29 @@ class SimHash(HashFamily):
             kernels.simhash_dense(X, *self._kernel_arguments(), out.itemsize, out.view(np.uint8))
 
     def _hash_csr(self, indptr, indices, values, out):
-        from mongoose_nb.kernels.hashing import simhash_dwta as kernels
+        from mongoose_nb.kernels.hashing import simhash as kernels
 
         kernels.simhash_csr(indptr, indices, values, *self._kernel_arguments(), out.itemsize, out.view(np.uint8))
 
     @property
-    def max_probes(self):
+    def max_probes(self) -> int:
         """Most codes per row and table that `probe_tables` can give: all codes there are."""
         return self.n_buckets
 
     @property
-    def sign_functions(self):
-        """`functions`, or None with a centre; see `HashFamily.sign_functions`."""
-        return self._functions if self._center is None else None
+    def sign_functions(self) -> np.ndarray | None:
+        """`functions`, or None with a centre, or where a subclass hashes otherwise; see `HashFamily.sign_functions`."""
+        own = type(self)._hash_dense is SimHash._hash_dense and type(self)._hash_csr is SimHash._hash_csr
+        return self._functions if own and self._center is None else None
 
-    def probe_signs(self, Y, probes):
+    def probe_signs(self, Y: np.ndarray, probes: int) -> np.ndarray:
         """Codes by the signs of float32 sums; see `HashFamily.probe_signs`."""
         out = np.empty((len(Y), self.L, probes), np.uint32)
         _probing().probe_signs(Y, self._functions, flip_order(self.K, probes), self.K, out)
         return out
 
     @classmethod
-    def for_index(cls, dim, K, L, *, seed=0, **options):
+    def for_index(cls, dim: int, K: int, L: int, *, seed: int = 0, **options) -> HashFamily:
         """A family for a search index: Gaussian directions are made orthogonal in groups of `dim`.
 
         Such signs say less of what others said. On MNIST the same recall takes a fifth fewer candidates.
@@ -242,19 +244,5 @@ class SimHash(HashFamily):
     def _kernel_arguments(self):
         return self._functions, self._offset, self._norm_max, self._offset_max, self.K
 
-    def _parameters(self):
-        return {"projection": self._projection, "density": self._density}
-
-    def _restore_parameters(self, state):
-        kind, density = state["projection"], float(state["density"])
-        if kind not in ("gaussian", "sparse"):
-            raise ValueError(f"projection is {kind!r}; it must be 'gaussian' or 'sparse'")
-        if not 0 < density <= 1:
-            raise ValueError(f"density is {density}; it must lie in (0, 1]")
-        self._projection, self._density = kind, density
-
-    def _arrays(self):
-        return {"functions": self._functions}
-
-    def _restore_arrays(self, state):
-        self._keep_functions(state["functions"])
+    def _check_arrays(self):
+        self._keep_functions(self._functions)

@@ -10,17 +10,19 @@ Queries are scaled to length 1, which changes no order of inner products; data a
 """
 
 import abc
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 
+from mongoose_nb.core.registry import Registered, find, name_of, register
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.hashing.arguments import as_count, as_float32
 
-_TRANSFORMS = {}  # class name -> class, for from_state
 _FORMAT = 1
 
 
-class InnerProductTransform(abc.ABC):
+class InnerProductTransform(Registered, abc.ABC, kind="inner-product transform"):
     """What the transforms share: fit, data, query, similarity and state. See the subclasses.
 
     Parameters
@@ -32,30 +34,26 @@ class InnerProductTransform(abc.ABC):
     #: longest row after scaling
     bound = 1.0
     #: coordinates that are added
-    extra = 1
+    extra: Any = 1
 
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        _TRANSFORMS[cls.__name__] = cls
-
-    def __init__(self, *, headroom=1.0):
+    def __init__(self, *, headroom: float = 1.0) -> None:
         self.headroom = check_number("headroom", headroom, low=1)
-        self._input_dim = None
+        self._input_dim: Any = None
         self._scale = None  # rows are divided by it
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         """Number of coordinates of a transformed row, the `dim` of the hash family; known after `fit`."""
         self._check_fitted()
         return self._input_dim + self.extra
 
     @property
-    def scale(self):
+    def scale(self) -> Any:
         """What rows are divided by; known after `fit`."""
         self._check_fitted()
         return self._scale
 
-    def fit(self, X):
+    def fit(self, X: Any) -> Self:
         """Learn the scale from data rows.
 
         Parameters
@@ -73,7 +71,7 @@ class InnerProductTransform(abc.ABC):
         self._fit(_norms(X))
         return self
 
-    def data(self, X):
+    def data(self, X: Any) -> Any:
         """Transform data rows, to be stored.
 
         Parameters
@@ -95,7 +93,7 @@ class InnerProductTransform(abc.ABC):
         factor = self._factors(norm)
         return _extend(X, factor, self._data_tail(np.minimum(norm * factor, self.bound)))
 
-    def query(self, Q):
+    def query(self, Q: Any) -> Any:
         """Transform queries, to be looked up.
 
         Parameters
@@ -112,7 +110,7 @@ class InnerProductTransform(abc.ABC):
         return _extend(Q, 1 / np.where(norm == 0, 1.0, norm), np.tile(self._query_tail(), (Q.shape[0], 1)))
 
     @abc.abstractmethod
-    def similarity(self, inner_product, norm=None):
+    def similarity(self, inner_product: Any, norm: Any = None) -> Any:
         """What the hash family sees, a cosine or a distance.
 
         Parameters
@@ -127,7 +125,7 @@ class InnerProductTransform(abc.ABC):
         float or ndarray
         """
 
-    def collision_probability(self, inner_product, family, norm=None):
+    def collision_probability(self, inner_product: Any, family: Any, norm: Any = None) -> Any:
         """Probability that one hash of `family` agrees for a data row and a query of this inner product.
 
         Parameters
@@ -145,14 +143,13 @@ class InnerProductTransform(abc.ABC):
 
     # --- state --------------------------------------------------------------------------------------------------------
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Everything that makes this transform, as a dict of plain scalars, strings and arrays, for `from_state`."""
         self._check_fitted()
-        return {"transform": type(self).__name__, "format": _FORMAT, "input_dim": self._input_dim, "scale": self._scale,
-                "headroom": self.headroom, **self._parameters()}
+        return {"transform": name_of(type(self)), "format": _FORMAT, "input_dim": self._input_dim, "scale": self._scale, **self.config()}
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
         """Build a transform from the dict that `state` gave; ``InnerProductTransform.from_state`` reads that of any.
 
         Parameters
@@ -166,9 +163,9 @@ class InnerProductTransform(abc.ABC):
             If the state is of another transform or format, or incomplete.
         """
         state = {key: value.item() if np.ndim(value) == 0 and hasattr(value, "item") else value for key, value in dict(state).items()}
-        kind = _TRANSFORMS.get(state.pop("transform", None))
-        if kind is None or not issubclass(kind, cls):
-            raise ValueError(f"the state is not of {cls.__name__}")
+        kind = find("inner-product transform", state.pop("transform", None))
+        if not issubclass(kind, cls):
+            raise ValueError(f"the state is of {kind.__name__}, not of {cls.__name__}")
         if state.pop("format", None) != _FORMAT:
             raise ValueError(f"the state has another format; this version reads {_FORMAT}")
         try:
@@ -205,9 +202,6 @@ class InnerProductTransform(abc.ABC):
     def _query_tail(self):
         """The coordinates added to queries, (extra,)."""
 
-    def _parameters(self):
-        return {}
-
     # --- checks -------------------------------------------------------------------------------------------------------
 
     def _check_fitted(self):
@@ -224,6 +218,7 @@ class InnerProductTransform(abc.ABC):
                              f"with this row, or with more headroom than {self.headroom:g}")
 
 
+@register("inner-product transform", "simple", "SimpleLSH")
 class SimpleLSH(InnerProductTransform):
     """Simple-LSH (Neyshabur and Srebro 2015): ``[x; sqrt(1 - |x|^2)]`` and ``[q; 0]``, for families of cosines.
 
@@ -246,7 +241,7 @@ class SimpleLSH(InnerProductTransform):
     ((100, 10), (2, 10))
     """
 
-    def similarity(self, inner_product, norm=None):
+    def similarity(self, inner_product: Any, norm: Any = None) -> Any:
         """The cosine, ``inner_product / scale``; `norm` has no effect. Parameters: see `InnerProductTransform`."""
         return np.asarray(inner_product, np.float64)[()] / self.scale
 
@@ -257,6 +252,7 @@ class SimpleLSH(InnerProductTransform):
         return np.zeros(1)
 
 
+@register("inner-product transform", "norm range", "NormRange")
 class NormRange(SimpleLSH):
     """Norm-ranging LSH (Yan et al. 2018): Simple-LSH by parts of similar length, each with a scale of its own.
 
@@ -271,11 +267,11 @@ class NormRange(SimpleLSH):
         For the part of the longest rows; see `InnerProductTransform`.
     """
 
-    def __init__(self, n_parts=16, *, headroom=1.0):
+    def __init__(self, n_parts: int = 16, *, headroom: float = 1.0) -> None:
         super().__init__(headroom=headroom)
         self.n_parts = check_int("n_parts", n_parts, low=1)
 
-    def parts(self, X):
+    def parts(self, X: Any) -> np.ndarray:
         """The part of each row, (n,) int64 from 0, the shortest rows, to ``n_parts - 1``.
 
         Parameters
@@ -284,7 +280,7 @@ class NormRange(SimpleLSH):
         """
         return self._parts(_norms(self._checked(X)))
 
-    def similarity(self, inner_product, norm=None):
+    def similarity(self, inner_product: Any, norm: Any = None) -> Any:
         """The cosine, ``inner_product / scale[part]``, the part being that of rows of length `norm`; see `SimpleLSH`."""
         norm = self.scale[-1] if norm is None else np.asarray(norm, np.float64)
         return np.asarray(inner_product, np.float64)[()] / self.scale[self._parts(norm)]
@@ -311,30 +307,25 @@ class NormRange(SimpleLSH):
     def _factors(self, norm):
         return 1 / self._scale[self._parts(norm)]
 
-    def _parameters(self):
-        return {"n_parts": self.n_parts}
-
 
 class _Powers(InnerProductTransform):
     """Transforms that add powers of the norm: see the subclasses."""
 
-    def __init__(self, m, bound, headroom):
+    def __init__(self, m: int, bound: float, headroom: float) -> None:
         super().__init__(headroom=headroom)
         self.m = check_int("m", m, low=1)
         self.bound = check_number("bound", bound, low=0, high=1, open_low=True, open_high=True)
 
     @property
-    def extra(self):
+    def extra(self) -> int:
         """Coordinates that are added."""
         return self.m
 
     def _powers(self, norm):
         return norm[:, None] ** (2.0 ** np.arange(1, self.m + 1))
 
-    def _parameters(self):
-        return {"m": self.m, "bound": self.bound}
 
-
+@register("inner-product transform", "l2-alsh", "L2ALSH")
 class L2ALSH(_Powers):
     """L2-ALSH (Shrivastava and Li 2014): ``[x; |x|^2; |x|^4; ...]`` and ``[q; 1/2; 1/2; ...]``, for Euclidean distance.
 
@@ -351,10 +342,10 @@ class L2ALSH(_Powers):
         See `InnerProductTransform`.
     """
 
-    def __init__(self, m=3, bound=0.83, *, headroom=1.0):
+    def __init__(self, m: int = 3, bound: float = 0.83, *, headroom: float = 1.0) -> None:
         super().__init__(m, bound, headroom)
 
-    def similarity(self, inner_product, norm=None):
+    def similarity(self, inner_product: Any, norm: Any = None) -> Any:
         """The Euclidean distance, ``sqrt(1 + m/4 - 2 q.x + |x|^(2^(m+1)))`` of scaled rows; see `InnerProductTransform`."""
         last = self._scaled_norm(norm) ** (2.0 ** (self.m + 1))
         return np.sqrt(np.maximum(1 + self.m / 4 - 2 * np.asarray(inner_product, np.float64)[()] / self.scale + last, 0))
@@ -366,6 +357,7 @@ class L2ALSH(_Powers):
         return np.full(self.m, 0.5)
 
 
+@register("inner-product transform", "sign-alsh", "SignALSH")
 class SignALSH(_Powers):
     """Sign-ALSH (Shrivastava and Li 2015): ``[x; 1/2 - |x|^2; 1/2 - |x|^4; ...]`` and ``[q; 0; 0; ...]``, for cosines.
 
@@ -381,10 +373,10 @@ class SignALSH(_Powers):
         See `InnerProductTransform`.
     """
 
-    def __init__(self, m=2, bound=0.75, *, headroom=1.0):
+    def __init__(self, m: int = 2, bound: float = 0.75, *, headroom: float = 1.0) -> None:
         super().__init__(m, bound, headroom)
 
-    def similarity(self, inner_product, norm=None):
+    def similarity(self, inner_product: Any, norm: Any = None) -> Any:
         """The cosine, ``q.x / sqrt(m/4 + |x|^(2^(m+1)))`` of scaled rows; see `InnerProductTransform`."""
         last = self._scaled_norm(norm) ** (2.0 ** (self.m + 1))
         return np.asarray(inner_product, np.float64)[()] / self.scale / np.sqrt(self.m / 4 + last)

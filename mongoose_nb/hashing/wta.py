@@ -1,5 +1,7 @@
 """WTA: winner-take-all hashing without densification (Yagnik et al. 2011)."""
 
+from numpy.typing import ArrayLike
+
 from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.dwta import DWTA
 
@@ -26,11 +28,5 @@ class WTA(DWTA):
     True
     """
 
-    def __init__(self, dim, K, L, *, seed=0, bin_size=8, center=None):
+    def __init__(self, dim: int, K: int, L: int, *, seed: int = 0, bin_size: int = 8, center: ArrayLike | None = None) -> None:
         super().__init__(dim, K, L, seed=seed, bin_size=bin_size, zeros="value", center=center)
-
-    def _parameters(self):
-        return {"bin_size": self.bin_size}
-
-    def _restore_parameters(self, state):
-        super()._restore_parameters({**state, "zeros": "value"})

@@ -1,4 +1,8 @@
-"""Scores that weigh rare labels up (Jain, Prabhu and Varma, "Extreme multi-label loss functions", KDD 2016)."""
+"""Propensity-scored metrics, which give rare labels more weight (Jain, Prabhu and Varma, KDD 2016)."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -6,7 +10,7 @@ from mongoose_nb.metrics.ranking import ranked_hits
 from mongoose_nb.metrics.scores import mean_ndcg, mean_precision
 
 
-def inverse_propensity(Y_train, A=0.55, B=1.5):
+def inverse_propensity(Y_train: Any, A: float = 0.55, B: float = 1.5) -> np.ndarray:
     """Inverse propensity of every label: 1 + C (N_l + B)^-A with C = (ln N - 1) (B + 1)^A.
 
     N is the number of training rows, N_l the number of those that have label l.
@@ -58,7 +62,7 @@ def _ratio(part, whole):
     return np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
 
 
-def psp_at_k(Y, pred, propensity, k=5, *, drop_empty=False):
+def psp_at_k(Y: Any, pred: Any, propensity: np.ndarray, k: int = 5, *, drop_empty: bool = False) -> np.ndarray:
     """Propensity scored precision at 1..k: a ratio of means, as in the published tables.
 
     A hit on label l counts its inverse propensity; the mean over rows is divided by the mean of the best possible
@@ -91,7 +95,7 @@ def psp_at_k(Y, pred, propensity, k=5, *, drop_empty=False):
     return _ratio(mean_precision(gains), mean_precision(best))
 
 
-def psndcg_at_k(Y, pred, propensity, k=5, *, drop_empty=False):
+def psndcg_at_k(Y: Any, pred: Any, propensity: np.ndarray, k: int = 5, *, drop_empty: bool = False) -> np.ndarray:
     """Propensity scored nDCG at 1..k: a ratio of means, as in the published tables.
 
     The weighted, discounted gain of a row is divided by the unweighted sum of discounts of its min(k, labels) first

@@ -1,4 +1,8 @@
-"""From predictions of any form to ranked label ids, and which of them are right."""
+"""Turn predictions of any form into ranked label ids, and find the correct ones."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -6,7 +10,7 @@ import scipy.sparse as sp
 _BLOCK = 1 << 24  # scores that are ranked at a time
 
 
-def top_k(pred, k, n_labels=None):
+def top_k(pred: Any, k: int, n_labels: int | None = None) -> np.ndarray:
     """Rank predictions: the ids of the `k` best labels of every row.
 
     Parameters
@@ -143,8 +147,8 @@ def _from_dense(scores, k):
     return out
 
 
-def find_hits(Y, ids):
-    """Which of the ranked `ids` (n, k) are labels in the canonical indicator `Y`: bool (n, k)."""
+def find_hits(Y: sp.csr_matrix, ids: np.ndarray) -> np.ndarray:
+    """Boolean array (n, k): which of the ranked `ids` are labels in the canonical indicator `Y`."""
     n, n_labels = Y.shape
     rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(Y.indptr))
     keys = rows * n_labels + Y.indices  # rising, because Y is canonical
@@ -155,8 +159,8 @@ def find_hits(Y, ids):
     return (keys[at] == wanted) & (ids >= 0)
 
 
-def ranked_hits(Y, pred, k, drop_empty):
-    """Validate, rank and look up: (canonical Y, ids, hits), without rows that have no label where `drop_empty`."""
+def ranked_hits(Y: Any, pred: Any, k: int, drop_empty: bool) -> tuple[sp.csr_matrix, np.ndarray, np.ndarray]:
+    """Validate, rank and look up: (canonical Y, ids, hits), without rows that have no label if `drop_empty`."""
     from mongoose_nb.data.validate import check_Y
 
     Y = check_Y(Y)

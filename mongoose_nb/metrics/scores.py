@@ -1,17 +1,21 @@
 """Precision, recall and nDCG at 1..k."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from mongoose_nb.metrics.ranking import ranked_hits
 
 
-def mean_precision(gains):
+def mean_precision(gains: np.ndarray) -> np.ndarray:
     """Mean over rows of the gain per rank, for 1..k, from gains (n, k)."""
     k = gains.shape[1]
     return (np.cumsum(gains, axis=1) / np.arange(1, k + 1)).mean(axis=0)
 
 
-def mean_ndcg(gains, n_positive):
+def mean_ndcg(gains: np.ndarray, n_positive: np.ndarray) -> np.ndarray:
     """Mean over rows of discounted gain / that of min(k, n_positive) hits, for 1..k, from gains (n, k)."""
     k = gains.shape[1]
     discount = 1.0 / np.log2(np.arange(2, k + 2))
@@ -20,7 +24,7 @@ def mean_ndcg(gains, n_positive):
     return (np.cumsum(gains * discount, axis=1) / most).mean(axis=0)
 
 
-def precision_at_k(Y, pred, k=5, *, drop_empty=False):
+def precision_at_k(Y: Any, pred: Any, k: int = 5, *, drop_empty: bool = False) -> np.ndarray:
     """Precision at 1..k: the share of the first j predictions that are labels, averaged over rows.
 
     Parameters
@@ -48,7 +52,7 @@ def precision_at_k(Y, pred, k=5, *, drop_empty=False):
     return mean_precision(hits.astype(np.float64))
 
 
-def recall_at_k(Y, pred, k=5, *, drop_empty=False):
+def recall_at_k(Y: Any, pred: Any, k: int = 5, *, drop_empty: bool = False) -> np.ndarray:
     """Recall at 1..k: the share of a row's labels among its first j predictions, averaged over rows.
 
     Parameters
@@ -71,7 +75,7 @@ def recall_at_k(Y, pred, k=5, *, drop_empty=False):
     return (np.cumsum(hits, axis=1) / n_positive[:, None]).mean(axis=0)
 
 
-def ndcg_at_k(Y, pred, k=5, *, drop_empty=False):
+def ndcg_at_k(Y: Any, pred: Any, k: int = 5, *, drop_empty: bool = False) -> np.ndarray:
     """Normalised discounted cumulative gain at 1..k, averaged over rows.
 
     A hit at rank j gains ``1 / log2(j + 1)``; the sum over the first k ranks is divided by the most that k predictions

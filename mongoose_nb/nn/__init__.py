@@ -3,21 +3,46 @@
 ::
 
     Network (network.py)                        the facade: construction, prediction, saving; training.py has its steps and epochs
-      SparseInput -> Dense / WideHidden ... -> WideOutput     layers: constructor, forward, backward (loss), update
+      SparseInput -> Dense / Wide / ... -> WideOutput         layers: constructor, build, forward or loss, backward
                           |                       |
-                          +----- samplers.py -----+            which units a step computes: Full, Uniform, LSH, Auto
+                          +----- sampling/ -------+            which units a step computes: Full, Uniform, LSH, Auto
       optimizers.py  lr.py  activations.py  callbacks.py  diagnostics.py      constants of a step; what happens around it
 
-Every sparse layer trains through `row_update.RowUpdate`: pairs (row, sample) sorted by row, one owner per row.
+Gradients are values (`layers.gradients`). Where a batch touches few rows they are pairs (row, sample), sorted by row, one owner per row.
 """
 
+from mongoose_nb.core.arrays import Rows
+from mongoose_nb.nn.layers.activations import Activation
+from mongoose_nb.nn.layers.base import Layer, Run, named
+from mongoose_nb.nn.layers.dense import Dense
+from mongoose_nb.nn.layers.dropout import Dropout
+from mongoose_nb.nn.layers.layer_norm import LayerNorm
+from mongoose_nb.nn.layers.losses import Loss
+from mongoose_nb.nn.layers.sequential import Sequential
+from mongoose_nb.nn.layers.sparse_input import SparseInput
 from mongoose_nb.nn.layers.wide_hidden import Wide
 from mongoose_nb.nn.network import Network
-from mongoose_nb.nn.sampling.samplers import LSH, Auto, Full, Sampler, Uniform
+from mongoose_nb.nn.retrieval.base import Retriever
+from mongoose_nb.nn.retrieval.exact import ExactRetriever
+from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
+from mongoose_nb.nn.sampling.adaptive import Adaptive
+from mongoose_nb.nn.sampling.auto import Auto
+from mongoose_nb.nn.sampling.base import Sampler
+from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
+from mongoose_nb.nn.sampling.corrections import Correction
+from mongoose_nb.nn.sampling.full import Full
+from mongoose_nb.nn.sampling.lsh import LSH
+from mongoose_nb.nn.sampling.strategies import Threshold
+from mongoose_nb.nn.sampling.table_settings import Tables
+from mongoose_nb.nn.sampling.uniform import Uniform
 from mongoose_nb.nn.training.callbacks import Callback, Checkpoint, EarlyStopping, History, JSONLines, ProgressBar
 from mongoose_nb.nn.training.diagnostics import Diagnostics
-from mongoose_nb.nn.training.lr import Constant, Cosine, Linear, Step
+from mongoose_nb.nn.training.lr import Constant, Cosine, Linear, LRSchedule, Step
 from mongoose_nb.nn.training.optimizers import SGD, AdaGrad, Adam, RowAdam
 
-__all__ = ["LSH", "SGD", "AdaGrad", "Adam", "Auto", "Callback", "Checkpoint", "Constant", "Cosine", "Diagnostics", "EarlyStopping", "Full",
-           "History", "JSONLines", "Linear", "Network", "ProgressBar", "RowAdam", "Sampler", "Step", "Uniform", "Wide"]
+__all__ = [
+    "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
+    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Full", "History", "JSONLines", "LRSchedule", "LSH",
+    "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "Network", "ProgressBar", "Retriever", "RowAdam", "Rows", "Run",
+    "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables", "Threshold", "Uniform", "Wide", "named",
+]

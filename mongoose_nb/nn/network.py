@@ -1,22 +1,27 @@
 """A feed-forward network with sparse input and a wide output layer: build, train, predict, save."""
 
+import copy
+import numbers
 import time
 
 import numpy as np
 
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.locks import FairLock
+from mongoose_nb.core.registry import make
 from mongoose_nb.core.threads import compute_threads, kernel_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import saving as io
+from mongoose_nb.nn.layers.activations import make_activation
+from mongoose_nb.nn.layers.base import Layer, Run, named, part_of
 from mongoose_nb.nn.layers.dense import Dense
+from mongoose_nb.nn.layers.losses import make_loss
 from mongoose_nb.nn.layers.sparse_input import SparseInput
-from mongoose_nb.nn.layers.wide_hidden import Wide, WideHidden
-from mongoose_nb.nn.layers.wide_output import WideOutput, default_init_std
-from mongoose_nb.nn.sampling.samplers import make_sampler
+from mongoose_nb.nn.layers.wide_output import WideOutput
+from mongoose_nb.nn.sampling.make import make_sampler
+from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training import loop as training
 from mongoose_nb.nn.training.batches import Chunks, Whole
-from mongoose_nb.nn.training.callbacks import Checkpoint, EarlyStopping, ProgressBar, as_callback, notify
 from mongoose_nb.nn.training.lr import make_schedule
 from mongoose_nb.nn.training.optimizers import make_optimizer
 from mongoose_nb.nn.training.progress import Progress
@@ -33,14 +38,17 @@ class Network:
     ----------
     n_features, n_outputs : int
         Width of the input and of the output.
-    hidden : sequence of int or Wide
-        Hidden layers. The first is a width; a `Wide` layer has to be followed by a width.
-    activation : str
-        ``relu``, ``leaky_relu``, ``elu``, ``gelu``, ``tanh``, ``sigmoid`` or ``identity``.
+    hidden : sequence of int or Layer
+        Hidden layers. An int is a layer of this width with the activation. A layer is the description of one, such as ``nn.Wide(10_000)``,
+        ``nn.Dropout(0.2)`` or one of your own (`nn.Layer`); it may serve several networks, each of which builds a layer of its own. The
+        first has to be a width, and so has the one after `nn.Wide`.
+    activation : str or Activation
+        ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"gelu"``, ``"tanh"``, ``"sigmoid"``, ``"identity"``, or one of your own
+        (`nn.Activation`).
     sampler : str or Sampler
-        ``"lsh"``, ``"uniform"``, ``"full"``, ``"auto"`` (by the number of outputs and how training goes: `nn.Auto`), or an
-        object such as ``nn.LSH(candidates=400)``.
-    loss : {"softmax", "logistic"}
+        ``"lsh"``, ``"uniform"``, ``"full"``, ``"adaptive"``, ``"auto"`` (full or adaptive, by the number of outputs), or an
+        object such as ``nn.LSH(candidates=400)``, also of a class of your own (`nn.Sampler`).
+    loss : {"softmax", "logistic"} or Loss
         Cross-entropy against the uniform distribution over a sample's labels, or one-vs-all.
     optimizer : str or Optimizer
         ``"adam"``, ``"rowadam"``, ``"adagrad"``, ``"sgd"``, or an object such as ``nn.Adam(2e-3)``.
@@ -63,6 +71,8 @@ class Network:
         Optimiser steps taken.
     epoch : int
         Passes over training data taken.
+    retriever : Retriever or None
+        What `fit_serving` made: gives the outputs that ``predict_topk(exact=False)`` scores.
 
     Notes
     -----
@@ -78,8 +88,9 @@ class Network:
         self.n_outputs = check_int("n_outputs", n_outputs, low=1, high=2**31 - 2)
         self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.hidden = tuple(hidden)
-        self.activation = activation
+        self.activation, self._activation = activation, make_activation(activation)
         self.loss = loss
+        make_loss(loss)  # refuses now what it cannot use
         self.sampler = make_sampler(sampler)
         self.optimizer = make_optimizer(optimizer, lr)
         self.lr_schedule = make_schedule(lr_schedule)
@@ -96,59 +107,68 @@ class Network:
     # ------------------------------------------------------------------ construction
 
     def _build(self):
-        if not self.hidden or isinstance(self.hidden[0], Wide):
+        if not self.hidden or not isinstance(self.hidden[0], numbers.Integral):
             raise ValueError(f"hidden={self.hidden!r}: the first hidden layer must be a width such as 128")
-        if isinstance(self.hidden[-1], Wide):
-            raise ValueError(f"hidden={self.hidden!r}: the last hidden layer must be a width, not Wide; add one after it")
         streams = iter(np.random.SeedSequence(self.seed).spawn(2 * len(self.hidden) + 2))
 
         def rng():
             return np.random.Generator(np.random.Philox(next(streams)))
 
-        def seed():
-            return int(next(streams).generate_state(1, np.uint32)[0])
+        def build(layer, width):
+            """Build a layer of the network's own; layers with a sampler take a second stream."""
+            if layer.activation is None:
+                layer.activation = self._activation
+            layer.build(width, rng())
+            if hasattr(layer, "bind_sampler"):
+                layer.bind_sampler(int(next(streams).generate_state(1, np.uint32)[0]))
+            return layer
 
         self.layers = []
         width, sparse = self.n_features, True
         for i, spec in enumerate(self.hidden):
-            if isinstance(spec, Wide):
-                if sparse:
-                    raise ValueError(f"hidden={self.hidden!r}: a Wide layer takes dense input; put a width before it")
-                units = check_int("Wide.units", spec.units, low=1, high=2**31 - 2)
-                layer = WideHidden(width, units, make_sampler(spec.sampler), self.activation, rng=rng(),
-                                   init_std=default_init_std(width))
-                if layer.sampler.shape != "sample":
-                    raise ValueError(f"hidden[{i}]: a Wide layer needs a sampler with shape='sample'; got {layer.sampler!r}")
-                layer.sampler = layer.sampler.bind(layer.weights, layer.bias, seed())
-                width, sparse = units, True
+            if isinstance(spec, Layer):
+                layer = copy.deepcopy(spec)  # with the layers that it is made of
+            elif sparse:
+                layer = SparseInput(check_int(f"hidden[{i}]", spec, low=1), init_std=self.init_std if i == 0 else None)
             else:
-                units = check_int(f"hidden[{i}]", spec, low=1)
-                if sparse:
-                    std = self.init_std if i == 0 else default_init_std(width)
-                    layer = SparseInput(width, units, self.activation, rng=rng(), init_std=std)
-                else:
-                    layer = Dense(width, units, self.activation, rng=rng())
-                width, sparse = units, False
-            self.layers.append(layer)
-        self.output = WideOutput(width, self.n_outputs, self.sampler, self.loss, rng=rng(),
-                                 init_std=self.output_init_std or default_init_std(width))
-        self.output.sampler = self.sampler.bind(self.output.weights, self.output.bias, seed())
-        self.served = None
-        for parameter in self.parameters().values():
+                layer = Dense(check_int(f"hidden[{i}]", spec, low=1))
+            if layer.sparse_input != sparse:
+                takes = "sparse" if layer.sparse_input else "dense"
+                raise ValueError(f"hidden={self.hidden!r}: a {type(layer).__name__} layer takes {takes} input; put a width before it")
+            try:
+                self.layers.append(build(layer, width))
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"hidden[{i}]: {error}") from error
+            width, sparse = layer.n_outputs, layer.sparse_output
+        if sparse:
+            raise ValueError(f"hidden={self.hidden!r}: the last hidden layer must be a width, not {layer!r}; add one after it")
+        self.output = build(WideOutput(self.n_outputs, self.sampler, self.loss, init_std=self.output_init_std), width)
+        self.retriever = None
+        self._parameters = named([*((f"hidden{i}", layer.parameters()) for i, layer in enumerate(self.layers)),
+                                  ("output", self.output.parameters())])
+        for parameter in self._parameters.values():
             parameter.attach(self.optimizer)
 
     def parameters(self):
-        """All trained arrays (`nn.arrays.Parameter`) by name."""
-        out = {f"hidden{i}.{name}": p for i, layer in enumerate(self.layers) for name, p in layer.parameters().items()}
-        out.update({f"output.{name}": p for name, p in self.output.parameters().items()})
-        return out
+        """All trained arrays (`core.arrays.Parameter`) by name."""
+        return dict(self._parameters)
 
     def _sampled_layers(self):
-        out = {f"hidden{i}": layer for i, layer in enumerate(self.layers) if isinstance(layer, WideHidden)}
+        out = {f"hidden{i}": layer for i, layer in enumerate(self.layers) if hasattr(layer, "sampler")}
         return {**out, "output": self.output}
 
-    def _samplers(self):
+    def samplers(self):
+        """The bound samplers of the wide layers by the layer's name, such as ``"output"``."""
         return {name: layer.sampler for name, layer in self._sampled_layers().items()}
+
+    def use_retriever(self, retriever):
+        """Have ``predict_topk(exact=False)`` score what a copy of `retriever`, bound to the output layer, gives."""
+        self.retriever = make("retriever", retriever).bind(self.output.weights, self.output.bias, self.seed)
+
+    @property
+    def lock(self):
+        """Held by whoever trains for a step, or predicts for a block of rows."""
+        return self._lock
 
     def _work(self, X, n_rows, active=None):
         """Multiplications for so many rows of X, about; `active` outputs of each, by default what the sampler computes."""
@@ -157,26 +177,13 @@ class Network:
         n_rows = min(n_rows, X.shape[0])
         work, width = 0, X.nnz / X.shape[0]
         for layer in self.layers:
-            work += width * layer.n_units
-            width = layer.n_units
+            work += width * layer.n_outputs
+            width = layer.n_outputs
         return n_rows * (work + width * active)
 
-    def _forget(self):
-        """Let go of the last batch: it is a view of the training data."""
-        for layer in (*self.layers, self.output):
-            layer.forget()
-
-    def _forward(self, x, train, timer, inputs=None):
-        """Input of the output layer; what every layer was given is appended to `inputs`."""
-        for layer in self.layers:
-            if inputs is not None:
-                inputs.append(x)
-            if isinstance(layer, WideHidden):
-                x = layer.forward(x, train, self.step, timer)
-            else:
-                with timer("forward"):
-                    x = layer.forward(x, train)
-        return x
+    def _forward(self, x, timer):
+        """Input of the output layer, for prediction."""
+        return backprop.forward(self.layers, x, Run(self.step, train=False, timer=timer))[0]
 
     # ------------------------------------------------------------------ training
 
@@ -230,17 +237,8 @@ class Network:
         parts = Whole(*self._check(X, Y)) if Y is not None else Chunks(X, self._check, epochs, steps_per_epoch, self.lr_schedule)
         if validation is not None:
             validation = self._check(*validation)
-        callbacks = [as_callback(c) for c in callbacks]
-        savers = [c for c in callbacks if isinstance(c, Checkpoint)]
-        callbacks = [c for c in callbacks if not isinstance(c, Checkpoint)]
-        if early_stopping is not None:
-            if validation is None:
-                raise ValueError("early_stopping needs validation=(X, Y)")
-            given = isinstance(early_stopping, EarlyStopping)
-            callbacks.append(early_stopping if given else EarlyStopping(patience=early_stopping))
-        if verbose:
-            callbacks.append(ProgressBar())
-        marked = savers or resume is not None
+        listeners = training.make_listeners(callbacks, early_stopping, verbose, validated=validation is not None)
+        marked = listeners.savers or resume is not None
         progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step)
         progress.skip = check_choice("nonfinite", nonfinite, ("stop", "skip")) == "skip"
         saved, states = (None, {}) if resume is None else io.resume_network(self, resume)
@@ -250,20 +248,16 @@ class Network:
             progress.skip = nonfinite == "skip"
             if epochs > progress.epochs:
                 progress.epochs, progress.stopped, progress.done = epochs, progress.stopped and not progress.done, False
-        self._progress = (progress, callbacks)
+        self._progress = (progress, listeners.callbacks)
         try:
             with compute_threads(parts.work(self._work, batch_size)):
-                notify([*callbacks, *savers], "on_fit_begin", self, {"epochs": epochs, "batches": parts.batches(batch_size),
-                                                                     "batch_size": batch_size, **parts.logs()})
-                io.load_callbacks(self, callbacks, states, resume)
-                history = training.train_epochs(self, parts, validation, progress, callbacks, savers)
-                notify(callbacks, "on_fit_end", self, history)
-                progress.done = True
-                notify(savers, "on_fit_end", self, history)
+                listeners.notify("on_fit_begin", self, {"epochs": epochs, "batches": parts.batches(batch_size), "batch_size": batch_size,
+                                                        **parts.logs()})
+                io.load_callbacks(listeners.callbacks, states, resume)
+                return training.train(self, parts, progress, listeners=listeners, lock=self._lock,
+                                      validate=None if validation is None else lambda: self.evaluate(*validation))
         finally:
             self._progress = None
-        self._forget()
-        return history
 
     def partial_fit(self, X, Y, *, batch_size=256):
         """One pass over the given rows, going on from where training stands. Returns self."""
@@ -271,15 +265,56 @@ class Network:
         X, Y = self._check(X, Y)
         with compute_threads(self._work(X, batch_size)):
             progress = Progress(self.epoch, 1, batch_size, X.shape[0])
-            training.train_epoch(self, [(X, Y)], progress, self.step + -(-X.shape[0] // batch_size), [])
-        self._forget()
+            training.train_epoch(self, Whole(X, Y), progress, self.step + -(-X.shape[0] // batch_size), training.Listeners(), self._lock)
         return self
+
+    def loss_and_gradients(self, x, labels, peak=np.inf, *, run=None):
+        """Mean loss of a batch and its gradient, as the next training step computes them.
+
+        Parameters
+        ----------
+        x, labels : Rows
+            ``Rows.of(X)`` and ``Rows.of(Y)`` of canonical CSR matrices.
+        peak : float
+            A bound on the values of `x`, where one is known.
+        run : Run, optional
+            The state of the pass.
+
+        Returns
+        -------
+        loss : float
+        gradients : dict of str to gradient
+            By the names of `parameters`: arrays, or values of `nn.layers.gradients`.
+
+        Raises
+        ------
+        FloatingPointError
+            If they are not finite; the message says where.
+        """
+        run = Run(self.step, clip=self.clip_norm is not None) if run is None else run
+        return backprop.loss_and_gradients(self.layers, self.output, x, labels, run, peak)
+
+    def after_update(self, run, gradients):
+        """Bring hash tables up to date after a step of the optimiser."""
+        for name, layer in (*((f"hidden{i}", layer) for i, layer in enumerate(self.layers)), ("output", self.output)):
+            try:
+                layer.after_update(run, part_of(gradients, name))
+            except FloatingPointError as error:
+                raise FloatingPointError(f"{error} (layer {name}, at step {self.step})") from error
+
+    def counts(self):
+        """Mean numbers of outputs that the last step computed for a sample, by where they came from."""
+        return self.output.sampler.counts()
+
+    def report(self):
+        """Figures of the output layer's tables since this was last called."""
+        return self.output.sampler.report()
 
     def fit_serving(self, X, Y, *, candidates=None, K=None, L=None, rows=8192, learn=None):
         """Train hash tables for ``predict_topk(exact=False)`` and ``evaluate(exact=False)``; the weights stay as they are.
 
-        The hash functions are trained so that true labels and the best-scoring outputs are found (`nn.serving`). They are saved with the
-        network. When the weights move on, the tables follow, and the functions stay until this is called again.
+        The hash functions are trained so that true labels and the best-scoring outputs are found (`nn.LabelSensitiveRetriever`). They are
+        saved with the network. When the weights move on, the tables follow, and the functions stay until this is called again.
 
         Parameters
         ----------
@@ -291,37 +326,35 @@ class Network:
             Hashes per table and tables: by default buckets of about 300 outputs, and 250.
         rows : int
             Rows of X to learn from, drawn at random.
-        learn : schedule.LearnedHash, optional
+        learn : hashing.LearnedHash, optional
             By default the contrast with ``labels=True`` in 200 steps.
 
         Returns
         -------
         dict
-            What `schedule.LearnedHash.report` gives, and the ``seconds`` it took.
+            What `hashing.LearnedHash.report` gives, and the ``seconds`` it took.
         """
-        from mongoose_nb.hashing.learned import LearnedHash, make_learned
-        from mongoose_nb.nn.retrieval.serving import Served
+        from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
         from mongoose_nb.nn.sampling.activation_buffer import padded
 
         start = time.perf_counter()
         X, Y = self._check(X, Y)
         rows = check_int("rows", rows, low=1)
-        learner = make_learned(LearnedHash(first_steps=200, labels=True) if learn is None else learn)
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 2])))
         chosen = np.sort(rng.permutation(X.shape[0])[:rows])
-        served = Served(self.output.weights, self.output.bias, K=K, L=L, candidates=candidates, seed=self.seed)
+        retriever = LabelSensitiveRetriever(candidates, K, L, learn).bind(self.output.weights, self.output.bias, self.seed)
         h = self.hidden_activations(X[chosen])
         with compute_threads(len(h) * self.n_outputs * self.output.n_inputs), self._lock:
-            report = served.fit(h, padded(Rows.of(Y, chosen)), learner)
-        self.served = served
+            report = retriever.fit(h, padded(Rows.of(Y, chosen)))
+        self.retriever = retriever
         return {**report, "seconds": time.perf_counter() - start}
 
     def rehash(self):
         """Bring the hash tables up to date with the weights now, whatever the schedule says."""
-        if self.served is not None:
-            self.served.forget()
+        if self.retriever is not None:
+            self.retriever.forget()
         with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
-            for sampler in self._samplers().values():
+            for sampler in self.samplers().values():
                 sampler.rehash_now()
 
     # ------------------------------------------------------------------ prediction
@@ -332,7 +365,7 @@ class Network:
 
         X = check_X(X, n_features=self.n_features)
         with compute_threads(self._work(X, X.shape[0])), self._lock:
-            return np.array(self._forward(Rows.of(X), False, PhaseTimer()))
+            return np.array(self._forward(Rows.of(X), PhaseTimer()))
 
     def predict_topk(self, X, k=5, *, exact=True, candidates=None):
         """Best `k` outputs of every row.
@@ -358,19 +391,18 @@ class Network:
 
         k = check_int("k", k, low=1, high=self.n_outputs)
         X = check_X(X, n_features=self.n_features)
-        sampler = self.output.sampler
-        if not exact and self.served is None and not hasattr(sampler, "candidates_for"):
-            raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {sampler!r}: call fit_serving first")
+        source = self.retriever or self.output.sampler
+        if not exact and not hasattr(source, "retrieve"):
+            raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {source!r}: call fit_serving first")
         if not exact:
-            default = (self.served or sampler).candidates
-            candidates = check_int("candidates", default if candidates is None else candidates, low=1, high=2**31 - 2)
+            candidates = check_int("candidates", source.candidates if candidates is None else candidates, low=1, high=2**31 - 2)
         ids = np.empty((X.shape[0], k), np.int32)
         scores = np.empty((X.shape[0], k), np.float32)
         timer = PhaseTimer()
-        if not exact and self.served is not None and not self.served.built(self.step):
+        if not exact and self.retriever is not None and not self.retriever.built(self.step):
             # before the threads are limited to what a row or two are worth: that would take twice as long
             with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
-                self.served.build(self.step)
+                self.retriever.build(self.step)
         work = self._work(X, X.shape[0], self.n_outputs if exact else candidates)
         with compute_threads(work) if exact else kernel_threads(work):
             for lo in range(0, X.shape[0], PREDICT_BLOCK):
@@ -380,13 +412,10 @@ class Network:
         return ids, scores
 
     def _topk(self, x, k, exact, candidates, timer):
-        h = self._forward(x, False, timer)
+        h = self._forward(x, timer)
         if exact:
             return self.output.topk(h, k)
-        if self.served is not None:
-            sets = self.served.candidates_for(h, candidates, timer, self.step)
-        else:
-            sets = self.output.sampler.candidates_for(h, candidates, timer)
+        sets = (self.retriever or self.output.sampler).retrieve(h, candidates, timer, self.step)
         return self.output.topk_of(h, k, sets)
 
     def predict(self, X):
@@ -439,8 +468,8 @@ class Network:
             io.save_network(self, path, optimizer)
 
     def check_saveable(self):
-        """Raise a ValueError where `save` would, for settings that a file cannot hold."""
-        io.network_settings(self)
+        """Raise a TypeError, which names the part, where `save` or `checkpoint` would for what a file cannot hold."""
+        io.check_saveable(self, () if self._progress is None else self._progress[1])
 
     def checkpoint(self, path, keep=1):
         """As `save`, with the place of a `fit` that runs; `keep` versions stay (`nn.Checkpoint`)."""

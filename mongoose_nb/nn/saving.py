@@ -1,105 +1,106 @@
-"""Networks on disk: what of a network is settings, what is arrays."""
+"""Networks on disk: a description, the trained arrays, and the state of everything that changes while training.
+
+::
+
+    network      constructor arguments of the network (`describe`)
+    retriever    of the one that `fit_serving` made, or null
+    step, epoch
+    state        samplers by layer; the retriever; of a checkpoint also the progress and the callbacks
+
+    arrays       parameters as "output.weights", with moments "output.weights.m" and "output.weights.v"; those of the state as
+                 "state.samplers.output.manager.mean"
+
+Files of content version 1 had flat settings and prefixes; `upgrade_v1` brings them into this form.
+"""
+
+from __future__ import annotations
 
 import contextlib
 import json
 import os
+from typing import TYPE_CHECKING, Any
 
 from mongoose_nb.core import files as io
-from mongoose_nb.core.registry import describe
+from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
+from mongoose_nb.core.registry import describe, make, name_of, parameters
+from mongoose_nb.core.saving import Stateful, join, restore, split, state_of
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.wide_hidden import Wide
+from mongoose_nb.nn.sampling.make import make_sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KIND = "network"
+VERSION = 2
 # Numbers in hash functions that are drawn on the word of a file: a quarter of a gigabyte. Defaults take a hundred thousand.
 MAX_FUNCTIONS = 1 << 26
 
 
-def network_settings(network):
-    """Constructor arguments of a network, as JSON can hold them; ValueError where one cannot be saved."""
-    from mongoose_nb.nn.sampling.samplers import make_sampler
-
-    settings = {
-        "n_features": network.n_features, "n_outputs": network.n_outputs, "activation": network.activation, "loss": network.loss,
-        "hidden": [{"units": h.units, "sampler": _settings(h.sampler)} if isinstance(h, Wide) else int(h) for h in network.hidden],
-        "sampler": network.sampler.settings(), "optimizer": describe(network.optimizer, "optimizer"),
-        "lr_schedule": describe(network.lr_schedule, "lr_schedule"),
-        "clip_norm": network.clip_norm, "init_std": network.init_std, "output_init_std": network.output_init_std,
-        "seed": network.seed,
-    }
-    make_sampler(settings["sampler"])  # refuses now, not at loading, a rehash schedule of the user's own
-    return settings
+# ------------------------------------------------------------------ descriptions
 
 
-def save_network(network, path, optimizer, progress=None, keep=1):
+def network_settings(network: Any) -> dict:
+    """Constructor arguments of a network, as JSON can hold them.
+
+    Raises
+    ------
+    TypeError
+        For one that a file cannot hold.
+    """
+    names = [name for name in parameters(type(network)) if name != "lr"]  # the optimiser has it
+    return {name: describe(getattr(network, name), name) for name in names}
+
+
+def make_network(cls: type, settings: dict) -> Any:
+    """An untrained `cls` from what `network_settings` gave."""
+    hidden = tuple(make("layer", h) if isinstance(h, dict) else h for h in settings["hidden"])
+    return cls(**{**settings, "hidden": hidden})
+
+
+def check_saveable(network: Any, callbacks: Sequence = ()) -> None:
+    """Raise a TypeError, which names the part, where `save_network` would."""
+    network_settings(network)
+    split(_state(network, True, callbacks))
+
+
+# ------------------------------------------------------------------ writing
+
+
+def _state(network, optimizer, callbacks=()):
+    """The states of samplers, retriever and callbacks, nested."""
+    out = {"samplers": {name: state_of(sampler, f"sampler of {name}") for name, sampler in network.samplers().items()} if optimizer else {},
+           "callbacks": {str(i): {"name": name, "state": state_of(callback, name)} for i, (name, callback) in enumerate(_named(callbacks))}}
+    if network.retriever is not None:
+        out["retriever"] = state_of(network.retriever, "retriever")
+    return out
+
+
+def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progress: tuple | None = None, keep: int = 1) -> None:
     """Write `network`; see `Network.save`. `progress`, of a training that runs, is (Progress, callbacks)."""
-    settings = network_settings(network)
-    arrays = {}
-    for name, parameter in network.parameters().items():
-        arrays.update(parameter.arrays(name) if optimizer else {name: parameter.value})
-    samplers = {}
-    if optimizer:
-        for name, sampler in network._samplers().items():
-            samplers[name], extra = sampler.state()
-            arrays.update({f"sampler.{name}.{k}": v for k, v in extra.items()})
-    saved = {"network": settings, "step": network.step, "epoch": network.epoch, "samplers": samplers}
-    if network.served is not None:
-        saved["served"], extra = network.served.state()
-        arrays.update({f"served.{k}": v for k, v in extra.items()})
+    retriever = None if network.retriever is None else describe(network.retriever, "retriever")
+    saved = {"version": VERSION, "network": network_settings(network), "retriever": retriever, "step": network.step,
+             "epoch": network.epoch}
+    arrays = parameter_arrays(network.parameters(), optimizer)
+    state = _state(network, optimizer, () if progress is None else progress[1])
     if progress is not None:
-        saved["progress"], saved["callbacks"] = progress[0].settings(), {}
-        for name, callback in _named(progress[1]):
-            saved["callbacks"][name], extra = callback.state()
-            arrays.update({f"callback.{name}.{k}": v for k, v in extra.items()})
-    io.save(path, KIND, saved, arrays, keep=keep)
+        progress[0].tick()
+        state["progress"] = state_of(progress[0])
+    saved["state"], more = split(state, "state.")
+    io.save(path, KIND, saved, {**arrays, **more}, keep=keep)
 
 
 def _named(callbacks):
-    """(name, callback) of those that have a state: the name of the class, numbered where it is not the first."""
+    """(name, callback) of those that have a state, the second of a class as "name 2"."""
     seen = {}
     for callback in callbacks:
-        if hasattr(callback, "state") and hasattr(callback, "load_state"):
-            name = type(callback).__name__
+        if isinstance(callback, Stateful) and callback.saved_state:
+            name = name_of(type(callback))
             seen[name] = seen.get(name, 0) + 1
             yield (name if seen[name] == 1 else f"{name} {seen[name]}"), callback
 
 
-def _settings(sampler):
-    from mongoose_nb.nn.sampling.samplers import make_sampler
-
-    return make_sampler(sampler).settings()
-
-
-def make_network(cls, settings):
-    """An untrained `cls` from what `network_settings` gave."""
-    hidden = tuple(Wide(h["units"], h["sampler"]) if isinstance(h, dict) else h for h in settings["hidden"])
-    return cls(**{**settings, "hidden": hidden})
-
-
-def _sizes(settings):
-    """(numbers in the weights, numbers in the hash functions of the largest sampler) of a network with these settings."""
-    width, weights, functions = settings["n_features"], 0, 0
-    layers = [*settings["hidden"], {"units": settings["n_outputs"], "sampler": settings["sampler"]}]
-    for layer in layers:
-        units = layer["units"] if isinstance(layer, dict) else layer
-        if isinstance(layer, dict) and isinstance(layer["sampler"], dict):
-            functions = max(functions, (width + 1) * (layer["sampler"].get("K") or 32) * (layer["sampler"].get("L") or 1))
-        weights += width * units
-        width = units
-    return weights, functions
-
-
-def load_network(cls, path):
-    """A `cls` from a file; see `Network.load`."""
-    saved, arrays = io.load(path, KIND)
-    with _reading(path):
-        settings = saved["network"]
-        # what the network would take is compared with what the file holds before anything of that size is allocated
-        weights, functions = _sizes(settings)
-        if weights > sum(a.size for a in arrays.values()) or functions > MAX_FUNCTIONS:
-            raise io.FormatError(f"{path!r} is damaged: its settings describe a larger network than it holds")
-        network = make_network(cls, settings)
-        _restore(network, saved, arrays, path)
-    return network
+# ------------------------------------------------------------------ reading
 
 
 @contextlib.contextmanager
@@ -110,41 +111,89 @@ def _reading(path):
     except io.FormatError:
         raise
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError) as error:
-        raise io.FormatError(f"{path!r} is damaged: {error}") from error
+        what = "cannot be read" if isinstance(error, ValueError) and "before loading" in str(error) else "is damaged"
+        raise io.FormatError(f"{path!r} {what}: {error}") from error
 
 
-def _part(arrays, prefix):
-    return {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)}
+def _read(path, mmap=False):
+    """(settings, arrays) of the file at `path`, in the form of this version."""
+    saved, arrays = io.load(path, KIND, mmap=mmap)
+    with _reading(path):
+        version = saved.get("version", 1)
+        if version == 1:
+            return upgrade_v1(saved, arrays)
+        if version != VERSION or not isinstance(saved["state"], dict):
+            raise io.FormatError(f"{path!r} has content version {version!r}; this program reads up to {VERSION}: upgrade it")
+    return saved, arrays
+
+
+def _sizes(saved):
+    """(numbers in the weights, numbers in the hash functions of the largest sampler or retriever) of the network that is described."""
+    settings = saved["network"]
+    width, weights, functions = settings["n_features"], 0, 0
+    layers = [*settings["hidden"], {"units": settings["n_outputs"], "sampler": settings["sampler"]}]
+    for layer in layers:
+        units = layer.get("units", width) if isinstance(layer, dict) else layer
+        if isinstance(layer, dict) and isinstance(layer.get("sampler"), dict):
+            functions = max(functions, _functions(layer["sampler"].get("tables"), width))
+        weights += width * units if not isinstance(layer, dict) or "sampler" in layer else 0  # of a user's own layers nobody can tell
+        last, width = width, units
+    return weights, max(functions, _functions(saved["retriever"], last))
+
+
+def _functions(tables, width):
+    """Numbers in the hash functions of described tables."""
+    if not isinstance(tables, dict):
+        return 0
+    own = tables.get("family")
+    K, L = ((own if isinstance(own, dict) and own.get(name) else tables).get(name) for name in ("K", "L"))
+    return (width + 1) * (K or 32) * (L or 1)
+
+
+def load_network(cls: type, path: str | os.PathLike) -> Any:
+    """A `cls` from a file; see `Network.load`."""
+    saved, arrays = _read(path)
+    with _reading(path):
+        # what the network would take is compared with what the file holds before anything of that size is allocated
+        weights, functions = _sizes(saved)
+        if weights > sum(a.size for a in arrays.values()) or functions > MAX_FUNCTIONS:
+            raise io.FormatError(f"{path!r} is damaged: its settings describe a larger network than it holds")
+        network = make_network(cls, saved["network"])
+        _restore(network, saved, arrays, path)
+    return network
+
+
+def _full_state(saved, arrays):
+    """The nested state of a file."""
+    prefix = "state."
+    return join(saved["state"], {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
 
 
 def _restore(network, saved, arrays, path):
-    """Fill a network of the right settings."""
-    from mongoose_nb.nn.retrieval.serving import Served
-
-    for name, parameter in network.parameters().items():
-        for part, own in ((name, parameter.value), (f"{name}.m", parameter.m), (f"{name}.v", parameter.v)):
-            if part in arrays and arrays[part].shape != own.shape:
-                raise io.FormatError(f"{path!r} is damaged: {part!r} has shape {arrays[part].shape}, the network needs {own.shape}")
-        parameter.restore(name, arrays)
+    """Fill a network of the right settings; returns the state of the file."""
+    restore_parameters(network.parameters(), arrays)
     network.step, network.epoch = (check_int(name, saved[name], low=0, high=2**62) for name in ("step", "epoch"))
-    for name, sampler in network._samplers().items():
-        if name in saved["samplers"]:
-            sampler.load_state(saved["samplers"][name], _part(arrays, f"sampler.{name}."))
-    if "served" in saved:
-        output, extra = network.output, {k: arrays[f"served.{k}"] for k in ("functions", "query_mean")}
-        network.served = Served.from_state(output.weights, output.bias, saved["served"], extra)
+    state = _full_state(saved, arrays)
+    for name, sampler in network.samplers().items():
+        if name in state["samplers"]:
+            restore(sampler, state["samplers"][name], f"sampler of {name}")
+    if saved["retriever"] is not None:
+        retriever = make("retriever", saved["retriever"])
+        network.use_retriever(retriever)
+        restore(network.retriever, state["retriever"], "retriever")
+    return state
 
 
-def peek(path):
-    """The settings of a file that `save_network` wrote, its arrays unread: ``network``, ``step``, ``epoch``, ``progress`` (or None)."""
-    saved, _ = io.load(path, KIND, mmap=True)
+def peek(path: str | os.PathLike) -> dict:
+    """What a file says of its network, its arrays unread: ``network``, ``step``, ``epoch``, ``progress`` (a dict, or None)."""
+    saved, _ = _read(path, mmap=True)
     with _reading(path):
         if type(saved["network"]) is not dict or type(saved["epoch"]) is not int or type(saved["step"]) is not int:
             raise ValueError("its settings are not those of a network")
-        return {"progress": None, **saved}
+        return {**saved, "progress": saved["state"].get("progress")}
 
 
-def resume_network(network, path):
+def resume_network(network: Any, path: str | os.PathLike) -> tuple:
     """Bring `network` to where the checkpoint at `path` stands.
 
     Returns
@@ -152,38 +201,134 @@ def resume_network(network, path):
     Progress or None
         None where there is no such file: the network is as it was.
     dict
-        States of callbacks by name, for `load_callbacks`.
+        States of callbacks, for `load_callbacks`.
     """
     from mongoose_nb.nn.training.progress import Progress
 
     path = os.fspath(path)
     try:
-        saved, arrays = io.load(path, KIND)
+        saved, arrays = _read(path)
     except FileNotFoundError:
         return None, {}
     except io.FormatError as error:
         older = f"; an older one is {path}.1" if os.path.exists(f"{path}.1") else ""
         raise io.FormatError(f"{error}{older}") from error
-    if "progress" not in saved:
+    if "progress" not in saved["state"]:
         raise ValueError(f"{path!r} is a network and no checkpoint of a training: go on from it with Network.load(...).fit(...)")
     own = json.loads(json.dumps(network_settings(network)))
     with _reading(path):
-        progress = Progress.from_settings(saved["progress"])
-        names = saved["callbacks"]
-        states = {name: (names[name], _part(arrays, f"callback.{name}.")) for name in names}
+        progress = Progress.from_state(saved["state"]["progress"])
         differ = [name for name in own if saved["network"][name] != own[name]]
     if differ:
         name = differ[0]
         raise ValueError(f"{path!r} was written by a network with {name}={saved['network'][name]!r}, this one has {name}={own[name]!r}: "
-                         "give the same settings to go on, or remove the file to begin anew")
+                         "give the same settings to go on, or remove the file to start from the beginning")
     with _reading(path):
-        _restore(network, saved, arrays, path)
-    return progress, states
+        state = _restore(network, saved, arrays, path)
+        return progress, {part["name"]: part["state"] for part in state["callbacks"].values()}
 
 
-def load_callbacks(network, callbacks, states, path):
-    """Give callbacks their states back; those that were not there begin anew."""
+def load_callbacks(callbacks: Sequence, states: dict, path: str | os.PathLike) -> None:
+    """Give callbacks their states back; those that the file does not know start from the beginning."""
     with _reading(path):
         for name, callback in _named(callbacks):
             if name in states:
-                callback.load_state(network, *states[name])
+                restore(callback, states[name], name)
+
+
+# ------------------------------------------------------------------ content version 1
+
+
+def upgrade_v1(saved: dict, arrays: dict) -> tuple[dict, dict]:
+    """What a file of content version 1 held, in the form of this version.
+
+    Parameters
+    ----------
+    saved : dict
+    arrays : dict of str to array
+
+    Returns
+    -------
+    saved : dict
+    arrays : dict of str to array
+    """
+    def part(prefix):
+        return {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)}
+
+    state = {"samplers": {name: sampler_state_v1(join(own, part(f"sampler.{name}."))) for name, own in saved["samplers"].items()},
+             "callbacks": {}}
+    retriever = None
+    if "served" in saved:
+        served = dict(saved["served"])
+        state["retriever"] = {"query_extra": served.pop("extra"), **part("served.")}
+        # the seed was that of the network
+        retriever = {"name": "label sensitive", **{name: served[name] for name in ("K", "L", "candidates")}}
+    if "progress" in saved:
+        progress = saved["progress"]
+        for entry in [progress["counts"], *progress["history"]]:
+            if "filler" in entry:
+                entry["uniform"] = entry.pop("filler")
+        state["progress"] = progress
+        for i, (name, own) in enumerate(saved["callbacks"].items()):
+            cls, *number = name.split(" ")
+            state["callbacks"][str(i)] = {"name": " ".join([_CALLBACKS_V1.get(cls, cls), *number]),
+                                          "state": _callback_state_v1(own, part(f"callback.{name}."))}
+    out = {"version": VERSION, "network": settings_v1(saved["network"]), "retriever": retriever, "step": saved["step"],
+           "epoch": saved["epoch"]}
+    out["state"], more = split(state, "state.")
+    kept = {name: array for name, array in arrays.items() if not name.startswith(("sampler.", "served.", "callback."))}
+    return out, {**kept, **more}
+
+
+_CALLBACKS_V1 = {"EarlyStopping": "early stopping", "JSONLines": "json lines", "Diagnostics": "diagnostics"}
+_TABLES_V1 = ("family", "K", "L", "capacity", "policy", "center", "rehash", "rebuild", "learn")
+
+
+def settings_v1(settings: dict) -> dict:
+    """The description of a network from its settings of content version 1."""
+    hidden = describe([Wide(h["units"], sampler_v1(h["sampler"])) if isinstance(h, dict) else h for h in settings["hidden"]])
+    return {**settings, "sampler": sampler_v1(settings["sampler"]), "hidden": hidden,
+            "optimizer": describe(make("optimizer", settings["optimizer"])),
+            "lr_schedule": describe(make("learning-rate schedule", settings["lr_schedule"]))}
+
+
+def sampler_v1(settings: dict) -> dict:
+    """The description of a sampler from its flat settings of content version 1."""
+    settings = dict(settings)
+    if settings["name"] == "lsh":
+        settings["tables"] = {"name": "tables", **{name: settings.pop(name) for name in _TABLES_V1 if name in settings}}
+        min_votes = settings.pop("min_votes", 2)
+        if settings.get("strategy") == "threshold":
+            settings["strategy"] = {"name": "threshold", "min_votes": min_votes}
+    return describe(make_sampler(settings), "sampler")
+
+
+def sampler_state_v1(state: dict) -> dict:
+    """The state of a sampler from the nested one of content version 1."""
+    if "label_counts" in state:
+        return {"corrector": {"frequency": {"counts": state["label_counts"], "samples": state["samples"]}}}
+    if "observed" not in state:
+        return state
+    manager = {name: value for name, value in state.items() if name not in ("extra", "split", "hashed_means", "began", "hits", "seen")}
+    manager["query_extra"] = state["extra"]
+    if manager["tables"] is None:
+        del manager["tables"]
+    if "recent" in manager:
+        manager["recent"]["seen"] = int(manager["recent"]["seen"][0])
+    # tables that say nothing of looks were used from the first step on
+    out = {"manager": manager, "began": state.get("began", 0), "hits": state.get("hits", 0), "seen": state.get("seen", 0)}
+    if "split" in state:
+        out["split"] = state["split"]
+    if "hashed_means" in state:
+        out["corrector"] = {"means": state["hashed_means"]}
+    return out
+
+
+def _callback_state_v1(state, weights):
+    """The state of a callback of content version 1; arrays were the best weights of `EarlyStopping`."""
+    if "monitor" not in state:
+        return state if "points" not in state else {"trace": state}
+    state = {**state, "watched": state["monitor"], "weights": None}
+    # biases of layers were matrices of one row
+    weights = {name: array[0] if name.endswith(".bias") and array.ndim == 2 else array for name, array in weights.items()}
+    return {**state, "weights": join({}, weights)} if weights else state

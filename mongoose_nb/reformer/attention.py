@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mongoose_nb.reformer.layer import Layer, named
-from mongoose_nb.reformer.linear import Linear
+from mongoose_nb.nn.layers.base import Layer, named
+from mongoose_nb.nn.layers.dense import Dense
 
 
 class MultiHeadAttention(Layer):
@@ -11,20 +11,29 @@ class MultiHeadAttention(Layer):
 
     Parameters
     ----------
-    width, n_heads : int
-    core : attention.LSHAttention
+    n_heads : int
+    core : attention.LSHAttention or cores.Core
         ``forward(qk, v, mask=, step=) -> (out, cache)`` and ``backward(dout, cache) -> (dqk, dv)`` on (batch, heads, length, width of
-        a head).
+        a head); with ``after_step(step, weights)`` and ``bind(n_rows, width)`` where it learns.
     """
 
-    def __init__(self, width, n_heads, core, *, rng, dtype):
-        self.n_heads, self.core = n_heads, core
-        self.qk = Linear(width, width, rng=rng, dtype=dtype, bias=False)
+    def __init__(self, n_heads, core, *, dtype="float32"):
+        self.n_heads, self.core, self.dtype = n_heads, core, dtype
+
+    def build(self, n_inputs, rng):
+        """See `Layer.build`."""
+        self.n_outputs = n_inputs
+        self.qk, self.v, self.out = (Dense(n_inputs, "identity", use_bias=use_bias, init="glorot", dtype=self.dtype)
+                                     for use_bias in (False, False, True))
+        self.qk.build(n_inputs, rng)
         # Keys have length one, so logits q . k / sqrt(width of a head) would all lie within about 1 and -1, and every token would attend
         # to all others alike until queries have grown. Queries start longer, so that logits are spread as with keys of any length.
-        self.qk.weights.value *= dtype.type(np.sqrt(width // n_heads))
-        self.v = Linear(width, width, rng=rng, dtype=dtype, bias=False)
-        self.out = Linear(width, width, rng=rng, dtype=dtype)
+        self.qk.weights.value *= self.qk.weights.value.dtype.type(np.sqrt(n_inputs // self.n_heads))
+        self.v.build(n_inputs, rng)
+        self.out.build(n_inputs, rng)
+        if hasattr(self.core, "bind"):
+            self.core.bind(*self.rows().shape)
+        return self
 
     def parameters(self):
         """Those of the three projections."""
@@ -41,32 +50,25 @@ class MultiHeadAttention(Layer):
 
     def forward(self, x, run):
         """(batch, length, width); hashes are a function of the core's seed and ``run.step``."""
-        qk, v = (self._split(layer.forward(x, run)[0]) for layer in (self.qk, self.v))
-        heads, core = self.core.forward(qk, v, mask=run.mask, step=run.step)
-        joined = self._join(heads)
-        return self.out.forward(joined, run)[0], (x, joined, core)
+        (qk, qk_cache), (v, v_cache) = self.qk.forward(x, run), self.v.forward(x, run)
+        heads, core = self.core.forward(self._split(qk), self._split(v), mask=run.mask, step=run.step)
+        out, out_cache = self.out.forward(self._join(heads), run)
+        return out, (qk_cache, v_cache, out_cache, core)
 
-    def backward(self, g, cache):
+    def backward(self, g, cache, need_input=True):
         """Through the core."""
-        x, joined, core = cache
-        g, out = self.out.backward(g, joined)
+        qk_cache, v_cache, out_cache, core = cache
+        g, out = self.out.backward(g, out_cache)
         dqk, dv = self.core.backward(self._split(g), core)
-        dx, qk = self.qk.backward(self._join(dqk), x)
-        dx_v, v = self.v.backward(self._join(dv), x)
+        dx, qk = self.qk.backward(self._join(dqk), qk_cache)
+        dx_v, v = self.v.backward(self._join(dv), v_cache)
         return dx + dx_v, named([("qk", qk), ("v", v), ("out", out)])
 
     def rows(self):
         """Rows of the query-key projection, head by head, (width, width)."""
         return np.ascontiguousarray(self.qk.weights.value.T)
 
-    def after_step(self, step):
-        """After the optimiser step: let rotations learn when it is time to."""
-        self.core.after_step(step, self.rows())
-
-    def state(self):
-        """(settings, arrays) beside the parameters."""
-        return self.core.state()
-
-    def load_state(self, settings, arrays):
-        """Put back what `state` gave, after the parameters."""
-        self.core.load_state(settings, arrays, self.rows())
+    def after_update(self, run, gradients):
+        """Let rotations learn when it is time to."""
+        with run.timer("learn"):
+            self.core.after_step(run.step, self.rows())

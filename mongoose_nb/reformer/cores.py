@@ -10,7 +10,7 @@ from mongoose_nb.rehash import Drift
 
 LEARNED = ("triplet", "contrast")
 KINDS = ("lsh", *LEARNED, "full")
-# Sequences of a batch that are kept for mining.
+# Sequences of a batch that are kept to learn rotations from.
 SEQUENCES = 4
 
 
@@ -43,7 +43,7 @@ def make_core(model, layer, seed):
 class Core:
     """A layer's attention, exact for short sequences, and replaceable for evaluation.
 
-    Random rotations are drawn anew at every step, so that no model comes to rely on a few of them; learned ones stay until they learn.
+    Random rotations are drawn again at every step, so that no model comes to rely on a few of them; learned ones stay until they learn.
 
     Parameters
     ----------
@@ -103,18 +103,11 @@ class Core:
         self._seen = None
         self.rotations.after_step(step, weights, attention, qk, mask=mask)
 
+    def bind(self, n_rows, width):
+        """Prepare for a query-key projection of so many rows; see `LearnedRotations.bind`."""
+        if self.rotations is not None:
+            self.rotations.bind(n_rows, width)
+
     def report(self):
         """Trainings of the rotations and what their schedule measured; empty without."""
         return {} if self.rotations is None else {k: float(v) for k, v in self.rotations.report().items() if v is not None}
-
-    def state(self):
-        """(settings, arrays) of the rotations."""
-        if self.rotations is None:
-            return {}, {}
-        settings, arrays = self.rotations.state()
-        return {**settings, "last": {k: float(v) for k, v in settings["last"].items()}}, arrays
-
-    def load_state(self, settings, arrays, weights):
-        """Put back what `state` gave."""
-        if self.rotations is not None:
-            self.rotations.load_state(settings, arrays, weights)

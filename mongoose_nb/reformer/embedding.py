@@ -3,24 +3,30 @@
 import numpy as np
 
 from mongoose_nb.core.arrays import Parameter
-from mongoose_nb.nn.layers.row_update import RowUpdate
-from mongoose_nb.reformer.gradients import RowGradient
-from mongoose_nb.reformer.layer import Layer, uniform
+from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.gradients import RowGradient, RowStore
+from mongoose_nb.nn.layers.initial import uniform
 
-# Rows of tokens and of positions start as large as sines and cosines are in the mean, variance 1 / 2, so that neither drowns the other.
-# The released code starts tokens in [-0.1, 0.1) beside sines: 300 steps of the copy task at length 128 taught it nothing.
+# Tokens and positions start with the variance of sines and cosines, 1 / 2, so that neither dominates. With tokens in [-0.1, 0.1), as in the
+# released code, the copy task was not learned.
 BOUND = 1.5**0.5
 
 
 class Embedding(Layer):
-    """A row of W (n_tokens, width) for every token.
+    """A row of W (n_tokens, width) for every token; built for ``n_inputs = n_tokens``.
 
-    The gradient has the rows of the batch's tokens alone (`gradients.RowGradient`): a step costs nothing for the other tokens.
+    The gradient has the rows of the batch's tokens alone (`RowGradient`): a step costs nothing for the other tokens.
     """
 
-    def __init__(self, n_tokens, width, *, rng, dtype):
-        self.weights = Parameter(uniform(rng, (n_tokens, width), BOUND, dtype))
-        self._rows = RowUpdate(self.weights)
+    def __init__(self, width, dtype="float32"):
+        self.width, self.dtype = width, dtype
+
+    def build(self, n_inputs, rng):
+        """See `Layer.build`."""
+        self.n_outputs = self.width
+        self.weights = Parameter(uniform(rng, (n_inputs, self.width), BOUND, self.dtype))
+        self._store = RowStore(self.weights)
+        return self
 
     def parameters(self):
         """W."""
@@ -30,6 +36,7 @@ class Embedding(Layer):
         """(batch, length) int32 -> (batch, length, width)."""
         return self.weights.value[x], x
 
-    def backward(self, g, cache):
-        """There is nothing below tokens: the first value is None."""
-        return None, {"weights": RowGradient(np.ascontiguousarray(cache.reshape(-1)), g.reshape(-1, g.shape[-1]), self._rows)}
+    def backward(self, g, cache, need_input=True):
+        """There is nothing below tokens: the first result is None."""
+        ids = np.ascontiguousarray(cache.reshape(-1))
+        return None, {"weights": RowGradient.of_rows(self._store, ids, g.reshape(-1, g.shape[-1]))}

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from mongoose_nb.nn.layers.activations import get_activation
-from mongoose_nb.reformer.layer import Layer, named
-from mongoose_nb.reformer.linear import Linear
+from mongoose_nb.nn.layers.activations import make_activation
+from mongoose_nb.nn.layers.base import Layer, named
+from mongoose_nb.nn.layers.dense import Dense
 
 
 class FeedForward(Layer):
@@ -14,21 +14,24 @@ class FeedForward(Layer):
     time (Kitaev et al., 2020, section 3).
     """
 
-    def __init__(self, width, hidden, activation="relu", *, chunks=1, rng, dtype):
-        self.inner = Linear(width, hidden, rng=rng, dtype=dtype)
-        self.outer = Linear(hidden, width, rng=rng, dtype=dtype)
-        self.activation = get_activation(activation)
-        self.chunks = chunks
+    def __init__(self, hidden, activation="relu", *, chunks=1, dtype="float32"):
+        self.hidden, self.activation, self.chunks, self.dtype = hidden, make_activation(activation), chunks, dtype
+
+    def build(self, n_inputs, rng):
+        """See `Layer.build`."""
+        self.n_outputs = n_inputs
+        self.inner = Dense(self.hidden, self.activation, init="glorot", dtype=self.dtype).build(n_inputs, rng)
+        self.outer = Dense(n_inputs, "identity", init="glorot", dtype=self.dtype).build(self.hidden, rng)
+        return self
 
     def parameters(self):
         """Those of both maps."""
         return named([("inner", self.inner.parameters()), ("outer", self.outer.parameters())])
 
     def _part(self, x, run):
-        z, _ = self.inner.forward(x, run)
-        a = self.activation.forward(z)
-        out, _ = self.outer.forward(a, run)
-        return out, (z, a)
+        a, inner = self.inner.forward(x, run)
+        out, outer = self.outer.forward(a, run)
+        return out, (inner, outer)
 
     def _slices(self, n):
         return [slice(i * n // self.chunks, (i + 1) * n // self.chunks) for i in range(self.chunks)]
@@ -37,23 +40,22 @@ class FeedForward(Layer):
         """(..., width)."""
         rows = x.reshape(-1, x.shape[-1])
         if self.chunks == 1:
-            out, hidden = self._part(rows, run)
-            return out.reshape(x.shape), (x, run, hidden)
+            out, caches = self._part(rows, run)
+            return out.reshape(x.shape), (x, run, caches)
         out = np.empty_like(rows)
         for part in self._slices(len(rows)):
             out[part] = self._part(rows[part], run)[0]
         return out.reshape(x.shape), (x, run, None)
 
-    def backward(self, g, cache):
+    def backward(self, g, cache, need_input=True):
         """Chunk by chunk."""
-        x, run, hidden = cache
+        x, run, caches = cache
         rows, g = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
         dx, total = np.empty_like(rows), None
         for part in self._slices(len(rows)):
-            z, a = self._part(rows[part], run)[1] if hidden is None else hidden
-            da, outer = self.outer.backward(g[part], a)
-            dz = self.activation.backward(da, z, a)
-            dx[part], inner = self.inner.backward(dz, rows[part])
+            inner_cache, outer_cache = self._part(rows[part], run)[1] if caches is None else caches
+            da, outer = self.outer.backward(g[part], outer_cache)
+            dx[part], inner = self.inner.backward(da, inner_cache)
             grads = named([("inner", inner), ("outer", outer)])
             total = grads if total is None else {name: total[name] + grads[name] for name in total}
         return dx.reshape(x.shape), total

@@ -1,10 +1,10 @@
-"""From vectors to tokens: logits, cross-entropy and its gradient, over all tokens or over the few that a sampler of `nn` picks."""
+"""From vectors to tokens: logits, cross-entropy and its gradient, over all tokens."""
 
 import numpy as np
 
 from mongoose_nb.core.arrays import Parameter, Rows
-from mongoose_nb.reformer.gradients import LayerGradient
-from mongoose_nb.reformer.layer import Layer, filled, uniform
+from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.initial import filled, uniform
 
 # Logits held at once.
 CHUNK = 1 << 22
@@ -47,22 +47,37 @@ def scores(h, weights, bias, targets):
     return losses, best
 
 
-class SoftmaxHead(Layer):
-    """Every token's logit; W (n_tokens, width) starts uniform in [-0.1, 0.1). Log-probabilities exist by chunks of rows only."""
+def one_label(targets):
+    """`Rows` with one label each."""
+    n = len(targets)
+    return Rows(np.arange(n), np.ones(n, np.int64), np.ascontiguousarray(targets, np.int32), np.ones(n, np.float32))
 
-    def __init__(self, width, n_tokens, *, rng, dtype):
-        self.weights = Parameter(uniform(rng, (n_tokens, width), 0.1, dtype))
-        self.bias = Parameter(filled(n_tokens, 0.0, dtype))
+
+class SoftmaxHead(Layer):
+    """Every token's logit; W (n_tokens, width) starts uniform in [-0.1, 0.1). Log-probabilities exist by chunks of rows only.
+
+    It takes the place of `nn.layers.wide_output.WideOutput`, which computes few tokens of many, and is used alike.
+    """
+
+    def __init__(self, n_tokens, dtype="float32"):
+        self.n_tokens, self.dtype = n_tokens, dtype
+
+    def build(self, n_inputs, rng):
+        """See `Layer.build`."""
+        self.n_outputs = self.n_tokens
+        self.weights = Parameter(uniform(rng, (self.n_tokens, n_inputs), 0.1, self.dtype))
+        self.bias = Parameter(filled(self.n_tokens, 0.0, self.dtype))
+        return self
 
     def parameters(self):
         """W and b."""
         return {"weights": self.weights, "bias": self.bias}
 
-    def forward(self, x, run):
-        """(h (n, width), targets (n,)) -> losses (n,); the gradient of their mean falls out on the way."""
+    def loss(self, h, labels, run):
+        """h (n, width) and one label each (`one_label`) -> losses (n,) and a cache: the gradient of their mean falls out on the way."""
         from mongoose_nb.kernels.layers.dense import count_parts, matmul, matmul_tn
 
-        (h, targets), w = x, self.weights.value
+        targets, w = labels.ids, self.weights.value
         losses, dh, dw, db = np.empty(len(h), h.dtype), np.empty_like(h), np.zeros_like(w), np.zeros_like(self.bias.value)
         more = np.empty_like(w)
         with run.timer("forward"):
@@ -76,64 +91,6 @@ class SoftmaxHead(Layer):
                 db += p.sum(axis=0)
         return losses, (dh, {"weights": dw, "bias": db})
 
-    def backward(self, g, cache):
-        """(dh, gradients) of g times the mean loss."""
-        dh, grads = cache
-        return dh * dh.dtype.type(g), {name: grad * grad.dtype.type(g) for name, grad in grads.items()}
-
-    def update(self, step, timer):
-        """After the optimiser step: nothing to keep."""
-
-    def state(self):
-        """(settings, arrays) beside the parameters."""
-        return {}, {}
-
-    def load_state(self, settings, arrays):
-        """Put back what `state` gave."""
-
-
-class WideHead(Layer):
-    """The wide output layer of `nn`: a step computes the tokens that `sampler` picks, evaluation computes all.
-
-    Parameters
-    ----------
-    sampler : nn.Sampler
-    clip : bool
-        Whether the norm of the gradient will be asked for.
-    """
-
-    def __init__(self, width, n_tokens, sampler, *, rng, clip):
-        from mongoose_nb.nn.layers.wide_output import WideOutput
-
-        self.layer = WideOutput(width, n_tokens, sampler, rng=rng, init_std=0.1 / np.sqrt(3.0))
-        self.layer.sampler = sampler.bind(self.layer.weights, self.layer.bias, int(rng.integers(2**31)))
-        self.weights, self.bias, self.clip = self.layer.weights, self.layer.bias, clip
-
-    def parameters(self):
-        """W and b."""
-        return self.layer.parameters()
-
-    def forward(self, x, run):
-        """(h (n, width), targets (n,)) -> losses (n,), over the tokens that were picked."""
-        h, targets = np.ascontiguousarray(x[0]), np.ascontiguousarray(x[1], dtype=np.int32)
-        n = len(targets)
-        rows = Rows(np.arange(n), np.ones(n, np.int64), targets, np.ones(n, np.float32))
-        losses, dh = self.layer.loss(h, rows, run.step, run.timer, self.clip)
-        return losses.copy(), dh
-
-    def backward(self, g, cache):
-        """dh of the mean loss (`g` is 1); the layer keeps the gradient of its weights to itself."""
-        return cache, {"weights": LayerGradient(self.layer)}
-
-    def update(self, step, timer):
-        """After the optimiser step: hash tables follow."""
-        self.layer.sampler.after_update(step, timer, self.layer.touched)
-        self.layer.forget()
-
-    def state(self):
-        """(settings, arrays) of the sampler."""
-        return self.layer.sampler.state()
-
-    def load_state(self, settings, arrays):
-        """Put back what `state` gave."""
-        self.layer.sampler.load_state(settings, arrays)
+    def backward(self, g, cache, need_input=True):
+        """Gradients of the mean of the losses: `g` is 1."""
+        return cache

@@ -1,32 +1,25 @@
 """A language model of reversible LSH attention layers: build, train, evaluate, generate, save."""
 
 import contextlib
-import math
-import time
 
 import numpy as np
 
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
-from mongoose_nb.nn.sampling.samplers import make_sampler
-from mongoose_nb.nn.training.callbacks import EarlyStopping, History, ProgressBar, as_callback, notify
+from mongoose_nb.nn.layers.base import Run, named, part_of
+from mongoose_nb.nn.layers.wide_output import WideOutput
+from mongoose_nb.nn.sampling.make import make_sampler
+from mongoose_nb.nn.training import loop as training
+from mongoose_nb.nn.training.callbacks import History
 from mongoose_nb.nn.training.lr import make_schedule
 from mongoose_nb.nn.training.optimizers import make_optimizer
-from mongoose_nb.nn.training.timing import PhaseTimer
-from mongoose_nb.reformer import gradients
+from mongoose_nb.nn.training.progress import Progress
 from mongoose_nb.reformer import saving as io
-from mongoose_nb.reformer.attention import MultiHeadAttention
-from mongoose_nb.reformer.cores import check_layers, make_core
-from mongoose_nb.reformer.dropout import Dropout
-from mongoose_nb.reformer.embedding import Embedding
-from mongoose_nb.reformer.feedforward import FeedForward
-from mongoose_nb.reformer.head import SoftmaxHead, WideHead, logits, scores
-from mongoose_nb.reformer.layer import Run, Sequential, named
-from mongoose_nb.reformer.linear import Linear
-from mongoose_nb.reformer.norm import LayerNorm
-from mongoose_nb.reformer.positions import make_positions
-from mongoose_nb.reformer.reversible import Reversible, to_stream, to_values
-from mongoose_nb.reformer.tasks import Task, TextTask
+from mongoose_nb.reformer.body import make_body
+from mongoose_nb.reformer.cores import check_layers
+from mongoose_nb.reformer.evaluation import draw, summary
+from mongoose_nb.reformer.head import SoftmaxHead, logits, one_label, scores
+from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask
 
 # Hashes of evaluation and of generation come from steps that training does not reach.
 EVALUATION_STEP, GENERATION_STEP = 1 << 40, 1 << 41
@@ -88,10 +81,12 @@ class ReformerLM:
         Epochs taken.
     """
 
-    def __init__(self, n_tokens, *, max_length=1024, width=256, embedding_width=None, n_layers=2, n_heads=4, ff_width=None,
-                 activation="relu", ff_chunks=1, attention="lsh", n_hashes=4, bucket_size=64, full_attention_up_to=0, thresh=0.03,
-                 scheduler_hashes=64, lr_rotations=0.05, margin=1.0, positions="sinusoidal", dropout=0.0, reversible=True, sampler=None,
-                 optimizer="adam", lr=1e-3, lr_schedule="constant", clip_norm=0.5, seed=0, dtype="float32"):
+    def __init__(self, n_tokens: int, *, max_length: int = 1024, width: int = 256, embedding_width: int | None = None, n_layers: int = 2,
+                 n_heads: int = 4, ff_width: int | None = None, activation="relu", ff_chunks: int = 1, attention="lsh", n_hashes=4,
+                 bucket_size=64, full_attention_up_to: int = 0, thresh: float = 0.03, scheduler_hashes: int = 64,
+                 lr_rotations: float = 0.05, margin: float = 1.0, positions="sinusoidal", dropout: float = 0.0, reversible: bool = True,
+                 sampler=None, optimizer="adam", lr: float = 1e-3, lr_schedule="constant", clip_norm: float | None = 0.5, seed: int = 0,
+                 dtype: str = "float32"):
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
         self.max_length = check_int("max_length", max_length, low=1)
         self.width = check_int("width", width, low=1)
@@ -120,6 +115,7 @@ class ReformerLM:
         self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
         if self.sampler is not None and self.dtype != "float32":
             raise ValueError("a sampler computes in float32; give dtype='float32', or no sampler")
+        self.n_outputs = self.n_tokens
         self.step = 0
         self.epoch = 0
         self._build()
@@ -127,7 +123,6 @@ class ReformerLM:
     # ------------------------------------------------------------------ construction
 
     def _build(self):
-        dtype, width = np.dtype(self.dtype), self.width
         streams = iter(np.random.SeedSequence(self.seed).spawn(3 + 4 * self.n_layers))
 
         def rng():
@@ -136,45 +131,31 @@ class ReformerLM:
         def seed():
             return int(next(streams).generate_state(1, np.uint32)[0])
 
+        self._body = make_body(self, rng, seed)
         first = rng()
-        bottom = {"tokens": Embedding(self.n_tokens, self.embedding_width, rng=first, dtype=dtype)}
-        if self.embedding_width != width:
-            bottom["bridge"] = Linear(self.embedding_width, width, rng=first, dtype=dtype)
-        bottom["positions"] = make_positions(self.positions, self.max_length, width, rng=first, dtype=dtype)
-        self._bottom = Sequential(**bottom, dropout=Dropout(self.dropout, seed()))
-        self._blocks = []
-        for i in range(self.n_layers):
-            first = rng()
-            attend = MultiHeadAttention(width, self.n_heads, make_core(self, i, seed()), rng=first, dtype=dtype)
-            forward = FeedForward(width, self.ff_width, self.activation, chunks=self.ff_chunks, rng=first, dtype=dtype)
-            f = Sequential(norm=LayerNorm(width, dtype=dtype), heads=attend, dropout=Dropout(self.dropout, seed()))
-            g = Sequential(norm=LayerNorm(width, dtype=dtype), layers=forward, dropout=Dropout(self.dropout, seed()))
-            self._blocks.append(Reversible(f, g, store=not self.reversible, dtype=dtype))
-        self._norm = LayerNorm(width, dtype=dtype)
         if self.sampler is None:
-            self._head = SoftmaxHead(width, self.n_tokens, rng=rng(), dtype=dtype)
+            self._head = SoftmaxHead(self.n_tokens, self.dtype).build(self.width, first)
         else:
-            self._head = WideHead(width, self.n_tokens, self.sampler, rng=rng(), clip=self.clip_norm is not None)
-        self._parameters = named([("embedding", self._bottom.parameters()), ("norm", self._norm.parameters()),
-                                  ("head", self._head.parameters()),
-                                  *((f"block{i}", block.parameters()) for i, block in enumerate(self._blocks))])
-        if dtype == np.float32:
+            self._head = WideOutput(self.n_tokens, self.sampler, init_std=0.1 / np.sqrt(3.0)).build(self.width, first)
+            self._head.bind_sampler(int(first.integers(2**31)))
+        self._parameters = {**self._body.parameters(), **named([("head", self._head.parameters())])}
+        if self.dtype == "float32":
             for parameter in self._parameters.values():
                 parameter.attach(self.optimizer)
 
-    def parameters(self):
-        """All trained arrays (`nn.arrays.Parameter`) by name; rotations learn by themselves and are not among them."""
+    def parameters(self) -> dict:
+        """All trained arrays (`core.arrays.Parameter`) by name; rotations learn by themselves and are not among them."""
         return dict(self._parameters)
 
-    def _stateful(self):
-        """What has a state beside its parameters, by name."""
-        return {"sampler": self._head, **{f"rotations{i}": heads for i, heads in enumerate(self._heads())}}
+    @property
+    def cores(self):
+        """The attention of every layer (`reformer.cores.Core`)."""
+        return [block.f["heads"].core for block in self._body.blocks]
 
-    def _heads(self):
-        return [block.f.layers["heads"] for block in self._blocks]
-
-    def _cores(self):
-        return [heads.core for heads in self._heads()]
+    @property
+    def bound_sampler(self):
+        """The sampler of the head, which works on its weights; None where all tokens are computed."""
+        return None if self.sampler is None else self._head.sampler
 
     def _work(self, batch, length):
         """Multiplications of a layer for a batch, about."""
@@ -182,35 +163,7 @@ class ReformerLM:
 
     # ------------------------------------------------------------------ one pass
 
-    def _up(self, tokens, run):
-        """Vectors (batch, length, width) above the last layer, and caches from the bottom to the top."""
-        x, bottom = self._bottom.forward(tokens, run)
-        stream = to_stream(x)
-        pair, caches = (stream, stream), []
-        for block in self._blocks:
-            pair, cache = block.forward(pair, run)
-            caches.append(cache if run.train else None)
-        dtype = np.dtype(self.dtype)
-        mean = to_values(pair[0], dtype)
-        mean += to_values(pair[1], dtype)
-        mean *= dtype.type(0.5)
-        h, norm = self._norm.forward(mean, run)
-        return h, (bottom, caches, pair if self.reversible and run.train else None, norm)
-
-    def _down(self, dh, caches):
-        """Gradients of all layers below the head."""
-        bottom, caches, pair, norm = caches
-        dh, grads = self._norm.backward(dh, norm)
-        parts = [("norm", grads)]
-        half = dh * dh.dtype.type(0.5)
-        both = (half, half)
-        for i in range(self.n_layers - 1, -1, -1):
-            both, grads, pair = self._blocks[i].backward(both, caches.pop(), pair)
-            parts.append((f"block{i}", grads))
-        parts.append(("embedding", self._bottom.backward(both[0] + both[1], bottom)[1]))
-        return named(parts)
-
-    def loss_and_gradients(self, tokens, weight=None, *, run=None):
+    def loss_and_gradients(self, tokens, weight=None, *, run: Run | None = None) -> tuple:
         """Mean loss of a batch and its gradient.
 
         Parameters
@@ -219,28 +172,29 @@ class ReformerLM:
             Token t predicts token t + 1.
         weight : (length,) or (batch, length) bool, optional
             Which predictions count; all by default.
-        run : layer.Run, optional
+        run : Run, optional
             Keys what is random: by default as the next training step does.
 
         Returns
         -------
         loss : float
-        gradients : dict of str to array, or of the kinds in `reformer.gradients`
+        gradients : dict of str to gradient
+            By the names of `parameters`: arrays, or values of `nn.layers.gradients`.
         """
-        run = Run(self.step) if run is None else run
+        run = Run(self.step, clip=self.clip_norm is not None) if run is None else run
         tokens, counted = self._check(tokens, weight)
         with run.timer("forward"):
-            h, caches = self._up(tokens[:, :-1], run)
+            h, body = self._body.forward(tokens[:, :-1], run)
             rows = h.reshape(-1, self.width)[counted]
-        losses, cache = self._head.forward((rows, tokens[:, 1:].reshape(-1)[counted]), run)
+        losses, head = self._head.loss(rows, one_label(tokens[:, 1:].reshape(-1)[counted]), run)
         loss = float(losses.mean(dtype=np.float64))
         if not np.isfinite(loss):
             raise FloatingPointError(f"the loss is not finite at step {self.step}")
         with run.timer("backward"):
-            rows, grads = self._head.backward(1.0, cache)
+            rows, grads = self._head.backward(1.0, head)
             dh = np.zeros((h.shape[0] * h.shape[1], self.width), h.dtype)
             dh[counted] = rows
-            return loss, {**self._down(dh.reshape(h.shape), caches), **named([("head", grads)])}
+            return loss, {**self._body.backward(dh.reshape(h.shape), body)[1], **named([("head", grads)])}
 
     def _check(self, tokens, weight):
         """Tokens as int32 and the places (flat) of the predictions that count."""
@@ -257,30 +211,21 @@ class ReformerLM:
             raise ValueError("no prediction of the batch counts; its weight must be True somewhere")
         return tokens.astype(np.int32, copy=False), counted
 
-    def _train_batch(self, tokens, weight, timer, total_steps):
-        """One optimiser step; returns the mean loss."""
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at
-                loss, grads = self.loss_and_gradients(tokens, weight, run=Run(self.step, timer=timer))
-        except FloatingPointError as error:
-            raise FloatingPointError(f"step {self.step} failed, and the weights are as before it: {error}; lower the learning rate (now "
-                                     f"{self.optimizer.lr:g}) or clip_norm (now {self.clip_norm})") from error
-        with timer("update"):
-            scale = 1.0
-            if self.clip_norm is not None:
-                norm = math.sqrt(sum(gradients.square_norm(grad) for grad in grads.values()))
-                scale = min(1.0, self.clip_norm / max(norm, 1e-30))
-            rate = self.lr_schedule(self.step, total_steps)
-            constants = self.optimizer.constants(self.step + 1, rate, scale)
-            bias_constants = self.optimizer.constants(self.step + 1, rate, scale, decay=False)
-            for name, grad in grads.items():
-                gradients.apply(grad, self._parameters[name], self.optimizer.method, constants, bias_constants)
-        self._head.update(self.step, timer)
-        with timer("learn"):
-            for heads in self._heads():
-                heads.after_step(self.step)
-        self.step += 1
-        return loss
+    def after_update(self, run, gradients):
+        """After a step of the optimiser: hash tables follow, and rotations learn when it is time to."""
+        self._head.after_update(run, part_of(gradients, "head"))
+        self._body.after_update(run, gradients)
+
+    def counts(self):
+        """Mean numbers of tokens that the last step computed for a prediction; empty where these are all."""
+        return {} if self.sampler is None else self.bound_sampler.counts()
+
+    def report(self):
+        """``trainings`` of the rotations and the ``changed_share`` of their schedules, means over the layers that have some; figures of the
+        sampler's tables."""
+        found = [report for report in (core.report() for core in self.cores) if report]
+        means = {name: sum(report.get(name, 0.0) for report in found) / len(found) for name in ("trainings", "changed_share") if found}
+        return means | ({} if self.sampler is None else self.bound_sampler.report())
 
     # ------------------------------------------------------------------ training
 
@@ -293,14 +238,14 @@ class ReformerLM:
                              f"{self.n_tokens} and {self.max_length}")
         return task
 
-    def fit(self, task, *, epochs=1, batches=1000, batch_size=16, validation=None, eval_batches=20, early_stopping=None, callbacks=(),
-            verbose=0):
+    def fit(self, task, *, epochs: int = 1, batches: int = 1000, batch_size: int = 16, validation=None, eval_batches: int = 20,
+            early_stopping=None, callbacks=(), verbose: int = 0) -> History:
         """Train; batches are numbered by the model's step, so a second call goes on where the first ended.
 
         Parameters
         ----------
         task : Task or (n,) integer array
-            `CopyTask`, `TextTask`, an object of your own, or the tokens of a text.
+            `CopyTask`, `TextTask`, an object of a class derived from `Task`, or the tokens of a text.
         epochs, batches, batch_size : int
             Epochs, steps of an epoch, sequences of a step.
         validation : Task or array, optional
@@ -320,65 +265,23 @@ class ReformerLM:
         batch_size = check_int("batch_size", batch_size, low=1)
         if self.dtype != "float32":
             raise ValueError("training computes in float32; dtype='float64' serves to check gradients")
-        task = self._task(task)
+        source = TaskSource(self._task(task), batches, batch_size)
         validation = None if validation is None else self._task(validation)
-        callbacks = [as_callback(c) for c in callbacks]
-        if early_stopping is not None:
-            if validation is None:
-                raise ValueError("early_stopping needs validation=a task")
-            given = isinstance(early_stopping, EarlyStopping)
-            callbacks.append(early_stopping if given else EarlyStopping("accuracy", early_stopping))
-        if verbose:
-            callbacks.append(ProgressBar())
-        total_steps = self.step + epochs * batches
-        history = History()
-        with compute_threads(self._work(batch_size, task.length)):
-            notify(callbacks, "on_fit_begin", self, {"epochs": epochs, "batches": batches, "batch_size": batch_size,
-                                                     "samples": batches * batch_size, "task": task})
-            for _ in range(epochs):
-                entry, stop = self._epoch(task, batches, batch_size, total_steps, callbacks)
-                if validation is not None:
-                    entry.update(self.evaluate(validation, batches=eval_batches, batch_size=batch_size))
-                history.append(entry)
-                if notify(callbacks, "on_epoch_end", self, entry) or stop:
-                    break
-            notify(callbacks, "on_fit_end", self, history)
-        return history
-
-    def _epoch(self, task, batches, batch_size, total_steps, callbacks):
-        timer, start = PhaseTimer(), time.perf_counter()
-        total, read, stop = 0.0, 0, False
-        for batch in range(batches):
-            tokens, weight = task.batch(self.step, batch_size)
-            loss = self._train_batch(tokens, weight, timer, total_steps)
-            total, read = total + loss, read + tokens.size
-            if callbacks and notify(callbacks, "on_batch_end", self, {"epoch": self.epoch + 1, "batch": batch, "loss": loss,
-                                                                      "samples": batch_size, "active_share": self._active_share()}):
-                batches, stop = batch + 1, True
-                break
-        seconds = time.perf_counter() - start
-        self.epoch += 1
-        return {"epoch": self.epoch, "step": self.step, "loss": total / batches, "seconds": seconds,
-                "samples_per_s": batches * batch_size / seconds, "tokens_per_s": read / seconds, "active_share": self._active_share(),
-                "time_split": timer.shares(), **self._rotation_figures()}, stop
-
-    def _rotation_figures(self):
-        """``trainings`` of the rotations and the ``changed_share`` of their schedules, means over the layers that have some."""
-        found = [report for report in (core.report() for core in self._cores()) if report]
-        return {name: sum(report.get(name, 0.0) for report in found) / len(found) for name in ("trainings", "changed_share") if found}
-
-    def _active_share(self):
-        """Share of the tokens whose logits the last step computed."""
-        return 1.0 if self.sampler is None else self._head.layer.sampler.counts().get("active", self.n_tokens) / self.n_tokens
+        listeners = training.make_listeners(callbacks, early_stopping, verbose, validated=validation is not None, monitor="accuracy")
+        progress = Progress(self.epoch, epochs, batch_size, source.samples, first_step=self.step)
+        with compute_threads(self._work(batch_size, source.task.length)):
+            listeners.notify("on_fit_begin", self, {"epochs": epochs, "batches": batches, "batch_size": batch_size, **source.logs()})
+            return training.train(self, source, progress, listeners=listeners, validate=None if validation is None else
+                                  lambda: self.evaluate(validation, batches=eval_batches, batch_size=batch_size))
 
     def rehash(self):
-        """Bring the hash tables of a wide head up to date with its weights; the layers hash anew at every step."""
+        """Bring the hash tables of a sampler up to date with the head's weights; the layers hash again at every step."""
         if self.sampler is not None:
-            self._head.layer.sampler.rehash_now()
+            self.bound_sampler.rehash_now()
 
     # ------------------------------------------------------------------ use
 
-    def evaluate(self, task, *, batches=20, batch_size=16, attention=None, n_hashes=None):
+    def evaluate(self, task, *, batches: int = 20, batch_size: int = 16, attention: str | None = None, n_hashes: int | None = None) -> dict:
         """Scores on evaluation batches, over all tokens, with hashes that training has not used.
 
         Parameters
@@ -397,42 +300,38 @@ class ReformerLM:
             ``loss`` (nats a token) as ``eval_loss``, ``bits`` a token, ``accuracy`` and ``perplexity``.
         """
         task = self._task(task)
-        losses, right, count = 0.0, 0, 0
+        found = []
         with self._attending(attention, n_hashes), compute_threads(self._work(batch_size, task.length)):
             for index in range(check_int("batches", batches, low=1)):
                 tokens, weight = task.batch(index, batch_size, train=False)
                 tokens, counted = self._check(tokens, weight)
-                h, _ = self._up(tokens[:, :-1], Run(EVALUATION_STEP + index, train=False))
+                h, _ = self._body.forward(tokens[:, :-1], Run(EVALUATION_STEP + index, train=False))
                 targets = tokens[:, 1:].reshape(-1)[counted]
                 rows = np.ascontiguousarray(h.reshape(-1, self.width)[counted])
-                loss, best = scores(rows, self._head.weights.value, self._head.bias.value, targets)
-                losses += float(loss.sum(dtype=np.float64))
-                right += int((best == targets).sum())
-                count += len(targets)
-        mean = losses / count
-        return {"eval_loss": mean, "bits": mean / math.log(2), "accuracy": right / count, "perplexity": math.exp(min(mean, 700.0))}
+                found.append((*scores(rows, self._head.weights.value, self._head.bias.value, targets), targets))
+        return summary(found)
 
     @contextlib.contextmanager
     def _attending(self, attention, n_hashes):
         """Other attention in all layers within the block."""
-        before = [core.instead for core in self._cores()]
-        for core in self._cores():
+        before = [core.instead for core in self.cores]
+        for core in self.cores:
             core.replace(attention, n_hashes)
         try:
             yield
         finally:
-            for core, instead in zip(self._cores(), before):
+            for core, instead in zip(self.cores, before):
                 core.instead = instead
 
-    def logits(self, tokens):
+    def logits(self, tokens) -> np.ndarray:
         """Logits (batch, n_tokens) of the token that follows each sequence of `tokens` (batch, length)."""
         tokens = np.asarray(tokens)
         tokens, _ = self._check(np.concatenate([tokens, np.zeros_like(tokens[:, :1])], axis=1), None)
         with compute_threads(self._work(*tokens.shape)):
-            h, _ = self._up(tokens[:, :-1], Run(GENERATION_STEP, train=False))
+            h, _ = self._body.forward(tokens[:, :-1], Run(GENERATION_STEP, train=False))
             return logits(np.ascontiguousarray(h[:, -1]), self._head.weights.value, self._head.bias.value)
 
-    def generate(self, prompt, n, *, temperature=1.0, top_k=None, seed=0):
+    def generate(self, prompt, n: int, *, temperature: float = 1.0, top_k: int | None = None, seed: int = 0) -> np.ndarray:
         """Continue sequences, token by token; only the last `max_length` tokens are looked at.
 
         Parameters
@@ -460,17 +359,13 @@ class ReformerLM:
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([check_int("seed", seed, low=0), 3])))
         tokens = np.atleast_2d(prompt)
         for _ in range(n):
-            z = self.logits(tokens[:, -self.max_length:]).astype(np.float64)
-            if temperature > 0:
-                z = z / temperature
-                z[z < -np.partition(-z, top_k - 1, axis=1)[:, top_k - 1:top_k]] = -np.inf
-                z -= np.log(-np.log(rng.random(z.shape)))  # the largest of logits with Gumbel noise is a draw from the softmax
-            tokens = np.concatenate([tokens, z.argmax(axis=1)[:, None].astype(tokens.dtype)], axis=1)
+            new = draw(self.logits(tokens[:, -self.max_length:]), temperature, top_k, rng)
+            tokens = np.concatenate([tokens, new[:, None].astype(tokens.dtype)], axis=1)
         return tokens[:, prompt.shape[-1]:].astype(np.int32).reshape(*prompt.shape[:-1], n)
 
     # ------------------------------------------------------------------ saving
 
-    def save(self, path, *, optimizer=True):
+    def save(self, path, *, optimizer: bool = True):
         """Write the model to one file, replacing it as a whole.
 
         Parameters
@@ -482,8 +377,8 @@ class ReformerLM:
         io.save_model(self, path, optimizer)
 
     def check_saveable(self):
-        """Raise a ValueError where `save` would, for settings that a file cannot hold."""
-        io.saved_settings(self)
+        """Raise the error that `save` would, for settings that a file cannot hold."""
+        io.model_settings(self)
 
     def checkpoint(self, path, keep=1):
         """As `save`; `keep` versions stay (`nn.Checkpoint`). Batches are numbered by the step, so the file holds the place of a `fit`."""
@@ -496,7 +391,7 @@ class ReformerLM:
         self.rehash()
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path) -> "ReformerLM":
         """Read a model that `save` wrote."""
         return io.load_model(cls, path)
 

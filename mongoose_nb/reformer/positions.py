@@ -1,4 +1,4 @@
-"""Where a token stands, added to its vector."""
+"""Positions, added to the vectors of the tokens."""
 
 import math
 
@@ -6,25 +6,32 @@ import numpy as np
 
 from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.initial import uniform
 from mongoose_nb.reformer.embedding import BOUND
-from mongoose_nb.reformer.layer import Layer, uniform
 
 
 class SinusoidalPositions(Layer):
     """Fixed sines and cosines, wavelengths from 2 pi to 10,000 times that (Vaswani et al., 2017, section 3.5)."""
 
-    def __init__(self, max_length, width, *, dtype):
-        wave = np.exp(np.arange(0, width, 2) * (-math.log(10000.0) / width))
-        angle = np.arange(max_length)[:, None] * wave
-        self.table = np.empty((max_length, width), dtype)
-        self.table[:, 0::2] = np.sin(angle)
-        self.table[:, 1::2] = np.cos(angle)[:, : width // 2]
+    def __init__(self, max_length, dtype="float32"):
+        self.max_length, self.dtype = max_length, dtype
+
+    def build(self, n_inputs, rng):
+        """See `Layer.build`."""
+        self.n_outputs = n_inputs
+        wave = np.exp(np.arange(0, n_inputs, 2) * (-math.log(10000.0) / n_inputs))
+        angle = np.arange(self.max_length)[:, None] * wave
+        self._table = np.empty((self.max_length, n_inputs), self.dtype)
+        self._table[:, 0::2] = np.sin(angle)
+        self._table[:, 1::2] = np.cos(angle)[:, : n_inputs // 2]
+        return self
 
     def forward(self, x, run):
         """(batch, length, width)."""
-        return x + self.table[: x.shape[1]], None
+        return x + self._table[: x.shape[1]], None
 
-    def backward(self, g, cache):
+    def backward(self, g, cache, need_input=True):
         """Positions are fixed."""
         return g, {}
 
@@ -35,11 +42,15 @@ class AxialPositions(Layer):
     `rows` * `columns` positions take rows + columns vectors.
     """
 
-    def __init__(self, rows, columns, width, *, rng, dtype):
-        self.columns = columns
-        half = width // 2
-        self.first = Parameter(uniform(rng, (rows, half), BOUND, dtype))
-        self.second = Parameter(uniform(rng, (columns, width - half), BOUND, dtype))
+    def __init__(self, rows, columns, dtype="float32"):
+        self.rows, self.columns, self.dtype = rows, columns, dtype
+
+    def build(self, n_inputs, rng):
+        """See `Layer.build`."""
+        self.n_outputs, half = n_inputs, n_inputs // 2
+        self.first = Parameter(uniform(rng, (self.rows, half), BOUND, self.dtype))
+        self.second = Parameter(uniform(rng, (self.columns, n_inputs - half), BOUND, self.dtype))
+        return self
 
     def parameters(self):
         """Both tables."""
@@ -50,7 +61,7 @@ class AxialPositions(Layer):
         p = np.arange(x.shape[1])
         return x + np.concatenate([self.first.value[p // self.columns], self.second.value[p % self.columns]], axis=1), None
 
-    def backward(self, g, cache):
+    def backward(self, g, cache, need_input=True):
         """Sums over the batch, and over the positions that share a row of a table."""
         total, half = g.sum(axis=0), self.first.value.shape[1]
         p = np.arange(len(total))
@@ -60,17 +71,17 @@ class AxialPositions(Layer):
         return g, {"first": first, "second": second}
 
 
-def make_positions(positions, max_length, width, *, rng, dtype):
+def make_positions(positions, max_length, dtype):
     """From ``"sinusoidal"``, ``"axial"`` (about square) or the shape of the axes (rows, columns)."""
     if isinstance(positions, str):
         if positions == "sinusoidal":
-            return SinusoidalPositions(max_length, width, dtype=dtype)
+            return SinusoidalPositions(max_length, dtype)
         if positions == "axial":
             columns = math.isqrt(max_length - 1) + 1
-            return AxialPositions(-(-max_length // columns), columns, width, rng=rng, dtype=dtype)
+            return AxialPositions(-(-max_length // columns), columns, dtype)
     elif len(positions) == 2:
         rows, columns = (check_int("positions", n, low=1) for n in positions)
         if rows * columns < max_length:
             raise ValueError(f"positions={tuple(positions)!r} gives {rows * columns} places; max_length={max_length} needs as many")
-        return AxialPositions(rows, columns, width, rng=rng, dtype=dtype)
+        return AxialPositions(rows, columns, dtype)
     raise ValueError(f"positions={positions!r} is unknown; give 'sinusoidal', 'axial' or (rows, columns)")

@@ -1,12 +1,12 @@
 """Residual layers whose input is computed back from their output (Gomez et al., 2017; Kitaev et al., 2020, section 3).
 
-The streams are integers, a fixed-point number each (`kernels.fixed_point` says why): what is recovered is what was, to the bit, and so
+The streams are integers, a fixed-point number each (`kernels.layers.fixed_point` says why): what is recovered is what was, to the bit, and so
 are hashes, dropout and gradients. Layers that store their activations add in the same way, so that both modes train the same model.
 """
 
 import numpy as np
 
-from mongoose_nb.reformer.layer import Layer, named
+from mongoose_nb.nn.layers.base import Layer, named, part_of
 
 #: integer type, digits after the point and the size that a stream may reach, by type of the values
 FORMATS = {"float32": (np.int32, 20, 2.0**11 - 1), "float64": (np.int64, 48, 2.0**15 - 1)}
@@ -42,6 +42,9 @@ def add(stream, x, sign=1):
 class Reversible(Layer):
     """``y1 = x1 + f(x2)``, ``y2 = x2 + g(y1)`` on a pair of streams.
 
+    The gradient of a pair is (d1, d2, streams): the streams that it belongs to travel with it, so that the input can be computed back from
+    the output; they are None where activations are stored.
+
     Parameters
     ----------
     f, g : Layer
@@ -50,38 +53,50 @@ class Reversible(Layer):
         True keeps what the backward pass needs. False computes it again from the output.
     """
 
-    def __init__(self, f, g, *, store, dtype):
-        self.f, self.g, self.store, self.dtype = f, g, store, np.dtype(dtype)
+    def __init__(self, f, g, *, store, dtype="float32"):
+        self.f, self.g, self.store, self.dtype = f, g, store, dtype
+
+    def build(self, n_inputs, rng):
+        """See `Layer.build`."""
+        self.n_outputs = n_inputs
+        self.f.build(n_inputs, rng)
+        self.g.build(n_inputs, rng)
+        return self
 
     def parameters(self):
         """Those of f (``attention``) and g (``feedforward``)."""
         return named([("attention", self.f.parameters()), ("feedforward", self.g.parameters())])
 
+    def _values(self, stream):
+        return to_values(stream, np.dtype(self.dtype))
+
     def forward(self, x, run):
         """Pair of streams -> pair of streams."""
         x1, x2 = x
-        step, cache_f = self.f.forward(to_values(x2, self.dtype), run)
+        step, cache_f = self.f.forward(self._values(x2), run)
         y1 = add(x1, step)
-        step, cache_g = self.g.forward(to_values(y1, self.dtype), run)
+        step, cache_g = self.g.forward(self._values(y1), run)
         y2 = add(x2, step)
         return (y1, y2), (cache_f, cache_g) if self.store else run
 
-    def backward(self, g, cache, y=None):
-        """((dx1, dx2), gradients) from the pair (dy1, dy2) of arrays; the output `y` is needed where nothing was stored.
-
-        Returns the input streams as a third value, None where activations were stored.
-        """
-        dy1, dy2 = g
+    def backward(self, g, cache, need_input=True):
+        """(dx1, dx2, x) from (dy1, dy2, y)."""
+        dy1, dy2, y = g
         x = None
         if self.store:
             cache_f, cache_g = cache
         else:
             y1, y2 = y
-            step, cache_g = self.g.forward(to_values(y1, self.dtype), cache)
+            step, cache_g = self.g.forward(self._values(y1), cache)
             x2 = add(y2, step, -1)
-            step, cache_f = self.f.forward(to_values(x2, self.dtype), cache)
+            step, cache_f = self.f.forward(self._values(x2), cache)
             x = (add(y1, step, -1), x2)
         more, grads_g = self.g.backward(dy2, cache_g)
         dx1 = dy1 + more
         more, grads_f = self.f.backward(dx1, cache_f)
-        return (dx1, dy2 + more), named([("attention", grads_f), ("feedforward", grads_g)]), x
+        return (dx1, dy2 + more, x), named([("attention", grads_f), ("feedforward", grads_g)])
+
+    def after_update(self, run, gradients):
+        """Told to f and g."""
+        self.f.after_update(run, part_of(gradients, "attention"))
+        self.g.after_update(run, part_of(gradients, "feedforward"))

@@ -1,61 +1,76 @@
-"""Models on disk: what of a model is settings, what is arrays."""
+"""Models on disk: settings, parameters, and the state of samplers and learned rotations."""
 
 from mongoose_nb.core import files as io
+from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
 from mongoose_nb.core.registry import describe
+from mongoose_nb.core.saving import join, restore, split, state_of
+from mongoose_nb.nn.saving import sampler_state_v1, sampler_v1
 
 KIND = "reformer"
-PLAIN = ("n_tokens", "max_length", "width", "embedding_width", "n_layers", "n_heads", "ff_width", "activation", "ff_chunks", "attention",
-         "n_hashes", "bucket_size", "full_attention_up_to", "thresh", "scheduler_hashes", "lr_rotations", "margin", "positions", "dropout",
-         "reversible", "clip_norm", "seed", "dtype")
+VERSION = 2
+SETTINGS = ("n_tokens", "max_length", "width", "embedding_width", "n_layers", "n_heads", "ff_width", "activation", "ff_chunks", "attention",
+            "n_hashes", "bucket_size", "full_attention_up_to", "thresh", "scheduler_hashes", "lr_rotations", "margin", "positions",
+            "dropout", "reversible", "optimizer", "lr_schedule", "clip_norm", "seed", "dtype")
 
 
 def model_settings(model):
-    """Constructor arguments of a model, as JSON can hold them."""
-    settings = {name: list(value) if isinstance(value := getattr(model, name), tuple) else value for name in PLAIN}
-    return {**settings, "optimizer": describe(model.optimizer, "optimizer"), "lr_schedule": describe(model.lr_schedule, "lr_schedule"),
-            "sampler": None if model.sampler is None else model.sampler.settings()}
+    """Constructor arguments of a model, as JSON can hold them; a TypeError names what a file cannot hold."""
+    return {name: describe(getattr(model, name), name) for name in (*SETTINGS, "sampler")}
 
 
-def saved_settings(model):
-    """The settings that a file holds."""
-    settings = model_settings(model)
-    if settings["lr_schedule"] is None:
-        raise ValueError("a learning-rate schedule of your own cannot be saved; set model.lr_schedule to one of nn.lr first")
-    return settings
+def _stateful(model):
+    """What has a state beside its parameters, by name."""
+    rotations = {f"rotations{i}": core.rotations for i, core in enumerate(model.cores) if core.rotations is not None}
+    return rotations if model.bound_sampler is None else {**rotations, "sampler": model.bound_sampler}
 
 
 def save_model(model, path, optimizer, keep=1):
     """Write `model`; see `ReformerLM.save`."""
-    settings = saved_settings(model)
-    arrays = {}
-    for name, parameter in model.parameters().items():
-        arrays.update(parameter.arrays(name) if optimizer else {name: parameter.value})
-    states = {}
-    for name, part in model._stateful().items():
-        states[name], extra = part.state()
-        arrays.update({f"{name}.{key}": value for key, value in extra.items()})
-    io.save(path, KIND, {"model": settings, "step": model.step, "epoch": model.epoch, "states": states}, arrays, keep=keep)
+    state = {name: state_of(part, name) for name, part in _stateful(model).items()}
+    settings, arrays = split(state, "state.")
+    io.save(path, KIND, {"version": VERSION, "model": model_settings(model), "step": model.step, "epoch": model.epoch, "state": settings},
+            {**arrays, **parameter_arrays(model.parameters(), optimizer)}, keep=keep)
+
+
+def upgrade_v1(saved, arrays):
+    """What a file of content version 1 held, in the form of this version."""
+    model = dict(saved["model"])
+    if model["sampler"] is not None:
+        model["sampler"] = sampler_v1(model["sampler"])
+    state, more = {}, {}
+    for name, own in saved["states"].items():
+        prefix = f"{name}."
+        part = join(own, {key[len(prefix):]: array for key, array in arrays.items() if key.startswith(prefix)})
+        if name == "sampler" and model["sampler"] is not None:
+            state[name] = sampler_state_v1(part)
+        elif own:  # layers without a state had an empty one
+            state[name] = part
+    state, more = split(state, "state.")
+    kept = {name: array for name, array in arrays.items() if not name.startswith(tuple(f"{name}." for name in saved["states"]))}
+    return {"version": VERSION, "model": model, "step": saved["step"], "epoch": saved["epoch"], "state": state}, {**kept, **more}
 
 
 def load_model(cls, path):
     """A `cls` from a file; see `ReformerLM.load`."""
     saved, arrays = io.load(path, KIND)
     try:
+        version = saved.get("version", 1)
+        if version == 1:
+            saved, arrays = upgrade_v1(saved, arrays)
+        elif version != VERSION:
+            raise io.FormatError(f"{path!r} has content version {version!r}; this program reads up to {VERSION}: upgrade it")
         settings = saved["model"]
         # what the model would take is compared with what the file holds before anything of that size is allocated
         stated = settings["n_tokens"] * (settings["width"] + settings["embedding_width"])
         if stated > sum(a.size for a in arrays.values()):
             raise io.FormatError(f"{path!r} is damaged: its settings describe a larger model than it holds")
         model = cls(**settings)
-        for name, parameter in model.parameters().items():
-            for part, own in ((name, parameter.value), (f"{name}.m", parameter.m), (f"{name}.v", parameter.v)):
-                if part in arrays and arrays[part].shape != own.shape:
-                    raise io.FormatError(f"{path!r} is damaged: {part!r} has shape {arrays[part].shape}, the model needs {own.shape}")
-            parameter.restore(name, arrays)
+        restore_parameters(model.parameters(), arrays)
+        prefix = "state."
+        state = join(saved["state"], {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
         model.step, model.epoch = int(saved["step"]), int(saved["epoch"])
-        for name, part in model._stateful().items():
-            prefix = f"{name}."
-            part.load_state(saved["states"][name], {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
+        for name, part in _stateful(model).items():
+            restore(part, state[name], name)
     except io.FormatError:
         raise
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:

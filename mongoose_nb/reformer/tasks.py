@@ -3,6 +3,7 @@
 import numpy as np
 
 from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.training.batches import Batch, Source
 
 
 class Task:
@@ -16,7 +17,7 @@ class Task:
         Most tokens that a model reads at once.
     """
 
-    def batch(self, index, size, *, train=True):
+    def batch(self, index: int, size: int, *, train: bool = True) -> tuple:
         """Batch number `index`: tokens (size, n + 1) int32, and where the next token counts, (n,) bool, or None for everywhere.
 
         Token t of the input predicts token t + 1.
@@ -38,7 +39,7 @@ class CopyTask(Task):
     seed : int
     """
 
-    def __init__(self, n_tokens=16, length=128, *, min_length=None, seed=0):
+    def __init__(self, n_tokens: int = 16, length: int = 128, *, min_length: int | None = None, seed: int = 0):
         self.n_tokens = check_int("n_tokens", n_tokens, low=2)
         self.length = check_int("length", length, low=4)
         self.min_length = self.length if min_length is None else check_int("min_length", min_length, low=4, high=length)
@@ -47,7 +48,7 @@ class CopyTask(Task):
                 raise ValueError(f"{name} must be even, since both halves of the sequence are alike; got {value}")
         self.seed = check_int("seed", seed, low=0)
 
-    def batch(self, index, size, *, train=True):
+    def batch(self, index: int, size: int, *, train: bool = True) -> tuple:
         """See `Task.batch`."""
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, int(train), index])))
         half = int(rng.integers(self.min_length // 2, self.length // 2 + 1))
@@ -68,7 +69,7 @@ class TextTask(Task):
     seed : int
     """
 
-    def __init__(self, tokens, n_tokens, length, *, seed=0):
+    def __init__(self, tokens, n_tokens: int, length: int, *, seed: int = 0):
         self.tokens = np.ascontiguousarray(tokens, np.int32)
         self.n_tokens = check_int("n_tokens", n_tokens, low=2)
         self.length = check_int("length", length, low=1)
@@ -78,7 +79,7 @@ class TextTask(Task):
         if self.tokens.min() < 0 or self.tokens.max() >= self.n_tokens:
             raise ValueError(f"tokens must be from 0 to {self.n_tokens - 1}; got {self.tokens.min()} to {self.tokens.max()}")
 
-    def batch(self, index, size, *, train=True):
+    def batch(self, index: int, size: int, *, train: bool = True) -> tuple:
         """See `Task.batch`."""
         places = len(self.tokens) - self.length
         if train:
@@ -86,3 +87,38 @@ class TextTask(Task):
         else:
             start = (index * size + np.arange(size)) * self.length % places
         return self.tokens[start[:, None] + np.arange(self.length + 1)], None
+
+
+class TaskSource(Source):
+    """Training batches of a task, numbered by the model's step.
+
+    Parameters
+    ----------
+    task : Task
+    batches, batch_size : int
+        Of an epoch.
+    """
+
+    def __init__(self, task, batches, batch_size):
+        self.task, self._batches, self._batch_size = task, batches, batch_size
+        self.samples = batches * batch_size
+
+    def epoch(self, model, progress):
+        """See `Source.epoch`."""
+        self._read = 0
+        for _ in range(progress.batch, self._batches):
+            tokens, weight = self.task.batch(model.step, self._batch_size)
+            self._read += tokens.size
+            yield Batch((tokens, weight), self._batch_size)
+
+    def batches(self, batch_size):
+        """See `Source.batches`."""
+        return self._batches
+
+    def logs(self):
+        """See `Source.logs`."""
+        return {"samples": self.samples, "task": self.task}
+
+    def report(self, progress):
+        """See `Source.report`."""
+        return {"tokens_per_s": self._read / progress.seconds}

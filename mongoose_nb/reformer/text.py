@@ -4,7 +4,7 @@ import collections
 
 import numpy as np
 
-#: what a character that is not in the alphabet is read as
+#: stands for a character that is not in the alphabet
 UNKNOWN = "\ufffd"
 
 

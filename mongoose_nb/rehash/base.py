@@ -1,6 +1,6 @@
 """The interface of all schedules: told of every step, they answer which rows to put into the tables anew."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,11 +12,20 @@ ALL = "all"
 
 
 class Stored(NamedTuple):
-    """What a schedule may look at: the rows as they are, and how the tables centre queries since they were built."""
+    """What a schedule may look at: the rows as they are, and how the tables have centred queries since they were built.
 
-    weights: np.ndarray  # (n, d) float32
-    query_mean: np.ndarray | None = None  # (d,), None where rows are hashed as they are
-    query_extra: float = 1.0  # the query's coordinate beyond d; see `hashing.inner_product`
+    Parameters
+    ----------
+    weights : (n, d) float32
+    query_mean : (d,) float32, optional
+        None where rows are hashed as they are.
+    query_extra : float
+        The query's coordinate beyond d; see `hashing.inner_product`.
+    """
+
+    weights: np.ndarray
+    query_mean: np.ndarray | None = None
+    query_extra: float = 1.0
 
 
 class Schedule(Registered, Stateful, kind="rehash schedule"):
@@ -35,7 +44,7 @@ class Schedule(Registered, Stateful, kind="rehash schedule"):
     #: mean share of bits that have changed, at the last look, for schedules that measure it
     changed_share = None
 
-    def bind(self, n_rows, width, *, family=None, seed=0, room=None):
+    def bind(self, n_rows: int, width: int, *, family: Any = None, seed: int = 0, room: int | None = None) -> None:
         """Get ready for the rows of one layer.
 
         Parameters
@@ -50,11 +59,11 @@ class Schedule(Registered, Stateful, kind="rehash schedule"):
             Retrieved candidates of a sample, at most.
         """
 
-    def due(self, step):
+    def due(self, step: int) -> bool:
         """Whether to rehash after step `step` (from 0); asked once a step, in order."""
         raise NotImplementedError  # abstract
 
-    def after_step(self, step, touched, stored):
+    def after_step(self, step: int, touched: np.ndarray | None, stored: Stored) -> Any:
         """Which rows to re-insert after step `step` (from 0); called once a step, in order.
 
         Parameters
@@ -71,9 +80,9 @@ class Schedule(Registered, Stateful, kind="rehash schedule"):
         """
         return ALL if self.due(step) else None
 
-    def rebuilt(self, stored, ids=None):
+    def rebuilt(self, stored: Stored, ids: np.ndarray | None = None) -> None:
         """Take note that the tables now hold all rows as they are, or with `ids` these rows."""
 
-    def report(self):
+    def report(self) -> dict[str, float]:
         """What was measured since this was last asked, by name."""
         return {}

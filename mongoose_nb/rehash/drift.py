@@ -13,12 +13,13 @@ D. *Row by row*, all rows are watched, but no more of them are coded at a look: 
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_choice, check_int, check_number
-from mongoose_nb.rehash.base import ALL, Schedule
+from mongoose_nb.rehash.base import ALL, Schedule, Stored
 
 BLOCK = 1 << 14  # rows coded at once
 # A moved row costs as much as this many rows of a full build (5 to 12 were measured).
@@ -72,8 +73,9 @@ class Drift(Schedule):
         The rows on the list.
     """
 
-    def __init__(self, thresh="auto", *, check_every=20, rows=2048, bits=64, weight="rows", per_row=False, list_size=None, keep=0.98,
-                 longest=None):
+    def __init__(self, thresh: float | str = "auto", *, check_every: int = 20, rows: int = 2048, bits: int = 64, weight: str = "rows",
+                 per_row: bool = False, list_size: int | None = None, keep: float = 0.98,
+                 longest: int | None = None) -> None:
         self.thresh = thresh if isinstance(thresh, str) and thresh == "auto" else check_number("thresh", thresh, low=0.0, high=1.0)
         self.check_every = check_int("check_every", check_every, low=1)
         self.rows = check_int("rows", rows, low=2)
@@ -85,7 +87,7 @@ class Drift(Schedule):
         self.list_size = None if list_size is None else check_int("list_size", list_size, low=0)
         self.keep = check_number("keep", keep, low=0.0, high=1.0, open_low=True, open_high=True)
         self.longest = None if longest is None else check_int("longest", longest, low=1)
-        self._sketch = None
+        self._sketch: Any = None
 
     # ------------------------------------------------------------------ what all schedules have
 
@@ -102,7 +104,7 @@ class Drift(Schedule):
     resizable = ("_always",)
     optional = ("_sample", "_since")
 
-    def bind(self, n_rows, width, *, family=None, seed=0, room=None):
+    def bind(self, n_rows: int, width: int, *, family: Any = None, seed: int = 0, room: int | None = None) -> None:
         """Draw the projection and the sample; see `Schedule.bind`. Without a family ``thresh="auto"`` is an error."""
         from mongoose_nb._ext import DriftSketch
         from mongoose_nb.hashing import SimHash
@@ -113,7 +115,7 @@ class Drift(Schedule):
                 raise ValueError("thresh='auto' is computed from the tables' hash family: bind with one, or give thresh a number")
             self._threshold = theory.threshold(family.K, family.L, self.keep, collision=family.collision_probability)
         else:
-            self._threshold = self.thresh
+            self._threshold = float(self.thresh)
         stream = np.random.SeedSequence([seed, 0x5C37C8])  # a sequence of its own: nothing in common with the tables' functions
         draw, choice = stream.spawn(2)
         seed = int(draw.generate_state(1, np.uint64)[0])
@@ -132,7 +134,7 @@ class Drift(Schedule):
         self._looks, self._sum = 0, 0.0  # since the last report
         self._since = 0  # steps since all rows were inserted
 
-    def after_step(self, step, touched, stored):
+    def after_step(self, step: int, touched: np.ndarray | None, stored: Stored) -> Any:
         """Note what was touched, and look when it is time to; see `Schedule.after_step`."""
         if self.needs_touched:
             self._sketch.touch(touched)
@@ -143,7 +145,7 @@ class Drift(Schedule):
             return None
         return self._look_row_by_row(stored) if self.per_row else self._look(stored)
 
-    def rebuilt(self, stored, ids=None):
+    def rebuilt(self, stored: Stored, ids: np.ndarray | None = None) -> None:
         """Take the snapshot of the rows as they are now; see `Schedule.rebuilt`."""
         if ids is None:
             self._aim(stored)
@@ -155,13 +157,13 @@ class Drift(Schedule):
         self._sketch.take_snapshot(places)
         self._always = np.zeros(0, np.int32) if ids is None else np.setdiff1d(self._always, ids)
 
-    def report(self):
+    def report(self) -> dict[str, float]:
         """Mean share over the looks since the last report."""
         share = self._sum / self._looks if self._looks else self._share or 0.0
         self._looks, self._sum = 0, 0.0
         return {"changed_share": share}
 
-    def state_restored(self):
+    def state_restored(self) -> None:
         """Refuse a sketch or a list of rows that does not fit the layer."""
         sketch = self._sketch
         wanted = self._n_rows if self.per_row or self._sample is None else len(self._sample)

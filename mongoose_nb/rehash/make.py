@@ -1,5 +1,7 @@
 """Schedules by name, by period, or from saved settings."""
 
+from typing import Any
+
 from mongoose_nb.core.registry import fresh, make
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.rehash import drift, periodic  # noqa: F401  (registers them)
@@ -7,7 +9,7 @@ from mongoose_nb.rehash.base import Schedule
 from mongoose_nb.rehash.periodic import FixedPeriod
 
 
-def make_schedule(schedule, **settings):
+def make_schedule(schedule: Any, **settings) -> Schedule:
     """A schedule of its own state from a period in steps, a name, saved settings, or a schedule (of which a new one is made).
 
     Parameters

@@ -9,12 +9,17 @@ from mongoose_nb.rehash.base import Schedule
 
 @register("rehash schedule", "fixed period", "FixedPeriod")
 class FixedPeriod(Schedule):
-    """Every `period` steps."""
+    """Rehash every `period` steps.
 
-    def __init__(self, period=50):
+    Parameters
+    ----------
+    period : int
+    """
+
+    def __init__(self, period: int = 50) -> None:
         self.period = check_int("period", period, low=1)
 
-    def due(self, step):
+    def due(self, step: int) -> bool:
         """Whether to rehash after step `step`."""
         return (step + 1) % self.period == 0
 
@@ -33,13 +38,13 @@ class ExponentialDecay(Schedule):
 
     saved_state = ("_fired", "_next")
 
-    def __init__(self, period=50, rate=0.1):
+    def __init__(self, period: int = 50, rate: float = 0.1) -> None:
         self.period = check_int("period", period, low=1)
         self.rate = check_number("rate", rate, low=0.0)
         self._fired = 0
         self._next = self.period
 
-    def due(self, step):
+    def due(self, step: int) -> bool:
         """Whether to rehash after step `step`."""
         if step + 1 < self._next:
             return False

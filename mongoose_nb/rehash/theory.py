@@ -9,6 +9,7 @@ special direction: then the cosine to the query falls from ``c`` to ``c * cos(an
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -18,17 +19,17 @@ from mongoose_nb.core.validation import check_int, check_number
 MOST = 0.2
 
 
-def angle_of(share):
+def angle_of(share: Any) -> Any:
     """Rotation in radians that changes a share of the bits: ``pi * share``."""
     return math.pi * np.asarray(share, np.float64)
 
 
-def share_of(angle):
+def share_of(angle: Any) -> Any:
     """Share of bits that a rotation by `angle` radians changes, in the mean: ``angle / pi``."""
     return np.asarray(angle, np.float64) / math.pi
 
 
-def survival(share, K):
+def survival(share: Any, K: int) -> Any:
     """Probability that a row whose rotation changes `share` of its bits still stands in its true bucket of one table.
 
     Its K hashes have to agree as they were and as they are: ``(1 - share)^K``.
@@ -46,12 +47,12 @@ def survival(share, K):
     return (1 - np.asarray(share, np.float64)) ** K
 
 
-def simhash_collision(similarity):
+def simhash_collision(similarity: Any) -> Any:
     """Probability that one hash of a SimHash family agrees at this cosine: ``1 - arccos(similarity) / pi``."""
     return 1 - np.arccos(np.clip(similarity, -1, 1)) / math.pi
 
 
-def retrieval(similarity, K, L, share=0.0, collision=simhash_collision):
+def retrieval(similarity: Any, K: int, L: int, share: Any = 0.0, collision: Any = simhash_collision) -> Any:
     """Probability that at least one of L tables retrieves a row that has rotated since it was stored.
 
     ``1 - (1 - p^K)^L`` with p the collision probability at ``similarity * cos(pi * share)``: the query meets the row where it was,
@@ -75,12 +76,12 @@ def retrieval(similarity, K, L, share=0.0, collision=simhash_collision):
     return -math.expm1(L * math.log1p(-min(p**K, 1 - 1e-16)))
 
 
-def similarity_at(probability, K, L, collision=simhash_collision):
+def similarity_at(probability: Any, K: int, L: int, collision: Any = simhash_collision) -> Any:
     """Cosine at which fresh tables retrieve a row with this probability: what K and L were chosen to find."""
     return _bisect(lambda s: retrieval(s, K, L, collision=collision) < probability, -1.0, 1.0)
 
 
-def threshold(K, L, keep=0.98, similarity=None, collision=simhash_collision):
+def threshold(K: int, L: int, keep: float = 0.98, similarity: Any = None, collision: Any = simhash_collision) -> float:
     """Largest changed share at which tables still retrieve `keep` times what fresh ones would.
 
     Parameters

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mongoose_nb.core.registry import find
-from mongoose_nb.core.saving import join, split
 from mongoose_nb.search.families import FamilyChoice
 from mongoose_nb.search.functions import Functions, one_at_a_time
 from mongoose_nb.search.ids import IdMap
@@ -288,7 +287,7 @@ class Builder:
             out["projection"] = self.projection.state()
             out["sketches"] = self.sketches[:self.ids.used]
         if self.tables is not None:
-            out["tables"], out["stats"] = join(*self.tables.state()), self.tables.stats()
+            out["tables"], out["stats"] = self.tables.state(), self.tables.stats()
         return out
 
     def restore(self, state: dict, frozen: bool = False) -> None:
@@ -328,7 +327,7 @@ class Builder:
 def _tables(state):
     from mongoose_nb.tables import LSHTables
 
-    return LSHTables.from_state(*split(state))
+    return LSHTables.from_state(state)
 
 
 class _Hashed:

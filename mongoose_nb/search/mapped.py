@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.validation import check_int
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing import HashFamily, family_from_state
 from mongoose_nb.tables.lsh_tables import fold_codes
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.validation import check_number
-from mongoose_nb.core.views import read_only
 from mongoose_nb.search.rows.base import kernels
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.search.functions import Functions
 from mongoose_nb.search.parallel import BLOCK, default_threads, in_parts
 from mongoose_nb.search.projection import LOST_SHARE

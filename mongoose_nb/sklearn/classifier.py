@@ -23,7 +23,7 @@ import tempfile
 
 import numpy as np
 
-from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.sklearn.targets import Targets, unique_classes
 
 # Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
@@ -81,7 +81,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
     activation : str
         See `nn.Network`.
     sampler : str or nn.Sampler
-        Which outputs a training step computes: ``"lsh"``, ``"uniform"``, ``"full"``, or an object such as
+        Which outputs a training step computes: ``"lsh"``, ``"uniform"``, ``"full"``, ``"adaptive"``, ``"auto"``, or an object such as
         ``nn.LSH(candidates=400)``.
     candidates : int, optional
         Outputs computed beside a sample's labels, where the sampler is given by name; that sampler's default otherwise.
@@ -253,11 +253,15 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _make_network(self, n_features, n_outputs):
+        from mongoose_nb.core.registry import find, parameters, registered
         from mongoose_nb.nn import Network
 
         sampler = self.sampler
         if self.candidates is not None:
-            check_choice("sampler (where candidates is given)", sampler, ("lsh", "uniform"))
+            if not (isinstance(sampler, str) and "candidates" in parameters(find("sampler", sampler))):
+                able = [name for name, cls in registered("sampler").items() if "candidates" in parameters(cls)]
+                raise ValueError(f"sampler={sampler!r} does not go with candidates={self.candidates}: where candidates is given, sampler "
+                                 f"must be one of {able}")
             sampler = {"name": sampler, "candidates": self.candidates}
         return Network(n_features, n_outputs, hidden=self.hidden, activation=self.activation, sampler=sampler,
                        loss=self.loss, optimizer=self.optimizer, lr=self.lr, seed=as_seed(self.random_state))

@@ -1,8 +1,17 @@
 """LSH tables: a hash family and a bucket store under one version."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from mongoose_nb.core.validation import check_int
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+    from mongoose_nb.hashing import HashFamily
 
 # Rows that are hashed at once when tables are built.
 BUILD_BLOCK = 1 << 15
@@ -46,7 +55,7 @@ class LSHTables:
     one false collision in about 2n pairs.
     """
 
-    def __init__(self, family, *, capacity=None, policy="reservoir", seed=0):
+    def __init__(self, family: HashFamily, *, capacity: int | None = None, policy: str = "reservoir", seed: int = 0):
         from mongoose_nb._ext import BucketStore
 
         self.family = family
@@ -60,12 +69,12 @@ class LSHTables:
     # ------------------------------------------------------------------ state of the tables
 
     @property
-    def built(self):
+    def built(self) -> bool:
         """Whether the tables hold rows hashed with the family's present functions."""
         return self._store is not None and self._version == self.family.version
 
     @property
-    def version(self):
+    def version(self) -> int | None:
         """Version of the family that the tables were built with; None before the first build."""
         return self._version
 
@@ -84,7 +93,7 @@ class LSHTables:
 
     # ------------------------------------------------------------------ building and changing
 
-    def fold(self, codes):
+    def fold(self, codes: np.ndarray) -> np.ndarray:
         """Codes of the family, of any shape, as bucket numbers of these tables."""
         return self._fold(codes, self._bits)
 
@@ -94,7 +103,7 @@ class LSHTables:
             return codes
         return fold_codes(codes, bits)
 
-    def build(self, X):
+    def build(self, X: np.ndarray | scipy.sparse.csr_matrix) -> LSHTables:
         """Hash all rows of `X` and load them as ids 0 to n - 1, replacing what was there.
 
         Parameters
@@ -149,7 +158,7 @@ class LSHTables:
                 raise ValueError(f"id {known[0]} is in the tables already; use move to change it")
         return ids.astype(np.int32)
 
-    def insert(self, ids, X, *, codes=None):
+    def insert(self, ids: np.ndarray, X: np.ndarray | scipy.sparse.csr_matrix, *, codes: np.ndarray | None = None) -> None:
         """Add rows `X` (m, dim) under new `ids` (m,): O(L) a row. Who has their bucket numbers `codes` (L, m) need not give X."""
         self._check()
         ids = self._ids(ids, present=False)
@@ -165,7 +174,7 @@ class LSHTables:
         self._codes[:, _columns(ids)] = codes
         self._present[ids] = True
 
-    def remove(self, ids):
+    def remove(self, ids: np.ndarray) -> int:
         """Take rows out: O(L) a row. Returns the number of bucket entries removed (a full bucket may have dropped some before)."""
         self._check()
         ids = self._ids(ids, present=True)
@@ -173,7 +182,7 @@ class LSHTables:
         self._present[ids] = False
         return removed
 
-    def move(self, ids, X, *, codes=None):
+    def move(self, ids: np.ndarray, X: np.ndarray | scipy.sparse.csr_matrix, *, codes: np.ndarray | None = None) -> None:
         """Put rows where their new vectors `X` (m, dim) belong: O(L) a row, and only in tables where the code changed. `codes` as in
         `insert`."""
         self._check()
@@ -190,42 +199,42 @@ class LSHTables:
 
     # ------------------------------------------------------------------ looking up
 
-    def codes(self, X):
+    def codes(self, X: np.ndarray | scipy.sparse.csr_matrix) -> np.ndarray:
         """Bucket numbers (L, n) of queries `X` (n, dim) under the tables' own functions."""
         self._check()
         return self._fold(self.family.hash_tables(X), self._bits)
 
     @property
-    def bits(self):
+    def bits(self) -> int:
         """Bits of a bucket number."""
         return self._bits
 
     @property
-    def folds(self):
+    def folds(self) -> bool:
         """Whether bucket numbers have fewer bits than the family's codes."""
         return self._bits != self.family.code_bits
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of buckets and of the rows' codes."""
         return 0 if self._store is None else self._store.nbytes + self._codes.nbytes + self._present.nbytes
 
-    def flat_views(self):
+    def flat_views(self) -> tuple[np.ndarray, int, np.ndarray]:
         """As `views`, the pools side by side: pool (1, L * P), the distance P of two tables' pools in it, spans (L, buckets, 2)."""
         pool, spans = self.views()
         return pool.reshape(1, -1), pool.shape[1], spans
 
-    def codes_of(self, ids):
+    def codes_of(self, ids: np.ndarray) -> np.ndarray:
         """Bucket numbers (L, m) of rows that are in the tables."""
         self._check()
         return self._codes[:, ids]
 
-    def views(self):
+    def views(self) -> tuple[np.ndarray, np.ndarray]:
         """The store's arrays for kernels: pool (L, P) int32 and spans (L, buckets, 2) int32; nothing is copied."""
         self._check()
         return self._store.views()
 
-    def candidates(self, X):
+    def candidates(self, X: np.ndarray | scipy.sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
         """All rows that share a bucket with a query in some table.
 
         Parameters
@@ -241,7 +250,7 @@ class LSHTables:
         """
         return self._candidates(self.codes(X))
 
-    def candidates_from_codes(self, codes, version):
+    def candidates_from_codes(self, codes: np.ndarray, version: int) -> tuple[np.ndarray, np.ndarray]:
         """As `candidates`, from the codes (n, L) that ``family.hash`` gave while its version was `version`.
 
         Raises
@@ -273,50 +282,62 @@ class LSHTables:
         unions(pool, spans, codes, seen, np.zeros(0, np.int64), indptr, ids)
         return indptr, ids
 
-    def stats(self):
+    def stats(self) -> dict:
         """How full the buckets are; see `BucketStore.stats`."""
         self._check()
         return self._store.stats()
 
     # ------------------------------------------------------------------ saving
 
-    def state(self):
-        """(settings, arrays) from which `from_state` makes equal tables."""
-        self._check()
-        family = self.family.state()
-        store = self._store.state()
-        settings = {"capacity": self.capacity, "policy": self.policy, "seed": self.seed, "bits": self._bits,
-                    "family": {k: v for k, v in family.items() if not isinstance(v, np.ndarray)},
-                    "store": {k: v for k, v in store.items() if not isinstance(v, np.ndarray)}}
-        arrays = {"codes": self._codes.copy(), "present": self._present.copy(),
-                  **{f"family.{k}": v for k, v in family.items() if isinstance(v, np.ndarray)},
-                  **{f"store.{k}": v for k, v in store.items() if isinstance(v, np.ndarray)}}
-        return settings, arrays
+    def state(self) -> dict:
+        """Everything that makes these tables.
+
+        Returns
+        -------
+        dict
+            Nested dicts of plain values and arrays, for `from_state`. Tables that are not built have no ``"store"``.
+        """
+        state = {"capacity": self.capacity, "policy": self.policy, "seed": self.seed, "family": self.family.state()}
+        if not self.built:
+            return {**state, "store": None}
+        return {**state, "bits": self._bits, "store": self._store.state(), "codes": self._codes.copy(), "present": self._present.copy()}
 
     @classmethod
-    def from_state(cls, settings, arrays):
-        """Tables equal to those whose `state` this is."""
+    def from_state(cls, state: dict) -> LSHTables:
+        """Make tables equal to those whose `state` this is.
+
+        Parameters
+        ----------
+        state : dict
+
+        Returns
+        -------
+        LSHTables
+
+        Raises
+        ------
+        ValueError
+            If the parts do not fit together.
+        """
         from mongoose_nb._ext import BucketStore
         from mongoose_nb.hashing import family_from_state
 
-        def part(name):
-            return {**settings[name], **{k[len(name) + 1:]: v for k, v in arrays.items() if k.startswith(name + ".")}}
-
-        tables = cls(family_from_state(part("family")), capacity=settings["capacity"], policy=settings["policy"],
-                     seed=settings["seed"])
-        tables._bits = check_int("bits", settings["bits"], low=1, high=26)
-        tables._store = BucketStore.from_state(part("store"))
-        if tables._store.n_buckets != 1 << tables._bits or tables._store.n_tables != tables.family.L:
+        self = cls(family_from_state(state["family"]), capacity=state["capacity"], policy=state["policy"], seed=state["seed"])
+        if state["store"] is None:
+            return self
+        self._bits = check_int("bits", state["bits"], low=1, high=26)
+        self._store = BucketStore.from_state(state["store"])
+        if self._store.n_buckets != 1 << self._bits or self._store.n_tables != self.family.L:
             raise ValueError("the saved buckets do not fit the saved hash family")
-        codes, present = np.array(arrays["codes"]), np.array(arrays["present"], bool)
-        if codes.shape != (tables.family.L, len(present)) or (codes.size and int(codes.max()) >> tables._bits):
+        codes, present = np.array(state["codes"]), np.array(state["present"], bool)
+        if codes.shape != (self.family.L, len(present)) or (codes.size and int(codes.max()) >> self._bits):
             raise ValueError("the saved row codes do not fit the saved hash family")
-        ids = arrays["store.ids"]
+        ids = state["store"]["ids"]
         if len(ids) and int(ids.max()) >= len(present):
             raise ValueError("the saved buckets name rows that are not there")
-        tables._codes, tables._present = codes, present
-        tables._version = tables.family.version
-        return tables
+        self._codes, self._present = codes, present
+        self._version = self.family.version
+        return self
 
     def __repr__(self):
         return f"LSHTables({self.family!r}, rows={len(self)}, capacity={self.capacity}, policy={self.policy!r})"

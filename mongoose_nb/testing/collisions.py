@@ -1,4 +1,4 @@
-"""What a hash family promises in probability, over the draw of its functions.
+"""Statistical checks of a hash family: frequencies of collisions over random hash functions.
 
 A. *What is random.* One draw of a family is one set of functions: hashing more rows with it tells nothing new. So pairs are few and
    fixed, and functions many: new seeds, and every other time a rebuild, whose functions have to be as good.
@@ -11,7 +11,11 @@ D. *Exact bounds and a union bound.* Clopper-Pearson at alpha divided by the num
    of all its statements together, for every size. It is on the safe side, never on the other.
 """
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +24,16 @@ from mongoose_nb.testing.pairs import find_metric, pairs_at, similarity_of
 from mongoose_nb.testing.report import Report, interval, require
 from mongoose_nb.testing.statistics import clopper_pearson
 
+if TYPE_CHECKING:
+    from mongoose_nb.testing.pairs import Metric
+
 _ROUNDING = 1e-6  # of a closed form, where the two rows are known in float32
 _TELLING = 8  # agreements, and disagreements, that a column needs to be compared with others
 
 
-def check_collisions(family, *, metric="cosine", dim=None, values=None, probability=None, over="functions", pairs=2, nnz=None,
-                     functions=20_000, alpha=1e-3, tolerance=0.0, seed=0):
+def check_collisions(family: Any, *, metric: str | Metric = "cosine", dim: int | None = None, values: Sequence[float] | None = None,
+                     probability: Callable[..., Any] | None = None, over: str = "functions", pairs: int = 2, nnz: int | None = None,
+                     functions: int = 20_000, alpha: float = 1e-3, tolerance: float = 0.0, seed: int = 0) -> Report:
     """Check the frequency of collisions: the part of `check_hash_family` that is statistical.
 
     Parameters
@@ -75,7 +83,7 @@ def check_collisions(family, *, metric="cosine", dim=None, values=None, probabil
     trials = [_trials(agree, row, size) for (_, _, row), size in zip(statements, group)]
     random_pairs = of_value is not None and over == "pairs"
     number = len(statements) + sum(trial is not None for trial in trials) + (len(values) if random_pairs else 0)
-    judge = functools.partial(_frequency, report, level=alpha / number, tolerance=tolerance,
+    judge: Callable[..., None] = functools.partial(_frequency, report, level=alpha / number, tolerance=tolerance,
                               confidence=f"at confidence {1 - alpha:g} over {number} statements")
     for what, p, row in statements:
         hits = np.concatenate([part[row] for part in agree])
@@ -92,8 +100,9 @@ def check_collisions(family, *, metric="cosine", dim=None, values=None, probabil
     return report
 
 
-def check_sensitivity(family, S0, c, p1, p2, *, metric="cosine", dim=None, pairs=3, nnz=None, functions=20_000, alpha=1e-3, seed=0):
-    """Check that a family is (S0, c S0, p1, p2)-sensitive: no pair tried contradicts it.
+def check_sensitivity(family: Any, S0: float, c: float, p1: float, p2: float, *, metric: str | Metric = "cosine", dim: int | None = None,
+                      pairs: int = 3, nnz: int | None = None, functions: int = 20_000, alpha: float = 1e-3, seed: int = 0) -> Report:
+    """Check that no pair contradicts that a family is (S0, c S0, p1, p2)-sensitive.
 
     Rows at least as similar as `S0` have to agree with probability `p1` or more, rows no more similar than ``c * S0`` with
     probability `p2` or less. Tried are pairs at the two limits and pairs half way from there to equal rows, and to the least similar.
@@ -191,7 +200,7 @@ def _fixed_pairs(metric, dim, values, pairs, nnz, rng):
 
 
 def _draws(make, seed):
-    """Families without end: of one seed after the other, and rebuilt in between where they can be."""
+    """Endless sequence of families: new seeds, with a rebuild in between if the family has one."""
     start = int(np.random.SeedSequence([seed, 2]).generate_state(1)[0])
     while True:
         family = make(start)

@@ -1,12 +1,16 @@
-"""What a check needs from the thing under test: new ones from a seed, and threads to try them on."""
+"""Helpers of the checks: new objects from a seed, and numbers of threads to compare."""
+
+from __future__ import annotations
 
 import contextlib
 import copy
 import operator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 
-def as_factory(family):
-    """``make(seed)`` from a factory, or from a family that can be copied and rebuilt."""
+def as_factory(family: Any) -> Callable[[int], Any]:
+    """A function ``make(seed)``, from a factory or from a family that can be copied and rebuilt."""
     if not hasattr(family, "hash") or isinstance(family, type):
         if callable(family):
             return family
@@ -23,25 +27,25 @@ def as_factory(family):
     return make
 
 
-def dim_of(family, dim):
-    """Coordinates of a row: what was given, or what the family says."""
+def dim_of(family: Any, dim: int | None) -> int:
+    """The number of coordinates of a row: `dim`, or that of the family."""
     dim = getattr(family, "dim", None) if dim is None else dim
     if dim is None:
         raise TypeError(f"{type(family).__name__} has no attribute dim; pass dim=, the number of coordinates of a row")
     return operator.index(dim)
 
 
-def thread_counts():
-    """Numbers of threads to compare, or a single one where Numba has but one."""
+def thread_counts() -> list[int]:
+    """Numbers of threads to compare; a single one if Numba has one thread."""
     import numba
 
-    most = numba.config.NUMBA_NUM_THREADS
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     return sorted({1, min(2, most), most})
 
 
 @contextlib.contextmanager
-def threads(number):
-    """Hold the threads of Numba, and those of BLAS, at `number`."""
+def threads(number: int) -> Iterator[None]:
+    """Context manager: set the threads of Numba and of BLAS to `number`."""
     import numba
     from threadpoolctl import threadpool_limits
 

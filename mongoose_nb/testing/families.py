@@ -1,21 +1,34 @@
-"""One call for a hash family: what holds always, and what holds in probability."""
+"""All checks of a hash family in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mongoose_nb.testing.collisions import check_collisions
 from mongoose_nb.testing.hash_contract import check_hash_contract
+from mongoose_nb.testing.report import Report
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mongoose_nb.testing.pairs import Metric
 
 
-def check_hash_family(family, *, metric="cosine", dim=None, values=None, probability=None, over="functions", pairs=2, nnz=None,
-                      functions=20_000, alpha=1e-3, tolerance=0.0, rows=None, sparse=None, another_process=False, seed=0):
+def check_hash_family(family: Any, *, metric: str | Metric = "cosine", dim: int | None = None, values: Sequence[float] | None = None,
+                      probability: Callable[..., Any] | None = None, over: str = "functions", pairs: int = 2, nnz: int | None = None,
+                      functions: int = 20_000, alpha: float = 1e-3, tolerance: float = 0.0, rows: np.ndarray | None = None,
+                      sparse: bool | None = None, another_process: bool = False, seed: int = 0) -> Report:
     """Check a hash family: `check_hash_contract`, then `check_collisions`.
 
-    The least that a family of your own must offer, without any base class:
+    A family of your own needs no base class. It must provide:
 
     - ``make(seed)``, passed as `family`: a function or class that returns a family with functions drawn from that seed;
     - ``hash(X)`` of it: (n, dim) rows to (n, L) integer codes, one column for each of L independently drawn functions (or concatenated
       groups of functions);
     - ``collision_probability(similarity)``, or `probability` in its place.
 
-    What else it has is checked too: ``dim``, ``K`` (hashes concatenated in one column, 1 if absent), ``L``, ``n_buckets``,
+    Other attributes are checked if they exist: ``dim``, ``K`` (hashes concatenated in one column, 1 if absent), ``L``, ``n_buckets``,
     ``collision_probability_of(x, y)``, ``rebuild()`` and ``version``, ``state()`` and ``from_state``, pickling, rows as CSR.
 
     Parameters

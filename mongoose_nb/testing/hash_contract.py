@@ -1,15 +1,21 @@
-"""What a hash family promises always: a code depends on the row and the functions, and on nothing else."""
+"""Exact checks of a hash family: a code depends on the row and on the hash functions only."""
+
+from __future__ import annotations
 
 import copy
 import pickle
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.testing.factories import as_factory, dim_of, thread_counts, threads
 from mongoose_nb.testing.pairs import find_metric, rows_of
 from mongoose_nb.testing.report import CheckFailed, Report, require, require_equal
+
+if TYPE_CHECKING:
+    from mongoose_nb.testing.pairs import Metric
 
 _SINGLES = 40  # rows that are also hashed alone
 _CHILD = """
@@ -20,15 +26,16 @@ pickle.dump(make(seed).hash(X), sys.stdout.buffer)
 """
 
 
-def check_hash_contract(family, *, metric="cosine", dim=None, rows=None, sparse=None, another_process=False, seed=0):
-    """Check what needs no statistics: the part of `check_hash_family` that must hold for every row.
+def check_hash_contract(family: Any, *, metric: str | Metric = "cosine", dim: int | None = None, rows: np.ndarray | None = None,
+                        sparse: bool | None = None, another_process: bool = False, seed: int = 0) -> Report:
+    """Run the exact checks of `check_hash_family`, which must hold for every row.
 
     Parameters
     ----------
     family, metric, dim, sparse, another_process, seed
         As in `check_hash_family`.
     rows : array_like of shape (n, dim), optional
-        Rows to hash: those where the family might trip, such as rows of zeros or ties, and enough of them for all code paths of a
+        Rows to hash. They should include special cases, such as rows of zeros or ties, and be enough for all code paths of a
         batch. By default 600 pairs at the usual values of `metric`, some of them sparse.
 
     Returns

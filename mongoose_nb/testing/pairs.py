@@ -1,4 +1,6 @@
-"""Pairs of rows at a chosen similarity, and what that similarity is."""
+"""Pairs of rows at a given similarity, and the similarity of given pairs."""
+
+from __future__ import annotations
 
 import dataclasses
 import math
@@ -114,20 +116,20 @@ def _hamming(X, Y):
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """What two rows have in common, as a number, and how to make rows that have it.
+    """A similarity or distance of two rows, and a generator of rows that have a given one.
 
-    Make one for a similarity of your own; the checks take it wherever they take a name.
+    Define one for a similarity of your own; the checks accept it in place of a name.
 
     Parameters
     ----------
     name : str
     make : callable
-        ``make(value, n, dim, nnz, rng)`` gives two arrays (n, dim) whose rows stand at `value` to each other, with at most `nnz`
+        ``make(value, n, dim, nnz, rng)`` gives two arrays (n, dim) whose rows have the similarity `value`, with at most `nnz`
         nonzero coordinates.
     measure : callable
         ``measure(X, Y)``, float64 arrays (n, dim), gives the (n,) values of the pairs.
     values : tuple of float
-        Where a check looks if it is told nothing else.
+        Values that a check uses by default.
     low, high : float
         Range of the value.
     closer : {1, -1}
@@ -154,12 +156,12 @@ class Metric:
     reflexive: bool = True
     of_pair: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.closer not in (1, -1):
             raise ValueError(f"closer is {self.closer!r}; it must be 1 (larger is more similar) or -1 (a distance)")
 
-    def check(self, value):
-        """`value` as a float, or an error that names the range."""
+    def check(self, value: float) -> float:
+        """Return `value` as a float; ValueError if it is out of range."""
         value = float(value)
         if not self.low <= value <= self.high:
             raise ValueError(f"{value} is no value of {self.name}, which lies in [{self.low:g}, {self.high:g}]")
@@ -177,8 +179,8 @@ METRICS = {metric.name: metric for metric in (
 )}
 
 
-def find_metric(metric):
-    """The `Metric` of a name, or the one given."""
+def find_metric(metric: str | Metric) -> Metric:
+    """The `Metric` of a name, or `metric` itself."""
     if isinstance(metric, Metric):
         return metric
     if metric not in METRICS:
@@ -186,7 +188,8 @@ def find_metric(metric):
     return METRICS[metric]
 
 
-def pairs_at(similarity, metric, n, dim, rng, *, nnz=None):
+def pairs_at(similarity: float, metric: str | Metric, n: int, dim: int, rng: np.random.Generator, *,
+             nnz: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Make `n` pairs of rows at a given similarity.
 
     Parameters
@@ -242,7 +245,7 @@ def pairs_at(similarity, metric, n, dim, rng, *, nnz=None):
     return np.asarray(X, np.float32), np.asarray(Y, np.float32)
 
 
-def similarity_of(X, Y, metric):
+def similarity_of(X: np.ndarray, Y: np.ndarray, metric: str | Metric) -> np.ndarray:
     """Similarity of row i of `X` and row i of `Y`, computed in float64.
 
     Parameters
@@ -260,9 +263,10 @@ def similarity_of(X, Y, metric):
         return find_metric(metric).measure(np.asarray(X, np.float64), np.asarray(Y, np.float64))
 
 
-def rows_of(metric, n, dim, rng):
+def rows_of(metric: str | Metric, n: int, dim: int, rng: np.random.Generator) -> np.ndarray:
     """Rows for checks that need no similarity: partners at all usual values, some of them sparse."""
-    parts = []
+    metric = find_metric(metric)
+    parts: list[np.ndarray] = []
     few = [None] if metric.name == "hamming" or dim < 4 else [None, max(metric.least, 2, dim // 4), max(metric.least, 2)]
     count = -(-n // (2 * len(few) * len(metric.values)))
     for value in metric.values:

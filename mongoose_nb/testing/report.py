@@ -1,6 +1,10 @@
-"""What a check says: a report of what it saw, or an AssertionError that names it."""
+"""The result of a check: a `Report` of what was observed, or `CheckFailed`, which names what failed."""
+
+from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +22,7 @@ class CheckFailed(AssertionError):
         Interval in which `expected` had to lie, given what was observed.
     """
 
-    def __init__(self, check, message, *, observed=None, expected=None, bound=None):
+    def __init__(self, check: str, message: str, *, observed: Any = None, expected: Any = None, bound: Any = None) -> None:
         super().__init__(f"{check}: {message}")
         self.check, self.observed, self.expected, self.bound = check, observed, expected, bound
 
@@ -34,7 +38,7 @@ class Line:
     bound: tuple | None = None
     skipped: bool = False
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.skipped:
             return f"{self.check}: skipped, {self.note}"
         if self.expected is None:
@@ -51,47 +55,47 @@ class Report:
         Each with `check`, `note`, `observed`, `expected`, `bound` and `skipped`.
     """
 
-    def __init__(self):
-        self.lines = []
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
 
     @property
-    def skipped(self):
+    def skipped(self) -> list[str]:
         """Names of the checks that could not be made, such as that of CSR input for a family that takes none."""
         return [line.check for line in self.lines if line.skipped]
 
-    def holds(self, check, note="", **figures):
+    def holds(self, check: str, note: str = "", **figures: Any) -> None:
         """Add a check that held."""
         self.lines.append(Line(check, note, **figures))
 
-    def skip(self, check, reason):
+    def skip(self, check: str, reason: str) -> None:
         """Add a check that was not made, and why."""
         self.lines.append(Line(check, reason, skipped=True))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Line]:
         return iter(self.lines)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.lines)
 
-    def __contains__(self, check):
+    def __contains__(self, check: object) -> bool:
         return any(line.check == check and not line.skipped for line in self.lines)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join(map(str, self.lines))
 
 
-def interval(bound):
+def interval(bound: Any) -> str:
     """An interval as text."""
     return "[" + ", ".join(f"{end:.4g}" for end in bound) + "]"
 
 
-def require(condition, check, message, **figures):
+def require(condition: Any, check: str, message: str, **figures: Any) -> None:
     """Raise `CheckFailed` unless `condition` holds."""
     if not condition:
         raise CheckFailed(check, message, **figures)
 
 
-def require_equal(check, got, wanted, what):
+def require_equal(check: str, got: np.ndarray, wanted: np.ndarray, what: str) -> None:
     """Raise `CheckFailed` unless two arrays of codes are equal; the message names the first place where they are not."""
     got, wanted = np.asarray(got), np.asarray(wanted)
     require(got.shape == wanted.shape, check, f"{what}: observed shape {got.shape}, expected {wanted.shape}",

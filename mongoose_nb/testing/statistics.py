@@ -1,9 +1,13 @@
-"""Bounds that hold for every sample size: no normal approximation, no tolerance picked by hand."""
+"""Exact confidence bounds, valid for every sample size."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 
-def clopper_pearson(count, n, alpha):
+def clopper_pearson(count: Any, n: Any, alpha: float) -> tuple[Any, Any]:
     """Exact confidence interval of a probability (Clopper and Pearson 1934).
 
     Parameters
@@ -11,8 +15,9 @@ def clopper_pearson(count, n, alpha):
     count : int or array_like
         Successes among `n` independent trials.
     n : int or array_like
+        Trials.
     alpha : float
-        Most probability with which the interval may miss: at most ``alpha / 2`` on either side, whatever the true value is.
+        Largest probability that the interval misses the true value: at most ``alpha / 2`` on either side.
 
     Returns
     -------

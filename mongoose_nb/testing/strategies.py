@@ -1,4 +1,4 @@
-"""hypothesis strategies: rows, sets, sparse rows, and pairs at a similarity. Needs hypothesis, which no other module does.
+"""Strategies for hypothesis: rows, sets, sparse rows, and pairs at a similarity. Only this module needs hypothesis.
 
 ::
 
@@ -11,6 +11,10 @@
         assert similarity < 1 or (family.hash(x[None]) == family.hash(y[None])).all()
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 try:
     from hypothesis import strategies as st
     from hypothesis.extra import numpy as hnp
@@ -21,10 +25,13 @@ import numpy as np
 
 from mongoose_nb.testing.pairs import find_metric, pairs_at, similarity_of
 
+if TYPE_CHECKING:
+    from mongoose_nb.testing.pairs import Metric
+
 __all__ = ["pairs", "sets", "sparse_rows", "vectors"]
 
 
-def vectors(dim, *, n=None, magnitude=100.0, nonzero=False):
+def vectors(dim: int, *, n: int | None = None, magnitude: float = 100.0, nonzero: bool = False) -> Any:
     """Rows of float32, with many zeros and ties among them.
 
     Parameters
@@ -53,7 +60,7 @@ def vectors(dim, *, n=None, magnitude=100.0, nonzero=False):
     return rows.filter(lambda X: X.any(axis=1).all()) if nonzero else rows
 
 
-def sets(universe, *, min_size=0, max_size=None):
+def sets(universe: int, *, min_size: int = 0, max_size: int | None = None) -> Any:
     """Sets of the integers below `universe`, as rows of 0 and 1; ``numpy.flatnonzero`` gives the members.
 
     Parameters
@@ -76,7 +83,7 @@ def sets(universe, *, min_size=0, max_size=None):
 
 
 @st.composite
-def sparse_rows(draw, dim, *, n=None, magnitude=100.0, canonical=True):
+def sparse_rows(draw: Any, dim: int, *, n: int | None = None, magnitude: float = 100.0, canonical: bool = True) -> Any:
     """CSR arrays with few entries in a row, or none.
 
     Parameters
@@ -110,8 +117,8 @@ def sparse_rows(draw, dim, *, n=None, magnitude=100.0, canonical=True):
 
 
 @st.composite
-def pairs(draw, metric, dim, *, similarity=None, nnz=None):
-    """Two rows and the similarity they have.
+def pairs(draw: Any, metric: str | Metric, dim: Any, *, similarity: Any = None, nnz: Any = None) -> Any:
+    """Two rows and their similarity.
 
     Parameters
     ----------
@@ -120,15 +127,15 @@ def pairs(draw, metric, dim, *, similarity=None, nnz=None):
     dim : int or strategy of int
         Coordinates.
     similarity : float or strategy of float, optional
-        What to ask for; by default anything the metric can be, its ends included, a distance or an inner product up to 10, and up to 8
-        differing coordinates.
+        The similarity to generate; by default any value of the metric, including its limits, a distance or an inner product up to 10,
+        and up to 8 differing coordinates.
     nnz : int or strategy of int, optional
         Most nonzero coordinates, as in `pairs_at`.
 
     Returns
     -------
     strategy of (x, y, similarity)
-        Rows of shape (dim,), float32, and what `similarity_of` says of them.
+        Rows of shape (dim,), float32, and their `similarity_of`.
     """
     metric = find_metric(metric)
     if similarity is None:

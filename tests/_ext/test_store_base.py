@@ -162,6 +162,7 @@ JUNK = st.one_of(
                      np.zeros((2, 12), bool)]))
 
 
+@pytest.mark.slow
 @stores
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())

@@ -5,6 +5,7 @@ import pytest
 
 from mongoose_nb.attention import LearnedRotations, LSHAttention, attention_mass
 from mongoose_nb.attention.rotations import count_buckets
+from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.rehash import FixedPeriod
 
 T, D, SIZE = 256, 16, 16
@@ -29,6 +30,7 @@ def new(rounds=1, **options):
     return LearnedRotations(2, rounds, D, count_buckets(T, SIZE), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_learned_rotations_recover_more_than_random_ones(rounds):
     rotations = new(rounds)
@@ -39,6 +41,7 @@ def test_learned_rotations_recover_more_than_random_ones(rounds):
     assert (after > before + 0.05).all()
 
 
+@pytest.mark.slow
 def test_the_trained_directions_are_reproducible():
     values = []
     for _ in range(2):
@@ -112,16 +115,24 @@ def test_saved_and_resumed_is_the_same():
     one = new(first_steps=3, steps=3)
     one.after_step(0, weights, layer_of(one), tokens(1))
     two = new(first_steps=3, steps=3)
-    two.load_state(*one.state(), weights)
+    two.bind(*weights.shape)
+    restore(two, state_of(one))
     for step in range(1, 30):
         weights = weights + np.float32(0.2) * rng.standard_normal(weights.shape).astype(np.float32)
         assert one.after_step(step, weights, layer_of(one), tokens(1)) == two.after_step(step, weights, layer_of(two), tokens(1))
     assert one.version > 1
     np.testing.assert_array_equal(one.value, two.value)
-    with pytest.raises(ValueError, match="give the weights"):
-        new().load_state(*one.state())
-    with pytest.raises(ValueError, match="the saved rotations have shape"):
-        new(2).load_state(*one.state(), weights)
+    with pytest.raises(ValueError, match=r"call bind\(heads \* width, inputs\)"):
+        restore(new(), state_of(one))
+    with pytest.raises(ValueError, match="the saved rotations.value is float32"):
+        restore(new(2), state_of(one), "rotations")
+
+
+def test_before_any_training():
+    one, two = new(), new()
+    restore(two, state_of(one))
+    np.testing.assert_array_equal(one.value, two.value)
+    assert two.due(0, np.ones((2 * D, 24), np.float32))
 
 
 def test_errors():

@@ -15,6 +15,7 @@ from nn_problem import planted
 from mongoose_nb import data, metrics, nn
 from mongoose_nb.commands import datasets, options, runs
 from mongoose_nb.commands.cli import main
+from mongoose_nb.core.registry import describe
 from mongoose_nb.hashing import SimHash  # noqa: F401  (loads what the first command would otherwise load)
 from mongoose_nb.nn.training import loop as training
 
@@ -60,7 +61,7 @@ def bits(path):
 
     settings, arrays = io.load(path / runs.MODEL, "network")
     for name in ("progress", "callbacks"):  # they hold times
-        settings.pop(name, None)
+        settings["state"].pop(name, None)
     return settings, {name: array.tobytes() for name, array in arrays.items()}
 
 
@@ -102,7 +103,8 @@ def test_every_argument_of_the_library_has_a_flag():
 
     assert names(nn.Network) <= set(options.OPTIONS)
     for sampler in (nn.Full, nn.Uniform, nn.LSH):
-        assert names(sampler, "args", "kwargs") <= set(options.SAMPLER)
+        assert names(sampler, "args", "kwargs", "tables") <= set(options.SAMPLER)
+    assert names(nn.Tables) == set(options.TABLES) <= set(options.OPTIONS)
     for optimizer in (nn.SGD, nn.AdaGrad, nn.Adam, nn.RowAdam):
         assert names(optimizer, "beta1", "beta2", "eps") <= set(options.OPTIMIZER)
 
@@ -134,8 +136,8 @@ def test_train_writes_a_run(call, folder, tmp_path):
     assert set(lines[0]) >= {"loss", "P@1", "samples_per_s", "active_share", "time_split"}
     settings = json.loads((path / runs.SETTINGS).read_text())
     assert settings["network"]["hidden"] == [16]
-    assert settings["network"]["sampler"] == {**nn.LSH(30).settings()}
-    assert settings["network"]["optimizer"] == nn.Adam(0.01).settings()
+    assert settings["network"]["sampler"] == describe(nn.LSH(30))
+    assert settings["network"]["optimizer"] == describe(nn.Adam(0.01))
     assert settings["training"] == {"epochs": 3, "batch_size": 64, "early_stopping": 5, "save_every": 1, "save_steps": None,
                                     "keep": 1, "nonfinite": "stop", "validation": 0.25}
     assert settings["data"]["train"]["rows"] == 400 and settings["data"]["test"]["rows"] == 100
@@ -165,16 +167,19 @@ def test_flags_reach_the_library(folder):
              "momentum": 0.5, "lr_schedule": "linear", "warmup": 3, "activation": "tanh", "clip_norm": 1.0, "seed": 4}
     out = options.network_arguments(given)
     sampler = out["sampler"]
-    assert (sampler.candidates, sampler.head, sampler.K, sampler.L, sampler.capacity) == (9, 0.25, None, 3, None)
-    assert (sampler.fill, sampler.center, sampler.rebuild, sampler.family) == (False, False, 2, "dwta")
-    assert sampler.settings()["rehash"] == {"name": "ExponentialDecay", "period": 20, "rate": 0.5}
-    assert out["hidden"] == (8, nn.Wide(50), 8) and out["seed"] == 4 and out["clip_norm"] == 1.0 and out["activation"] == "tanh"
-    assert out["optimizer"].settings() == nn.SGD(0.5, momentum=0.5).settings()
+    tables = sampler.tables
+    assert (sampler.candidates, sampler.head, tables.K, tables.L, tables.capacity) == (9, 0.25, None, 3, None)
+    assert (sampler.fill, tables.center, tables.rebuild, tables.family) == (False, False, 2, "dwta")
+    assert repr(tables.rehash) == "ExponentialDecay(period=20, rate=0.5)"
+    voting = options.network_arguments({"strategy": "threshold", "min_votes": 3})["sampler"]
+    assert isinstance(voting.strategy, nn.Threshold) and voting.strategy.min_votes == 3
+    assert repr(out["hidden"]) == repr((8, nn.Wide(50), 8)) and out["seed"] == 4 and out["clip_norm"] == 1.0 and out["activation"] == "tanh"
+    assert describe(out["optimizer"]) == describe(nn.SGD(0.5, momentum=0.5))
     assert vars(out["lr_schedule"]) == {"end": 0.0, "warmup": 3}
-    assert options.network_arguments({"rehash": options.rehash("drift")})["sampler"].rehash == "drift"
+    assert options.network_arguments({"rehash": options.rehash("drift")})["sampler"].tables.rehash == "drift"
     defaults = options.network_arguments({})
-    assert defaults["sampler"].settings() == nn.LSH().settings()
-    assert defaults["optimizer"].settings() == nn.Adam().settings()
+    assert describe(defaults["sampler"]) == describe(nn.LSH())
+    assert describe(defaults["optimizer"]) == describe(nn.Adam())
     assert set(defaults) == {"sampler", "optimizer", "lr_schedule"}
 
 
@@ -185,7 +190,7 @@ def test_settings_file(call, folder, tmp_path):
     assert call("train", "--config", config, "--lr", "0.02", "--out", tmp_path / "r")[0] == 0
     settings = json.loads((tmp_path / "r" / runs.SETTINGS).read_text())
     assert settings["network"]["optimizer"]["lr"] == 0.02  # the flag wins
-    assert settings["network"]["sampler"]["candidates"] == 20 and settings["network"]["sampler"]["capacity"] is None
+    assert settings["network"]["sampler"]["candidates"] == 20 and settings["network"]["sampler"]["tables"]["capacity"] is None
     assert settings["network"]["sampler"]["fill"] is False and settings["training"]["batch_size"] == 64
 
 
@@ -332,15 +337,15 @@ def test_resume_after_an_interrupt(call, folder, tmp_path, monkeypatch):
     """Ctrl-C in the third of four epochs, under a learning rate that knows the length of the run, with rows put aside."""
     arguments = ["train", folder / "train.txt", "--epochs", "4", "--lr-schedule", "cosine", "--validation", "0.2", *SMALL]
     assert call(*arguments, "--out", tmp_path / "whole")[0] == 0
-    train_batch = training.train_batch
+    train_step = training.train_step
 
     def interrupted(network, *args):
         if network.hidden == (16,) and network.epoch == 2:
             raise KeyboardInterrupt
-        return train_batch(network, *args)
+        return train_step(network, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "train_batch", interrupted)
+        patch.setattr(training, "train_step", interrupted)
         code, _, err = call(*arguments, "--out", tmp_path / "r")
     assert code == 130 and err.splitlines()[-1] == f"mongoose: interrupted; go on with: mongoose train --resume {tmp_path / 'r'}"
     with open(tmp_path / "r" / runs.METRICS, "a") as file:
@@ -352,14 +357,14 @@ def test_resume_after_an_interrupt(call, folder, tmp_path, monkeypatch):
 
 def die_at(monkeypatch, step):
     """The process ends after so many steps of the real network, not of its narrow twin on which kernels are compiled."""
-    train_batch = training.train_batch
+    train_step = training.train_step
 
     def dying(network, *args):
         if network.hidden == (24,) and network.step == step:
             raise RuntimeError("killed")
-        return train_batch(network, *args)
+        return train_step(network, *args)
 
-    monkeypatch.setattr(training, "train_batch", dying)
+    monkeypatch.setattr(training, "train_step", dying)
 
 
 @pytest.mark.parametrize("flags", [["--save-steps", "2", "--keep", "2"], ["--save-every", "0"]], ids=["steps", "nothing saved"])
@@ -447,9 +452,9 @@ def test_fit_serving(call, run, folder, tmp_path):
     found = json.loads(text)
     network = nn.Network.load(out)
     X, Y = data.read_xc(folder / "train.txt")
-    assert code == 0 and network.served.candidates == found["candidates"] == 60
+    assert code == 0 and network.retriever.candidates == found["candidates"] == 60
     assert found["P@1_tables"] == network.evaluate(X, Y, k=1, exact=False)["P@1"] >= 0.9 * found["P@1"] > 0.06
-    assert nn.Network.load(run / runs.MODEL).served is None  # --out leaves the run as it was
+    assert nn.Network.load(run / runs.MODEL).retriever is None  # --out leaves the run as it was
     assert call("evaluate", out, folder / "test.txt", "--lsh")[0] == 0
     assert_refused(call("fit-serving", run, folder / "train.txt", "--candidates", "0"), "candidates")
 

@@ -3,13 +3,14 @@
 import copy
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, problem
 
 from mongoose_nb.hashing import SimHash
-from mongoose_nb.nn import LSH, Checkpoint, Network
+from mongoose_nb.nn import LSH, Checkpoint, Network, Tables
 from mongoose_nb.search import LSHIndex
 from mongoose_nb.tables import LSHTables
 
@@ -152,8 +153,7 @@ class TablesMachine(RuleBasedStateMachine):
 
     @rule()
     def save_and_load(self):
-        settings, arrays = self.tables.state()
-        self.tables = LSHTables.from_state(copy.deepcopy(settings), {k: v.copy() for k, v in arrays.items()})
+        self.tables = LSHTables.from_state(copy.deepcopy(self.tables.state()))
         self.family = self.tables.family
 
     @invariant()
@@ -191,7 +191,7 @@ class CheckpointMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
     def _net(self):
-        return Network(FEATURES, OUTPUTS, hidden=(5,), sampler=LSH(20, K=3, L=3, rehash=3, rebuild=2), seed=4)
+        return Network(FEATURES, OUTPUTS, hidden=(5,), sampler=LSH(20, tables=Tables(K=3, L=3, rehash=3, rebuild=2)), seed=4)
 
     def _fit(self, net, callbacks, **more):
         X, Y = problem()
@@ -232,4 +232,5 @@ TestIndex.settings = QUICK
 TestTables = TablesMachine.TestCase
 TestTables.settings = QUICK
 TestCheckpoint = CheckpointMachine.TestCase
+TestCheckpoint.pytestmark = [pytest.mark.slow]
 TestCheckpoint.settings = settings(max_examples=8, stateful_step_count=8, deadline=None)

@@ -7,6 +7,7 @@ import pytest
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.cli import main
 from mongoose_nb.commands.reformer_options import DEFAULTS, SWITCHES
+from mongoose_nb.core.registry import describe
 from mongoose_nb.reformer import ReformerLM
 
 SMALL = ["--seq_len", "16", "--emsize", "8", "--nhid", "8", "--nhead", "2", "--bucket_size_list", "4", "--attn_type_list", "lsh",
@@ -76,8 +77,8 @@ def test_every_flag_reaches_the_model(call, tmp_path):
             "n_hashes": (1, 2, 3), "full_attention_up_to": 3, "thresh": 0.2, "scheduler_hashes": 128, "margin": 0.5, "lr_rotations": 0.02,
             "clip_norm": 0.7, "reversible": False}
     assert {name: getattr(m, name) for name in want} == want
-    assert m.optimizer.settings()["name"] == "sgd" and m.optimizer.lr == 0.01 and m.step == 2
-    assert type(m.lr_schedule).__name__ == "Cosine" and m.sampler.settings()["name"] == "uniform"
+    assert describe(m.optimizer)["name"] == "sgd" and m.optimizer.lr == 0.01 and m.step == 2
+    assert type(m.lr_schedule).__name__ == "Cosine" and describe(m.sampler)["name"] == "uniform"
     code, _, err = call(*SMALL, "--use_full_attn", "--epochs", 1, "--out", tmp_path / "full")
     assert code == 0 and ReformerLM.load(tmp_path / "full" / runs.MODEL).attention == ("full", "full")
     assert set(SWITCHES) == {"use_full_attn", "store_activations"}

@@ -1,10 +1,13 @@
 """Arrays of the network."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from mongoose_nb.core.arrays import GUARD, Buffers, Parameter, Rows, aligned_zeros
+from mongoose_nb.core.arrays import GUARD, Buffers, Parameter, Rows, aligned_zeros, parameter_arrays, read_only, restore_parameters
 from mongoose_nb.nn import SGD, Adam
 
 
@@ -63,8 +66,62 @@ class TestParameter:
         source.attach(Adam())
         source.m[:] = 2
         value = p.value
-        p.restore("w", source.arrays("w"))
+        restore_parameters({"w": p}, parameter_arrays({"w": source}))
         assert p.value is value and value.all() and (p.m == 2).all() and not p.v.any()
+
+
+    def test_without_moments(self):
+        source, p = Parameter(np.ones((2, 3), np.float32)), Parameter(np.zeros((2, 3), np.float32))
+        source.attach(Adam())
+        assert list(parameter_arrays({"w": source}, moments=False)) == ["w"]
+        p.attach(Adam())
+        p.v[:] = 5
+        restore_parameters({"w": p}, parameter_arrays({"w": source}, moments=False))
+        assert p.value.all() and (p.v == 5).all()
+
+    def test_biases_of_format_version_1_are_rows(self):
+        p = Parameter(np.zeros(3, np.float32))
+        p.attach(Adam())
+        restore_parameters({"b": p}, {"b": np.ones((1, 3), np.float32), "b.m": np.full((1, 3), 2, np.float32)})
+        assert (p.value == 1).all() and (p.m == 2).all() and not p.v.any()
+
+    def test_refusals(self):
+        p = Parameter(np.zeros((2, 3), np.float32))
+        with pytest.raises(ValueError, match="'w' is missing"):
+            restore_parameters({"w": p}, {})
+        with pytest.raises(ValueError, match=r"'w' has shape \(3, 2\), the model needs \(2, 3\)"):
+            restore_parameters({"w": p}, {"w": np.zeros((3, 2), np.float32)})
+
+    def test_matrices_decay_and_vectors_do_not(self):
+        assert Parameter(np.zeros((1, 3), np.float32)).decays and not Parameter(np.zeros(3, np.float32)).decays
+
+
+def test_read_only():
+    a = np.arange(3)
+    view = read_only(a)
+    assert np.shares_memory(a, view) and not view.flags.writeable and a.flags.writeable
+
+
+def test_what_is_lent_is_not_lent_again_as_long_as_it_is_used():
+    lend = Buffers().lend
+    a, b = lend("a", (3, 4)), lend("a", (3, 4))
+    assert not np.shares_memory(a, b)
+    address, view = b.ctypes.data, b[1:].T
+    del b
+    c = lend("a", (3, 4))
+    assert not np.shares_memory(view, c) and c.ctypes.data != address
+    address = c.ctypes.data
+    del c
+    smaller = lend("a", 5)
+    assert smaller.ctypes.data == address and smaller.shape == (5,)
+    assert lend("b", 3, np.int64).dtype == np.int64
+
+
+def test_a_copy_of_buffers_is_empty():
+    buffers = Buffers()
+    buffers.get("a", 3)[:] = 7
+    for again in (pickle.loads(pickle.dumps(buffers)), copy.deepcopy(buffers)):
+        assert not again.get("a", 3).any()
 
 
 def test_buffers_grow_and_stay():

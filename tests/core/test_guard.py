@@ -70,10 +70,12 @@ def run(request):
     return call
 
 
+@pytest.mark.slow
 def test_many_threads(run):
     assert run(THREADS)[1] == ["True"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_fork(run):
     """Before the first kernel a child is like any process; after it, the child's kernels are right, or say why they cannot run."""
@@ -84,7 +86,7 @@ def test_fork(run):
 
 def test_parallel_kernels_are_guarded_and_serial_ones_are_not():
     from mongoose_nb.kernels.data import text
-    from mongoose_nb.kernels.hashing import simhash_dwta as hashing
+    from mongoose_nb.kernels.hashing import simhash as hashing
 
     assert isinstance(matmul, Guarded)
     kernels = [k for module in (hashing, text) for k in vars(module).values() if hasattr(k, "py_func")]

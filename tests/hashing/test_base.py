@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mongoose_nb.core.registry import name_of
+from mongoose_nb.core.registry import name_of, registered
 from mongoose_nb.hashing import (
     DWTA,
     WTA,
@@ -44,6 +44,9 @@ FAMILIES = {
     "bitsampling": lambda seed=1: BitSampling(DIM, K=12, L=12, seed=seed),
     "dwta-wide-bin": lambda seed=1: DWTA(DIM, K=3, L=12, seed=seed, bin_size=64, zeros="value"),
 }
+# families that are registered and not listed above, with their defaults
+FAMILIES |= {name: lambda seed=1, cls=cls: cls(DIM, K=2, L=12, seed=seed) for name, cls in registered("hash family").items()
+             if cls not in {type(make()) for make in FAMILIES.values()}}
 
 
 def rows(n, seed=0):
@@ -286,6 +289,7 @@ class TestContract:
             with pytest.raises(ValueError, match=text):
                 family.set_center(center)
 
+    @pytest.mark.slow
     def test_probabilities(self, family):
         alike, first, wrong = domain(family)
         p = family.collision_probability(alike)

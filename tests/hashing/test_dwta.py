@@ -59,6 +59,7 @@ def test_collision_frequency_of_two_rows(zeros, values):
                      metric=replace(METRICS["correlation"], make=make), functions=4000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim, bin_size", [(256, 2), (256, 8), (256, 64), (9, 8), (8, 8), (5, 8), (3, 8)])
 def test_collision_frequency_of_normal_coordinates(dim, bin_size):
     # Each table looks at a pair of rows of its own, so that bins of one permutation do no harm.

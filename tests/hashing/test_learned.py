@@ -1,9 +1,13 @@
 """Learned hash functions: mining against an oracle, learning a planted problem, determinism, saving, refusals."""
 
+import copy
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from mongoose_nb.core.registry import describe
+from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.hashing import SimHash
 from mongoose_nb.hashing.learned import LearnedHash, labels_first, make_learned
 
@@ -117,8 +121,8 @@ class TestLearning:
         (one, first), (two, second), (three, third), (four, other) = (bound(s, loss=loss, steps=4) for s in (3, 3, 3, 4))
         train(first, 2)
         train(second, 1)
-        settings, arrays = second.state()
-        third.load_state(settings, arrays)
+        state = copy.deepcopy(state_of(second))
+        restore(third, state)
         three.set_functions(two.functions)
         train(second, 1)
         train(third, 1)
@@ -128,7 +132,9 @@ class TestLearning:
         assert not np.array_equal(one.functions, four.functions)
         assert third.report() == first.report() and third.report()["trainings"] == 2
         with pytest.raises(ValueError, match="moments of the learned hash"):
-            bound()[1].load_state(settings, {"m": arrays["m"][:, 1:], "v": arrays["v"]})
+            bound()[1].follow(SimHash(three.dim + 1, three.K, three.L))
+        with pytest.raises(ValueError, match=r"LearnedHash.m is float32"):
+            restore(bound()[1], {**state, "m": state["m"][:, 1:]})
 
 
 class TestSettings:
@@ -136,14 +142,18 @@ class TestSettings:
         assert make_learned(None) is None
         assert make_learned("triplet").loss == "triplet"
         learner = LearnedHash("logistic", steps=7, labels=True)
-        for source in (learner, learner.settings()):
+        for source in (learner, describe(learner), {"loss": "logistic", "steps": 7, "labels": True}):
             again = make_learned(source)
-            assert again is not learner and again.settings() == learner.settings()
+            assert again is not learner and describe(again) == describe(learner)
         assert "steps=7" in repr(learner)
 
-    @pytest.mark.parametrize("options, error", [({"loss": "best"}, ValueError), ({"steps": 0}, ValueError), ({"lr": 0}, ValueError),
+    @pytest.mark.parametrize("options, error", [({"steps": 0}, ValueError), ({"lr": 0}, ValueError),
                                                 ({"negative_weight": 1.5}, ValueError), ({"rows": 1}, ValueError),
                                                 ({"batch": 2.5}, TypeError), ({"balance": -1}, ValueError)])
     def test_refusals(self, options, error):
         with pytest.raises(error, match=f"{next(iter(options))} must be"):
             LearnedHash(**options)
+
+    def test_an_unknown_loss(self):
+        with pytest.raises(ValueError, match=r"hash loss 'best' is unknown; give one of \['contrast', 'logistic', 'triplet'\]"):
+            LearnedHash("best")

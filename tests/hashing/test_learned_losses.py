@@ -5,7 +5,8 @@ import types
 import numpy as np
 import pytest
 
-from mongoose_nb.hashing.learned_losses import LOSSES, Examples
+from mongoose_nb.core.registry import registered
+from mongoose_nb.hashing.learned_losses import Examples
 
 OPTIONS = types.SimpleNamespace(batch=6, rows=14, sharpness=7.0, margin=0.8, negative_weight=0.3)
 K, F, N = 3, 12, 40
@@ -16,6 +17,9 @@ def examples(rng):
     positives[2, 1:] = -1
     pairs = [(rng.integers(0, 5, 20), rng.integers(0, N, 20)) for _ in range(2)]
     return Examples(positives, *pairs)
+
+
+LOSSES = registered("hash loss")
 
 
 def step(name, seed=0):

@@ -46,6 +46,7 @@ def naive_minhash(members, family):
     return codes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("K, L, bits", [(2, 10, 8), (1, 5, 32), (3, 7, 1), (2, 6, 16), (1, 400, 4)])
 def test_codes_are_those_of_the_oracle(K, L, bits):
     rng = np.random.default_rng(K)

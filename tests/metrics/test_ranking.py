@@ -33,6 +33,7 @@ def test_dense_scores(scores, k, block):
     assert top_k((ids[:, ::-1], scores[:, ::-1]), k, scores.shape[1]).tolist() == right
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(SCORES, st.integers(1, 11), st.data())
 def test_sparse_scores_count_what_is_stored(scores, k, data):

@@ -6,10 +6,10 @@ import sys
 
 import numba
 import pytest
-from nn_problem import FEATURES, OUTPUTS, digest, problem
+from nn_problem import FEATURES, OUTPUTS, digest, lsh, problem
 
 from mongoose_nb.core import threads as _threads
-from mongoose_nb.nn import LSH, Full, Network, Uniform, Wide
+from mongoose_nb.nn import LSH, Full, Network, Tables, Uniform, Wide
 from mongoose_nb.rehash import Drift
 
 LSH_SETTINGS = {"L": 6, "rehash": 12, "rebuild": 2, "min_votes": 4}
@@ -17,15 +17,15 @@ SAMPLERS = {
     "full": Full(),
     "uniform-sample": Uniform(30, shape="sample"),
     "uniform-batch": Uniform(30, shape="batch"),
-    **{f"lsh-{shape}-{family}-{strategy}": LSH(60, shape=shape, family=family, K=K, strategy=strategy, **LSH_SETTINGS)
+    **{f"lsh-{shape}-{family}-{strategy}": lsh(60, shape=shape, family=family, K=K, strategy=strategy, **LSH_SETTINGS)
        for shape in ("sample", "batch") for family, K in (("simhash", 3), ("dwta", 1))
        for strategy in ("topk", "vanilla", "threshold")},
-    "lsh-full-buckets": LSH(30, K=3, capacity=9, **LSH_SETTINGS),
-    "lsh-unfilled": LSH(30, K=3, fill=False, **LSH_SETTINGS),
-    "lsh-drift": LSH(60, K=3, L=6, rehash=Drift(0.002, check_every=2, rows=200, weight="touch")),
-    "lsh-drift-rows": LSH(60, K=3, L=6, rehash=Drift(0.02, check_every=2, rows=200, per_row=True)),
+    "lsh-full-buckets": lsh(30, K=3, capacity=9, **LSH_SETTINGS),
+    "lsh-unfilled": lsh(30, K=3, fill=False, **LSH_SETTINGS),
+    "lsh-drift": LSH(60, tables=Tables(K=3, L=6, rehash=Drift(0.002, check_every=2, rows=200, weight="touch"))),
+    "lsh-drift-rows": LSH(60, tables=Tables(K=3, L=6, rehash=Drift(0.02, check_every=2, rows=200, per_row=True))),
 }
-HIDDEN = {"dense": (9, 30), "wide": (9, Wide(300, LSH(40, K=3, **LSH_SETTINGS)), 30)}
+HIDDEN = {"dense": (9, 30), "wide": (9, Wide(300, lsh(40, K=3, **LSH_SETTINGS)), 30)}
 
 
 def train(sampler, hidden, steps=50, **settings):
@@ -83,6 +83,7 @@ for hidden, sampler in (("wide", "lsh-sample-simhash-topk"), ("dense", "lsh-batc
 """
 
 
+@pytest.mark.slow
 @needs_threads
 def test_processes_with_one_and_with_two_threads():
     tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

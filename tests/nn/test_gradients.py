@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from naive_nn import ACTIVATIONS, NaiveNetwork, active, dense, record
 from nn_problem import FEATURES, OUTPUTS, in_order_of_training, problem
 
-from mongoose_nb.nn import LSH, SGD, Full, Network, Uniform, Wide
+from mongoose_nb.nn import LSH, SGD, Full, Network, Tables, Uniform, Wide
 
 N = 24
 # so large that w - lr * g holds the gradient to float32's precision; a power of two, so that dividing by it is exact
@@ -21,21 +21,21 @@ SAMPLERS = {
     "uniform-batch-logq": Uniform(40, shape="batch", correction="logq"),
     "uniform-sample-all": Uniform(OUTPUTS, shape="sample"),
     "uniform-batch-all": Uniform(OUTPUTS, shape="batch"),
-    "lsh-sample": LSH(40, L=8, K=3),
-    "lsh-sample-unfilled": LSH(40, L=8, K=3, fill=False),
-    "lsh-sample-uncorrected": LSH(40, L=8, K=3, correction="none"),
-    "lsh-sample-importance": LSH(40, L=8, K=3, correction="importance"),
-    "lsh-sample-importance-unfilled": LSH(40, L=8, K=3, correction="importance", fill=False, center=False),
-    "lsh-batch": LSH(60, L=8, K=3, shape="batch", correction="tail"),
-    "lsh-batch-unfilled": LSH(60, L=8, K=3, shape="batch", fill=False),
+    "lsh-sample": LSH(40, tables=Tables(L=8, K=3)),
+    "lsh-sample-unfilled": LSH(40, fill=False, tables=Tables(L=8, K=3)),
+    "lsh-sample-uncorrected": LSH(40, correction="none", tables=Tables(L=8, K=3)),
+    "lsh-sample-importance": LSH(40, correction="importance", tables=Tables(L=8, K=3)),
+    "lsh-sample-importance-unfilled": LSH(40, correction="importance", fill=False, tables=Tables(L=8, K=3, center=False)),
+    "lsh-batch": LSH(60, shape="batch", correction="tail", tables=Tables(L=8, K=3)),
+    "lsh-batch-unfilled": LSH(60, shape="batch", fill=False, tables=Tables(L=8, K=3)),
 }
 HIDDEN = {
     "one": (7,),
     "dense": (7, 6),
     "wide-full": (7, Wide(40, Uniform(40, shape="sample")), 5),
     "wide-uniform": (7, Wide(40, Uniform(9, shape="sample")), 5),
-    "wide-lsh": (7, Wide(40, LSH(9, L=8, K=3)), 5, 4),
-    "wide-unfilled": (7, Wide(40, LSH(9, L=8, K=3, fill=False)), 5),
+    "wide-lsh": (7, Wide(40, LSH(9, tables=Tables(L=8, K=3))), 5, 4),
+    "wide-unfilled": (7, Wide(40, LSH(9, fill=False, tables=Tables(L=8, K=3))), 5),
 }
 
 

@@ -12,10 +12,10 @@ TASK = CopyTask(N_TOKENS, LENGTH)
 @pytest.mark.parametrize("kind", ["triplet", "contrast"])
 def test_rotations_learn_while_the_model_trains(kind):
     m = model(attention=["lsh", kind], thresh=0.0, lr=0.01)
-    rotations = m._cores()[1].rotations
+    rotations = m.cores[1].rotations
     before = rotations.value.copy()
     history = m.fit(TASK, epochs=2, batches=10, batch_size=4)
-    assert rotations.version >= 2 and (rotations.value != before).any() and m._cores()[0].rotations is None
+    assert rotations.version >= 2 and (rotations.value != before).any() and m.cores[0].rotations is None
     assert history[1]["trainings"] == rotations.version and 0 <= history[1]["changed_share"] <= 1
     assert all(name.split(".")[0] != "rotations" for name in m.parameters())  # no gradient of the model, no share of the clipped norm
 
@@ -24,15 +24,16 @@ def test_the_schedule_spares_trainings():
     """At a rate at which nothing turns, the rotations learn once."""
     m = model(attention="triplet", lr=1e-9)
     m.fit(TASK, epochs=1, batches=30, batch_size=2)
-    assert [core.rotations.version for core in m._cores()] == [1, 1]
+    assert [core.rotations.version for core in m.cores] == [1, 1]
 
 
+@pytest.mark.slow
 def test_learning_is_the_same_with_activations_computed_again():
     models = [model(attention="triplet", thresh=0.0, reversible=r, dropout=0.1) for r in (False, True)]
     for m in models:
         m.fit(TASK, batches=12, batch_size=4)
-    (a, b) = ([core.rotations.value.tobytes() for core in m._cores()] for m in models)
-    assert a == b and models[0]._cores()[0].rotations.version == models[1]._cores()[0].rotations.version == 2
+    (a, b) = ([core.rotations.value.tobytes() for core in m.cores] for m in models)
+    assert a == b and models[0].cores[0].rotations.version == models[1].cores[0].rotations.version == 2
 
 
 def test_evaluation_does_not_learn():
@@ -40,7 +41,7 @@ def test_evaluation_does_not_learn():
     m.evaluate(TASK, batches=1)
     m.logits(batch()[0][:, :4])
     m.loss_and_gradients(*batch())
-    assert m._cores()[0].rotations.version == 0
+    assert m.cores[0].rotations.version == 0
 
 
 def test_learned_rotations_are_exchanged_for_random_ones_or_for_fewer():
@@ -59,6 +60,6 @@ def test_learned_rotations_are_exchanged_for_random_ones_or_for_fewer():
 def test_random_rotations_are_new_at_every_step():
     m = model(n_hashes=1)
     x = np.random.default_rng(0).standard_normal((2, 2, 16, 4)).astype(np.float32)
-    attention = m._cores()[0].attention(16)
+    attention = m.cores[0].attention(16)
     codes = [attention.buckets(x, step).tobytes() for step in (0, 0, 1)]
     assert codes[0] == codes[1] != codes[2]

@@ -2,44 +2,43 @@
 
 import numpy as np
 import pytest
-from reformer_problem import as_array, assert_slope, perturb
+from reformer_problem import assert_slope, perturb
 
 from mongoose_nb.attention import LSHAttention
-from mongoose_nb.nn import Full
+from mongoose_nb.nn import Dense, Dropout, Full, LayerNorm, Run, Sequential
+from mongoose_nb.nn.layers.gradients import as_dense, square_norm
+from mongoose_nb.nn.layers.wide_output import WideOutput
 from mongoose_nb.reformer.attention import MultiHeadAttention
-from mongoose_nb.reformer.dropout import Dropout
 from mongoose_nb.reformer.embedding import Embedding
 from mongoose_nb.reformer.feedforward import FeedForward
-from mongoose_nb.reformer.head import SoftmaxHead, WideHead
-from mongoose_nb.reformer.layer import Run, Sequential
-from mongoose_nb.reformer.linear import Linear
-from mongoose_nb.reformer.norm import LayerNorm
+from mongoose_nb.reformer.head import SoftmaxHead, one_label
 from mongoose_nb.reformer.positions import AxialPositions, SinusoidalPositions
 
 BATCH, LENGTH, WIDTH = 2, 12, 6
 
 
-def attention(kind, **settings):
-    return lambda **of: MultiHeadAttention(WIDTH, 2, LSHAttention(2, 3, True, kind=kind, exact_below=0, redraw=True, **settings), **of)
+def attention(kind, dtype):
+    return MultiHeadAttention(2, LSHAttention(2, 3, True, kind=kind, exact_below=0, redraw=True), dtype=dtype)
 
 
 LAYERS = {
-    "linear": lambda **of: Linear(WIDTH, 5, **of),
-    "linear-plain": lambda **of: Linear(WIDTH, 5, bias=False, **of),
-    "norm": lambda rng, dtype: LayerNorm(WIDTH, dtype=dtype),
-    "sinusoidal": lambda rng, dtype: SinusoidalPositions(20, WIDTH, dtype=dtype),
-    "axial": lambda **of: AxialPositions(4, 5, WIDTH, **of),
-    "dropout": lambda rng, dtype: Dropout(0.3, 5),
-    "feedforward": lambda **of: FeedForward(WIDTH, 7, "tanh", **of),
-    "feedforward-chunks": lambda **of: FeedForward(WIDTH, 7, "gelu", chunks=5, **of),
-    "attention-full": attention("full"),
-    "attention-lsh": attention("lsh"),
-    "sequential": lambda rng, dtype: Sequential(a=Linear(WIDTH, 4, rng=rng, dtype=dtype), b=Linear(4, WIDTH, rng=rng, dtype=dtype)),
+    "linear": lambda dtype: Dense(5, "identity", init="glorot", dtype=dtype),
+    "linear-plain": lambda dtype: Dense(5, "identity", use_bias=False, init="glorot", dtype=dtype),
+    "dense": lambda dtype: Dense(5, "tanh", dtype=dtype),
+    "norm": lambda dtype: LayerNorm(dtype),
+    "sinusoidal": lambda dtype: SinusoidalPositions(20, dtype),
+    "axial": lambda dtype: AxialPositions(4, 5, dtype),
+    "dropout": lambda dtype: Dropout(0.3, 5),
+    "feedforward": lambda dtype: FeedForward(7, "tanh", dtype=dtype),
+    "feedforward-chunks": lambda dtype: FeedForward(7, "gelu", chunks=5, dtype=dtype),
+    "attention-full": lambda dtype: attention("full", dtype),
+    "attention-lsh": lambda dtype: attention("lsh", dtype),
+    "sequential": lambda dtype: Sequential([Dense(4, "elu", dtype=dtype), Dense(WIDTH, "identity", dtype=dtype)]),
 }
 
 
-def make(name, dtype=np.float64):
-    layer = LAYERS[name](rng=np.random.default_rng(0), dtype=np.dtype(dtype))
+def make(name, dtype="float64"):
+    layer = LAYERS[name](dtype).build(WIDTH, np.random.default_rng(0))
     perturb(layer.parameters())
     return layer
 
@@ -75,14 +74,14 @@ def test_a_value_can_be_computed_again(name):
     g = np.random.default_rng(4).standard_normal(first.shape)
     (dx, grads), (dx_again, grads_again) = layer.backward(g, cache), layer.backward(g, cache_again)
     assert dx.tobytes() == dx_again.tobytes()
-    assert all(as_array(grads[key]).tobytes() == as_array(grads_again[key]).tobytes() for key in parameters)
+    assert all(as_dense(grads[key]).tobytes() == as_dense(grads_again[key]).tobytes() for key in parameters)
     np.testing.assert_array_equal(x, before)
     for key, parameter in layer.parameters().items():
         np.testing.assert_array_equal(parameter.value, parameters[key])
 
 
 def test_embedding():
-    layer = Embedding(9, 5, rng=np.random.default_rng(0), dtype=np.dtype("float64"))
+    layer = Embedding(5, "float64").build(9, np.random.default_rng(0))
     tokens = np.random.default_rng(1).integers(0, 8, (3, 7), np.int32)
     out, cache = layer.forward(tokens, Run())
     np.testing.assert_array_equal(out, layer.weights.value[tokens])
@@ -97,14 +96,14 @@ class TestHeads:
     def test_softmax_gradients(self, monkeypatch):
         monkeypatch.setattr("mongoose_nb.reformer.head.CHUNK", 40)  # several chunks
         rng = np.random.default_rng(0)
-        head = SoftmaxHead(WIDTH, 9, rng=rng, dtype=np.dtype("float64"))
+        head = SoftmaxHead(9, "float64").build(WIDTH, rng)
         perturb(head.parameters())
         h, targets = rng.standard_normal((11, WIDTH)), rng.integers(0, 9, 11)
-        losses, cache = head.forward((h, targets), Run())
-        dh, grads = head.backward(2.0, cache)
+        losses, cache = head.loss(h, one_label(targets), Run())
+        dh, grads = head.backward(1.0, cache)
 
         def loss():
-            return 2.0 * float(head.forward((h, targets), Run())[0].mean())
+            return float(head.loss(h, one_label(targets), Run())[0].mean())
 
         z = h @ head.weights.value.T + head.bias.value
         np.testing.assert_allclose(losses, np.log(np.exp(z).sum(axis=1)) - z[np.arange(11), targets], rtol=1e-12)
@@ -114,17 +113,22 @@ class TestHeads:
 
     def test_the_wide_one_with_all_outputs_is_the_exact_one(self):
         rng = np.random.default_rng(0)
-        exact = SoftmaxHead(WIDTH, 30, rng=rng, dtype=np.dtype("float32"))
-        wide = WideHead(WIDTH, 30, Full(), rng=rng, clip=True)
+        exact, wide = SoftmaxHead(30).build(WIDTH, rng), WideOutput(30, Full()).build(WIDTH, rng)
+        wide.bind_sampler(0)
         perturb(exact.parameters())
         for key, parameter in exact.parameters().items():
             wide.parameters()[key].value[...] = parameter.value
         h, targets = rng.standard_normal((50, WIDTH)).astype(np.float32), rng.integers(0, 30, 50)
-        losses, cache = exact.forward((h, targets), Run())
-        dh, grads = exact.backward(1.0, cache)
-        wide_losses, cache = wide.forward((h, targets), Run())
-        wide_dh, wide_grads = wide.backward(1.0, cache)
+        outcome = []
+        for head in (exact, wide):
+            losses, cache = head.loss(h, one_label(targets), Run(clip=True))
+            outcome.append((losses, *head.backward(1.0, cache)))
+        (losses, dh, grads), (wide_losses, wide_dh, wide_grads) = outcome
         np.testing.assert_allclose(wide_losses, losses, rtol=1e-5)
         np.testing.assert_allclose(wide_dh, dh, atol=1e-7)
-        both = sum(np.square(grad).sum() for grad in grads.values())
-        assert wide_grads["weights"].square_norm() == pytest.approx(both, rel=1e-5)
+        for key in grads:
+            np.testing.assert_allclose(as_dense(wide_grads[key]), grads[key], atol=1e-6)
+        assert sum(square_norm(g) for g in wide_grads.values()) == pytest.approx(sum(square_norm(g) for g in grads.values()), rel=1e-5)
+        losses, cache = wide.loss(h, one_label(targets), Run())
+        with pytest.raises(ValueError, match="give forward a Run with clip=True"):
+            wide.backward(1.0, cache)[1]["weights"].square_norm()

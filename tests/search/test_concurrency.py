@@ -5,9 +5,10 @@ import multiprocessing
 import threading
 
 import numpy as np
+import pytest
 from nn_problem import FEATURES, OUTPUTS, problem
 
-from mongoose_nb.nn import LSH, Network
+from mongoose_nb.nn import LSH, Network, Tables
 from mongoose_nb.search import LSHIndex
 
 WORKERS, ROUNDS = 6, 12
@@ -66,7 +67,7 @@ def test_readers_of_an_index_and_a_writer():
 def test_readers_of_a_network_that_trains():
     """A prediction is that of the network after some whole step."""
     X, Y = problem()
-    net = Network(FEATURES, OUTPUTS, hidden=(7,), sampler=LSH(30, K=3, L=4, rehash=4), seed=1)
+    net = Network(FEATURES, OUTPUTS, hidden=(7,), sampler=LSH(30, tables=Tables(K=3, L=4, rehash=4)), seed=1)
     answers = {net.predict_topk(X, 3)[1].tobytes()}
     stop = threading.Event()
     seen = []
@@ -83,7 +84,7 @@ def test_readers_of_a_network_that_trains():
 
     in_threads(train, *[read] * WORKERS)
     assert seen and set(seen) <= answers
-    alone = Network(FEATURES, OUTPUTS, hidden=(7,), sampler=LSH(30, K=3, L=4, rehash=4), seed=1)
+    alone = Network(FEATURES, OUTPUTS, hidden=(7,), sampler=LSH(30, tables=Tables(K=3, L=4, rehash=4)), seed=1)
     alone.fit(X, Y, epochs=ROUNDS, batch_size=6)
     for name, p in alone.parameters().items():  # and being asked changes nothing
         np.testing.assert_array_equal(p.value, net.parameters()[name].value)
@@ -93,7 +94,7 @@ def test_networks_side_by_side():
     X, Y = problem()
 
     def train(seed):
-        net = Network(FEATURES, OUTPUTS, hidden=(7,), sampler=LSH(30, K=3, L=4, rehash=4), seed=seed)
+        net = Network(FEATURES, OUTPUTS, hidden=(7,), sampler=LSH(30, tables=Tables(K=3, L=4, rehash=4)), seed=seed)
         net.fit(X, Y, epochs=4, batch_size=6)
         return net.predict_topk(X, 3)[1].tobytes()
 
@@ -102,6 +103,7 @@ def test_networks_side_by_side():
         assert list(pool.map(train, range(4))) == want
 
 
+@pytest.mark.slow
 def test_processes(tmp_path):
     """Started anew, they answer as this one does."""
     index = LSHIndex("l2", 16, seed=0)

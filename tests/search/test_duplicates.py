@@ -29,6 +29,7 @@ def naive_pairs(X, threshold):
     return dict(zip(zip(i.tolist(), j.tolist()), similar[i, j]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threshold", "size"), [(0.5, 60), (0.8, 60), (0.6, 12)])
 def test_no_false_pair_and_as_many_true_ones_as_promised(threshold, size):
     X = planted(size=size)

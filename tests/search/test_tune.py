@@ -62,6 +62,7 @@ def _weights_and_activations(n, n_queries, rng):
     return X.astype(np.float32), Q.astype(np.float32)
 
 
+@pytest.mark.slow
 def test_functions_that_learn_from_queries(tmp_path):
     """Fewer candidates for the recall; the promise holds on queries that took no part; the index keeps the functions in its file."""
     X, Q = _weights_and_activations(4000, 1900, np.random.default_rng(0))

@@ -23,9 +23,10 @@ from sklearn.base import clone, is_classifier  # noqa: E402
 from sklearn.exceptions import DataConversionWarning, NotFittedError  # noqa: E402
 from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
-FAST = {"hidden": (16,), "sampler": nn.LSH(candidates=8, L=4)}
+FAST = {"hidden": (16,), "sampler": nn.LSH(candidates=8, tables=nn.Tables(L=4))}
 
 
+@pytest.mark.slow
 @parametrize_with_checks([MongooseClassifier()], expected_failed_checks=lambda estimator: {})
 def test_scikit_learn(estimator, check):
     """None of the checks is expected to fail."""
@@ -240,7 +241,7 @@ def same_model(a, b, X):
 
 def test_second_fit_is_a_fresh_one(class_model):
     _, X, ids = class_model
-    settings = {"hidden": (16,), "sampler": nn.LSH(8, L=4, rehash=3), "epochs": 5, "batch_size": 16}
+    settings = {"hidden": (16,), "sampler": nn.LSH(8, tables=nn.Tables(L=4, rehash=3)), "epochs": 5, "batch_size": 16}
     model = MongooseClassifier(**settings)
     model.fit(X[:, :10], ids % 2)
     assert model.n_features_in_ == 10
@@ -460,8 +461,8 @@ def test_column_vector():
                          ids=["deepcopy", "pickle"])
 def test_copies_are_exact(copy_of):
     X, Y = planted_labels()
-    hidden = (16, nn.Wide(32, nn.LSH(8, L=4)), 8)
-    model = MongooseClassifier(hidden=hidden, sampler=nn.LSH(8, L=4, rehash=2), epochs=3, batch_size=32).fit(X, Y)
+    hidden = (16, nn.Wide(32, nn.LSH(8, tables=nn.Tables(L=4))), 8)
+    model = MongooseClassifier(hidden=hidden, sampler=nn.LSH(8, tables=nn.Tables(L=4, rehash=2)), epochs=3, batch_size=32).fit(X, Y)
     copied = copy_of(model)
     same_model(model, copied, X)
     assert list(copied.history_) == list(model.history_) and copied.k_ == model.k_
@@ -514,6 +515,7 @@ def test_in_a_pipeline_and_a_search():
     assert "MongooseClassifier" in estimator_html_repr(search)
 
 
+@pytest.mark.slow
 def test_without_scikit_learn():
     """The module loads nothing heavy, and the estimator works where scikit-learn cannot be imported."""
     code = """

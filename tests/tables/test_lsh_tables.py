@@ -157,9 +157,11 @@ class TestVersions:
         tables = LSHTables(FAMILIES["simhash"]())
         assert not tables.built and tables.version is None and len(tables) == 0
         for call in (lambda: tables.candidates(rows(1)), lambda: tables.insert([0], rows(1)), lambda: tables.remove([0]),
-                     lambda: tables.move([0], rows(1)), tables.views, tables.stats, tables.state, lambda: tables.codes(rows(1))):
+                     lambda: tables.move([0], rows(1)), tables.views, tables.stats, lambda: tables.codes(rows(1))):
             with pytest.raises(StaleTablesError, match="these tables are empty: call build"):
                 call()
+        again = LSHTables.from_state(tables.state())
+        assert repr(again) == repr(tables) and not again.built
 
     @pytest.mark.parametrize("change", [
         lambda f: f.rebuild(), lambda f: f.rebuild(seed=5), lambda f: f.set_center(np.ones(DIM)),
@@ -171,9 +173,10 @@ class TestVersions:
         change(tables.family)
         assert not tables.built
         for call in (lambda: tables.candidates(X), lambda: tables.insert([10], X[:1]), lambda: tables.remove([0]),
-                     lambda: tables.move([0], X[:1]), tables.views, tables.state):
+                     lambda: tables.move([0], X[:1]), tables.views):
             with pytest.raises(StaleTablesError, match=r"version 1 meet tables built with version 0.*call build\(X\) again"):
                 call()
+        assert not LSHTables.from_state(tables.state()).built
         tables.build(X)
         assert tables.built and tables.version == 1
         assert all(i in found for i, found in enumerate(candidate_lists(tables, X)))
@@ -282,7 +285,7 @@ class TestState:
         family.rebuild()
         tables.build(rows(30, 2))
         tables.remove([3, 4])
-        again = LSHTables.from_state(*tables.state())
+        again = LSHTables.from_state(tables.state())
         assert repr(again) == repr(tables) and len(again) == 28 and again.version == 1 and again.built
         for step in range(3):
             assert candidate_lists(again, rows(20, 5)) == candidate_lists(tables, rows(20, 5))
@@ -298,23 +301,23 @@ class TestState:
         state = tables.state()
         tables.move(np.arange(30), rows(30, 3))
         tables.remove([2])
-        again = LSHTables.from_state(*state)
+        again = LSHTables.from_state(state)
         assert candidate_lists(again, rows(9, 1)) == want and len(again) == 30
         assert again.remove(np.arange(30)) == 30 * 5
 
     def test_parts_that_do_not_fit(self):
         tables = LSHTables(FAMILIES["simhash"]()).build(rows(30))
         for change, message in [
-            (lambda s, a: s.update(bits=5), "buckets do not fit"),
-            (lambda s, a: s.update(bits=0), "bits must be"),
-            (lambda s, a: a.update(codes=a["codes"][:, 1:]), "row codes do not fit"),
-            (lambda s, a: a.update(codes=a["codes"] + 16), "row codes do not fit"),
-            (lambda s, a: a.update(present=a["present"][1:]), "row codes do not fit"),
+            (lambda s: s.update(bits=5), "buckets do not fit"),
+            (lambda s: s.update(bits=0), "bits must be"),
+            (lambda s: s.update(codes=s["codes"][:, 1:]), "row codes do not fit"),
+            (lambda s: s.update(codes=s["codes"] + 16), "row codes do not fit"),
+            (lambda s: s.update(present=s["present"][1:]), "row codes do not fit"),
         ]:
-            settings, arrays = tables.state()
-            change(settings, arrays)
+            state = tables.state()
+            change(state)
             with pytest.raises(ValueError, match=message):
-                LSHTables.from_state(settings, arrays)
+                LSHTables.from_state(state)
 
 
 class TestRefusals:

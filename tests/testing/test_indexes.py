@@ -9,6 +9,7 @@ from naive_index import BruteForce
 from mongoose_nb.testing import CheckFailed, Metric, check_index
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["cosine", "l2", "ip", "jaccard", "hamming"])
 def test_brute_force_passes(metric):
     report = check_index(lambda: BruteForce(metric), metric=metric)
@@ -255,6 +256,7 @@ class ContainsAll(BruteForce):
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken, check, text", [
     (ReturnsRemoved, "removed ids", "expected only ids that are in the index"),
     (ForgetsToRemove, "removed ids", "len: observed"),

@@ -26,6 +26,7 @@ def test_the_interval_is_that_of_scipy():
         assert clopper_pearson(count, n, 0.01) == pytest.approx(tuple(binomtest(count, n).proportion_ci(0.99, "exact")), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_false_alarm_rate_of_many_statements_together():
     """Bernoulli columns, vectorised: the share of calls in which any of 12 statements fails stays below alpha."""
     rng, alpha, p = np.random.default_rng(0), 0.05, np.linspace(0.02, 0.98, 12)

@@ -4,9 +4,9 @@ A. *One softmax over all rounds.* The rounds' outputs, joined by their log-parti
    reaches; a running maximum and sum per query, carried from round to round, give it without storing one output a round. Backward
    needs the final maximum and sum alone.
 B. *A pair counts once*, in the first round that reaches it: the same sum as in every round with weight 1 / N, and the later rounds
-   need no logarithm. Whether round r reached it is one subtraction and one comparison (`attention_tile.mask_seen`).
+   need no logarithm. Whether round r reached it is one subtraction and one comparison (`tile.mask_seen`).
 C. *Tiles* of queries against the keys between the first one's interval and the last one's: matrix products by BLAS, one thread
-   each (`attention_tile`). Scores never leave the cache and are computed again backward.
+   each (`tile`). Scores never leave the cache and are computed again backward.
 D. *Backward without races*: a task owns a run of chunks of one head. Its keys reach one chunk into the run before, so even runs go
    first, odd ones after. Where queries are not the keys, windows overlap as they like and one task owns a head. Runs depend on the
    shape alone: the same bits for any number of threads.
@@ -22,13 +22,17 @@ from numba import prange
 from mongoose_nb.core.jit import inline, parallel
 from mongoose_nb.kernels.attention.tile import (
     LANES,
+    Lanes,
     add_rows,
     gather,
     gather_scaled,
+    head_inputs,
+    head_saved,
     mask_interval,
     mask_later,
     mask_seen,
     new_lanes,
+    one_head,
     raise_tops,
     transpose,
     weigh,
@@ -51,7 +55,7 @@ class Rules(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Orders of the tokens and intervals of keys: see `attention_sort.sort_tokens`."""
+    """Orders of the tokens and intervals of keys: see `sort.sort_tokens`."""
 
     counts: np.ndarray  # (B,) int64, valid tokens
     order_q: np.ndarray  # (B, H, R, T) int32
@@ -60,7 +64,15 @@ class Plan(NamedTuple):
     reach: np.ndarray  # (B, H, R, T, 2) int32
 
 
-class _Head(NamedTuple):
+class Gradients(NamedTuple):
+    """Gradients of queries, keys (the same array where queries are keys) and values: rows like those of the inputs."""
+
+    q: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+
+
+class _Plan(NamedTuple):
     """The plan of one head in one round."""
 
     round: int
@@ -81,8 +93,8 @@ class _Keys(NamedTuple):
 
 
 @inline
-def _head_of(plan, b, h, r):
-    return _Head(r, plan.counts[b], plan.order_q[b, h], plan.order_k[b, h], plan.slot_k[b, h], plan.reach[b, h])
+def _plan_of(plan, b, h, r):
+    return _Plan(r, plan.counts[b], plan.order_q[b, h], plan.order_k[b, h], plan.slot_k[b, h], plan.reach[b, h])
 
 
 @inline
@@ -143,10 +155,27 @@ def _new_tile(rules, rows, backward):
                  np.empty((most, LANES), rows.dtype), keys[0], keys[1], keys[2])
 
 
+class _Work(NamedTuple):
+    """Buffers of one task."""
+
+    keys: _Keys
+    lanes: Lanes
+    first: np.ndarray  # (R, LANES) int32, the queries' intervals in every round
+    seen: np.ndarray  # (R, LANES) uint32
+    tile: _Tile
+
+
 @inline
-def _load_lanes(head, rules, tokens, low, count, wrapped, lanes, first, seen):
+def _new_work(rules, rounds, rows, backward):
+    return _Work(_new_keys(rules, rounds, rows), new_lanes(rows.dtype), np.empty((rounds, LANES), np.int32),
+                 np.empty((rounds, LANES), np.uint32), _new_tile(rules, rows, backward))
+
+
+@inline
+def _load_lanes(head, rules, tokens, low, count, wrapped, work):
     """Load the intervals of a tile's queries; returns the columns from the first one's to the last one's."""
     r = head.round
+    lanes, first, seen = work.lanes, work.first, work.seen
     a, z = np.int64(count), np.int64(0)
     if wrapped > 0:
         a, z = z, a
@@ -178,7 +207,8 @@ def _load_lanes(head, rules, tokens, low, count, wrapped, lanes, first, seen):
 
 
 @inline
-def _mask(head, rules, keys, a, z, S, lanes, first, seen):
+def _mask(head, rules, work, a, z, S):
+    keys, lanes, first, seen = work.keys, work.lanes, work.first, work.seen
     mask_interval(S, lanes, keys.tokens[a:z])
     if rules.across and rules.causal:
         mask_later(S, lanes, keys.tokens[a:z])
@@ -188,22 +218,23 @@ def _mask(head, rules, keys, a, z, S, lanes, first, seen):
 
 
 @inline
-def _attend_chunk(head, rules, start, q, base_q, k, base_k, v, base_v, inverse, scale, out, base_out, top, total, keys, lanes, first, seen,
-                  tile):
+def _attend_chunk(head, rules, start, inputs, out, top, total, work):
+    q, k, v, inverse, scale = inputs
+    keys, lanes, tile = work.keys, work.lanes, work.tile
     last = min(start + rules.chunk, head.n)
     low, count, wrapped = _list_keys(head, rules, start, last, keys)
-    gather_scaled(k, base_k, keys.tokens[:count], inverse, keys.K)
-    gather(v, base_v, keys.tokens[:count], scale.dtype.type(1), keys.V)
+    gather_scaled(k, keys.tokens[:count], inverse, keys.K)
+    gather(v, keys.tokens[:count], scale.dtype.type(1), keys.V)
     for s in range(start, last, LANES):
         tokens = head.order_q[head.round, s:min(s + LANES, last)]
-        a, z = _load_lanes(head, rules, tokens, low, count, wrapped, lanes, first, seen)
+        a, z = _load_lanes(head, rules, tokens, low, count, wrapped, work)
         if z <= a:
             continue
-        gather(q, base_q, tokens, scale[0], tile.Q)
+        gather(q, tokens, scale[0], tile.Q)
         transpose(tile.Q, tile.QT)
         S = tile.S[:z - a]
         np.dot(keys.K[a:z], tile.QT, S)
-        _mask(head, rules, keys, a, z, S, lanes, first, seen)
+        _mask(head, rules, work, a, z, S)
         for i in range(tokens.shape[0]):
             lanes.top[i] = top[tokens[i]]
             lanes.total[i] = total[tokens[i]]
@@ -215,18 +246,18 @@ def _attend_chunk(head, rules, start, q, base_q, k, base_k, v, base_v, inverse, 
             top[t] = lanes.top[i]
             total[t] = lanes.total[i]
             shrink = lanes.shrink[i]
-            o = out.rows[base_out + out.token * t]
+            o = out.rows[out.first + out.token * t]
             y = tile.Y[i]
             for c in range(o.shape[0]):
                 o[c] = shrink * o[c] + y[c]
 
 
 @inline
-def _finish(head, first, last, out, base, top, total):
+def _finish(head, first, last, out, top, total):
     for s in range(first, last):
         t = head.order_q[head.round, s]
         if total[t] > 0:
-            o = out.rows[base + out.token * t]
+            o = out.rows[out.first + out.token * t]
             inverse = o.dtype.type(1) / total[t]
             for c in range(o.shape[0]):
                 o[c] *= inverse
@@ -234,16 +265,13 @@ def _finish(head, first, last, out, base, top, total):
 
 
 @parallel
-def attend(q, k, v, inverse, scale, plan, rules, r, out, top, total):
+def attend(q, k, v, factors, plan, rules, r, out, top, total):
     """Round r of attention: to be called for all rounds in order, on `out` and `total` of zeros and `top` of MASKED.
 
     Parameters
     ----------
-    q, k, v, out : Heads
-    inverse : (B, H, T)
-        Factors of the keys.
-    scale : (1,)
-        Factor of the scores.
+    q, k, v, out : tile.Heads
+    factors : tile.Factors
     plan : Plan
     rules : Rules
     top, total : (B, H, T)
@@ -255,45 +283,44 @@ def attend(q, k, v, inverse, scale, plan, rules, r, out, top, total):
     for task in prange(B * H * runs):
         b = task // (H * runs)
         h = task // runs % H
-        head = _head_of(plan, b, h, r)
-        keys = _new_keys(rules, R, q.rows)
-        lanes = new_lanes(q.rows.dtype)
-        first = np.empty((R, LANES), np.int32)
-        seen = np.empty((R, LANES), np.uint32)
-        tile = _new_tile(rules, q.rows, False)
+        head = _plan_of(plan, b, h, r)
+        work = _new_work(rules, R, q.rows, False)
+        mine = head_inputs(q, k, v, factors, b, h)
+        where = one_head(out, b, h)
         lo = task % runs * length
         hi = min(lo + length, head.n)
-        base = b * out.batch + h * out.head
         for start in range(lo, hi, rules.chunk):
-            _attend_chunk(head, rules, start, q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head,
-                          inverse[b, h], scale, out, base, top[b, h], total[b, h], keys, lanes, first, seen, tile)
+            _attend_chunk(head, rules, start, mine, where, top[b, h], total[b, h], work)
         if r == R - 1:
-            _finish(head, lo, hi, out, base, top[b, h], total[b, h])
+            _finish(head, lo, hi, where, top[b, h], total[b, h])
 
 
 @inline
-def _backward_chunk(head, rules, start, q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, top, share, delta, dq, dk, dv, keys,
-                    lanes, first, seen, tile):
+def _backward_chunk(head, rules, start, inputs, g, saved, gradients, work):
+    q, k, v, inverse, scale = inputs
+    top, share, delta = saved
+    dq, dk, dv = gradients
+    keys, lanes, tile = work.keys, work.lanes, work.tile
     last = min(start + rules.chunk, head.n)
     low, count, wrapped = _list_keys(head, rules, start, last, keys)
     one = scale.dtype.type(1)
-    gather_scaled(k, base_k, keys.tokens[:count], inverse, keys.K)
-    gather(v, base_v, keys.tokens[:count], one, keys.V)
+    gather_scaled(k, keys.tokens[:count], inverse, keys.K)
+    gather(v, keys.tokens[:count], one, keys.V)
     tile.dK[:count] = 0
     tile.dV[:count] = 0
     for s in range(start, last, LANES):
         tokens = head.order_q[head.round, s:min(s + LANES, last)]
-        a, z = _load_lanes(head, rules, tokens, low, count, wrapped, lanes, first, seen)
+        a, z = _load_lanes(head, rules, tokens, low, count, wrapped, work)
         if z <= a:
             continue
-        gather(q, base_q, tokens, scale[0], tile.Q)
-        gather(g, base_g, tokens, one, tile.G)
+        gather(q, tokens, scale[0], tile.Q)
+        gather(g, tokens, one, tile.G)
         transpose(tile.Q, tile.QT)
         transpose(tile.G, tile.GT)
         S, D, part = tile.S[:z - a], tile.D[:z - a], tile.part[:z - a]
         np.dot(keys.K[a:z], tile.QT, S)
         np.dot(keys.V[a:z], tile.GT, D)
-        _mask(head, rules, keys, a, z, S, lanes, first, seen)
+        _mask(head, rules, work, a, z, S)
         for i in range(tokens.shape[0]):
             lanes.top[i] = top[tokens[i]]
             lanes.shrink[i] = share[tokens[i]]
@@ -305,17 +332,17 @@ def _backward_chunk(head, rules, start, q, base_q, k, base_k, v, base_v, g, base
         add_rows(part, tile.dK[a:z])
         np.dot(D.T, keys.K[a:z], tile.Y)
         for i in range(tokens.shape[0]):
-            x = dq[base_q + q.token * tokens[i]]
+            x = dq[q.first + q.token * tokens[i]]
             y = tile.Y[i]
             for c in range(x.shape[0]):
                 x[c] += scale[0] * y[c]
     for j in range(count):
         t = keys.tokens[j]
-        x = dv[base_v + v.token * t]
+        x = dv[v.first + v.token * t]
         y = tile.dV[j]
         for c in range(x.shape[0]):
             x[c] += y[c]
-        x = dk[base_k + k.token * t]
+        x = dk[k.first + k.token * t]
         y = tile.dK[j]
         if rules.shared:  # through the scaling to length one
             u = keys.K[j]
@@ -330,12 +357,21 @@ def _backward_chunk(head, rules, start, q, base_q, k, base_k, v, base_v, g, base
 
 
 @parallel
-def attend_backward(q, k, v, g, inverse, scale, plan, rules, r, run, parity, top, share, delta, dq, dk, dv):
-    """Add the gradients of round r to dq, dk (the same array where queries are keys) and dv: runs of `run` chunks of one parity.
+def attend_backward(q, k, v, g, factors, plan, rules, r, run, parity, saved, gradients):
+    """Add the gradients of round r: runs of `run` chunks of one parity.
 
-    With parity 2: the first chunks alone, which the other two leave out under `wrap`. g: gradient of the output. top, share, delta
-    (B, H, T): what `attend` left in `top` and `total`, and inner products of output and its gradient. dq, dk, dv: rows like those of
-    q, k, v.
+    Parameters
+    ----------
+    q, k, v, g : tile.Heads
+        Queries, keys, values, and the gradient of the output.
+    factors : tile.Factors
+    plan : Plan
+    rules : Rules
+    parity : int
+        0 or 1; 2 for the first chunks alone, which the other two leave out under ``rules.wrap``.
+    saved : tile.Saved
+        What `attend` left in `top` and `total`, and the inner products of the output and its gradient.
+    gradients : Gradients
     """
     B, H, R, T = plan.order_q.shape
     length = run * rules.chunk
@@ -344,17 +380,14 @@ def attend_backward(q, k, v, g, inverse, scale, plan, rules, r, run, parity, top
     for task in prange(B * H * mine):
         b = task // (H * mine)
         h = task // mine % H
-        head = _head_of(plan, b, h, r)
-        keys = _new_keys(rules, R, q.rows)
-        lanes = new_lanes(q.rows.dtype)
-        first = np.empty((R, LANES), np.int32)
-        seen = np.empty((R, LANES), np.uint32)
-        tile = _new_tile(rules, q.rows, True)
+        head = _plan_of(plan, b, h, r)
+        work = _new_work(rules, R, q.rows, True)
+        read = head_inputs(q, k, v, factors, b, h)
+        slope = one_head(g, b, h)
+        figures = head_saved(saved, b, h)
         lo = 0 if parity == 2 else (2 * (task % mine) + parity) * length
         hi = min(head.n, rules.chunk if parity == 2 else lo + length)
         if rules.wrap and parity < 2 and lo == 0:
             lo = rules.chunk
         for start in range(lo, hi, rules.chunk):
-            _backward_chunk(head, rules, start, q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head,
-                            g, b * g.batch + h * g.head, inverse[b, h], scale, top[b, h], share[b, h],
-                            delta[b, h], dq, dk, dv, keys, lanes, first, seen, tile)
+            _backward_chunk(head, rules, start, read, slope, figures, gradients, work)

@@ -15,11 +15,15 @@ from mongoose_nb.core.jit import inline, parallel
 from mongoose_nb.kernels.attention.tile import (
     LANES,
     MASKED,
+    Lanes,
     add_rows,
     gather,
     gather_scaled,
+    head_inputs,
+    head_saved,
     mask_interval,
     new_lanes,
+    one_head,
     raise_tops,
     transpose,
     weigh,
@@ -62,6 +66,7 @@ class _Block(NamedTuple):
     part: np.ndarray
     S: np.ndarray  # (KEYS, LANES)
     D: np.ndarray
+    lanes: Lanes
 
 
 @inline
@@ -71,29 +76,30 @@ def _new_block(rows):
     turned = np.empty((2, d, LANES), rows.dtype)
     keys = np.empty((3, KEYS, d), rows.dtype)
     scores = np.empty((2, KEYS, LANES), rows.dtype)
-    return _Block(queries[0], queries[1], queries[2], turned[0], turned[1], keys[0], keys[1], keys[2], scores[0], scores[1])
+    return _Block(queries[0], queries[1], queries[2], turned[0], turned[1], keys[0], keys[1], keys[2], scores[0], scores[1],
+                  new_lanes(rows.dtype))
 
 
 @inline
-def _load_keys(k, base_k, v, base_v, inverse, tokens, scale, block):
-    gather_scaled(k, base_k, tokens, inverse, block.K)
-    gather(v, base_v, tokens, scale.dtype.type(1), block.V)
+def _load_keys(inputs, tokens, block):
+    gather_scaled(inputs.k, tokens, inputs.inverse, block.K)
+    gather(inputs.v, tokens, inputs.scale.dtype.type(1), block.V)
 
 
 @inline
-def _attend_tile(q, base_q, k, base_k, v, base_v, inverse, scale, tokens, first, n, causal, shared, out, base_out, top, share, lanes,
-                 block):
+def _attend_tile(inputs, tokens, first, n, causal, shared, out, top, share, block):
+    scale, lanes = inputs.scale, block.lanes
     last = min(first + LANES, n)
     end = last if causal else n
     Y = block.Y
     Y[:] = 0
     lanes.top[:] = MASKED
     lanes.total[:] = 0
-    gather(q, base_q, tokens[first:last], scale[0], block.Q)
+    gather(inputs.q, tokens[first:last], scale[0], block.Q)
     transpose(block.Q, block.QT)
     for lo in range(0, end, KEYS):
         w = min(KEYS, end - lo)
-        _load_keys(k, base_k, v, base_v, inverse, tokens[lo:lo + w], scale, block)
+        _load_keys(inputs, tokens[lo:lo + w], block)
         S, part = block.S[:w], block.part[:LANES]
         np.dot(block.K[:w], block.QT, S)
         _load_lanes(lanes, tokens, first, last, lo, w, causal, shared)
@@ -109,7 +115,7 @@ def _attend_tile(q, base_q, k, base_k, v, base_v, inverse, scale, tokens, first,
                 y[c] = shrink * y[c] + x[c]
     for i in range(last - first):
         t = tokens[first + i]
-        o = out.rows[base_out + t * out.token]
+        o = out.rows[out.first + t * out.token]
         y = Y[i]
         inverse_total = scale.dtype.type(1) / lanes.total[i]
         for c in range(y.shape[0]):
@@ -119,23 +125,18 @@ def _attend_tile(q, base_q, k, base_k, v, base_v, inverse, scale, tokens, first,
 
 
 @parallel
-def attend_exact(q, k, v, inverse, scale, counts, tokens, causal, shared, out, top, share):
+def attend_exact(q, k, v, factors, valid, causal, shared, out, top, share):
     """Attention of every valid query to every valid key.
 
     Parameters
     ----------
-    q, k, v, out : Heads
-    inverse : (B, H, T)
-        Factors of the keys.
-    scale : (1,)
-        Factor of the scores.
-    counts : (B,) int64
-        Valid tokens.
-    tokens : (B, T) int32
-        The valid tokens in order, first.
+    q, k, v, out : tile.Heads
+    factors : tile.Factors
+    valid : tile.Valid
     top, share : (B, H, T)
         Filled with the largest score of every valid token, and with one over its sum of exp(score - top).
     """
+    counts, tokens = valid
     B, H, T = top.shape
     tiles = (T + LANES - 1) // LANES
     groups = (tiles + TILES - 1) // TILES
@@ -144,23 +145,23 @@ def attend_exact(q, k, v, inverse, scale, counts, tokens, causal, shared, out, t
         group = groups - 1 - task // (B * H)
         b = task % (B * H) // H
         h = task % H
-        lanes = new_lanes(q.rows.dtype)
         block = _new_block(q.rows)
+        mine = head_inputs(q, k, v, factors, b, h)
+        where = one_head(out, b, h)
         for first in range(group * TILES * LANES, min((group + 1) * TILES * LANES, counts[b]), LANES):
-            _attend_tile(q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head, inverse[b, h], scale,
-                         tokens[b], first, counts[b], causal, shared, out, b * out.batch + h * out.head, top[b, h], share[b, h], lanes,
-                         block)
+            _attend_tile(mine, tokens[b], first, counts[b], causal, shared, where, top[b, h], share[b, h], block)
 
 
 @inline
-def _backward_tile(q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, tokens, first, n, causal, shared, top, share, delta, dq,
-                   dK, dV, lanes, block):
+def _backward_tile(inputs, g, tokens, first, n, causal, shared, saved, dq, dK, dV, block):
+    q, scale, lanes = inputs.q, inputs.scale, block.lanes
+    top, share, delta = saved
     last = min(first + LANES, n)
     end = last if causal else n
     dQ = block.Y
     dQ[:] = 0
-    gather(q, base_q, tokens[first:last], scale[0], block.Q)
-    gather(g, base_g, tokens[first:last], scale.dtype.type(1), block.G)
+    gather(q, tokens[first:last], scale[0], block.Q)
+    gather(g, tokens[first:last], scale.dtype.type(1), block.G)
     transpose(block.Q, block.QT)
     transpose(block.G, block.GT)
     for i in range(last - first):
@@ -169,7 +170,7 @@ def _backward_tile(q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, t
         lanes.total[i] = delta[tokens[first + i]]
     for lo in range(0, end, KEYS):
         w = min(KEYS, end - lo)
-        _load_keys(k, base_k, v, base_v, inverse, tokens[lo:lo + w], scale, block)
+        _load_keys(inputs, tokens[lo:lo + w], block)
         S, D, part = block.S[:w], block.D[:w], block.part[:w]
         np.dot(block.K[:w], block.QT, S)
         np.dot(block.V[:w], block.GT, D)
@@ -184,31 +185,32 @@ def _backward_tile(q, base_q, k, base_k, v, base_v, g, base_g, inverse, scale, t
         np.dot(D.T, block.K[:w], part)
         add_rows(part, dQ)
     for i in range(last - first):
-        x = dq[base_q + tokens[first + i] * q.token]
+        x = dq[q.first + tokens[first + i] * q.token]
         y = dQ[i]
         for c in range(x.shape[0]):
             x[c] = scale[0] * y[c]
 
 
 @parallel
-def attend_exact_backward(q, k, v, g, inverse, scale, counts, tokens, causal, shared, top, share, delta, dq, dK, dV):
-    """Gradients of `attend_exact`: dq rows like q's are written, dK, dV (groups, B, H, T, d) by place among the valid tokens are added
-    to, dK of the keys as they are used, that is of length one where `inverse` makes them so.
+def attend_exact_backward(q, k, v, g, factors, valid, causal, shared, saved, dq, dK, dV):
+    """Gradients of `attend_exact`: dq, rows like those of the queries, is written; dK and dV (groups, B, H, T, d), by place among the
+    valid tokens, are added to. dK is that of the keys as they are used, which have length one where `inverse` makes them so.
 
-    g: gradient of the output; top, share (B, H, T) from `attend_exact`; delta: inner products of output and its gradient.
+    g: gradient of the output (`tile.Heads`); saved: `tile.Saved`.
     """
-    B, H, T = top.shape
+    counts, tokens = valid
+    B, H, T = saved.top.shape
     groups = dK.shape[0]
     for task in prange(groups * B * H):
         group = task // (B * H)
         b = task // H % B
         h = task % H
-        lanes = new_lanes(q.rows.dtype)
         block = _new_block(q.rows)
+        mine = head_inputs(q, k, v, factors, b, h)
+        slope = one_head(g, b, h)
+        figures = head_saved(saved, b, h)
         for first in range(group * LANES, counts[b], groups * LANES):
-            _backward_tile(q, b * q.batch + h * q.head, k, b * k.batch + h * k.head, v, b * v.batch + h * v.head, g,
-                           b * g.batch + h * g.head, inverse[b, h], scale, tokens[b], first, counts[b], causal, shared, top[b, h],
-                           share[b, h], delta[b, h], dq, dK[group, b, h], dV[group, b, h], lanes, block)
+            _backward_tile(mine, slope, tokens[b], first, counts[b], causal, shared, figures, dq, dK[group, b, h], dV[group, b, h], block)
 
 
 @parallel

@@ -19,7 +19,7 @@ BLOCK = 128
 def hash_tokens(heads, rotations, codes):
     """Buckets codes (B, H, R, T) int32 of the rows of all heads.
 
-    heads: `attention_tile.Heads`. rotations (H, R * C, d): C directions a round, hence 2 C buckets; with C = 0 there is one.
+    heads: `tile.Heads`. rotations (H, R * C, d): C directions a round, hence 2 C buckets; with C = 0 there is one.
     """
     B, H, R, T = codes.shape
     rows = heads.rows

@@ -41,6 +41,46 @@ class Heads(NamedTuple):
     token: int
 
 
+class Head(NamedTuple):
+    """One head of `Heads`: token t is row first + t * token."""
+
+    rows: np.ndarray  # (n, d)
+    first: int
+    token: int
+
+
+class Factors(NamedTuple):
+    """Factors of the keys and of the scores."""
+
+    inverse: np.ndarray  # (B, H, T)
+    scale: np.ndarray  # (1,)
+
+
+class Valid(NamedTuple):
+    """The tokens that count, of every sequence."""
+
+    counts: np.ndarray  # (B,) int64
+    tokens: np.ndarray  # (B, T) int32, the valid ones in order, first
+
+
+class HeadInputs(NamedTuple):
+    """What attention reads, of one head."""
+
+    q: Head
+    k: Head
+    v: Head
+    inverse: np.ndarray  # (T,)
+    scale: np.ndarray  # (1,)
+
+
+class Saved(NamedTuple):
+    """What the backward pass needs of the forward pass, (B, H, T), or (T,) for one head."""
+
+    top: np.ndarray  # largest scores
+    share: np.ndarray  # one over sums of exp(score - top)
+    delta: np.ndarray  # inner products of the output and its gradient
+
+
 class Lanes(NamedTuple):
     """The queries of a tile."""
 
@@ -72,22 +112,40 @@ def new_lanes(dtype):
 
 
 @inline
-def gather(heads, base, tokens, scale, out):
-    """out[i] = scale * the row of tokens[i]; `base` is the row of token 0."""
-    rows = heads.rows
+def one_head(heads, b, h):
+    """Head h of sequence b."""
+    return Head(heads.rows, b * heads.batch + h * heads.head, heads.token)
+
+
+@inline
+def head_inputs(q, k, v, factors, b, h):
+    """`HeadInputs` of head h of sequence b."""
+    return HeadInputs(one_head(q, b, h), one_head(k, b, h), one_head(v, b, h), factors.inverse[b, h], factors.scale)
+
+
+@inline
+def head_saved(saved, b, h):
+    """`Saved` of head h of sequence b."""
+    return Saved(saved.top[b, h], saved.share[b, h], saved.delta[b, h])
+
+
+@inline
+def gather(head, tokens, scale, out):
+    """out[i] = scale * the row of tokens[i]."""
+    rows = head.rows
     for i in range(tokens.shape[0]):
-        x = rows[base + heads.token * tokens[i]]
+        x = rows[head.first + head.token * tokens[i]]
         y = out[i]
         for e in range(x.shape[0]):
             y[e] = scale * x[e]
 
 
 @inline
-def gather_scaled(heads, base, tokens, scales, out):
+def gather_scaled(head, tokens, scales, out):
     """out[i] = scales[tokens[i]] * the row of tokens[i]."""
-    rows = heads.rows
+    rows = head.rows
     for i in range(tokens.shape[0]):
-        x = rows[base + heads.token * tokens[i]]
+        x = rows[head.first + head.token * tokens[i]]
         y = out[i]
         scale = scales[tokens[i]]
         for e in range(x.shape[0]):

@@ -13,6 +13,7 @@ E. Ids saturate far above any limit while they are read, so twenty digits are ou
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
@@ -129,10 +130,30 @@ def _next_line(buf, i, end):
     return i + 1 if i < end else i
 
 
+class Layout(NamedTuple):
+    """What the lines of a text hold."""
+
+    mode: int  # flags: LABELS, TARGET, SVM
+    n_features: int
+    n_labels: int
+
+
+class Parsed(NamedTuple):
+    """Where the contents of the lines go: one stretch of each array belongs to a chunk."""
+
+    row_labels: np.ndarray  # (rows,) int64: labels of every row
+    row_feats: np.ndarray  # (rows,) int64: features of every row
+    labels: np.ndarray  # int32
+    ids: np.ndarray  # int32: of features
+    values: np.ndarray  # float32
+    targets: np.ndarray  # (rows,) float64, or empty
+
+
 @strict
-def _parse_chunk(buf, i, end, mode, n_features, n_labels, row, lab, feat, row_labels, row_feats, labels, ids, values,
-                 targets, used, error):
+def _parse_chunk(buf, i, end, layout, row, lab, feat, parsed, used, error):
     """Parse the lines of ``buf[i:end]``; see `fill_chunks`."""
+    mode, n_features, n_labels = layout
+    row_labels, row_feats, labels, ids, values, targets = parsed
     svm = mode & SVM != 0
     row0, lab0, feat0 = row, lab, feat
     line = np.int64(0)
@@ -248,19 +269,16 @@ def count_chunks(buf, bounds, counts):  # (bytes,), (c + 1,) -> (c, 3)
 
 
 @parallel
-def fill_chunks(buf, bounds, starts, mode, n_features, n_labels, row_labels, row_feats, labels, ids, values, targets,
-                used, errors):
+def fill_chunks(buf, bounds, starts, layout, parsed, used, errors):
     """Parse every chunk into its stretch of the outputs.
 
-    `starts` (c + 1, 3) holds the first row, label and feature of each chunk. Outputs: labels and features of each row,
-    label ids, feature ids, values, targets; `used` (c, 5): rows, labels and features that were written, and whether a
-    row has features, or labels, out of order or twice; `errors` (c, 3): code (0 is none), byte and line within the
-    chunk.
+    `layout` is a `Layout`; `starts` (c + 1, 3) holds the first row, label and feature of each chunk. Outputs: `parsed`
+    (`Parsed`); `used` (c, 5): rows, labels and features that were written, and whether a row has features, or labels, out of
+    order or twice; `errors` (c, 3): code (0 is none), byte and line within the chunk.
     """
     for c in prange(bounds.shape[0] - 1):
         row, lab, feat = starts[c, 0], starts[c, 1], starts[c, 2]
-        _parse_chunk(buf, bounds[c], bounds[c + 1], mode, n_features, n_labels, row, lab, feat,
-                     row_labels, row_feats, labels, ids, values, targets, used[c], errors[c])
+        _parse_chunk(buf, bounds[c], bounds[c + 1], layout, row, lab, feat, parsed, used[c], errors[c])
 
 
 @strict

@@ -4,8 +4,7 @@ import numpy as np
 from numba import prange
 
 from mongoose_nb.core.jit import inline, parallel
-from mongoose_nb.kernels.hashing.codes import store_tables
-from mongoose_nb.kernels.hashing.simhash_dwta import TASKS
+from mongoose_nb.kernels.hashing.codes import TASKS, store_tables
 
 
 @inline

@@ -1,8 +1,21 @@
 """Writing table codes: an array (L, n) of 1, 2 or 4 bytes a code, passed as bytes so that one compiled kernel serves all three."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from mongoose_nb.core.jit import inline
+
+TASKS = 128  # pieces of a call where each needs its own scratch; rows do not depend on each other
+
+
+class Rows(NamedTuple):
+    """Dense rows X, or CSR rows where `indptr` is not empty."""
+
+    X: np.ndarray  # (n, d) float32
+    indptr: np.ndarray  # (n + 1,) int64
+    indices: np.ndarray  # int32
+    values: np.ndarray  # float32
 
 
 @inline

@@ -9,16 +9,45 @@ C. A coordinate's digit is its place, plus the number of coordinates if it is ne
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
 from mongoose_nb.core.jit import serial, strict_inline, strict_parallel
 from mongoose_nb.kernels.common.random import below, key2
-from mongoose_nb.kernels.hashing.codes import store_rows
+from mongoose_nb.kernels.hashing.codes import TASKS, store_rows
 from mongoose_nb.kernels.hashing.hadamard import LANES, rotate
 from mongoose_nb.kernels.hashing.probing import cheapest_sums
-from mongoose_nb.kernels.hashing.simhash_dwta import TASKS
+
+
+class Rotations(NamedTuple):
+    """The functions: feature hashing, centre, signs, and how digits make a code."""
+
+    slot: np.ndarray  # (dim,) int32: coordinate that is added to, or empty for no feature hashing
+    sign: np.ndarray  # (dim,) float32
+    center: np.ndarray  # (d,) float32
+    flips: np.ndarray  # (groups, rounds, d * 16) int8
+    K: int
+    bits: int  # of a digit
+    last_bits: int  # of the last digit of a table
+
+
+class Near(NamedTuple):
+    """Where the nearest coordinates are looked for: values that a few more coordinates than needed are expected to exceed, per norm."""
+
+    floor: float
+    last_floor: float  # for the last hash of a table
+
+
+class Group(NamedTuple):
+    """Sixteen functions of a row: their rotated coordinates, and which they are."""
+
+    block: np.ndarray  # (d * 16,) float32
+    last_dim: int
+    K: int
+    first: int  # function
+    functions: int  # of all groups
 
 
 @serial
@@ -41,11 +70,12 @@ def draw_features(key, size, slot, sign):  # (dim,) int32, (dim,) float32
 
 
 @strict_inline
-def _load(X, indptr, indices, values, row, slot, sign, center, x):
+def _load(rows, row, slot, sign, center, x):
     """x (d,) = row, feature-hashed where `slot` is given, less the centre, scaled where float32 might not hold its rotation.
 
     Returns the norm of x.
     """
+    X, indptr, indices, values = rows
     x[:] = np.float32(0.0)
     if indptr.shape[0] == 0:
         if slot.shape[0]:
@@ -98,8 +128,9 @@ def _largest(block, lo, hi, best, place):
 
 
 @strict_inline
-def _hash_group(block, last_dim, K, first, functions, best, place, early, digits):
+def _hash_group(group, best, place, early, digits):
     """Digits of the functions first to first + 16, as far as there are so many."""
+    block, last_dim, K, first, functions = group
     d = block.shape[0] // LANES
     best[:] = np.float32(0.0)
     place[:] = 0
@@ -134,13 +165,14 @@ def _sort(keys, n):
 
 
 @strict_inline
-def _rank_group(block, last_dim, K, first, functions, floor, last_floor, near, bits_of_near, place, keys, costs, digits):
+def _rank_group(group, floor, last_floor, near, bits_of_near, place, keys, costs, digits):
     """Of the functions first to first + 16: the first costs.shape[1] digits by cost, and the costs, (largest - signed value)^2.
 
     Signed, a coordinate can be taken for itself or for its negative, so the order is that of the absolute values falling
     and then that of the negatives, absolute values rising. `floor` and `last_floor`: values that a few more coordinates
     than needed are expected to exceed; the others are left out of the sorting.
     """
+    block, last_dim, K, first, functions = group
     d = block.shape[0] // LANES
     probes = costs.shape[1]
     for j in range(min(LANES, functions - first)):
@@ -172,9 +204,12 @@ def _rank_group(block, last_dim, K, first, functions, floor, last_floor, near, b
 
 
 @strict_inline
-def _combine(t, K, bits, last_bits, costs, digits, following, candidates, sums, total, first, second, codes, earlier):
-    """codes[r], the cheapest combinations of the digits of table t: one list after the other is added."""
-    probes = codes.shape[0]
+def _combine(t, K, bits, last_bits, costs, digits, integers, numbers, both):
+    """both[0, r], the cheapest combinations of the digits of table t: one list after the other is added."""
+    probes = both.shape[1]
+    following, first, second = integers[0], integers[1], integers[2]
+    candidates, sums, total = numbers[0], numbers[1], numbers[2]
+    codes, earlier = both[0], both[1]
     f = t * K
     shift = np.uint32(bits if K > 1 else last_bits)
     n = min(probes, 1 << np.int64(shift))
@@ -192,8 +227,9 @@ def _combine(t, K, bits, last_bits, costs, digits, following, candidates, sums, 
 
 
 @strict_inline
-def _cross_polytope(X, indptr, indices, values, slot, sign, center, flips, K, bits, last_bits, floor, last_floor, probes, first, last,
-                    width, out):
+def _cross_polytope(rows, rotations, near_values, probes, first, last, width, out):
+    slot, sign, center, flips, K, bits, last_bits = rotations
+    floor, last_floor = near_values
     d = center.shape[0]
     tables = out.shape[0]
     functions = tables * K
@@ -209,40 +245,37 @@ def _cross_polytope(X, indptr, indices, values, slot, sign, center, flips, K, bi
     bits_of_near = near.view(np.uint32)
     costs = np.empty((functions if probes > 1 else 0, probes), np.float64)
     digits = np.empty((functions, probes), np.int32)
-    following, one, two = np.empty((3, probes), np.int64)
-    candidates, sums, total = np.empty((3, probes), np.float64)
-    codes, earlier = np.empty((2, probes), np.uint32)
+    integers = np.empty((3, probes), np.int64)
+    numbers = np.empty((3, probes), np.float64)
+    codes = np.empty((2, probes), np.uint32)
     for row in range(first, last):
-        norm = _load(X, indptr, indices, values, row, slot, sign, center, x)
+        norm = _load(rows, row, slot, sign, center, x)
         for g in range(flips.shape[0]):
             rotate(x, flips[g], block, scratch)
+            group = Group(block, last_dim, K, g * LANES, functions)
             if probes == 1:
-                _hash_group(block, last_dim, K, g * LANES, functions, best, place[:LANES], early, digits[:, 0])
+                _hash_group(group, best, place[:LANES], early, digits[:, 0])
             else:
-                _rank_group(block, last_dim, K, g * LANES, functions, floor * norm, last_floor * norm, near, bits_of_near, place,
-                            keys, costs, digits)
+                _rank_group(group, floor * norm, last_floor * norm, near, bits_of_near, place, keys, costs, digits)
         for t in range(tables):
             if probes == 1:
                 code = np.uint32(0)
                 for k in range(K):
                     shift = np.uint32(bits if k < K - 1 else last_bits)
                     code = (code << shift) | np.uint32(digits[t * K + k, 0])
-                codes[0] = code
+                codes[0, 0] = code
             else:
-                _combine(t, K, bits, last_bits, costs, digits, following, candidates, sums, total, one, two, codes, earlier)
-            store_rows(codes, probes, t, row * probes, width, out)
+                _combine(t, K, bits, last_bits, costs, digits, integers, numbers, codes)
+            store_rows(codes[0], probes, t, row * probes, width, out)
 
 
 @strict_parallel
-def cross_polytope(X, indptr, indices, values, slot, sign, center, flips, K, bits, last_bits, floor, last_floor, probes, width, out):
-    """Codes of the rows of X (n, dim), or of CSR rows where indptr is not empty, the `probes` first of every table.
+def cross_polytope(rows, rotations, near, probes, width, out):
+    """Codes of `rows` (`codes.Rows`), the `probes` first of every table.
 
-    slot, sign (dim,): feature hashing, or empty. center (d,). flips (groups, rounds, d * 16) int8. A digit has `bits`
-    bits, that of a table's last hash `last_bits`. floor, last_floor: see `_rank_group`, per norm of a row. out: bytes
-    (L, n * probes * width), `probes` codes per row.
+    rotations : Rotations; near : Near. out: bytes (L, n * probes * width), `probes` codes per row.
     """
-    n = indptr.shape[0] - 1 if indptr.shape[0] else X.shape[0]
+    n = rows.indptr.shape[0] - 1 if rows.indptr.shape[0] else rows.X.shape[0]
     tasks = min(n, TASKS)
     for task in prange(tasks):
-        _cross_polytope(X, indptr, indices, values, slot, sign, center, flips, K, bits, last_bits, floor, last_floor, probes,
-                        task * n // tasks, (task + 1) * n // tasks, width, out)
+        _cross_polytope(rows, rotations, near, probes, task * n // tasks, (task + 1) * n // tasks, width, out)

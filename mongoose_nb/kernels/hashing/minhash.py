@@ -14,9 +14,8 @@ from numba import prange
 
 from mongoose_nb.core.jit import inline, parallel
 from mongoose_nb.kernels.common.random import below, key2, mix64
-from mongoose_nb.kernels.hashing.codes import store_tables
+from mongoose_nb.kernels.hashing.codes import TASKS, store_tables
 from mongoose_nb.kernels.hashing.densify import fill_empty
-from mongoose_nb.kernels.hashing.simhash_dwta import TASKS
 
 
 @inline

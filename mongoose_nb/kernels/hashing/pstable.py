@@ -16,9 +16,8 @@ from numba import prange
 
 from mongoose_nb.core.jit import serial, strict_inline, strict_parallel
 from mongoose_nb.kernels.common.random import key2, mix64
-from mongoose_nb.kernels.hashing.codes import store_rows
+from mongoose_nb.kernels.hashing.codes import TASKS, store_rows
 from mongoose_nb.kernels.hashing.probing import drop_set, first_set
-from mongoose_nb.kernels.hashing.simhash_dwta import TASKS
 
 ROWS = 8
 
@@ -121,7 +120,8 @@ def _add_code(code, held, codes):
 
 
 @strict_inline
-def _pstable(X, indptr, indices, values, P, offset, key, K, bits, probes, first, last, width, out):
+def _pstable(rows, P, offset, key, K, bits, probes, first, last, width, out):
+    X, indptr, indices, values = rows
     S = np.empty((ROWS, P.shape[1]), np.float64)
     codes = np.empty(probes, np.uint32)
     costs = np.empty(2 * K, np.float64)
@@ -139,12 +139,12 @@ def _pstable(X, indptr, indices, values, P, offset, key, K, bits, probes, first,
 
 
 @strict_parallel
-def pstable(X, indptr, indices, values, P, offset, key, K, bits, probes, width, out):
-    """Codes of the rows of X (n, d), or of CSR rows where indptr is not empty: `probes` of every table.
+def pstable(rows, P, offset, key, K, bits, probes, width, out):
+    """Codes of `rows` (`codes.Rows`): `probes` of every table.
 
     P (d, F) float32 and offset (F,) float64, in widths of a slot. out: bytes (L, n * probes * width), `probes` codes per row.
     """
-    n = indptr.shape[0] - 1 if indptr.shape[0] else X.shape[0]
+    n = rows.indptr.shape[0] - 1 if rows.indptr.shape[0] else rows.X.shape[0]
     tasks = min((n + ROWS - 1) // ROWS, TASKS)
     for task in prange(tasks):
-        _pstable(X, indptr, indices, values, P, offset, key, K, bits, probes, task * n // tasks, (task + 1) * n // tasks, width, out)
+        _pstable(rows, P, offset, key, K, bits, probes, task * n // tasks, (task + 1) * n // tasks, width, out)

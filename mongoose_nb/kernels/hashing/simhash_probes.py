@@ -14,8 +14,8 @@ import numpy as np
 from numba import prange
 
 from mongoose_nb.core.jit import inline, serial, strict_inline, strict_parallel
-from mongoose_nb.kernels.hashing.codes import store_rows
-from mongoose_nb.kernels.hashing.simhash_dwta import TASKS, dot_exact, dot_exact_csr, sign_doubt
+from mongoose_nb.kernels.hashing.codes import TASKS, store_rows
+from mongoose_nb.kernels.hashing.simhash import dot_exact, dot_exact_csr, sign_doubt
 
 ROWS = 8
 

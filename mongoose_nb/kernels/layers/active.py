@@ -1,14 +1,16 @@
 """Layers on per-sample active sets: each sample touches only the output rows on its own list.
 
-An active set is, for sample i, the slice ``ids[start[i] : start[i] + count[i]]``: true labels first (``n_label[i]``), then what
-hashing retrieved, then uniform filler from position ``n_exact[i]`` on, whose logits carry the correction ``shift[i]``. Corrections
-that differ by output come in `shifts`, as long as `ids`; it is empty where there are none, which costs one test per row.
+The active set of sample i is the slice ``ids[start[i] : start[i] + count[i]]``: true labels first (``n_label[i]``), then retrieved
+candidates, then uniform candidates from position ``n_exact[i]`` on, whose logits carry the correction ``shift[i]``. Corrections that
+differ by output are in `shifts`, as long as `ids`; it is empty where there are none.
 
 A. *Fused online softmax.* A sample's rows are walked in blocks of 16: logits, running maximum and the running sum of
    exp(z) * row together, so forward and the gradient to the layer below read each weight row once (the second use finds it in
    L1). Two passes, logits first and gradient after, read every row twice from memory: the random row is the cost here.
 B. One sample has one writer, and its arithmetic does not depend on the other samples: any number of threads, same bits.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
@@ -18,10 +20,20 @@ from mongoose_nb.kernels.common.fastmath import exp32, sigmoid32, softplus32
 from mongoose_nb.kernels.common.prefetch import prefetch_line, prefetch_row
 
 GROUP = 16
-# Rows are asked for so many before their turn, one at a time: 16 at once fill the buffers of the processor (40 us a sample of 1,000
-# rows, 30 one by one). Their biases too: with 670,091 outputs a training sample of 1,000 took 35 us with rows 8 ahead, 32 with biases, 26
-# with both 16 ahead; finding the best of 1,000 took 43 us with rows 2 ahead, and 21.
+# Rows and biases are prefetched so many places ahead, one at a time: 16 at once fill the buffers of the processor.
 AHEAD = 16
+
+
+class Lists(NamedTuple):
+    """Active sets of a batch, as the top of the file describes them."""
+
+    start: np.ndarray  # (B,) int64
+    count: np.ndarray  # (B,) int64
+    ids: np.ndarray  # int32, read-only
+    n_label: np.ndarray  # (B,) int64
+    n_exact: np.ndarray  # (B,) int64
+    shift: np.ndarray  # (B,) float32
+    shifts: np.ndarray  # as ids, zero for labels; or empty
 
 
 @inline
@@ -141,12 +153,19 @@ def _logistic_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, de
 
 
 @parallel
-def loss_active(H, W, bias, start, count, ids, n_label, n_exact, shift, shifts, logistic, scale, delta, grad, loss):
-    """Forward and backward of the output layer on per-sample active sets.
+def loss_active(H, W, bias, lists, logistic, scale, delta, grad, loss):
+    """Forward and backward of the output layer on per-sample active sets (`Lists`).
 
-    H (B, D) activations; W (N, D), bias (N,); shift (B,); shifts as `ids`, zero for labels, or empty. Out: `delta` (as `ids`),
-    `grad` (B, D) and `loss` (B,). Under the softmax a sample without labels has no target: its loss and gradients are zero.
+    H (B, D) activations; W (N, D), bias (N,). Out: `delta` (as ``lists.ids``), `grad` (B, D) and `loss` (B,). Under the softmax a sample
+    without labels has no target: its loss and gradients are zero.
     """
+    start = lists.start
+    count = lists.count
+    ids = lists.ids
+    n_label = lists.n_label
+    n_exact = lists.n_exact
+    shift = lists.shift
+    shifts = lists.shifts
     for i in prange(H.shape[0]):
         s, n = start[i], count[i]
         if logistic:

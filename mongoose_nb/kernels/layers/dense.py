@@ -1,6 +1,6 @@
 """Dense matrix products as one BLAS call a block, on Numba's threads.
 
-A. `np.dot` inside a `prange` loop is one call of SciPy's BLAS, held at one thread (`_threads.one_blas_thread`).
+A. `np.dot` inside a `prange` loop is one call of SciPy's BLAS, held at one thread (`core.threads.one_blas_thread`).
 B. Blocks have a fixed number of rows, so the result is the same to the last bit for any number of threads.
 C. Sums over many rows (gradients of weights) are cut into a number of parts that the number of rows decides, for the same reason.
 """

@@ -8,14 +8,16 @@ A. *Row owner, not scatter.* `sort_pairs` turns "samples -> rows" into "rows -> 
    rows, then rows); `apply_rows` gives each range to one thread, which gathers a row's gradient in registers and applies the
    optimiser at once. No gradient buffer for the layer, no atomics, and sums run in sample order: any number of threads, same
    bits. Rejected: scattering into a dense gradient (writes N x D floats), HOGWILD (not reproducible).
-B. Within a range rows are visited in order of first touch, without a pass over untouched rows, however many there are; where many
-   are touched, in order of ids, which memory likes: 115 ns a row instead of 169 with 92,000 of 100,000 touched, 171 instead of 212
-   with 214,000 of 670,091. `cursor` (N,) is zero before and after.
-C. A row-wise second moment (v of length 1) moves a third fewer bytes: 82 to 95 ns a random row against 130 to 150 with Adam's. Moments
-   that lie side by side, (N, 2 D), were slower than two matrices: 150 to 165.
+B. Within a range rows are visited in order of first touch, without a pass over untouched rows, however many there are. Where many
+   are touched, they are visited in order of ids, which takes a third less time per row. `cursor` (N,) is zero before and after.
+C. A row-wise second moment (v of length 1) moves a third fewer bytes. Rejected: moments side by side, (N, 2 D), which were slower.
 D. The optimiser is chosen by a number inside the row loop: one compilation serves all. An optimiser without a state passes
    the weights in its place; they are not read as such.
+E. Arrays are taken from a bundle by their names. `a, b = bundle` hides from Numba that a loop which writes to `a` has an effect, and the
+   loop is removed (0.68).
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
@@ -33,8 +35,50 @@ AHEAD = 4
 DENSE = 8
 
 
+class Pairs(NamedTuple):
+    """Pairs (row, sample) of a batch: those of sample i are ``ids[start[i] : start[i] + count[i]]``, with their coefficients."""
+
+    start: np.ndarray  # (B,) int64
+    count: np.ndarray  # (B,) int64
+    ids: np.ndarray  # int32, read-only
+    coef: np.ndarray  # as ids, float32, read-only
+
+
+class Groups(NamedTuple):
+    """Pairs grouped by row, in ranges of rows.
+
+    ``rows[part_ptr[p] : part_ptr[p] + part_rows[p]]`` are the touched rows of range p. The pairs of the k-th of them end at
+    ``ends[part_ptr[p] + k]`` and begin where those of the one before end; those of the first begin at ``part_ptr[p]``.
+    """
+
+    sample: np.ndarray  # (m,) int32
+    value: np.ndarray  # (m,) float32
+    rows: np.ndarray  # (m,) int32
+    ends: np.ndarray  # (m,) int64
+    part_ptr: np.ndarray  # (n_parts + 1,) int64
+    part_rows: np.ndarray  # (n_parts,) int64
+
+
+class SortScratch(NamedTuple):
+    """Scratch memory of `sort_pairs`."""
+
+    cursor: np.ndarray  # (N,) int32, zeros before and after
+    hist: np.ndarray  # (CHUNKS, n_parts) int64
+    key: np.ndarray  # (m,) int32
+    sample: np.ndarray  # (m,) int32
+    value: np.ndarray  # (m,) float32
+
+
+class State(NamedTuple):
+    """What an optimiser step changes: an array and its moments, which are the array itself where they are not kept."""
+
+    value: np.ndarray
+    m: np.ndarray
+    v: np.ndarray
+
+
 @inline
-def _step(kind, hyper, w, m, v, g):
+def step_row(kind, hyper, w, m, v, g):
     """One optimiser step on one row, in place; `g` is the gradient, scaled here by hyper[SCALE] (clipping)."""
     D = w.shape[0]
     lr, decay, scale, eps = hyper[LR], hyper[DECAY], hyper[SCALE], hyper[EPS]
@@ -79,15 +123,24 @@ def _step(kind, hyper, w, m, v, g):
 
 
 @parallel
-def sort_pairs(start, count, ids, coef, shift, n_parts, cursor, hist, key, sample, value, rows, ends, part_ptr, part_rows):
-    """Group the pairs (row id, sample) of a batch by row.
-
-    Pairs of sample i are ``ids[start[i] : start[i] + count[i]]`` with `coef`. A range is the ids that share ``id >> shift``.
-    Scratch: cursor (N,) zeros; hist (CHUNKS, n_parts); key (2, m) int32, sample (2, m) int32, value (2, m) float32.
-    Out: for range p, ``rows[part_ptr[p] : part_ptr[p] + part_rows[p]]`` are its touched rows, and the pairs of the k-th of them
-    end at ``ends[part_ptr[p] + k]`` and begin where those of the one before end (the first: at part_ptr[p]), in `sample[1]` and
-    `value[1]`.
-    """
+def sort_pairs(pairs, shift, scratch, groups):
+    """Fill `groups` with the pairs of a batch by row. A range is the ids that share ``id >> shift``."""
+    start = pairs.start
+    count = pairs.count
+    ids = pairs.ids
+    coef = pairs.coef
+    cursor = scratch.cursor
+    hist = scratch.hist
+    key = scratch.key
+    first_sample = scratch.sample
+    first_value = scratch.value
+    sample = groups.sample
+    value = groups.value
+    rows = groups.rows
+    ends = groups.ends
+    part_ptr = groups.part_ptr
+    part_rows = groups.part_rows
+    n_parts = part_rows.shape[0]
     B = start.shape[0]
     for c in prange(CHUNKS):
         for p in range(n_parts):
@@ -109,14 +162,14 @@ def sort_pairs(start, count, ids, coef, shift, n_parts, cursor, hist, key, sampl
                 row = ids[j]
                 q = hist[c, row >> shift]
                 hist[c, row >> shift] = q + 1
-                key[0, q] = row
-                sample[0, q] = i
-                value[0, q] = coef[j]
+                key[q] = row
+                first_sample[q] = i
+                first_value[q] = coef[j]
     for p in prange(n_parts):
         lo, hi = part_ptr[p], part_ptr[p + 1]
         n_rows = 0
         for q in range(lo, hi):
-            row = key[0, q]
+            row = key[q]
             if cursor[row] == 0:
                 rows[lo + n_rows] = row
                 n_rows += 1
@@ -135,11 +188,11 @@ def sort_pairs(start, count, ids, coef, shift, n_parts, cursor, hist, key, sampl
             cursor[rows[k]] = at
             at += n
         for q in range(lo, hi):
-            row = key[0, q]
+            row = key[q]
             at = cursor[row]
             cursor[row] = at + 1
-            sample[1, at] = sample[0, q]
-            value[1, at] = value[0, q]
+            sample[at] = first_sample[q]
+            value[at] = first_value[q]
         for k in range(lo, lo + n_rows):
             ends[k] = cursor[rows[k]]
             cursor[rows[k]] = 0
@@ -147,8 +200,9 @@ def sort_pairs(start, count, ids, coef, shift, n_parts, cursor, hist, key, sampl
 
 
 @serial
-def list_rows(rows, part_ptr, part_rows, out):
+def list_rows(groups, out):
     """The touched rows of all ranges side by side."""
+    rows, part_ptr, part_rows = groups.rows, groups.part_ptr, groups.part_rows
     n = 0
     for p in range(part_rows.shape[0]):
         for q in range(part_ptr[p], part_ptr[p] + part_rows[p]):
@@ -186,8 +240,20 @@ def _gather(g, V, sample, value):
 
 
 @parallel
-def apply_rows(V, sample, value, rows, ends, part_ptr, part_rows, kind, hyper, bias_hyper, W, M, S, has_bias, b, bm, bs, g):
-    """Optimiser step on every touched row, from the pairs that `sort_pairs` grouped. g (n_parts, D) is scratch."""
+def apply_rows(V, groups, kind, hyper, bias_hyper, weights, has_bias, bias, g):
+    """Optimiser step on every touched row of `weights`, and of `bias` if there is one (`State`). g (n_parts, D) is scratch."""
+    sample = groups.sample
+    value = groups.value
+    rows = groups.rows
+    ends = groups.ends
+    part_ptr = groups.part_ptr
+    part_rows = groups.part_rows
+    W = weights.value
+    M = weights.m
+    S = weights.v
+    b = bias.value
+    bm = bias.m
+    bs = bias.v
     n_parts = part_ptr.shape[0] - 1
     for p in prange(n_parts):
         at = part_ptr[p]
@@ -201,15 +267,20 @@ def apply_rows(V, sample, value, rows, ends, part_ptr, part_rows, kind, hyper, b
             row = rows[k]
             total = _gather(g[p], V, sample[at:end], value[at:end])
             at = end
-            _step(kind, hyper, W[row], M[row], S[row], g[p])
+            step_row(kind, hyper, W[row], M[row], S[row], g[p])
             if has_bias:
                 g[p, 0] = total
-                _step(kind, bias_hyper, b[row:row + 1], bm[row:row + 1], bs[row:row + 1], g[p, :1])
+                step_row(kind, bias_hyper, b[row:row + 1], bm[row:row + 1], bs[row:row + 1], g[p, :1])
 
 
 @parallel
-def square_rows(V, sample, value, rows, ends, part_ptr, part_rows, has_bias, g, out):
+def square_rows(V, groups, has_bias, g, out):
     """out[p] = squared norm of the gradient of range p, for clipping by the global norm."""
+    sample = groups.sample
+    value = groups.value
+    ends = groups.ends
+    part_ptr = groups.part_ptr
+    part_rows = groups.part_rows
     n_parts = part_ptr.shape[0] - 1
     for p in prange(n_parts):
         at = part_ptr[p]
@@ -226,7 +297,8 @@ def square_rows(V, sample, value, rows, ends, part_ptr, part_rows, has_bias, g, 
 
 
 @serial
-def apply_dense(G, kind, hyper, W, M, S):
-    """Optimiser step on all rows of a small dense matrix."""
+def apply_dense(G, kind, hyper, state):
+    """Optimiser step on all rows of a dense matrix (`State`)."""
+    W, M, S = state
     for r in range(W.shape[0]):
-        _step(kind, hyper, W[r], M[r], S[r], G[r])
+        step_row(kind, hyper, W[r], M[r], S[r], G[r])

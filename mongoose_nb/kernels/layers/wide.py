@@ -18,6 +18,7 @@ F. Targets are pairs (column of the list, sample), grouped by column with a coun
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import get_thread_id, prange
@@ -26,11 +27,50 @@ from mongoose_nb.core.jit import inline, parallel, serial
 from mongoose_nb.kernels.common.fastmath import exp32, sigmoid32, softplus32
 from mongoose_nb.kernels.common.prefetch import prefetch_row, prefetch_state
 from mongoose_nb.kernels.layers.active import insert_best
-from mongoose_nb.kernels.layers.rows import _step
+from mongoose_nb.kernels.layers.rows import step_row
 
 BLOCK = 256
 # rows to prefetch before their turn, where they are only copied
 AHEAD = 8
+
+
+class Shared(NamedTuple):
+    """The outputs that a batch computes."""
+
+    ids: np.ndarray  # int32; empty where `contiguous`
+    contiguous: bool  # whether the list is the first `n_rows` outputs, and no copy of the rows is made
+    n_rows: int  # length of the list
+    shifts: np.ndarray  # (n_rows,) float32 corrections of the logits, or empty
+
+
+class Targets(NamedTuple):
+    """Labels of a batch by column of the list: column r has pairs ``ptr[r]`` to ``ptr[r + 1]``."""
+
+    count: np.ndarray  # (B,) int64, labels of each sample
+    ptr: np.ndarray  # (n_rows + 1,) int64
+    sample: np.ndarray  # int32
+    value: np.ndarray  # float32, the target's weight: 1 / count under the softmax, 1 under the logistic loss
+
+
+class Sums(NamedTuple):
+    """Maximum and sum of exponentials of every sample, by block; under the logistic loss the sum of weight * softplus(z)."""
+
+    top: np.ndarray  # (blocks, B)
+    total: np.ndarray  # (blocks, B)
+
+
+class Partial(NamedTuple):
+    """Scratch memory for gradients of the activations."""
+
+    part: np.ndarray  # (threads, B, D)
+    partial: np.ndarray  # (groups, B, D)
+
+
+class RowGradients(NamedTuple):
+    """Gradients of the rows and their squared norms by block, for clipping; empty where they are not needed."""
+
+    G: np.ndarray  # (n_rows, D)
+    squares: np.ndarray  # (blocks,) float64
 
 
 def count_blocks(n_rows):
@@ -47,12 +87,9 @@ def count_groups(n_blocks):
 
 
 @serial
-def group_targets(count, columns, logistic, ptr, sample, value):
-    """Group the targets of a batch by column of the list.
-
-    count (B,): labels of each sample; columns: their places in the list, in order. Out: column r has pairs ``ptr[r]`` to
-    ``ptr[r + 1]`` of `sample` and `value`, the target's weight: 1 / count under the softmax, 1 under the logistic loss.
-    """
+def group_targets(columns, logistic, targets):
+    """Group the labels of a batch by column of the list: `columns` are their places in the list, sample by sample."""
+    count, ptr, sample, value = targets
     ptr[:] = 0
     for q in range(columns.shape[0]):
         ptr[columns[q] + 1] += 1
@@ -73,14 +110,19 @@ def group_targets(count, columns, logistic, ptr, sample, value):
 
 
 @parallel
-def logits_shared(H, W, bias, ids, contiguous, n_rows, shifts, ptr, sample, logistic, R, Z, top, total):
-    """Z[r, i] = H[i] . W[ids[r]] + bias (+ shifts[r]); top and total (blocks, B): maximum and sum of exp by block.
+def logits_shared(H, W, bias, shared, targets, logistic, R, Z, sums):
+    """Z[r, i] = H[i] . W[ids[r]] + bias (+ shifts[r]), and their `Sums`. The shifts spare a sample's own labels.
 
-    shifts (n_rows,), or empty for none; they spare the pairs `ptr`, `sample` of `group_targets`.
-
-    Under the logistic loss `total` is the block's sum of weight * softplus(z) instead. R (n_rows, D) receives the listed rows; with
-    `contiguous` it is W itself and is left alone.
+    R (n_rows, D) receives the listed rows; with ``shared.contiguous`` it is W itself and is left alone.
     """
+    ids = shared.ids
+    contiguous = shared.contiguous
+    n_rows = shared.n_rows
+    shifts = shared.shifts
+    ptr = targets.ptr
+    sample = targets.sample
+    top = sums.top
+    total = sums.total
     B = H.shape[0]
     n_blocks = top.shape[0]
     for k in prange(n_blocks):
@@ -123,11 +165,13 @@ def logits_shared(H, W, bias, ids, contiguous, n_rows, shifts, ptr, sample, logi
 
 
 @serial
-def finish_loss(count, logistic, Z, top, total, ptr, sample, value, log_z, loss):
-    """log_z (B,) and the loss of every sample (B,) from the sums by block and the targets of `group_targets`.
+def finish_loss(targets, logistic, Z, sums, log_z, loss):
+    """log_z (B,) and the loss of every sample (B,) from the sums by block and the targets.
 
     Under the softmax a sample without labels has no loss.
     """
+    count, ptr, sample, value = targets
+    top, total = sums
     for i in range(log_z.shape[0]):
         peak = np.float32(-np.inf)
         for k in range(top.shape[0]):
@@ -166,12 +210,21 @@ def _delta_block(Z, lo, hi, log_z, logistic, shifts, scale, count, ptr, sample, 
 
 
 @parallel
-def backward_shared(H, R, n_rows, shifts, logistic, Z, log_z, scale, count, ptr, sample, value, part, partial, grad, G, squares):
-    """Second pass. Z becomes d loss / d logits; grad (B, D) the gradient to H; with squares (blocks,), G (n_rows, D) the gradient of
-    the rows and squares its squared norm with the bias's, by block.
+def backward_shared(H, R, shared, targets, logistic, Z, log_z, scale, scratch, grad, rows):
+    """Second pass. Z becomes d loss / d logits, and grad (B, D) the gradient of H; `rows` (`RowGradients`) is filled unless it is empty.
 
-    R (n_rows, D) holds the listed rows. Scratch: part (threads, B, D), partial (groups, B, D).
+    R (n_rows, D) holds the listed rows.
     """
+    n_rows = shared.n_rows
+    shifts = shared.shifts
+    count = targets.count
+    ptr = targets.ptr
+    sample = targets.sample
+    value = targets.value
+    part = scratch.part
+    partial = scratch.partial
+    G = rows.G
+    squares = rows.squares
     n_blocks = _count_blocks(n_rows)
     groups = partial.shape[0]
     B = H.shape[0]
@@ -210,11 +263,20 @@ def backward_shared(H, R, n_rows, shifts, logistic, Z, log_z, scale, count, ptr,
 
 
 @parallel
-def apply_shared(H, W, M, S, b, bm, bs, ids, contiguous, n_rows, Z, kind, hyper, bias_hyper, G):
-    """Optimiser step on the listed rows from d loss / d logits Z (n_rows, B) and the activations H (B, D).
+def apply_shared(H, weights, bias, shared, Z, kind, hyper, bias_hyper, G):
+    """Optimiser step on the listed rows of `weights` and `bias` (`rows.State`), from d loss / d logits Z (n_rows, B) and H (B, D).
 
     Scratch: G (threads, BLOCK, D).
     """
+    W = weights.value
+    M = weights.m
+    S = weights.v
+    b = bias.value
+    bm = bias.m
+    bs = bias.v
+    ids = shared.ids
+    contiguous = shared.contiguous
+    n_rows = shared.n_rows
     n_blocks = _count_blocks(n_rows)
     for k in prange(n_blocks):
         lo = k * n_rows // n_blocks
@@ -227,12 +289,12 @@ def apply_shared(H, W, M, S, b, bm, bs, ids, contiguous, n_rows, Z, kind, hyper,
             if not contiguous and r + AHEAD < hi:
                 prefetch_state(ids[r + AHEAD], W, M, S)
                 prefetch_state(ids[r + AHEAD], b, bm, bs)
-            _step(kind, hyper, W[row], M[row], S[row], g[r - lo])
+            step_row(kind, hyper, W[row], M[row], S[row], g[r - lo])
             total = np.float32(0.0)
             for i in range(Z.shape[1]):
                 total += Z[r, i]
             db[0] = total
-            _step(kind, bias_hyper, b[row:row + 1], bm[row:row + 1], bs[row:row + 1], db)
+            step_row(kind, bias_hyper, b[row:row + 1], bm[row:row + 1], bs[row:row + 1], db)
 
 
 @parallel

@@ -1,12 +1,10 @@
-"""Active sets: true labels, then candidates that the hash tables return, then uniform filler. No duplicates.
+"""Candidate sets: true labels, then candidates that the hash tables return, then uniform ones. No duplicates.
 
-A. *Votes in a byte per output and thread* (`mark`), reset through the list of touched ids: no clearing of all outputs, and the
-   array stays in the second-level cache (670 kB at 670,000 outputs). Sorting the gathered ids cost ten times that.
-B. *Top-k by votes* is a histogram over the vote counts and one pass; ties are taken from a random place of the list on, since
-   the first tables would win them otherwise.
-C. Worker t serves samples t, t + T, ...: a sample's set depends on (seed, step, sample) alone, not on T.
-D. Filler has keys of its own: the tail is unbiased only if its draw knows nothing of how the head was chosen.
-E. *No list of who has votes* where the buckets hold a good part of all outputs: they are counted and found as in `most_voted`.
+A. Candidates come by votes (`votes`, with a list of who has some or without) or as whole buckets.
+B. Worker t serves samples t, t + T, ...: a sample's set depends on (seed, step, sample) alone, not on T.
+C. `most_voted` is `active_sets` without labels and uniform ids, for prediction: a single query takes 40 us less without the arguments
+   that it does not need.
+D. Uniform candidates have keys of their own: the tail is unbiased only if its draw knows nothing of how the head was chosen.
 """
 
 import numpy as np
@@ -14,89 +12,12 @@ from numba import prange
 
 from mongoose_nb.core.jit import inline, parallel, serial
 from mongoose_nb.kernels.common.lanes import LANES
-from mongoose_nb.kernels.common.prefetch import prefetch_line
 from mongoose_nb.kernels.common.random import below, key2, mix64
-from mongoose_nb.kernels.tables.most_voted import count_votes, take_most_voted
+from mongoose_nb.kernels.tables.bundles import Marks, Selection, Views
+from mongoose_nb.kernels.tables.votes import LABEL, TAKEN, count_votes, take_by_votes, take_most_voted, vote
 
-TOPK, VANILLA, THRESHOLD = 0, 1, 2
-# A mark counts votes in its low 7 bits; LABEL is set on true labels, and TAKEN is what is in the set already.
-VOTES, LABEL, TAKEN = 127, 128, 255
-MAX_VOTES = 126
 # beyond all numbers of samples, from which keys are made too
-FILLER = np.uint64(0xFFFFFFFFFFFFFFFF)
-
-
-@inline
-def _vote(pool, spans, codes, always, sample, mark, touched, reach):
-    """Count, for every id in the sample's L buckets, in how many it stands; returns the number of distinct ids.
-
-    The ids in `always` have all votes there are. ``reach[v]`` becomes the number of ids with at least v votes. No branch depends on
-    the data: one that does is guessed wrong every other time.
-    """
-    L = codes.shape[0]
-    n = 0
-    for q in range(always.shape[0]):
-        row = always[q]
-        v = mark[row]
-        touched[n] = row
-        n += v == 0
-        mark[row] = v | MAX_VOTES
-    for v in range(reach.shape[0]):
-        reach[v] = n if 0 < v <= MAX_VOTES else 0
-    for t in range(L):
-        if t + 2 < L:
-            prefetch_line(pool, t + 2, spans[t + 2, codes[t + 2, sample], 0])
-        code = codes[t, sample]
-        first = spans[t, code, 0]
-        for row in pool[t, first:first + spans[t, code, 1]]:
-            place = np.uint32(row)  # without a sign Numba need not look for negative places
-            v = mark[place]
-            touched[n] = row
-            n += v == 0
-            counted = (v & VOTES) < MAX_VOTES
-            v += counted
-            mark[place] = v
-            reach[v] += counted
-    return n
-
-
-@inline
-def _take_by_votes(mark, touched, n_touched, reach, min_votes, room, start, out):
-    """The `room` ids with the most votes, at least `min_votes`; ties from place `start` of the list on."""
-    if room <= 0:
-        for q in range(n_touched):
-            mark[touched[q]] = 0
-        return 0
-    level = min_votes
-    while level <= MAX_VOTES and reach[level] > room:
-        level += 1
-    # all ids with `level` votes or more fit; of those one below, as many as there is room for
-    spare = room - (reach[level] if level <= MAX_VOTES else 0)
-    if level == min_votes:
-        spare = 0
-    n = 0
-    for q in range(n_touched):
-        p = q + start
-        if p >= n_touched:
-            p -= n_touched
-        row = touched[p]
-        v = mark[row]
-        mark[row] = 0
-        extra = v == level - 1 and spare > 0
-        spare -= extra
-        out[n] = row
-        n += v >= level or extra
-        if n == room:
-            # `out` is full: only clearing is left
-            for rest in range(q + 1, n_touched):
-                p = rest + start
-                if p >= n_touched:
-                    p -= n_touched
-                mark[touched[p]] = 0
-            break
-    for q in range(n):
-        mark[out[q]] = TAKEN
-    return n
+UNIFORM = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @inline
@@ -164,94 +85,161 @@ def _fill_uniform(mark, n_rows, want, key, out):
 
 
 @inline
-def _take_counted(pool, spans, codes, always, sample, marks, min_votes, key, room, n_label, blocks, found, ties, out):
-    """(ids, hits): as `_vote` and `_take_by_votes`, by votes without a list; `out` begins with the labels, all marks end as zeros."""
-    count_votes(pool, spans, codes, sample, marks, key)
-    most = max(codes.shape[0] + 1, min_votes)  # more than any bucket gives
+def _take_counted(views, selection, sample, marks, key, room, n_label, out):
+    """(ids, hits): the ids with most votes, counted without a list; `out` begins with the labels, all marks end as zeros."""
+    mark, always = marks.mark, views.always
+    count_votes(views.pool, views.spans, views.codes, sample, mark, key)
+    most = max(views.codes.shape[0] + 1, selection.min_votes)  # more than any bucket gives
     for q in range(always.shape[0]):
-        marks[always[q]] = most
+        mark[always[q]] = most
     hits = 0
     for q in range(n_label):
-        hits += marks[out[q]] > 0
-        marks[out[q]] = 0
+        hits += mark[out[q]] > 0
+        mark[out[q]] = 0
     n = 0
     if room > 0:
-        n = take_most_voted(marks, min_votes, most + 1, room, key, True, blocks, found, ties)
-    marks[:] = 0
-    out[n_label:n_label + n] = found[:n]
+        n = take_most_voted(mark, selection.min_votes, most + 1, room, key, True, marks.blocks, marks.found, marks.touched)
+    mark[:] = 0
+    out[n_label:n_label + n] = marks.found[:n]
+    return n, hits
+
+
+@inline
+def _take_listed(views, selection, sample, marks, key, room, n_label, out):
+    """(ids, hits): the ids with most votes, listed, or those of whole buckets; `out` begins with the labels, which are marked."""
+    mark = marks.mark
+    if selection.whole_buckets:
+        n = _take_whole_buckets(views.pool, views.spans, views.codes, views.always, sample, mark, key, room, out[n_label:])
+    else:
+        seen = vote(views.pool, views.spans, views.codes, views.always, sample, mark, marks.touched, marks.reach)
+        n = take_by_votes(mark, marks.touched, seen, marks.reach, selection.min_votes, room, below(key, max(seen, 1)), out[n_label:])
+    hits = 0
+    for q in range(n_label):
+        hits += mark[out[q]] > LABEL
     return n, hits
 
 
 @parallel
-def active_sets(use_tables, counted, pool, spans, codes, always, strategy, min_votes, head, fill, label_start, label_count, labels,
-                n_rows, sizes, start, seed, step, places, mark, touched, ids, n_label, n_exact, n_active, n_hit):
-    """Per-sample active sets of a batch.
+def active_sets(views, labels, selection, draw, scratch, sets):
+    """Candidate sets of the samples of a batch.
 
-    codes (L, B) table codes of the activations over the store's views `pool` and `spans` (unread without `use_tables`); `always`
-    int32, different ids that count as found in every bucket. With `counted` votes are counted without a list of who has some: at most 253
-    tables, not for vanilla sampling.
-    Sample i gets ``sizes[i]`` ids from ``ids[start[i]]`` on: its labels, at most `head` retrieved ids, and (with `fill`)
-    uniform ones. Out, (B,) each: n_label, n_exact (labels + retrieved), n_active, n_hit (labels seen in the buckets).
-    The random choices of sample i are keyed by (seed, step, places[i]).
-    Scratch: mark (T, n_rows or more, with `counted` a multiple of `LANES`) uint8 zeros; touched (T, n_rows + `LANES`) int32.
+    Parameters
+    ----------
+    views : bundles.Views
+        Tables, and codes (L, B) of the activations; unread without ``selection.use_tables``.
+    labels : bundles.Labels
+        True labels of each sample.
+    selection : bundles.Selection
+    draw : bundles.Draw
+    scratch : bundles.Scratch
+        Of T threads.
+    sets : bundles.Sets
+        Filled.
     """
+    pool, spans, codes, always = views.pool, views.spans, views.codes, views.always
+    label_start, label_count, label_ids = labels.start, labels.count, labels.ids
+    use_tables, counted, fill = selection.use_tables, selection.counted, selection.fill
+    whole_buckets, min_votes, head = selection.whole_buckets, selection.min_votes, selection.head
+    seed, step, places, n_rows = draw.seed, draw.step, draw.places, draw.n_rows
+    mark, touched = scratch.mark, scratch.touched
+    sizes, start, ids = sets.sizes, sets.start, sets.ids
+    n_label, n_exact, n_active, n_hit = sets.n_label, sets.n_exact, sets.n_active, sets.n_hit
     T = mark.shape[0]
     B = start.shape[0]
     for worker in prange(T):
-        marks = mark[worker]
-        reach = np.empty(256, np.int64)
-        blocks = np.empty(marks.shape[0] // LANES + 1 if counted else 0, np.int32)
-        found = np.empty(min(head, n_rows) + LANES if counted else 0, np.int32)
+        own_views = Views(pool, spans, codes, always)
+        own_selection = Selection(use_tables, counted, whole_buckets, min_votes, head, fill)
+        row = mark[worker]
+        marks = Marks(row, touched[worker], np.empty(256, np.int64), np.empty(row.shape[0] // LANES + 1 if counted else 0, np.int32),
+                      np.empty(min(head, n_rows) + LANES if counted else 0, np.int32))
         for i in range(worker, B, T):
             out = ids[start[i]:start[i] + sizes[i]]
             n = 0
             for q in range(label_start[i], label_start[i] + label_count[i]):
-                marks[labels[q]] = 0 if counted else LABEL
-                out[n] = labels[q]
+                row[label_ids[q]] = 0 if counted else LABEL
+                out[n] = label_ids[q]
                 n += 1
             n_label[i] = n
             key = key2(key2(seed, step), places[i])
             hits = 0
-            if use_tables and counted:
+            if use_tables:
                 room = min(head, sizes[i] - n)
-                more, hits = _take_counted(pool, spans, codes, always, i, marks, min_votes, key, room, n, blocks, found,
-                                           touched[worker], out)
-                n += more
-                for q in range(n if fill else 0):
-                    marks[out[q]] = TAKEN
-            elif use_tables:
-                room = min(head, sizes[i] - n)
-                if strategy == VANILLA:
-                    n += _take_whole_buckets(pool, spans, codes, always, i, marks, key, room, out[n:])
+                if counted:
+                    more, hits = _take_counted(own_views, own_selection, i, marks, key, room, n, out)
+                    n += more
+                    for q in range(n if fill else 0):
+                        row[out[q]] = TAKEN
                 else:
-                    seen = _vote(pool, spans, codes, always, i, marks, touched[worker], reach)
-                    n += _take_by_votes(marks, touched[worker], seen, reach, min_votes, room, below(key, max(seen, 1)),
-                                        out[n:])
-                for q in range(n_label[i]):
-                    hits += marks[out[q]] > LABEL
+                    more, hits = _take_listed(own_views, own_selection, i, marks, key, room, n, out)
+                    n += more
             n_exact[i] = n
             n_hit[i] = hits
             if fill:
-                n += _fill_uniform(marks, n_rows, sizes[i] - n, key2(key, FILLER), out[n:])
+                n += _fill_uniform(row, n_rows, sizes[i] - n, key2(key, UNIFORM), out[n:])
             n_active[i] = n
             for q in range(n):
-                marks[out[q]] = 0
+                row[out[q]] = 0
+
+
+@parallel
+def most_voted(pool, spans, codes, room, seed, mark, ids, ties, count):
+    """The ids that stand in most of a query's buckets, at most `room`, in no order: ``ids[i, :count[i]]``.
+
+    Of those with equally many votes that there is no room for, which are taken depends on the codes, not on the place in the batch.
+
+    Parameters
+    ----------
+    pool, spans, codes : arrays
+        As in `bundles.Views`; at most 254 tables.
+    room : int
+    seed : uint64
+    mark : array (T, a multiple of LANES) uint8 zeros
+        Scratch, restored.
+    ids : array (B, room + LANES) int32
+        Filled; the last columns are scratch.
+    ties : array (T, room + LANES) int32
+        Scratch.
+    count : array (B,) int64
+        Filled.
+    """
+    T, N = mark.shape
+    L, B = codes.shape
+    for worker in prange(T):
+        marks = mark[worker]
+        blocks = np.empty(N // LANES + 1, np.int32)
+        for i in range(worker, B, T):
+            key = count_votes(pool, spans, codes, i, marks, seed)
+            count[i] = take_most_voted(marks, 1, L + 1, room, key, False, blocks, ids[i], ties[worker])
+            marks[:] = 0
 
 
 @serial
-def shared_set(label_start, label_count, labels, head_start, head_count, heads, want, n_rows, seed, step, column, mark, ids,
-               pair_column, sizes):
-    """One list of outputs for the whole batch: all its labels, then the retrieved ids of all its samples, then uniform ones until
+def shared_set(labels, heads, want, draw, column, mark, ids, pair_column, sizes):
+    """One set of outputs for the whole batch: all its labels, then the retrieved ids of all its samples, then uniform ones until
     there are `want` beside the labels.
 
-    Out: ids; pair_column, the place in the list of every label of every sample, in order; sizes = (labels, exact, all).
-    Scratch, restored: column (n_rows,) int32 of -1, mark (n_rows,) uint8 zeros.
+    Parameters
+    ----------
+    labels, heads : bundles.Labels
+        True labels, and retrieved ids, of each sample.
+    want : int
+    draw : bundles.Draw
+    column : array (n_rows,) int32 of -1
+        Scratch, restored.
+    mark : array (n_rows or more,) uint8 zeros
+        Scratch, restored.
+    ids : array int32
+        Filled.
+    pair_column : array (labels of all samples,) int32
+        Filled with the place in `ids` of every label of every sample, in order.
+    sizes : array (3,) int64
+        Filled with the numbers of labels, of labels and retrieved ids, and of all.
     """
     n = 0
     p = 0
-    for i in range(label_start.shape[0]):
-        for q in range(label_start[i], label_start[i] + label_count[i]):
-            row = labels[q]
+    for i in range(labels.start.shape[0]):
+        for q in range(labels.start[i], labels.start[i] + labels.count[i]):
+            row = labels.ids[q]
             if column[row] < 0:
                 column[row] = n
                 mark[row] = TAKEN
@@ -262,15 +250,16 @@ def shared_set(label_start, label_count, labels, head_start, head_count, heads, 
     sizes[0] = n
     for q in range(n):
         column[ids[q]] = -1
-    for i in range(head_start.shape[0]):
-        for q in range(head_start[i], head_start[i] + head_count[i]):
-            row = heads[q]
+    for i in range(heads.start.shape[0]):
+        for q in range(heads.start[i], heads.start[i] + heads.count[i]):
+            row = heads.ids[q]
             if mark[row] == 0:
                 mark[row] = TAKEN
                 ids[n] = row
                 n += 1
     sizes[1] = n
-    n += _fill_uniform(mark, n_rows, min(want - (n - sizes[0]), n_rows - n), key2(key2(seed, step), FILLER), ids[n:])
+    key = key2(key2(draw.seed, draw.step), UNIFORM)
+    n += _fill_uniform(mark, draw.n_rows, min(want - (n - sizes[0]), draw.n_rows - n), key, ids[n:])
     sizes[2] = n
     for q in range(n):
         mark[ids[q]] = 0

@@ -1,53 +1,139 @@
-"""Activation functions of hidden layers: value, and gradient from the value (and the input where that is not enough)."""
+"""Activation functions of hidden layers: the value, and its derivative."""
 
 import numpy as np
 
+from mongoose_nb.core.registry import Registered, make, register
 
-class Activation:
-    """A function applied to every element. ``forward(z) -> a`` may work in place; ``backward(g, z, a)`` returns d loss / d z."""
 
-    def __init__(self, name, forward, derivative):
-        self.name, self.forward, self.derivative = name, forward, derivative
+class Activation(Registered, kind="activation"):
+    """A function that is applied to every element.
 
-    def __reduce__(self):
-        # the functions have no name to be pickled by
-        return get_activation, (self.name,)
+    NaN has to pass through, so that it reaches the loss and is reported.
 
-    def backward(self, g, z, a):
+    Examples
+    --------
+    >>> from mongoose_nb import nn
+    >>> import numpy as np
+    >>> class Softsign(nn.Activation):
+    ...     def forward(self, z):
+    ...         return z / (1 + np.abs(z))
+    ...     def derivative(self, z, a):
+    ...         return (1 - np.abs(a)) ** 2
+    >>> net = nn.Network(1000, 500, activation=Softsign())
+    """
+
+    def forward(self, z: np.ndarray) -> np.ndarray:
+        """The value for every element of `z`, in its dtype. `z` is not changed."""
+        raise NotImplementedError  # abstract
+
+    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+        """The derivative at `z`, where the value is `a`."""
+        raise NotImplementedError  # abstract
+
+    def backward(self, g: np.ndarray, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         """Gradient with respect to the input, from the gradient `g` with respect to the value."""
         return g * self.derivative(z, a)
 
 
-def _gelu(z):
-    return 0.5 * z * (1.0 + np.tanh(np.float32(0.7978845608) * (z + np.float32(0.044715) * z**3)))
+@register("activation", "relu")
+class ReLU(Activation):
+    """``max(z, 0)``."""
+
+    def forward(self, z):
+        """See `Activation.forward`."""
+        return np.maximum(z, np.float32(0))
+
+    def derivative(self, z, a):
+        """See `Activation.derivative`."""
+        return (z > 0).astype(np.float32)
 
 
-def _gelu_derivative(z, _):
-    u = np.float32(0.7978845608) * (z + np.float32(0.044715) * z**3)
-    t = np.tanh(u)
-    return 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * np.float32(0.7978845608) * (1.0 + np.float32(3 * 0.044715) * z * z)
+@register("activation", "leaky_relu")
+class LeakyReLU(Activation):
+    """``z`` where it is positive, else ``0.01 * z``."""
+
+    def forward(self, z):
+        """See `Activation.forward`."""
+        return np.where(z <= 0, np.float32(0.01) * z, z)
+
+    def derivative(self, z, a):
+        """See `Activation.derivative`."""
+        return np.where(z > 0, np.float32(1), np.float32(0.01))
 
 
-def _sigmoid(z):
-    return 0.5 * (1.0 + np.tanh(0.5 * z))
+@register("activation", "elu")
+class ELU(Activation):
+    """``z`` where it is positive, else ``exp(z) - 1``."""
+
+    def forward(self, z):
+        """See `Activation.forward`."""
+        return np.where(z <= 0, np.expm1(np.minimum(z, 0)), z)
+
+    def derivative(self, z, a):
+        """See `Activation.derivative`."""
+        return np.where(z > 0, np.float32(1), a + 1)
 
 
-ACTIVATIONS = {a.name: a for a in (
-    # NaN passes through all of them: it must reach the loss and be reported
-    Activation("relu", lambda z: np.maximum(z, np.float32(0)), lambda z, a: (z > 0).astype(np.float32)),
-    Activation("leaky_relu", lambda z: np.where(z <= 0, np.float32(0.01) * z, z),
-               lambda z, a: np.where(z > 0, np.float32(1), np.float32(0.01))),
-    Activation("elu", lambda z: np.where(z <= 0, np.expm1(np.minimum(z, 0)), z),
-               lambda z, a: np.where(z > 0, np.float32(1), a + 1)),
-    Activation("gelu", _gelu, _gelu_derivative),
-    Activation("tanh", np.tanh, lambda z, a: 1 - a * a),
-    Activation("sigmoid", _sigmoid, lambda z, a: a * (1 - a)),
-    Activation("identity", lambda z: z, lambda z, a: np.float32(1)),
-)}
+@register("activation", "gelu")
+class GELU(Activation):
+    """``z`` times the normal distribution function of ``z``, by its approximation with tanh (Hendrycks and Gimpel, 2016)."""
+
+    def forward(self, z):
+        """See `Activation.forward`."""
+        return 0.5 * z * (1.0 + np.tanh(np.float32(0.7978845608) * (z + np.float32(0.044715) * z**3)))
+
+    def derivative(self, z, a):
+        """See `Activation.derivative`."""
+        u = np.float32(0.7978845608) * (z + np.float32(0.044715) * z**3)
+        t = np.tanh(u)
+        return 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * np.float32(0.7978845608) * (1.0 + np.float32(3 * 0.044715) * z * z)
 
 
-def get_activation(name):
-    """The activation of this name."""
-    if name not in ACTIVATIONS:
-        raise ValueError(f"activation={name!r} is unknown; give one of {sorted(ACTIVATIONS)}")
-    return ACTIVATIONS[name]
+@register("activation", "tanh")
+class Tanh(Activation):
+    """The hyperbolic tangent."""
+
+    def forward(self, z):
+        """See `Activation.forward`."""
+        return np.tanh(z)
+
+    def derivative(self, z, a):
+        """See `Activation.derivative`."""
+        return 1 - a * a
+
+
+@register("activation", "sigmoid")
+class Sigmoid(Activation):
+    """``1 / (1 + exp(-z))``."""
+
+    def forward(self, z):
+        """See `Activation.forward`."""
+        return 0.5 * (1.0 + np.tanh(0.5 * z))
+
+    def derivative(self, z, a):
+        """See `Activation.derivative`."""
+        return a * (1 - a)
+
+
+@register("activation", "identity")
+class Identity(Activation):
+    """``z``."""
+
+    def forward(self, z):
+        """See `Activation.forward`."""
+        return z
+
+    def derivative(self, z, a):
+        """See `Activation.derivative`."""
+        return np.ones_like(z)
+
+    def backward(self, g, z, a):
+        """See `Activation.backward`."""
+        return g
+
+
+def make_activation(activation) -> Activation:
+    """An activation from its name, its description or itself."""
+    return make("activation", activation)
+
+

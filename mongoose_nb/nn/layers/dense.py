@@ -1,77 +1,99 @@
-"""A dense hidden layer."""
+"""A linear map of the last axis, and an activation."""
 
 import math
 
 import numpy as np
 
-from mongoose_nb.core.arrays import Buffers, Parameter, aligned_zeros
-from mongoose_nb.nn.layers.activations import get_activation
-from mongoose_nb.nn.layers.sparse_input import fill_normal
+from mongoose_nb.core.arrays import Buffers, Parameter
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.validation import check_choice, check_int
+from mongoose_nb.nn.layers.activations import Identity, make_activation
+from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.initial import filled, normal, uniform
 
 
-class Dense:
-    """``activation(X @ W + b)`` for dense X; W (n_inputs, n_units).
+@register("layer", "dense")
+class Dense(Layer):
+    """``activation(X @ W + b)``; W (n_inputs, units).
 
     Parameters
     ----------
-    n_inputs, n_units : int
-    activation : str
-    rng : numpy.random.Generator
-        Draws the initial weights, with standard deviation sqrt(2 / n_inputs) (He et al. 2015).
+    units : int
+    activation : str or Activation, optional
+        That of the network by default.
+    use_bias : bool
+        Whether there is a b.
+    init : {"he", "glorot"}
+        Initial weights: normal with variance 2 / n_inputs (He et al., 2015), or uniform with variance 2 / (n_inputs + units)
+        (Glorot and Bengio, 2010).
+    dtype : {"float32", "float64"}
+        Of the parameters; training needs float32.
     """
 
-    def __init__(self, n_inputs, n_units, activation="relu", *, rng):
-        self.n_inputs, self.n_units = n_inputs, n_units
-        self.activation = get_activation(activation)
-        weights = aligned_zeros((n_inputs, n_units))
-        fill_normal(weights, rng, math.sqrt(2.0 / n_inputs))
-        self.weights = Parameter(weights)
-        self.bias = Parameter(aligned_zeros((1, n_units)))
+    def __init__(self, units: int, activation=None, *, use_bias: bool = True, init: str = "he", dtype: str = "float32"):
+        self.units = check_int("units", units, low=1)
+        self.activation = None if activation is None else make_activation(activation)
+        self.use_bias = bool(use_bias)
+        self.init = check_choice("init", init, ("he", "glorot"))
+        self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
+
+    def build(self, n_inputs, rng):
+        """See `Layer.build`."""
+        self.n_inputs, self.n_outputs = n_inputs, self.units
+        shape = n_inputs, self.units
+        weights = (normal(rng, shape, math.sqrt(2.0 / n_inputs)).astype(self.dtype, copy=False) if self.init == "he"
+                   else uniform(rng, shape, math.sqrt(6.0 / sum(shape)), self.dtype))
+        self._parameters = {"weights": Parameter(weights)}
+        if self.use_bias:
+            self._parameters["bias"] = Parameter(filled(self.units, 0.0, self.dtype))
         self._buffers = Buffers()
+        return self
+
+    @property
+    def weights(self) -> Parameter:
+        """W."""
+        return self._parameters["weights"]
 
     def parameters(self):
-        """Trained arrays by name."""
-        return {"weights": self.weights, "bias": self.bias}
+        """W, and b if there is one."""
+        return dict(self._parameters)
 
-    def forward(self, x, train=True):
-        """Activations (n, n_units) of `x` (n, n_inputs)."""
+    def forward(self, x, run):
+        """(..., n_inputs) -> (..., units)."""
         from mongoose_nb.core.threads import one_blas_thread
         from mongoose_nb.kernels.layers.dense import matmul
 
-        z = np.empty((len(x), self.n_units), np.float32) if not train else self._buffers.get("z", (len(x), self.n_units))
+        rows = x.reshape(-1, x.shape[-1])
+        z = np.empty((len(rows), self.units), x.dtype)
         with one_blas_thread():  # answers through tables need none else, and setting it takes as long as the rest of a layer
-            matmul(x, self.weights.value, z)
-        z += self.bias.value
+            matmul(rows, self.weights.value, z)
+        if self.use_bias:
+            z += self._parameters["bias"].value
+        z = z.reshape(*x.shape[:-1], -1)
+        if isinstance(self.activation, Identity):
+            return z, (x, None, None)
         a = self.activation.forward(z)
-        if train:
-            self._x, self._z, self._a = x, z, a
-        return a
+        return a, (x, z, a)
 
-    def backward(self, g, need_input=True):
-        """Take d loss / d output, return d loss / d input (None where nothing below needs it)."""
-        from mongoose_nb.kernels.layers.dense import matmul
+    def backward(self, g, cache, need_input=True):
+        """See `Layer.backward`."""
+        from mongoose_nb.kernels.layers.dense import count_parts, matmul, matmul_tn
 
-        g = np.ascontiguousarray(self.activation.backward(g, self._z, self._a))
-        self._dw = self._buffers.get("dw", self.weights.value.shape)
-        matmul(np.ascontiguousarray(self._x.T), g, self._dw)
-        self._db = g.sum(axis=0, keepdims=True)
+        x, z, a = cache
+        rows, w = x.reshape(-1, x.shape[-1]), self.weights.value
+        if z is not None:
+            g = self.activation.backward(g, z, a)
+        g = np.ascontiguousarray(g).reshape(-1, self.units)
+        dw, parts = np.empty(w.shape, w.dtype), count_parts(len(rows))
+        if parts > 1:
+            matmul_tn(rows, g, np.empty((parts, *w.shape), w.dtype), dw)
+        else:  # shared among threads by rows of W
+            matmul(np.ascontiguousarray(rows.T), g, dw)
+        gradients = {"weights": dw}
+        if self.use_bias:
+            gradients["bias"] = g.sum(axis=0)
         if not need_input:
-            return None
-        out = self._buffers.get("dx", self._x.shape)
-        matmul(g, self.weights.value.T, out)
-        return out
-
-    def forget(self):
-        """Drop what the last batch left."""
-        self._x = self._z = self._a = None
-
-    def square_norm(self):
-        """Squared norm of the layer's gradient."""
-        return float(np.square(self._dw, dtype=np.float64).sum() + np.square(self._db, dtype=np.float64).sum())
-
-    def update(self, kind, constants, bias_constants):
-        """Optimiser step."""
-        from mongoose_nb.kernels.layers.rows import apply_dense
-
-        apply_dense(self._dw, kind, constants, self.weights.value, self.weights.m, self.weights.v)
-        apply_dense(self._db, kind, bias_constants, self.bias.value, self.bias.m, self.bias.v)
+            return None, gradients
+        dx = np.empty_like(rows)
+        matmul(g, w.T, dx)
+        return dx.reshape(x.shape), gradients

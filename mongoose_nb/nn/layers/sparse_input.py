@@ -2,89 +2,71 @@
 
 import numpy as np
 
-from mongoose_nb.core.arrays import Buffers, Parameter, Rows, aligned_zeros
-from mongoose_nb.nn.layers.activations import get_activation
-from mongoose_nb.nn.layers.row_update import RowUpdate
+from mongoose_nb.core.arrays import Buffers, Parameter
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.nn.layers.activations import make_activation
+from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.gradients import RowGradient, RowStore
+from mongoose_nb.nn.layers.initial import filled, inverse_root, normal
 
 
-class SparseInput:
+@register("layer", "sparse input")
+class SparseInput(Layer):
     """``activation(X @ W + b)`` for sparse X.
 
-    W is stored input-major, (n_inputs, n_units): a non-zero feature adds one contiguous row (Daghaghi et al. 2021, section 4.3).
+    W is stored input-major, (n_inputs, units): a non-zero feature adds one contiguous row (Daghaghi et al. 2021, section 4.3).
 
     Parameters
     ----------
-    n_inputs, n_units : int
-    activation : str
-    rng : numpy.random.Generator
-        Draws the initial weights.
-    init_std : float
-        Standard deviation of the initial weights.
+    units : int
+    activation : str or Activation, optional
+        That of the network by default.
+    init_std : float, optional
+        Standard deviation of the initial weights; 1 / sqrt(n_inputs) by default.
+
+    References
+    ----------
+    Daghaghi et al., "Accelerating SLIDE deep learning on modern CPUs", MLSys 2021.
     """
 
-    def __init__(self, n_inputs, n_units, activation="relu", *, rng, init_std=0.1):
-        self.n_inputs, self.n_units = n_inputs, n_units
-        self.activation = get_activation(activation)
-        weights = aligned_zeros((n_inputs, n_units))
-        fill_normal(weights, rng, init_std)
-        self.weights = Parameter(weights)
-        self.bias = Parameter(aligned_zeros((1, n_units)))
-        self._rows = RowUpdate(self.weights)
+    sparse_input = True
+
+    def __init__(self, units: int, activation=None, *, init_std: float | None = None):
+        self.units = check_int("units", units, low=1)
+        self.activation = None if activation is None else make_activation(activation)
+        self.init_std = None if init_std is None else check_number("init_std", init_std, low=0.0, open_low=True)
+
+    def build(self, n_inputs, rng):
+        """See `Layer.build`."""
+        self.n_inputs, self.n_outputs = n_inputs, self.units
+        self.weights = Parameter(normal(rng, (n_inputs, self.units), self.init_std or inverse_root(n_inputs)))
+        self.bias = Parameter(filled(self.units, 0.0))
+        self._store = RowStore(self.weights)
         self._buffers = Buffers()
+        return self
 
     def parameters(self):
-        """Trained arrays by name."""
+        """W and b."""
         return {"weights": self.weights, "bias": self.bias}
 
-    def forward(self, x, train=True):
-        """Activations (n, n_units) of sparse rows `x` (`Rows`)."""
+    def forward(self, x, run):
+        """Values (n, units) of sparse rows `x` (`Rows`)."""
         from mongoose_nb.kernels.layers.active import sum_rows
 
-        z = np.empty((len(x), self.n_units), np.float32) if not train else self._buffers.get("z", (len(x), self.n_units))
-        sum_rows(x.start, x.count, x.ids, x.values, self.weights.value, self.bias.value[0], z)
+        z = self._buffers.lend("z", (len(x), self.units)) if run.train else np.empty((len(x), self.units), np.float32)
+        sum_rows(x.start, x.count, x.ids, x.values, self.weights.value, self.bias.value, z)
         a = self.activation.forward(z)
-        if train:
-            self._x, self._z, self._a = x, z, a
-        return a
+        return a, (x, z, a)
 
-    def backward(self, g, need_input=False):
-        """Take d loss / d output; returns d loss / d values of the sparse rows, entry by entry, if asked for."""
+    def backward(self, g, cache, need_input=True):
+        """See `Layer.backward`; the first result is that of the values of the sparse rows, entry by entry."""
         from mongoose_nb.kernels.layers.active import dot_rows
 
-        self._g = self.activation.backward(g, self._z, self._a)
-        x = self._x
-        out = None
+        x, z, a = cache
+        g = self.activation.backward(g, z, a)
+        g_values = None
         if need_input:
-            out = self._buffers.get("dvalues", len(x.values))
-            dot_rows(self._g, self.weights.value, x.start, x.count, x.ids, out)
-        self._rows.load(x.start, x.count, x.ids, x.values, self._g)
-        self._db = self._g.sum(axis=0, keepdims=True)
-        return out
-
-    def forget(self):
-        """Drop what the last batch left."""
-        self._x = self._z = self._a = self._g = None
-        self._rows.forget()
-
-    def square_norm(self):
-        """Squared norm of the layer's gradient."""
-        return self._rows.square_norm() + float(np.square(self._db, dtype=np.float64).sum())
-
-    def update(self, kind, constants, bias_constants):
-        """Optimiser step."""
-        from mongoose_nb.kernels.layers.rows import apply_dense
-
-        self._rows.apply(kind, constants)
-        apply_dense(self._db, kind, bias_constants, self.bias.value, self.bias.m, self.bias.v)
-
-
-def fill_normal(out, rng, std):
-    """Normal numbers of standard deviation `std`, drawn by blocks of rows so that no second copy of `out` exists."""
-    flat = out.reshape(-1)
-    for lo in range(0, flat.size, 1 << 20):
-        part = flat[lo:lo + (1 << 20)]
-        rng.standard_normal(out=part, dtype=np.float32)
-        part *= np.float32(std)
-
-
-__all__ = ["Rows", "SparseInput", "fill_normal"]
+            g_values = self._buffers.lend("g values", len(x.values))
+            dot_rows(g, self.weights.value, x.start, x.count, x.ids, g_values)
+        return g_values, {"weights": RowGradient(self._store, x.start, x.count, x.ids, x.values, g), "bias": g.sum(axis=0)}

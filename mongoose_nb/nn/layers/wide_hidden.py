@@ -1,91 +1,85 @@
 """A wide hidden layer of which each sample activates few units (SLIDE uses LSH in any layer, not the last alone)."""
 
-import dataclasses
-
 import numpy as np
 
-from mongoose_nb.core.arrays import Buffers, Parameter, Rows, aligned_zeros
-from mongoose_nb.core.views import read_only
-from mongoose_nb.nn.layers.activations import get_activation
-from mongoose_nb.nn.layers.row_update import RowUpdate
-from mongoose_nb.nn.layers.sparse_input import fill_normal
+from mongoose_nb.core.arrays import Buffers, Parameter, Rows, read_only
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.gradients import RowGradient, RowStore
+from mongoose_nb.nn.layers.initial import filled, inverse_root, normal
+from mongoose_nb.nn.sampling.make import make_sampler
 
 
-@dataclasses.dataclass(frozen=True)
-class Wide:
-    """A hidden layer of many units, of which `sampler` picks a few for each sample."""
+@register("layer", "wide")
+class Wide(Layer):
+    """``activation(h @ W.T + b)`` on the units that a sampler picks for each sample; the other units count as zero.
 
-    units: int
-    sampler: object = "lsh"
-
-
-class WideHidden:
-    """``activation(h @ W.T + b)`` on the units that the sampler picks for each sample; the other units count as zero.
-
-    W is unit-major, (n_units, n_inputs). The output is a set of sparse rows, so a `SparseInput` layer has to follow.
+    W is unit-major, (units, n_inputs). The value is a set of sparse rows, so a width has to follow in ``Network(hidden=...)``.
 
     Parameters
     ----------
-    n_inputs, n_units : int
-    sampler : samplers.Sampler
-        Chooses the active units from h; bound to this layer's weights.
-    activation : str
-    rng : numpy.random.Generator
-    init_std : float
+    units : int
+    sampler : str or Sampler
+        Chooses the active units from h, for each sample: ``shape="sample"``.
+
+    References
+    ----------
+    Chen et al., "SLIDE: In defense of smart algorithms over hardware acceleration for large-scale deep learning systems", MLSys 2020.
     """
 
-    def __init__(self, n_inputs, n_units, sampler, activation="relu", *, rng, init_std):
-        self.n_inputs, self.n_units = n_inputs, n_units
-        self.activation = get_activation(activation)
-        weights = aligned_zeros((n_units, n_inputs))
-        fill_normal(weights, rng, init_std)
-        self.weights = Parameter(weights)
-        self.bias = Parameter(aligned_zeros(n_units))
-        self.sampler = sampler
-        self._rows = RowUpdate(self.weights, self.bias)
+    sparse_output = True
+    times_itself = True
+
+    def __init__(self, units: int, sampler="lsh"):
+        self.units = check_int("units", units, low=1, high=2**31 - 2)
+        self.sampler = make_sampler(sampler)
+
+    def build(self, n_inputs, rng):
+        """See `Layer.build`."""
+        self.n_inputs, self.n_outputs = n_inputs, self.units
+        self.weights = Parameter(normal(rng, (self.units, n_inputs), inverse_root(n_inputs)))
+        self.bias = Parameter(filled(self.units, 0.0))
+        self._store = RowStore(self.weights, self.bias)
         self._buffers = Buffers()
+        return self
+
+    def bind_sampler(self, seed: int):
+        """Tie the sampler to the weights; called once after `build`."""
+        sampler = self.sampler
+        if sampler.shape != "sample":
+            raise ValueError(f"a Wide layer needs a sampler with shape='sample'; got {sampler!r}")
+        self.sampler = sampler.bind(self.weights, self.bias, seed)
 
     def parameters(self):
-        """Trained arrays by name."""
+        """W and b."""
         return {"weights": self.weights, "bias": self.bias}
 
-    def forward(self, x, train=True, step=0, timer=None):
-        """Sparse activations (`Rows`) of the units chosen for each row of `x` (n, n_inputs)."""
+    def forward(self, x, run):
+        """Sparse values (`Rows`) of the units chosen for each row of `x` (n, n_inputs)."""
         from mongoose_nb.kernels.layers.active import logits_active
 
-        sets = self.sampler.per_sample(x, Rows.empty(len(x)), step, timer, train)
-        z = self._buffers.get("z", len(sets.ids)) if train else np.zeros(len(sets.ids), np.float32)
-        logits_active(x, self.weights.value, self.bias.value, sets.start, sets.count, sets.ids, z)
-        a = self.activation.forward(z)
-        if train:
-            self._x, self._sets, self._z, self._a = x, sets, z, a
-        return Rows(sets.start, sets.count, sets.ids, a)
+        sets = self.sampler.per_sample(x, Rows.empty(len(x)), run.step, run.timer, run.train)
+        with run.timer("forward"):
+            z = self._buffers.lend("z", len(sets.ids)) if run.train else np.zeros(len(sets.ids), np.float32)
+            logits_active(x, self.weights.value, self.bias.value, sets.start, sets.count, sets.ids, z)
+            a = self.activation.forward(z)
+        return Rows(sets.start, sets.count, sets.ids, a), (x, sets, z, a)
 
-    def backward(self, g, need_input=True):
-        """Take d loss / d values of the active units, return d loss / d input."""
+    def backward(self, g, cache, need_input=True):
+        """See `Layer.backward`."""
         from mongoose_nb.kernels.layers.active import sum_rows
 
-        sets = self._sets
-        delta = np.ascontiguousarray(self.activation.backward(g, self._z, self._a), np.float32)
-        self._rows.load(sets.start, sets.count, sets.ids, delta, self._x)
-        out = self._buffers.get("dx", self._x.shape)
-        none = np.zeros(self.n_inputs, np.float32)
-        sum_rows(sets.start, sets.count, read_only(sets.ids), read_only(delta), self.weights.value, none, out)
-        return out
+        x, sets, z, a = cache
+        delta = np.ascontiguousarray(self.activation.backward(g, z, a), np.float32)
+        rows = RowGradient(self._store, sets.start, sets.count, sets.ids, delta, x)
+        dx = None
+        if need_input:
+            dx = self._buffers.lend("dx", x.shape)
+            sum_rows(sets.start, sets.count, read_only(sets.ids), read_only(delta), self.weights.value, np.zeros(self.n_inputs, np.float32),
+                     dx)
+        return dx, {"weights": rows, "bias": rows.bias}
 
-    def touched(self):
-        """Ids of the units that the last step changed (int32, unsorted)."""
-        return self._rows.touched()
-
-    def forget(self):
-        """Drop what the last batch left."""
-        self._x = self._sets = self._z = self._a = None
-        self._rows.forget()
-
-    def square_norm(self):
-        """Squared norm of the layer's gradient."""
-        return self._rows.square_norm()
-
-    def update(self, kind, constants, bias_constants):
-        """Optimiser step on the touched units."""
-        self._rows.apply(kind, constants, bias_constants)
+    def after_update(self, run, gradients):
+        """Keep the sampler's tables up to date."""
+        self.sampler.after_update(run.step, run.timer, gradients["weights"].touched)

@@ -1,154 +1,130 @@
 """The wide output layer and its loss: over all outputs, over a list shared by the batch, or over a list for each sample."""
 
-import math
-
 import numpy as np
 
-from mongoose_nb.core.arrays import Buffers, Parameter, aligned_zeros
-from mongoose_nb.core.validation import check_choice
-from mongoose_nb.core.views import read_only
-from mongoose_nb.nn.layers.row_update import RowUpdate
-from mongoose_nb.nn.layers.sparse_input import fill_normal
+from mongoose_nb.core.arrays import Buffers, Parameter, Rows, read_only
+from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.nn.layers.base import Layer, Run
+from mongoose_nb.nn.layers.gradients import RowGradient, RowStore, SharedRowGradient
+from mongoose_nb.nn.layers.initial import filled, inverse_root, normal
+from mongoose_nb.nn.layers.losses import make_loss
 from mongoose_nb.nn.retrieval.exact import best_outputs
+from mongoose_nb.nn.sampling.make import make_sampler
 
-LOSSES = ("softmax", "logistic")
 
+class WideOutput(Layer):
+    """Logits ``h @ W.T + b`` of the active outputs, and the loss on them; W (units, n_inputs).
 
-class WideOutput:
-    """Logits ``h @ W.T + b`` of the active outputs, and the loss on them.
-
-    ``softmax`` is cross-entropy against the uniform distribution over a sample's true labels; ``logistic`` is one-vs-all. Both
-    are means over the batch. Forward and backward are one fused step (`loss`), since the gradient to the layer below falls out
-    of the pass that reads the weights.
+    The gradient falls out of the pass that reads the weights, so that `loss` takes the place of `forward`.
 
     Parameters
     ----------
-    n_inputs, n_outputs : int
-    sampler : samplers.Sampler
-        Chooses the active outputs; bound to this layer's weights.
-    loss : {"softmax", "logistic"}
-    rng : numpy.random.Generator
-    init_std : float
+    units : int
+        Outputs.
+    sampler : str or Sampler
+        Chooses the active outputs.
+    loss : str or Loss
+    init_std : float, optional
+        Standard deviation of the initial weights; 1 / sqrt(n_inputs) by default.
     """
 
-    def __init__(self, n_inputs, n_outputs, sampler, loss="softmax", *, rng, init_std):
-        self.n_inputs, self.n_outputs = n_inputs, n_outputs
-        self.logistic = check_choice("loss", loss, LOSSES) == "logistic"
-        self.loss_name = loss
-        weights = aligned_zeros((n_outputs, n_inputs))
-        fill_normal(weights, rng, init_std)
-        self.weights = Parameter(weights)
-        self.bias = Parameter(aligned_zeros(n_outputs))
-        self.sampler = sampler
-        self._rows = None
+    def __init__(self, units: int, sampler, loss="softmax", *, init_std: float | None = None):
+        self.units = check_int("units", units, low=1, high=2**31 - 2)
+        self.sampler, self.loss_kind = sampler, make_loss(loss)
+        self.init_std = None if init_std is None else check_number("init_std", init_std, low=0.0, open_low=True)
+
+    def config(self):
+        """See `Registered.config`."""
+        return {"units": self.units, "sampler": self.sampler, "loss": self.loss_kind, "init_std": self.init_std}
+
+    def build(self, n_inputs, rng):
+        """See `Layer.build`."""
+        self.n_inputs, self.n_outputs = n_inputs, self.units
+        self.weights = Parameter(normal(rng, (self.units, n_inputs), self.init_std or inverse_root(n_inputs)))
+        self.bias = Parameter(filled(self.units, 0.0))
+        self._store = None
         self._buffers = Buffers()
+        return self
+
+    def bind_sampler(self, seed: int):
+        """Tie the sampler to the weights; called once after `build`."""
+        self.sampler = make_sampler(self.sampler).bind(self.weights, self.bias, seed)
 
     def parameters(self):
-        """Trained arrays by name."""
+        """W and b."""
         return {"weights": self.weights, "bias": self.bias}
 
-    def loss(self, h, labels, step, timer, clip=False):
-        """Loss of every sample and d (mean loss) / d h.
+    def loss(self, h: np.ndarray, labels: Rows, run: Run) -> tuple:
+        """Loss of every sample over the outputs that the sampler picks.
 
         Parameters
         ----------
         h : (n, n_inputs) float32
         labels : Rows
-        step : int
-            Keys the random choices.
-        timer : PhaseTimer
-        clip : bool
-            Whether `square_norm` will be asked for.
+        run : Run
+            With ``clip`` where the norm of the gradient is needed.
 
         Returns
         -------
-        (n,) float32, (n, n_inputs) float32
+        losses : (n,) float32
+        cache
+            For `backward`.
         """
-        if self.sampler.shape == "sample":
-            return self._per_sample(h, labels, step, timer)
-        return self._shared(h, labels, step, timer, clip)
+        return (self._per_sample if self.sampler.shape == "sample" else self._shared)(h, labels, run)
 
-    def _per_sample(self, h, labels, step, timer):
-        from mongoose_nb.kernels.layers.active import loss_active
+    def backward(self, g, cache, need_input=True):
+        """Gradients of the mean of the losses: `g` is 1."""
+        grad, rows = cache
+        return grad, {"weights": rows, "bias": rows.bias}
 
-        get = self._buffers.get
-        sets = self.sampler.per_sample(h, labels, step, timer)
-        with timer("forward"):
-            delta = get("delta", len(sets.ids))
-            grad = get("grad", h.shape)
-            loss = get("loss", len(h))
-            loss_active(h, self.weights.value, self.bias.value, sets.start, sets.count, read_only(sets.ids), sets.n_label, sets.n_exact,
-                        sets.shift, sets.shifts, self.logistic, np.float32(1.0 / len(h)), delta, grad, loss)
+    def after_update(self, run, gradients):
+        """Keep the sampler's tables up to date."""
+        self.sampler.after_update(run.step, run.timer, gradients["weights"].touched)
+
+    def _per_sample(self, h, labels, run):
+        from mongoose_nb.kernels.layers.active import Lists, loss_active
+
+        lend = self._buffers.lend
+        sets = self.sampler.per_sample(h, labels, run.step, run.timer)
+        with run.timer("forward"):
+            delta, grad, losses = lend("delta", len(sets.ids)), lend("grad", h.shape), lend("loss", len(h))
+            lists = Lists(sets.start, sets.count, read_only(sets.ids), sets.n_label, sets.n_exact, sets.shift, sets.shifts)
+            loss_active(h, self.weights.value, self.bias.value, lists, self.loss_kind.logistic, np.float32(1.0 / len(h)), delta, grad,
+                        losses)
         self.sampler.after_loss(sets, delta)
-        with timer("backward"):
-            if self._rows is None:
-                self._rows = RowUpdate(self.weights, self.bias)
-            self._rows.load(sets.start, sets.count, sets.ids, delta, h)
-        return loss, grad
+        if self._store is None:
+            self._store = RowStore(self.weights, self.bias)
+        return losses, (grad, RowGradient(self._store, sets.start, sets.count, sets.ids, delta, h))
 
-    def _shared(self, h, labels, step, timer, clip):
+    def _shared(self, h, labels, run):
         import numba
 
         from mongoose_nb.kernels.layers import wide
 
-        get = self._buffers.get
+        get, lend, logistic = self._buffers.get, self._buffers.lend, self.loss_kind.logistic
         n, width = h.shape
-        shared = self.sampler.shared(h, labels, step, timer)
-        with timer("forward"):
-            everything = shared.ids is None
-            m = self.n_outputs if everything else len(shared.ids)
-            ids = np.zeros(0, np.int32) if everything else shared.ids
+        chosen = self.sampler.shared(h, labels, run.step, run.timer)
+        with run.timer("forward"):
+            everything = chosen.ids is None
+            m = self.units if everything else len(chosen.ids)
+            shared = wide.Shared(np.zeros(0, np.int32) if everything else chosen.ids, everything, m, chosen.shifts)
             rows = self.weights.value if everything else get("rows", (m, width))
             blocks = wide.count_blocks(m)
-            Z, top, total = get("Z", (m, n)), get("top", (blocks, n)), get("total", (blocks, n))
-            columns = labels.flat()[1] if everything else shared.pair_column
-            ptr, sample, value = get("ptr", m + 1, np.int64), get("sample", len(columns), np.int32), get("value", len(columns))
-            wide.group_targets(labels.count, read_only(columns), self.logistic, ptr, sample, value)
-            wide.logits_shared(h, self.weights.value, self.bias.value, ids, everything, m, shared.shifts, ptr, sample, self.logistic,
-                               rows, Z, top, total)
-            loss, log_z = np.empty(n, np.float32), get("log_z", n)
-            wide.finish_loss(labels.count, self.logistic, Z, top, total, ptr, sample, value, log_z, loss)
-        with timer("backward"):
-            threads = numba.get_num_threads()
-            part, partial = get("part", (threads, n, width)), get("partial", (wide.count_groups(blocks), n, width))
-            G = get("G", (m, width)) if clip else np.zeros((0, width), np.float32)
-            squares, grad = np.zeros(blocks if clip else 0), get("grad", h.shape)
-            wide.backward_shared(h, rows, m, shared.shifts, self.logistic, Z, log_z, np.float32(1.0 / n), labels.count, ptr, sample,
-                                 value, part, partial, grad, G, squares)
-        self._step = (h, ids, everything, m, Z)
-        self._squares = squares
-        return loss, grad
-
-    def square_norm(self):
-        """Squared norm of the layer's gradient; asked for after ``loss(..., clip=True)``."""
-        return self._rows.square_norm() if self.sampler.shape == "sample" else float(self._squares.sum())
-
-    def update(self, kind, constants, bias_constants):
-        """Optimiser step on the active rows."""
-        if self.sampler.shape == "sample":
-            self._rows.apply(kind, constants, bias_constants)
-            return
-        import numba
-
-        from mongoose_nb.kernels.layers import wide
-
-        w, b = self.weights, self.bias
-        h, ids, everything, m, Z = self._step
-        scratch = self._buffers.get("G block", (numba.get_num_threads(), wide.BLOCK, self.n_inputs))
-        wide.apply_shared(h, w.value, w.m, w.v, b.value, b.m, b.v, ids, everything, m, Z, kind, constants, bias_constants, scratch)
-
-    def touched(self):
-        """Ids of the rows that the last step changed (int32, unsorted); None for all."""
-        if self.sampler.shape == "sample":
-            return self._rows.touched()
-        _, ids, everything, _, _ = self._step
-        return None if everything else ids
-
-    def forget(self):
-        """Drop what the last batch left."""
-        self._step = None
-        if self._rows is not None:
-            self._rows.forget()
+            Z, sums = lend("Z", (m, n)), wide.Sums(get("top", (blocks, n)), get("total", (blocks, n)))
+            columns = labels.flat()[1] if everything else chosen.pair_column
+            targets = wide.Targets(labels.count, get("ptr", m + 1, np.int64), get("sample", len(columns), np.int32),
+                                   get("value", len(columns)))
+            wide.group_targets(read_only(columns), logistic, targets)
+            wide.logits_shared(h, self.weights.value, self.bias.value, shared, targets, logistic, rows, Z, sums)
+            losses, log_z = np.empty(n, np.float32), get("log_z", n)
+            wide.finish_loss(targets, logistic, Z, sums, log_z, losses)
+        with run.timer("backward"):
+            scratch = wide.Partial(get("part", (numba.get_num_threads(), n, width)), get("partial", (wide.count_groups(blocks), n, width)))
+            G = get("G", (m, width)) if run.clip else np.zeros((0, width), np.float32)
+            squares, grad = np.zeros(blocks if run.clip else 0), lend("grad", h.shape)
+            wide.backward_shared(h, rows, shared, targets, logistic, Z, log_z, np.float32(1.0 / n), scratch, grad,
+                                 wide.RowGradients(G, squares))
+        return losses, (grad, SharedRowGradient(self.weights, self.bias, shared, Z, h, squares if run.clip else None, self._buffers))
 
     def topk(self, h, k):
         """Exact best k outputs of every row of `h`: (ids (n, k) int32, logits (n, k) float32), best first, lower id first."""
@@ -162,8 +138,3 @@ class WideOutput:
         scores = np.empty((len(h), k), np.float32)
         topk_active(h, self.weights.value, self.bias.value, sets.start, sets.count, sets.ids, scores, ids)
         return ids, scores
-
-
-def default_init_std(n_inputs):
-    """Standard deviation of initial output weights: logits of a unit-norm activation start near 1 / sqrt(n_inputs)."""
-    return 1.0 / math.sqrt(n_inputs)

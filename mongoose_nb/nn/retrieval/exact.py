@@ -1,9 +1,22 @@
 """The best of all outputs, by their exact scores."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.retrieval.base import Retriever
+from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 
-def best_outputs(h, weights, bias, k):
+if TYPE_CHECKING:
+    from mongoose_nb.core.arrays import Parameter
+    from mongoose_nb.nn.training.timing import PhaseTimer
+
+
+def best_outputs(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Exact best k outputs of every row of `h`, best first, the lower id first among equals.
 
     Parameters
@@ -33,3 +46,32 @@ def best_outputs(h, weights, bias, k):
     # ranges hold ascending ids, so a stable sort keeps the lower id first
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
+
+
+@register("retriever", "exact")
+class ExactRetriever(Retriever):
+    """The outputs with the highest scores, found by computing all: the exact twin of all other retrievers.
+
+    Parameters
+    ----------
+    candidates : int, optional
+        Outputs to retrieve for a row; all by default.
+    """
+
+    def __init__(self, candidates: int | None = None):
+        self.candidates = None if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
+
+    def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
+        """As `Retriever.bind_layer`."""
+        self._weights, self._bias = weights, bias
+        self.candidates = min(len(bias.value), self.candidates or len(bias.value))
+
+    def retrieve(self, h: np.ndarray, n: int, timer: PhaseTimer, step: int) -> ActiveSets:
+        """As `Retriever.retrieve`."""
+        from mongoose_nb.core.threads import one_blas_thread
+
+        n = min(n, len(self._bias.value))
+        with timer("retrieve"), one_blas_thread():
+            ids, _ = best_outputs(h, self._weights.value, self._bias.value, n)
+        count, none = np.full(len(h), n), np.zeros(len(h), np.int64)
+        return ActiveSets(np.arange(len(h)) * n, count, ids.ravel().astype(np.int32), none, count, none, np.zeros(len(h), np.float32))

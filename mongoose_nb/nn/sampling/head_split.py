@@ -6,11 +6,17 @@ More retrieved outputs leave less mass to the tail, and fewer uniform ones to me
 stays as it is.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mongoose_nb.core.validation import check_int
+from mongoose_nb.core.saving import Stateful
+
+if TYPE_CHECKING:
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 
 # Shares that are tried, the first one tried, and the steps that two neighbours are compared over.
 SHARES = tuple(i / 8 for i in range(1, 8))
@@ -18,7 +24,7 @@ FIRST = 3
 STEPS = 48
 
 
-class HeadSplit:
+class HeadSplit(Stateful):
     """A share of retrieved outputs that moves to the neighbour with less variance.
 
     Three shares take turns, step by step: the present one and its neighbours. After `STEPS` steps the one with the least mean logarithm of
@@ -30,11 +36,13 @@ class HeadSplit:
         The present one.
     """
 
+    saved_state = ("_place", "_sums", "_turns")
+
     def __init__(self):
         self._place, self._sums, self._turns = FIRST, np.zeros(3), np.zeros(3, np.int64)
 
     @property
-    def share(self):
+    def share(self) -> float:
         """The present share."""
         return SHARES[self._place]
 
@@ -42,11 +50,11 @@ class HeadSplit:
         arm = int(self._turns.sum()) % 3
         return arm if 0 <= self._place + arm - 1 < len(SHARES) else 1
 
-    def next(self):
+    def next(self) -> float:
         """The share of the next step."""
         return SHARES[self._place + self._arm() - 1]
 
-    def observe(self, variance):
+    def observe(self, variance: float) -> None:
         """The variance that the share of `next` had; ends the step. One that is not finite is left out: that step comes to nothing."""
         if not math.isfinite(variance):
             return
@@ -59,33 +67,27 @@ class HeadSplit:
         self._place += int(means.argmin()) - 1
         self._sums, self._turns = np.zeros(3), np.zeros(3, np.int64)
 
-    def state(self):
-        """(settings, arrays) for `load_state`."""
-        return {"place": self._place}, {"sums": self._sums, "turns": self._turns}
-
-    def load_state(self, settings, arrays):
-        """Put back what `state` gave."""
-        self._place = check_int("place", settings["place"], low=0, high=len(SHARES) - 1)
-        self._sums, self._turns = np.array(arrays["sums"], np.float64), np.array(arrays["turns"], np.int64)
-        if self._sums.shape != (3,) or self._turns.shape != (3,) or not 0 <= self._turns.sum() < STEPS:
+    def state_restored(self) -> None:
+        """Refuse what is not a split of three shares."""
+        if not 0 <= self._place < len(SHARES) or not 0 <= self._turns.sum() < STEPS or (self._turns < 0).any():
             raise ValueError("the saved split of head and tail is not one of three shares")
 
 
-def tail_variance(sets, delta):
+def tail_variance(sets: ActiveSets, delta: np.ndarray) -> float:
     """Mean over the samples of the sum of squares of the uniform outputs' gradients, in units of a sample's loss.
 
     Parameters
     ----------
-    sets : tables.active.ActiveSets
+    sets : ActiveSets
     delta : (len(sets.ids),) float32
-        d mean loss / d z of every output of the lists.
+        d mean loss / d z of every output of the sets.
 
     Returns
     -------
     float
     """
     first, last = sets.start + sets.n_exact, sets.start + sets.count
-    with np.errstate(over="ignore", invalid="ignore"):  # between the lists there may be anything
+    with np.errstate(over="ignore", invalid="ignore"):  # between the sets there may be anything
         squares = np.append(np.square(delta, dtype=np.float64), 0.0)
         sums = np.add.reduceat(squares, np.stack([first, last], axis=1).ravel())[::2]
     return float(np.where(last > first, sums, 0.0).sum()) * len(first)

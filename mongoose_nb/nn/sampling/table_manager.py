@@ -1,20 +1,30 @@
 """The hash tables of one layer, kept up with its weights as a schedule says."""
 
+from __future__ import annotations
+
 import contextlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mongoose_nb.core.saving import join, restore, split, state_of
-from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.core.saving import Stateful
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
-from mongoose_nb.nn.sampling.activation_buffer import Recent
-from mongoose_nb.nn.sampling.candidate_sets import Views
+from mongoose_nb.kernels.tables.bundles import Views
+from mongoose_nb.nn.sampling.activation_buffer import ActivationBuffer
 from mongoose_nb.nn.training.timing import PhaseTimer
 from mongoose_nb.rehash import Stored
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mongoose_nb.core.arrays import Parameter, Rows
+    from mongoose_nb.hashing.learned import LearnedHash
+    from mongoose_nb.rehash import Schedule
+    from mongoose_nb.tables import LSHTables
+
 
 @contextlib.contextmanager
-def hashable():
+def hashable() -> Iterator[None]:
     """Turn a hash family's refusal into what it means here: the shapes fit, so all that it can refuse is a value."""
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # the family looks at the outcome
@@ -24,7 +34,7 @@ def hashable():
                                  "the learning rate or set clip_norm") from error
 
 
-class KeptTables:
+class TableManager(Stateful):
     """Hash tables over the rows of a weight matrix, built, moved and looked up with one centring of the queries.
 
     Parameters
@@ -33,13 +43,13 @@ class KeptTables:
         (n, d) and (n,).
     tables : tables.LSHTables
         Over d coordinates, or d + 1 with `center`.
-    schedule : schedule.Schedule
+    schedule : rehash.Schedule
         Bound to these weights; not shared.
     center : bool
         Hash centred activations against centred weights and biases (`hashing.inner_product`).
     rebuild : int or None
         Rehashes between rebuilds (new functions).
-    learner : schedule.LearnedHash, optional
+    learner : hashing.LearnedHash, optional
         Bound to the tables' family: trained before every rehash that the schedule orders.
 
     Notes
@@ -49,25 +59,40 @@ class KeptTables:
     one vector since the build, that vector is part of the mean, and a row inserted now lines up with the rows that stayed.
     """
 
-    def __init__(self, weights, bias, tables, schedule, *, center, rebuild, learner=None):
+    optional = ("tables",)
+
+    def __init__(self, weights: Parameter, bias: Parameter, tables: LSHTables, schedule: Schedule, *, center: bool, rebuild: int | None,
+                 learner: LearnedHash | None = None):
         self._weights, self._bias = weights, bias
         self.tables, self.schedule = tables, schedule
-        self._center, self._rebuild = center, rebuild
+        self.center, self._rebuild = center, rebuild
         width = weights.value.shape[1]
         self.mean = np.zeros(width, np.float32)  # running mean of the activations, and mean length around it
         self.length = 0.0
         self._observed = 0
-        self._learner = learner
-        self._recent = None if learner is None else Recent(learner.queries, width)
-        self.query = (np.zeros(width, np.float32), np.float32(1.0))  # how queries are centred since the last build
+        self.learner = learner
+        self.recent = None if learner is None else ActivationBuffer(learner.queries, width)
+        self.query_mean, self.query_extra = np.zeros(width, np.float32), np.float32(1.0)  # how queries are centred since the last build
         self.rehashes = 0
         self._moved = 0  # steps since the last build
         self._fired = self._reinserted = 0  # since the last report
         self._serving = None  # (key, tables, query centring) of the weights as they were when last asked
 
+    @property
+    def saved_state(self) -> tuple[str, ...]:
+        """What changes while training."""
+        learning = ("learner", "recent") if self.learner is not None else ()
+        return ("schedule", *learning, "tables", "mean", "length", "query_mean", "query_extra", "_observed", "rehashes", "_moved", "_fired",
+                "_reinserted")
+
     # ------------------------------------------------------------------ queries
 
-    def observe(self, h, labels=None):
+    @property
+    def query(self) -> tuple[np.ndarray, np.float32]:
+        """(mean, extra coordinate) by which queries are centred since the last build."""
+        return self.query_mean, self.query_extra
+
+    def observe(self, h: np.ndarray, labels: Rows | None = None) -> None:
         """Follow the mean activation and the mean length around it: the average at first, then over about 100 batches. Where hash
         functions learn, keep the activations with their `labels` (Rows)."""
         observed = min(self._observed + 1, 100)
@@ -78,16 +103,16 @@ class KeptTables:
                                      "as before this step: lower the learning rate or set clip_norm")
         self._observed, self.mean = observed, mean
         self.length += (length - self.length) / observed
-        if self._recent is not None:
-            self._recent.add(h, labels)
+        if self.recent is not None:
+            self.recent.add(h, labels)
 
-    def views(self, h, timer):
+    def views(self, h: np.ndarray, timer: PhaseTimer) -> Views:
         """`Views` of the tables for activations `h`; builds tables that are not."""
         if not self.tables.built:
             self.rehash(timer)
         return self._views(h, timer, self.tables, self.query, self.schedule.always)
 
-    def serving_views(self, h, timer):
+    def serving_views(self, h: np.ndarray, timer: PhaseTimer) -> Views:
         """As `views`, of tables of the weights as they are now.
 
         Where the weights moved since the tables were built, these are others, kept apart: asking changes nothing about training.
@@ -106,12 +131,12 @@ class KeptTables:
     def _views(self, h, timer, tables, query, *always):
         with timer("hash"):
             # one width of codes, whatever the family's: kernels are compiled once
-            codes = tables.codes(center_queries(h, *query) if self._center else h).astype(np.uint32, copy=False)
+            codes = tables.codes(center_queries(h, *query) if self.center else h).astype(np.uint32, copy=False)
         return Views(*tables.views(), codes, *always)
 
     # ------------------------------------------------------------------ rows
 
-    def after_update(self, step, timer, touched=None):
+    def after_update(self, step: int, timer: PhaseTimer, touched: Callable[[], np.ndarray | None] | None = None) -> None:
         """Do what the schedule says after a step; `touched` gives the ids of the rows that the step changed."""
         self._moved += 1
         with timer("check"), hashable():
@@ -127,18 +152,18 @@ class KeptTables:
             return
         with timer("rehash"), hashable():
             rows = self._weights.value
-            if self._center:
+            if self.center:
                 rows = CenteredInnerProduct(rows, self._bias.value, self.query[0], self.length, extra=self.query[1])
             self.tables.move(answer, rows[answer])
             self.schedule.rebuilt(self._stored(), answer)
         self._reinserted += len(answer)
 
-    def rehash(self, timer=None):
+    def rehash(self, timer: PhaseTimer | None = None) -> None:
         """Build the tables from the weights as they are."""
         with (timer or PhaseTimer())("rehash"):
             if self._rebuild and self.rehashes and self.rehashes % self._rebuild == 0:
                 self.tables.family.rebuild()
-            self.query = self._load(self.tables)
+            self.query_mean, self.query_extra = self._load(self.tables)
             self.rehashes += 1
             self._moved = 0
             with hashable():
@@ -146,27 +171,27 @@ class KeptTables:
 
     def _learn(self, timer):
         """Train the hash functions on the recent activations and the weights as they are; the tables are stale then."""
-        if self._learner is None or not len(self._recent):
+        if self.learner is None or not len(self.recent):
             return
         weights, bias = self._weights.value, self._bias.value
-        h, labels = self._recent.h, self._recent.labels
+        h, labels = self.recent.h, self.recent.labels
         with timer("mine"):
             retrieved = None
             if self.tables.built:
-                def retrieved(h):
-                    return self.tables.candidates(center_queries(h, *self.query) if self._center else h)
-            examples = self._learner.mine(h, weights, bias, labels, retrieved)
+                def retrieved(h: np.ndarray):
+                    return self.tables.candidates(center_queries(h, *self.query) if self.center else h)
+            examples = self.learner.mine(h, weights, bias, labels, retrieved)
         with timer("learn"), hashable():
             rows, queries = weights, h
-            if self._center:
+            if self.center:
                 rows = CenteredInnerProduct(weights, bias, self.mean, self.length)
                 queries = center_queries(h, rows.query_mean, rows.extra)
-            self._learner.learn(queries, rows, examples)
+            self.learner.learn(queries, rows, examples)
 
     def _load(self, tables):
         """Hash the weights as they are into `tables`; returns how queries are to be centred."""
         rows, query = self._weights.value, self.query
-        if self._center:
+        if self.center:
             rows = CenteredInnerProduct(rows, self._bias.value, self.mean, self.length)
             query = (rows.query_mean, rows.extra)
         with hashable():
@@ -174,75 +199,46 @@ class KeptTables:
         return query
 
     def _stored(self):
-        return Stored(self._weights.value, *self.query) if self._center else Stored(self._weights.value)
+        return Stored(self._weights.value, *self.query) if self.center else Stored(self._weights.value)
 
     # ------------------------------------------------------------------ figures
 
     @property
-    def fired(self):
+    def fired(self) -> int:
         """Firings since the last report, whatever the schedule."""
         return self._fired
 
-    def counts(self):
+    def counts(self) -> dict[str, float]:
         """Firings since the last report and the share of changed bits at the last look, where the schedule measures it."""
         if not self.schedule.measures:
             return {}
         return {"firings": self._fired, "changed_share": self.schedule.changed_share or 0.0}
 
-    def report(self):
+    def report(self) -> dict[str, float]:
         """The same over the time since this was last asked, with the rows that were re-inserted."""
         figures = self.schedule.report()
         if self.schedule.measures:
             figures = {"firings": self._fired, "reinserted": self._reinserted, **figures}
         self._fired = self._reinserted = 0
-        if self._learner is not None:
-            figures = {**figures, **self._learner.report()}
+        if self.learner is not None:
+            figures = {**figures, **self.learner.report()}
         return figures
 
     # ------------------------------------------------------------------ saving
 
-    def state(self):
-        """(settings, arrays) from which `load_state` continues exactly."""
-        settings, arrays = self.tables.state() if self.tables.built else (None, {})
-        schedule, more = split(state_of(self.schedule))
-        out = {"tables": settings, "observed": self._observed, "length": self.length, "extra": float(self.query[1]),
-               "rehashes": self.rehashes, "moved": self._moved, "fired": self._fired, "reinserted": self._reinserted,
-               "schedule": schedule}
-        arrays = {"mean": self.mean, "query_mean": self.query[0], **{f"tables.{k}": v for k, v in arrays.items()},
-                  **{f"schedule.{k}": v for k, v in more.items()}}
-        if self._learner is not None:
-            out["learner"], more = self._learner.state()
-            arrays.update({f"learner.{k}": v for k, v in more.items()}, **{f"recent.{k}": v for k, v in self._recent.arrays().items()})
-        return out, arrays
-
-    def load_state(self, settings, arrays):
-        """Put back what `state` gave."""
-        from mongoose_nb.tables import LSHTables
-
-        def part(name):
-            return {k[len(name) + 1:]: v for k, v in arrays.items() if k.startswith(name + ".")}
-
-        n_rows, width = self._weights.value.shape
-        for name in ("mean", "query_mean"):
-            if arrays[name].shape != (width,):
-                raise ValueError(f"the sampler's {name} has shape {arrays[name].shape}; the layer's width is {width}")
-        self.mean = np.array(arrays["mean"], np.float32)
-        self._observed, self.rehashes, self._moved, self._fired, self._reinserted = (
-            check_int(name, settings[name], low=0, high=2**62) for name in ("observed", "rehashes", "moved", "fired", "reinserted"))
-        self.length = check_number("length", settings["length"], low=0.0)
-        self.query = (np.array(arrays["query_mean"], np.float32), np.float32(check_number("extra", settings["extra"])))
+    def state_restored(self) -> None:
+        """Refuse what does not fit the layer; let the learner go on with the functions of the restored tables."""
+        n_rows = len(self._bias.value)
+        for name in ("length", "_observed", "rehashes", "_moved", "_fired", "_reinserted"):
+            if not 0 <= getattr(self, name) < 2**62:
+                raise ValueError(f"the saved {name.lstrip('_')} of the tables is {getattr(self, name)}; needed is a number from 0 on")
+        dim = self.mean.shape[0] + self.center
+        if self.tables.family.dim != dim or (self.tables.built and len(self.tables) != n_rows):
+            raise ValueError(f"the saved tables hold {len(self.tables)} rows hashed in {self.tables.family.dim} dimensions; the layer has "
+                             f"{n_rows} rows, hashed in {dim}")
         self._serving = None
-        restore(self.schedule, join(settings["schedule"], part("schedule")))
-        if settings["tables"] is not None:
-            tables = LSHTables.from_state(settings["tables"], part("tables"))
-            if tables.family.dim != self.tables.family.dim or len(tables) != n_rows:
-                raise ValueError(f"the saved tables hold {len(tables)} rows hashed in {tables.family.dim} dimensions; the layer has "
-                                 f"{n_rows} rows, hashed in {self.tables.family.dim}")
-            self.tables = tables
-        if self._learner is not None:
-            self._learner.bind(self.tables.family, self.tables.seed)
-            self._learner.load_state(settings["learner"], part("learner"))
-            self._recent.restore(part("recent"))
-            labels = self._recent.labels
+        if self.learner is not None:
+            self.learner.follow(self.tables.family)
+            labels = self.recent.labels
             if labels.size and not -1 <= labels.min() <= labels.max() < n_rows:
-                raise ValueError(f"the saved recent labels must be ids of the layer's {n_rows} rows")
+                raise ValueError(f"the saved labels of activations must be ids of the layer's {n_rows} rows")

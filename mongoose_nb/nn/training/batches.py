@@ -1,11 +1,64 @@
-"""The data of a training: all at hand, or chunk by chunk."""
+"""Where the batches of a training come from: rows that are at hand, or that come chunk by chunk."""
 
+from typing import NamedTuple
+
+import numpy as np
+
+from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.training.finite import largest
 from mongoose_nb.nn.training.lr import Constant
 from mongoose_nb.nn.training.progress import data_mark
 
 
-class Whole:
+class Batch(NamedTuple):
+    """What one step learns from."""
+
+    data: tuple  # positional arguments of the model's ``loss_and_gradients``
+    samples: int
+
+
+class Source:
+    """A source of batches."""
+
+    #: samples of an epoch, where they are known
+    samples = None
+
+    def epoch(self, model, progress):
+        """The batches of one epoch that `progress` has not counted yet."""
+        raise NotImplementedError  # abstract
+
+    def batches(self, batch_size):
+        """Batches of an epoch, None where nobody said."""
+        raise NotImplementedError  # abstract
+
+    def logs(self):
+        """Entries of the logs of ``on_fit_begin``, beside the size of the run."""
+        return {"samples": self.samples}
+
+    def report(self, progress):
+        """Figures for the entry of an epoch."""
+        return {}
+
+
+class RowSource(Source):
+    """Batches of rows of X and Y. Subclasses iterate over parts (X, Y); the rows of a part are shuffled, and batches end with it."""
+
+    def epoch(self, model, progress):
+        """See `Source.epoch`; the order is a function of the model's seed, the epoch and the part."""
+        for part, (X, Y) in enumerate(self):
+            if part < progress.part:
+                continue
+            n, batch_size, peak = X.shape[0], progress.batch_size, largest(X.data)
+            key = [model.seed, 1, model.epoch] + [part] * (part > 0)
+            order = np.random.Generator(np.random.Philox(np.random.SeedSequence(key))).permutation(n)
+            for lo in range(progress.batch * batch_size, n, batch_size):
+                rows = order[lo:lo + batch_size]
+                yield Batch((Rows.of(X, rows), Rows.of(Y, rows), peak), len(rows))
+            progress.part, progress.batch = part + 1, 0
+
+
+class Whole(RowSource):
     """X and Y at hand, memory-mapped or not: one part."""
 
     def __init__(self, X, Y):
@@ -31,13 +84,13 @@ class Whole:
         return {"samples": self.samples, "X": self.X, "Y": self.Y}
 
 
-class Chunks:
+class Chunks(RowSource):
     """Pairs (X, Y) that come one after the other, each checked when it comes; only one is held.
 
     Parameters
     ----------
     chunks : iterable
-        Whose ``iter`` begins anew; one that cannot may be gone through once.
+        Whose ``iter`` starts again from the first chunk; one that cannot may be gone through once.
     check : callable
         ``check(X, Y)`` gives both in canonical form.
     epochs : int
@@ -47,14 +100,12 @@ class Chunks:
         Of the learning rate.
     """
 
-    samples = None
-
     def __init__(self, chunks, check, epochs, steps, schedule):
         if not hasattr(chunks, "__iter__") or hasattr(chunks, "shape"):
             raise TypeError(f"Y is a NoneType: give labels, or an iterable of (X, Y) chunks as X, which is a {type(chunks).__name__}")
         if epochs > 1 and iter(chunks) is chunks:
             raise ValueError(f"{type(chunks).__name__} can be gone through only once, for epochs=1; for epochs={epochs} give a list, or an "
-                             "object whose __iter__ begins anew, such as data.XCChunks")
+                             "object whose __iter__ starts from the first one each time, such as data.XCChunks")
         if steps is None and not isinstance(schedule, Constant):
             raise ValueError("this learning-rate schedule has to know the length of the run: give steps_per_epoch")
         self._chunks, self._check = chunks, check

@@ -2,47 +2,57 @@
 
 A callback is an object with any of ``on_fit_begin(network, logs)``, ``on_batch_end(network, logs)``, ``on_epoch_end(network,
 logs)`` and ``on_fit_end(network, logs)``, or a function, which is called as ``on_epoch_end``. One that returns True ends the
-training. One with ``state()`` and ``load_state(network, settings, arrays)`` goes on where it stood when a training is resumed.
+training. One that derives from `Callback` and names its `saved_state` goes on where it stood when a training is resumed.
 """
+
+from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from mongoose_nb.core.registry import Registered, register
+from mongoose_nb.core.saving import Stateful, join, split
 from mongoose_nb.core.validation import check_int, check_number
 
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
-class Callback:
-    """Does nothing; a base for callbacks."""
 
-    def on_fit_begin(self, network, logs):
+class Callback(Registered, Stateful, kind="callback"):
+    """Does nothing; a base for callbacks.
+
+    What `saved_state` names (see `mongoose_nb.core.saving.Stateful`) is saved in checkpoints, and put back after ``on_fit_begin`` of the
+    training that goes on.
+    """
+
+    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
         """Before the first batch; `logs` has epochs, batches and samples (per epoch), batch_size, and the training data X, Y (CSR)."""
 
-    def on_batch_end(self, network, logs):
+    def on_batch_end(self, network: Any, logs: dict | list) -> bool | None:
         """After every step; `logs` has epoch (from 1), batch (from 0), loss, samples and active_share."""
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
         """After every epoch; `logs` is the new entry of the history."""
 
-    def on_fit_end(self, network, logs):
+    def on_fit_end(self, network: Any, logs: dict | list) -> None:
         """After the last epoch; `logs` is the whole history."""
-
-    def state(self):
-        """(settings, arrays) for a checkpoint: what JSON can hold, and arrays by name."""
-        return {}, {}
-
-    def load_state(self, network, settings, arrays):
-        """Put back what `state` gave; called after ``on_fit_begin``, with the network as it was then."""
 
 
 class FunctionCallback(Callback):
     """A plain function as ``on_epoch_end``."""
 
-    def __init__(self, function):
-        self.on_epoch_end = function
+    def __init__(self, function: Callable):
+        self.function = function
+
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
+        """Call the function."""
+        return self.function(network, logs)
 
 
+@register("callback", "early stopping")
 class EarlyStopping(Callback):
     """Stop when a score of the validation set has not improved for a while.
 
@@ -58,17 +68,23 @@ class EarlyStopping(Callback):
         Put the best weights back at the end; takes a second copy of the weights.
     """
 
-    def __init__(self, monitor="P@1", patience=3, *, min_delta=0.0, restore_best=True):
+    saved_state = ("best", "best_epoch", "_waited", "_weights", "_watched")
+
+    def __init__(self, monitor: str = "P@1", patience: int = 3, *, min_delta: float = 0.0, restore_best: bool = True):
         self.monitor = monitor
         self.patience = check_int("patience", patience, low=0)
         self.min_delta = check_number("min_delta", min_delta, low=0.0)
         self.restore_best = restore_best
 
-    def on_fit_begin(self, network, logs):
+    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
         """Forget earlier runs."""
-        self.best, self.best_epoch, self._waited, self._weights = None, None, 0, None
+        self._network = network
+        self._forget()
 
-    def on_epoch_end(self, network, logs):
+    def _forget(self):
+        self.best, self.best_epoch, self._waited, self._weights, self._watched = None, None, 0, None, self.monitor
+
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Compare, remember, or stop."""
         if self.monitor not in logs:
             raise ValueError(f"EarlyStopping watches {self.monitor!r}, but the log has {sorted(logs)}; "
@@ -77,57 +93,68 @@ class EarlyStopping(Callback):
         if self.best is None or value > self.best + self.min_delta:
             self.best, self.best_epoch, self._waited = value, logs["epoch"], 0
             if self.restore_best:
-                self._weights = {name: p.value.copy() for name, p in network.parameters().items()}
+                self._weights = _copy_weights(network)
             return False
         self._waited += 1
         return self._waited > self.patience
 
-    def on_fit_end(self, network, logs):
+    def on_fit_end(self, network: Any, logs: dict | list) -> None:
         """Bring the best weights back."""
         if self._weights is not None:
-            network.put_back(self._weights)
+            network.put_back(split(self._weights)[1])
             self._weights = None
+        self._network = None
 
-    def state(self):
-        """Best score, epochs without a better one, and the best weights."""
-        settings = {"best": self.best, "best_epoch": self.best_epoch, "waited": self._waited, "monitor": self.monitor}
-        return settings, dict(self._weights or {})
-
-    def load_state(self, network, settings, arrays):
+    def state_restored(self) -> None:
         """Go on counting, unless another score was watched."""
-        if settings["monitor"] != self.monitor or settings["best"] is None:
+        if self._watched != self.monitor or self.best is None:
+            self._forget()
             return
-        self.best, self.best_epoch, self._waited = float(settings["best"]), int(settings["best_epoch"]), int(settings["waited"])
-        if self.restore_best:  # a call that ended has put the best weights back
-            self._weights = {name: np.array(arrays.get(name, p.value), np.float32) for name, p in network.parameters().items()}
-            for name, parameter in network.parameters().items():
-                if self._weights[name].shape != parameter.value.shape:
-                    raise ValueError(f"the best weights saved for {name!r} have shape {self._weights[name].shape}; needed is "
-                                     f"{parameter.value.shape}")
+        self.best = check_number("best", self.best)
+        self.best_epoch = check_int("best_epoch", self.best_epoch, low=0)
+        self._waited = check_int("waited", self._waited, low=0)
+        own = _copy_weights(self._network) if self.restore_best else None
+        if self._weights is not None and own is not None:  # else a call that ended has put the best weights back
+            arrays, saved = split(own)[1], split(self._weights)[1]
+            for name, array in arrays.items():
+                if saved[name].shape != array.shape:
+                    raise ValueError(f"the best weights saved for {name!r} have shape {saved[name].shape}; needed is {array.shape}")
+                array[...] = saved[name]
+        self._weights = own
 
 
+def _copy_weights(network):
+    """Copies of the trained arrays of a network, nested by the parts of their names."""
+    return join({}, {name: parameter.value.copy() for name, parameter in network.parameters().items()})
+
+
+@register("callback", "json lines")
 class JSONLines(Callback):
     """Append every epoch's log to a file, one JSON object a line."""
 
-    def __init__(self, path):
+    saved_state = ("size",)
+
+    def __init__(self, path: str | os.PathLike):
         self.path = os.fspath(path)
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Write one line."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(logs) + "\n")
 
-    def state(self):
-        """How long the file is."""
-        return {"size": os.path.getsize(self.path) if os.path.exists(self.path) else 0}, {}
+    @property
+    def size(self) -> int:
+        """How long the file is, in bytes."""
+        return os.path.getsize(self.path) if os.path.exists(self.path) else 0
 
-    def load_state(self, network, settings, arrays):
+    @size.setter
+    def size(self, value: Any) -> None:
         """Cut off what was written after the checkpoint: it is about to be written again."""
-        size = int(settings["size"])
-        if os.path.exists(self.path) and os.path.getsize(self.path) > size >= 0:
-            os.truncate(self.path, size)
+        if 0 <= value < self.size:
+            os.truncate(self.path, value)
 
 
+@register("callback", "checkpoint")
 class Checkpoint(Callback):
     """Save the network after every epoch, with all that ``fit(..., resume=path)`` takes to go on as if nothing had happened.
 
@@ -157,40 +184,41 @@ class Checkpoint(Callback):
     may be killed and run again any number of times.
     """
 
-    def __init__(self, path, *, every=None, keep=1):
+    def __init__(self, path: str | os.PathLike, *, every: int | None = None, keep: int = 1):
         self.path = os.fspath(path)
         self.every = None if every is None else check_int("every", every, low=1)
         self.keep = check_int("keep", keep, low=1, high=1000)
 
-    def save(self, network):
+    def save(self, network: Any) -> None:
         """Write the file."""
         network.checkpoint(self.path, self.keep)
 
-    def on_fit_begin(self, network, logs):
+    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
         """Refuse now what cannot be saved later, and remove what a killed process left of a file."""
         from mongoose_nb.core.files import remove_leftovers
 
         network.check_saveable()
         remove_leftovers(self.path)
 
-    def on_batch_end(self, network, logs):
+    def on_batch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Save when it is time to."""
         if self.every is not None and network.step % self.every == 0:
             self.save(network)
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Save."""
         self.save(network)
 
-    def on_fit_end(self, network, logs):
+    def on_fit_end(self, network: Any, logs: dict | list) -> None:
         """Save what the other callbacks left, such as the best weights."""
         self.save(network)
 
 
+@register("callback", "progress bar")
 class ProgressBar(Callback):
     """A bar per epoch with loss, active outputs, samples/s and the time split. Needs tqdm, the extra ``progress``."""
 
-    def on_fit_begin(self, network, logs):
+    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
         """Note the size of the run."""
         try:
             from tqdm.auto import tqdm
@@ -198,7 +226,7 @@ class ProgressBar(Callback):
             raise ImportError("the progress bar needs tqdm: pip install 'mongoose_nb[progress]'") from None
         self._tqdm, self._run, self._bar = tqdm, logs, None
 
-    def on_batch_end(self, network, logs):
+    def on_batch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Move the bar."""
         if self._bar is None:
             self._bar = self._tqdm(total=self._run["samples"], unit="sample", leave=True,
@@ -206,7 +234,7 @@ class ProgressBar(Callback):
         self._bar.update(logs["samples"])
         self._bar.set_postfix(loss=f"{logs['loss']:.3f}", active=f"{logs['active_share']:.1%}", refresh=False)
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
         """Finish the bar with the epoch's scores."""
         if self._bar is not None:
             split = " ".join(f"{k} {v:.0%}" for k, v in logs["time_split"].items() if v >= 0.005)
@@ -219,12 +247,12 @@ class ProgressBar(Callback):
 class History(list):
     """One dict per epoch: epoch, loss, seconds, samples_per_s, active counts, time_split, and scores of the validation set."""
 
-    def column(self, name):
+    def column(self, name: str) -> list:
         """The values of one entry over the epochs."""
         return [entry[name] for entry in self]
 
 
-def as_callback(callback):
+def as_callback(callback: Any) -> Any:
     """A callback object from an object or a function."""
     if isinstance(callback, type) or not (callable(callback) or any(hasattr(callback, f"on_{e}") for e in
                                           ("fit_begin", "batch_end", "epoch_end", "fit_end"))):
@@ -234,7 +262,7 @@ def as_callback(callback):
     return FunctionCallback(callback)
 
 
-def notify(callbacks, event, network, logs):
+def notify(callbacks: Sequence, event: str, network: Any, logs: dict | list) -> bool:
     """Tell all callbacks; True if one asks to stop."""
     stop = False
     for callback in callbacks:

@@ -1,17 +1,30 @@
 """What hashing does to a run, measured while it runs: recall against exact answers, buckets, drift, firings."""
 
+from __future__ import annotations
+
 import math
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    import scipy.sparse
+
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
+    from mongoose_nb.tables import LSHTables
 
 # Points of an epoch's trace, and firings with a time of their own, about.
 POINTS, FIRINGS = 50, 500
 
 
+@register("callback", "diagnostics")
 class Diagnostics(Callback):
     """Adds figures of the output layer's sampler to every entry of the history. Training is the same with it and without.
 
@@ -29,13 +42,13 @@ class Diagnostics(Callback):
 
     Notes
     -----
-    Entries, beside those that the history has anyway (`time_split`, and with LSH lists of a sample `label_recall`):
+    Entries, beside those that the history has anyway (`time_split`, and with LSH candidates per sample `label_recall`):
 
     ``topk_recall``, ``topk``
-        Share of the exact best `topk` outputs in the list that a training step would compute for a sample, retrieved and filler, its
-        labels not added, tables as they are in training. With lists of a batch: in the list of all `rows` together.
+        Share of the exact best `topk` outputs among the candidates that a training step would compute for a sample, retrieved and uniform,
+        its labels not added, tables as they are in training. With candidates shared by the batch: of all `rows` together.
     ``labels_found``
-        Share of the true labels in the same lists.
+        Share of the true labels among the same candidates.
     ``bucket_mean``, ``bucket_max``, ``bucket_entropy``, ``bucket_bits``, ``bucket_histogram``
         Of the hash tables: outputs in an occupied bucket, in the largest one; entropy of a row's bucket in bits, mean over the tables,
         and the most it could be; number of buckets with 0, 1, 2-3, 4-7, ... outputs.
@@ -47,12 +60,14 @@ class Diagnostics(Callback):
         there are many).
     """
 
-    def __init__(self, every=None, *, topk=10, rows=256):
+    saved_state = ("trace",)
+
+    def __init__(self, every: int | None = None, *, topk: int = 10, rows: int = 256):
         self.every = every if every is None else check_int("every", every, low=1)
         self.topk = check_int("topk", topk, low=1)
         self.rows = check_int("rows", rows, low=1)
 
-    def on_fit_begin(self, network, logs):
+    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
         """Draw the samples to look at."""
         n = logs["samples"]
         if n is None:
@@ -67,7 +82,7 @@ class Diagnostics(Callback):
         self._points, self._fired, self._seen = [], [], 0
         self._loss = self._samples = 0.0
 
-    def on_batch_end(self, network, logs):
+    def on_batch_end(self, network: Any, logs: dict | list) -> None:
         """Note the time of a firing, and a point of the trace when it is due."""
         now, fired = time.perf_counter(), network.output.sampler.fired
         if fired > self._seen:
@@ -83,7 +98,7 @@ class Diagnostics(Callback):
         self._points.append((network.step, now, self._loss / self._samples, share))
         self._loss = self._samples = 0.0
 
-    def on_epoch_end(self, network, logs):
+    def on_epoch_end(self, network: Any, logs: dict | list) -> None:
         """Measure, and add all figures to `logs`."""
         if self._samples:
             self._point(network, self._last)
@@ -94,33 +109,35 @@ class Diagnostics(Callback):
         logs["trace"] = {"step": list(step), "seconds": [round(t - begin, 3) for t in when], "loss": [round(x, 5) for x in loss],
                          "changed_share": [x if x is None else round(float(x), 5) for x in share],
                          "firings": [round(t - begin, 3) for t in self._fired[::thin]]}
-        with network._lock:
+        with network.lock:
             logs.update(recall_figures(network, self._X, self._Y, self.topk))
-        tables = getattr(network.output.sampler, "tables", None)
-        if tables is not None and tables.built:  # `nn.Auto` may not have asked them yet
+        tables = getattr(network.output.sampler, "hash_tables", None)
+        if tables is not None and tables.built:  # `nn.Adaptive` may not use them yet
             logs.update(bucket_figures(tables))
         self._begin()
 
-    def on_fit_end(self, network, logs):
+    def on_fit_end(self, network: Any, logs: dict | list) -> None:
         """Let go of the samples."""
         self._X = self._Y = None
 
-    def state(self):
-        """The trace of the epoch that runs, its times by how long ago they were."""
+    @property
+    def trace(self) -> dict:
+        """What was noted in the epoch that runs, with times by how long ago they were."""
         now = time.perf_counter()
-        return {"points": [(step, now - when, loss, share) for step, when, loss, share in self._points],
-                "fired": [now - when for when in self._fired], "seen": self._seen, "loss": self._loss, "samples": self._samples}, {}
+        return {"points": [[step, now - when, loss, share] for step, when, loss, share in self._points],
+                "fired": [now - when for when in self._fired], "seen": self._seen, "loss": float(self._loss),
+                "samples": float(self._samples)}
 
-    def load_state(self, network, settings, arrays):
-        """Put back what `state` gave."""
+    @trace.setter
+    def trace(self, value: dict) -> None:
         now = self._last = time.perf_counter()
-        self._points = [(step, now - ago, loss, share) for step, ago, loss, share in settings["points"]]
-        self._fired = [now - ago for ago in settings["fired"]]
-        self._seen, self._loss, self._samples = settings["seen"], settings["loss"], settings["samples"]
+        self._points = [(step, now - ago, loss, share) for step, ago, loss, share in value["points"]]
+        self._fired = [now - ago for ago in value["fired"]]
+        self._seen, self._loss, self._samples = value["seen"], value["loss"], value["samples"]
 
 
-def recall_figures(network, X, Y, topk):
-    """How much of the exact answer, and of the labels, is in the lists of a training step; see `Diagnostics`."""
+def recall_figures(network: Any, X: scipy.sparse.csr_matrix, Y: scipy.sparse.csr_matrix, topk: int) -> dict[str, float]:
+    """How much of the exact answer, and of the labels, is among the candidates of a training step; see `Diagnostics`."""
     k = min(topk, network.n_outputs)
     h = network.hidden_activations(X)
     best, _ = network.output.topk(h, k)
@@ -131,8 +148,8 @@ def recall_figures(network, X, Y, topk):
             "labels_found": float(labels.mean()) if len(labels) else 0.0}
 
 
-def listed(sets, sample, ids):
-    """Whether output ``ids[j]`` is in the list of sample ``sample[j]``, per-sample or shared."""
+def listed(sets: ActiveSets | SharedSet, sample: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Whether output ``ids[j]`` is a candidate of sample ``sample[j]``, per sample or shared."""
     if not hasattr(sets, "start"):
         return np.ones(len(ids), bool) if sets.ids is None else np.isin(ids, sets.ids)
     width = np.int64(1) << 32
@@ -140,7 +157,7 @@ def listed(sets, sample, ids):
     return np.isin(sample * width + ids, inside)
 
 
-def bucket_figures(tables):
+def bucket_figures(tables: LSHTables) -> dict:
     """How full and how even the buckets of `tables.LSHTables` are; see `Diagnostics`."""
     _, spans = tables.views()
     entropy, occupied = [], 0

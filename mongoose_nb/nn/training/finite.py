@@ -1,29 +1,55 @@
-"""Where a number that is none came from, and what may become one."""
+"""Numbers that are not finite: where the first one came from, and what may become one."""
 
 import numpy as np
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.nn.training.timing import PhaseTimer
 
 # Gradients beyond this are not taken: Adam squares them, and float32 ends at 3.4e38.
 LARGEST_GRADIENT = 1e18
 
 
-def largest(x):
+class NotFiniteError(FloatingPointError):
+    """The loss or the gradient of a batch is not finite.
+
+    Parameters
+    ----------
+    quantity : {"loss", "gradient"}
+    step : int
+    losses : (n,) array
+        Of the samples.
+    layer, what : str
+        Where the first such number is, and what it is.
+    blame : bool
+        Whether the weights are to blame, not the batch.
+    """
+
+    def __init__(self, quantity, step, losses, layer, what, blame=False):
+        bad = np.flatnonzero(~np.isfinite(losses))
+        where = f" ({len(bad)} of {len(losses)} samples of the batch, first at place {bad[0]})" if len(bad) else ""
+        super().__init__(f"the {quantity} is not finite at step {step}{where}: {what}, in layer {layer}")
+        self.blame = blame
+
+
+def largest(x) -> float:
     """The largest absolute value of an array or of `Rows`; NaN where one is NaN."""
     if isinstance(x, Rows):
         x = _values(x)
     return max(float(x.max()), -float(x.min())) if x.size else 0.0
 
 
-def find_not_finite(network, x):
+def find_not_finite(parameters, layers, x, run):
     """The first place where a forward pass meets NaN or infinity.
 
     Parameters
     ----------
-    network : Network
+    parameters : dict of str to Parameter
+        Of the network.
+    layers : list of Layer
+        Hidden layers.
     x : Rows
         The batch.
+    run : Run
+        Not of training.
 
     Returns
     -------
@@ -34,26 +60,23 @@ def find_not_finite(network, x):
     blame : bool
         Whether it is the weights, not the batch.
     """
-    for name, parameter in network.parameters().items():
+    for name, parameter in parameters.items():
         found = _first(parameter.value)
         if found:
             layer, _, part = name.partition(".")
             return layer, f"{part} hold {found}", True
     if not np.isfinite(_values(x)).all():
         return "input", "the data hold a value that is not finite", False
-    timer = PhaseTimer()
     with np.errstate(over="ignore", invalid="ignore"):
-        for i, layer in enumerate(network.layers):
-            sampled = hasattr(layer, "sampler")
+        for i, layer in enumerate(layers):
             try:
-                x = layer.forward(x, False, network.step, timer) if sampled else layer.forward(x, False)
+                x, _ = layer.forward(x, run)
             except FloatingPointError as error:
                 return f"hidden{i}", str(error).partition(";")[0], False
             found = _first(_values(x) if isinstance(x, Rows) else x)
             if found:
                 return f"hidden{i}", f"activations overflow to {found} (sample, unit)", False
-        largest = float(np.abs(x).max(initial=0))
-    return "output", f"logits, or squares of activations up to {largest:.3g}, overflow float32", False
+    return "output", f"logits, or squares of activations up to {np.abs(x).max(initial=0):.3g}, overflow float32", False
 
 
 def _values(rows):

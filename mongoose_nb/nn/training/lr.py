@@ -7,9 +7,18 @@ from mongoose_nb.core.validation import check_int, check_number
 
 
 class LRSchedule(Registered, kind="learning-rate schedule"):
-    """The factor on the optimiser's rate as a function of the step."""
+    """The factor on the optimiser's learning rate as a function of the step.
 
-    def __call__(self, step, total):
+    Examples
+    --------
+    >>> from mongoose_nb import nn
+    >>> class Triangle(nn.LRSchedule):
+    ...     def __call__(self, step, total):
+    ...         return 1 - abs(2 * step / total - 1)
+    >>> net = nn.Network(1000, 500, lr_schedule=Triangle())
+    """
+
+    def __call__(self, step: int, total: int) -> float:
         """Factor at `step` (from 0) of `total`."""
         raise NotImplementedError  # abstract
 
@@ -18,20 +27,28 @@ class LRSchedule(Registered, kind="learning-rate schedule"):
 class Constant(LRSchedule):
     """No change."""
 
-    def __call__(self, step, total):
+    def __call__(self, step: int, total: int) -> float:
         """Factor at `step` (from 0) of `total`."""
         return 1.0
 
 
 @register("learning-rate schedule", "linear")
 class Linear(LRSchedule):
-    """From 1 down to `end` over the whole run, after `warmup` steps up from 0."""
+    """From 1 down to `end` over the whole run, after `warmup` steps up from 0.
 
-    def __init__(self, end=0.0, warmup=0):
+    Parameters
+    ----------
+    end : float
+        Factor at the end of the run.
+    warmup : int
+        Steps over which the factor rises from 0 to 1.
+    """
+
+    def __init__(self, end: float = 0.0, warmup: int = 0):
         self.end = check_number("end", end, low=0.0)
         self.warmup = check_int("warmup", warmup, low=0)
 
-    def __call__(self, step, total):
+    def __call__(self, step: int, total: int) -> float:
         """Factor at `step` (from 0) of `total`."""
         if step < self.warmup:
             return (step + 1) / self.warmup
@@ -52,13 +69,20 @@ class Cosine(Linear):
 
 @register("learning-rate schedule", "step")
 class Step(LRSchedule):
-    """Multiply by `factor` each time another `every` share of the run is over."""
+    """Multiply the factor by `factor` after every share `every` of the run.
 
-    def __init__(self, every=0.25, factor=0.5):
+    Parameters
+    ----------
+    every : float
+        Share of the run.
+    factor : float
+    """
+
+    def __init__(self, every: float = 0.25, factor: float = 0.5):
         self.every = check_number("every", every, low=0.0, open_low=True)
         self.factor = check_number("factor", factor, low=0.0, open_low=True)
 
-    def __call__(self, step, total):
+    def __call__(self, step: int, total: int) -> float:
         """Factor at `step` (from 0) of `total`."""
         return self.factor ** math.floor(step / max(1, total) / self.every + 1e-9)
 

@@ -1,4 +1,4 @@
-"""Optimisers. They hold constants only: the moments lie beside each parameter, and kernels do the steps.
+"""Optimisers. They hold constants only; the moments are kept with each parameter (`core.arrays.Parameter`), and kernels do the steps.
 
 All are *lazy* in the sparse layers: a step touches the rows with a gradient and no others, so moments of untouched rows do not
 decay and weight decay waits until the row is touched again (as in PyTorch's SparseAdam). Weight decay is decoupled: the weights
@@ -29,12 +29,12 @@ class Optimizer(Registered, kind="optimizer"):
     keeps_m = False
     keeps_v = False
 
-    def __init__(self, lr, weight_decay=0.0):
+    def __init__(self, lr: float, weight_decay: float = 0.0):
         self.lr = check_number("lr", lr, low=0.0, open_low=True)
         self.weight_decay = check_number("weight_decay", weight_decay, low=0.0)
 
-    def constants(self, step, rate=1.0, scale=1.0, decay=True):
-        """Constants of one step for the kernels, float32 (see `kernels.rows`): `step` counts from 1, `rate` is the schedule's
+    def constants(self, step: int, rate: float = 1.0, scale: float = 1.0, decay: bool = True) -> np.ndarray:
+        """Constants of one step for the kernels, float32 (see `kernels.layers.rows`): `step` counts from 1, `rate` is the schedule's
         factor and `scale` multiplies the gradient."""
         lr = self.lr * rate
         out = np.zeros(8, np.float32)
@@ -44,7 +44,7 @@ class Optimizer(Registered, kind="optimizer"):
         self._fill(out, step)
         return out
 
-    def v_shape(self, shape):
+    def v_shape(self, shape: tuple) -> tuple:
         """Shape of the second moment of an array, where one is kept."""
         return shape
 
@@ -54,16 +54,16 @@ class Optimizer(Registered, kind="optimizer"):
 
 @register("optimizer", "sgd")
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if asked for."""
+    """Stochastic gradient descent, optionally with momentum."""
 
     method = 0
 
-    def __init__(self, lr=0.1, *, momentum=0.0, weight_decay=0.0):
+    def __init__(self, lr: float = 0.1, *, momentum: float = 0.0, weight_decay: float = 0.0):
         super().__init__(lr, weight_decay)
         self.momentum = check_number("momentum", momentum, low=0.0, high=1.0, open_high=True)
 
     @property
-    def keeps_m(self):
+    def keeps_m(self) -> bool:
         """Whether a first moment is kept."""
         return self.momentum > 0
 
@@ -78,7 +78,7 @@ class AdaGrad(Optimizer):
     method = 1
     keeps_v = True
 
-    def __init__(self, lr=0.05, *, eps=1e-8, weight_decay=0.0):
+    def __init__(self, lr: float = 0.05, *, eps: float = 1e-8, weight_decay: float = 0.0):
         super().__init__(lr, weight_decay)
         self.eps = check_number("eps", eps, low=0.0, open_low=True)
 
@@ -94,7 +94,7 @@ class Adam(Optimizer):
     keeps_m = True
     keeps_v = True
 
-    def __init__(self, lr=2e-3, *, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+    def __init__(self, lr: float = 2e-3, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0):
         super().__init__(lr, weight_decay)
         self.beta1 = check_number("beta1", beta1, low=0.0, high=1.0, open_high=True)
         self.beta2 = check_number("beta2", beta2, low=0.0, high=1.0, open_high=True)
@@ -117,12 +117,12 @@ class RowAdam(Adam):
 
     method = 3
 
-    def v_shape(self, shape):
+    def v_shape(self, shape: tuple) -> tuple:
         """Shape of the second moment of an array."""
         return (shape[0], 1) if len(shape) == 2 and shape[0] > 1 else shape
 
 
-def make_optimizer(optimizer, lr=None):
+def make_optimizer(optimizer, lr: float | None = None) -> Optimizer:
     """An optimiser from its name (``"adam"``, ``"rowadam"``, ``"adagrad"``, ``"sgd"``), its description, or itself."""
     if lr is None:
         return make("optimizer", optimizer)

@@ -4,18 +4,28 @@ The order of the rows in an epoch follows from the seed and the epoch, so a numb
 epoch that runs and the histories of those before are kept too: what a run reports is the same, interrupted or not.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import time
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from mongoose_nb.core.saving import Stateful, restore
+
+if TYPE_CHECKING:
+    import os
+
+    import scipy.sparse
 
 # Values of a matrix that its mark looks at, at most; of all row pointers it sees every one.
 MARKED = 1 << 20
 
 
 @dataclasses.dataclass
-class Progress:
+class Progress(Stateful):
     """The state of a training loop.
 
     Attributes
@@ -72,51 +82,53 @@ class Progress:
     _start = None  # on the clock, while an epoch runs
     skip = False  # of this call: whether batches whose loss is not finite are left out
 
-    def begin_epoch(self):
+    def begin_epoch(self) -> None:
         """Nothing taken yet."""
         self._start = None
         self.batch, self.seconds, self.loss, self.active, self.counts, self.phases, self.skipped = 0, 0.0, 0.0, 0.0, {}, {}, 0
         self.part = self.seen = 0
 
-    def start(self):
+    def start(self) -> None:
         """Set the clock of the epoch, less what it has run already."""
         self._start = time.perf_counter() - self.seconds
 
-    def tick(self):
+    def tick(self) -> None:
         """Seconds of the epoch up to now."""
         if self._start is not None:
             self.seconds = time.perf_counter() - self._start
 
-    def settings(self):
-        """As JSON can hold it."""
-        self.tick()
-        return dataclasses.asdict(self)
-
-    def agree(self, other, path):
+    def agree(self, other: Progress, path: str | os.PathLike) -> None:
         """Raise ValueError where `other`, of the call at hand, is not one that this, from the file at `path`, can go on as."""
         for name, what in (("samples", "rows"), ("batch_size", "rows in a batch")):
             mine, given = getattr(self, name), getattr(other, name)
             if mine != given:
                 raise ValueError(f"{path!r} was written by a training with {mine} {what}, this one has {given}: give the same data and "
-                                 "batch_size to go on, or remove the file to begin anew")
+                                 "batch_size to go on, or remove the file to start from the beginning")
         if self.mark not in (0, other.mark):
             raise ValueError(f"{path!r} was written by a training on other data, or other chunks of them: their checksum was "
-                             f"{self.mark:08x} and is {other.mark:08x} now: give the same data to go on, or remove the file to begin anew")
+                             f"{self.mark:08x} and is {other.mark:08x} now: give the same data to go on, or remove the file to start from "
+                             "the beginning")
 
     @classmethod
-    def from_settings(cls, settings):
-        """What `settings` gave; ValueError or TypeError where it cannot have been that."""
-        out = cls(**settings)
-        for field in dataclasses.fields(cls):
-            value, kind = getattr(out, field.name), field.type
-            if type(value) is not kind and not (kind is float and type(value) is int):
-                raise ValueError(f"{field.name} = {value!r} is not of type {kind.__name__}")
-            if kind in (int, float) and value < 0:
-                raise ValueError(f"{field.name} = {value!r} is below zero")
+    def from_state(cls, state: dict) -> Progress:
+        """The progress whose state this is; ValueError where it cannot have been that."""
+        out = cls(0, 0, 0, 0)
+        restore(out, state)
         return out
 
+    def state_restored(self) -> None:
+        """Refuse numbers below zero."""
+        for name in self.saved_state:
+            value = getattr(self, name)
+            if isinstance(value, int | float) and value < 0:
+                raise ValueError(f"{name} = {value!r} is below zero")
 
-def data_mark(*matrices):
+
+Progress.saved_state = tuple(field.name for field in dataclasses.fields(Progress))
+Progress.optional = tuple(field.name for field in dataclasses.fields(Progress) if field.default is not dataclasses.MISSING)
+
+
+def data_mark(*matrices: scipy.sparse.csr_matrix) -> int:
     """A checksum of CSR matrices: shapes, all row pointers, and up to a million of the other entries, evenly spread.
 
     It tells data from other data, not from every version of itself.

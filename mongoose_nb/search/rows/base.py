@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import Registered, name_of
-from mongoose_nb.core.views import read_only
 
 if TYPE_CHECKING:
     import scipy.sparse

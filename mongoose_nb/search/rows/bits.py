@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.search.rows.base import is_sparse, scan, two_axes
 from mongoose_nb.search.rows.dense import ArrayRows
 

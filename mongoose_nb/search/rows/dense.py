@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.views import read_only
 from mongoose_nb.hashing.arguments import as_float32
 from mongoose_nb.search.rows.base import RowStore, check_finite, contiguous, grown, is_sparse, kernels, own, scan, two_axes
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.threads import one_blas_thread
-from mongoose_nb.core.views import read_only
 from mongoose_nb.kernels.attention.rotation_hash import BLOCK, hash_tokens
 from mongoose_nb.kernels.attention.tile import Heads
 

@@ -1,6 +1,7 @@
 """Counter-based randomness: the published mixer, keys without accidents, uniform integers."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_buckets import key, mix
@@ -17,6 +18,7 @@ def test_known_values():
     assert int(mix64(np.uint64(1234567))) == 6457827717110365317
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(a=word, b=word)
 def test_against_python_integers(a, b):

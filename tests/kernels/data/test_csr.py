@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.kernels.data.csr import is_canonical
 
 

@@ -24,6 +24,7 @@ def ulps(a, b):
 NUMBERS = st.from_regex(r"[+-]?([0-9]{1,25}(\.[0-9]{0,25})?|\.[0-9]{1,25})([eE][+-]?[0-9]{1,3})?", fullmatch=True)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=400)
 @given(NUMBERS)
 def test_parse_is_within_one_ulp_of_python(string):

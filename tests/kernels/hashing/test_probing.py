@@ -4,6 +4,7 @@ import itertools
 
 import numba
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def take_sets(costs, heap_costs, heap_sets, out_costs, out_sets):
 ascending = st.lists(st.integers(0, 6), min_size=1, max_size=7).map(sorted)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(ascending, st.integers(1, 140))
 def test_subsets_come_in_order_and_once(costs, most):

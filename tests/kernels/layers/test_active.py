@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.kernels.layers import active
 
 N, D = 50, 7
@@ -79,8 +79,8 @@ def test_loss(counts, seed, logistic, size, by_output):
         shifts[s:s + n] = 0
     delta = np.full(len(ids), 7, np.float32)
     grad, loss = np.full((len(count), D), np.nan, np.float32), np.full(len(count), np.nan, np.float32)
-    active.loss_active(H, W, bias, start, count, read_only(ids), n_label, n_exact, shift, shifts, logistic, np.float32(0.5), delta, grad,
-                       loss)
+    sets = active.Lists(start, count, read_only(ids), n_label, n_exact, shift, shifts)
+    active.loss_active(H, W, bias, sets, logistic, np.float32(0.5), delta, grad, loss)
     for i, (s, n) in enumerate(zip(start, count)):
         row = ids[s:s + n]
         z = (W[row].astype(float) @ H[i] + bias[row])[None]
@@ -110,8 +110,8 @@ def test_what_is_not_finite_reaches_the_loss(logistic, place, bad):
     bias[ids[start[0]:start[0] + 30][{"first": slice(0, 1), "last": slice(29, 30), "everywhere": slice(None)}[place]]] = bad
     delta, grad, loss = np.empty(len(ids), np.float32), np.empty((1, D), np.float32), np.empty(1, np.float32)
     one = np.ones(1, np.int64)
-    active.loss_active(H, W, bias, start, count, read_only(ids), one, one, np.zeros(1, np.float32), NONE, logistic, np.float32(1), delta,
-                       grad, loss)
+    sets = active.Lists(start, count, read_only(ids), one, one, np.zeros(1, np.float32), NONE)
+    active.loss_active(H, W, bias, sets, logistic, np.float32(1), delta, grad, loss)
     if bad == -np.inf and place == "last":  # an output that cannot be
         assert np.isfinite(loss[0]) and np.isfinite(grad).all()
     elif bad == np.inf and place == "first" and logistic:  # a label that is certain
@@ -145,8 +145,8 @@ def test_same_bits_for_any_number_of_threads():
         numba.set_num_threads(t)
         delta, grad, loss = np.zeros(len(ids), np.float32), np.zeros((40, D), np.float32), np.zeros(40, np.float32)
         n_label = np.minimum(count, 2)
-        active.loss_active(H, W, bias, start, count, read_only(ids), n_label, count // 2 + n_label // 2, np.ones(40, np.float32), NONE,
-                           False, np.float32(1), delta, grad, loss)
+        sets = active.Lists(start, count, read_only(ids), n_label, count // 2 + n_label // 2, np.ones(40, np.float32), NONE)
+        active.loss_active(H, W, bias, sets, False, np.float32(1), delta, grad, loss)
         out = np.zeros((40, D), np.float32)
         active.sum_rows(start, count, read_only(ids), read_only(coef), W, np.zeros(D, np.float32), out)
         results.append((delta.tobytes(), grad.tobytes(), loss.tobytes(), out.tobytes()))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.kernels.layers import rows
 from mongoose_nb.nn import SGD, AdaGrad, Adam, RowAdam
-from mongoose_nb.nn.layers.row_update import RowUpdate
+from mongoose_nb.nn.layers.gradients import RowGradient, RowStore
 
 D = 5
 METHODS = [SGD(0.1), SGD(0.1, momentum=0.9, weight_decay=0.3), AdaGrad(0.1, weight_decay=0.2), Adam(0.1, weight_decay=0.4),
@@ -62,17 +62,17 @@ class TestGrouping:
     @given(batch=batches())
     def test_against_sorting(self, batch):
         n_rows, start, count, ids, coef, V = batch
-        update = RowUpdate(parameters(n_rows, METHODS[0])[0])
+        store = RowStore(parameters(n_rows, METHODS[0])[0])
         for _ in range(2):  # the scratch is as it was
-            update.load(start, count, ids, coef, V)
-            V_used, sample, value, touched_rows, ends, part_ptr, part_rows = update._sorted
-            assert not update._cursor.any()
+            gradient = RowGradient(store, start, count, ids, coef, V)
+            sample, value, touched_rows, ends, part_ptr, part_rows = gradient.groups()
+            assert not store.cursor.any()
             got, at = {}, 0
             for p in range(len(part_ptr) - 1):
                 assert at == part_ptr[p]
                 for k in range(part_ptr[p], part_ptr[p] + part_rows[p]):
                     row = int(touched_rows[k])
-                    assert row not in got and row >> update._shift == p
+                    assert row not in got and row >> store.shift == p
                     got[row] = list(zip(sample[at:ends[k]].tolist(), value[at:ends[k]].tolist()))
                     at = int(ends[k])
             assert at == count.sum() == part_ptr[-1]
@@ -81,12 +81,12 @@ class TestGrouping:
                 for j in range(s, s + n):
                     want.setdefault(int(ids[j]), []).append((i, float(coef[j])))  # in sample order
             assert got == want
-            assert sorted(update.touched().tolist()) == sorted(want)
+            assert sorted(gradient.touched().tolist()) == sorted(want)
 
     def test_ranges_cover_all_rows(self):
         for n_rows in (1, 2, 255, 256, 257, 511, 512, 513, 10**6, 2**20 + 1):
-            update = RowUpdate(Parameter(np.zeros((n_rows, 1), np.float32)))
-            assert (n_rows - 1) >> update._shift == update._ranges - 1 and update._ranges <= 256
+            store = RowStore(Parameter(np.zeros((n_rows, 1), np.float32)))
+            assert (n_rows - 1) >> store.shift == store.ranges - 1 and store.ranges <= 256
 
 
 class TestStep:
@@ -104,8 +104,10 @@ class TestStep:
                 if moment is not p.value:
                     kept[name][...] = moment
         G, db, touched = naive_gradient(n_rows, start, count, ids, coef, V)
-        update = RowUpdate(W, b if has_bias else None)
-        update.load(start, count, ids, coef, V)
+        update = RowGradient(RowStore(W, b if has_bias else None), start, count, ids, coef, V)
+        np.testing.assert_allclose(update.dense(), G, atol=1e-5)
+        if has_bias:
+            np.testing.assert_allclose(update.bias.dense(), db, atol=1e-5)
         norm = (G**2).sum() + (has_bias and (db**2).sum())
         assert update.square_norm() == pytest.approx(norm, rel=1e-5)
         update.apply(method.method, method.constants(3, scale=scale), method.constants(3, scale=scale, decay=False))
@@ -127,16 +129,15 @@ class TestStep:
         naive = {"weights": W.value.astype(float)}
         reference = naive_nn.NaiveOptimizer(method, naive)
         reference.m["weights"][...], reference.v["weights"][...] = W.m, W.v
-        rows.apply_dense(G, method.method, method.constants(2), W.value, W.m, W.v)
+        rows.apply_dense(G, method.method, method.constants(2), rows.State(W.value, W.m, W.v))
         reference.update(naive, {"weights": G.astype(float)}, {"weights": True}, 2)
         np.testing.assert_allclose(W.value, naive["weights"], rtol=1e-5, atol=1e-6)
 
     def test_a_batch_that_touches_nothing(self):
         W, b = parameters(300, METHODS[3])
         before = W.value.copy()
-        update = RowUpdate(W, b)
         none = np.zeros(4, np.int64)
-        update.load(none, none, np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros((4, D), np.float32))
+        update = RowGradient(RowStore(W, b), none, none, np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros((4, D), np.float32))
         assert update.square_norm() == 0 and len(update.touched()) == 0
         update.apply(2, METHODS[3].constants(1), METHODS[3].constants(1))
         np.testing.assert_array_equal(W.value, before)
@@ -151,8 +152,7 @@ class TestStep:
         for t in {1, threads}:
             numba.set_num_threads(t)
             W, b = parameters(700, method)
-            update = RowUpdate(W, b)
-            update.load(np.cumsum(count) - count, count, ids, coef, V)
+            update = RowGradient(RowStore(W, b), np.cumsum(count) - count, count, ids, coef, V)
             norm = update.square_norm()
             update.apply(method.method, method.constants(1), method.constants(1))
             results.append((norm, W.value.tobytes(), W.m.tobytes(), W.v.tobytes(), b.value.tobytes()))

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.threads import one_blas_thread
-from mongoose_nb.core.views import read_only
 from mongoose_nb.kernels.layers import wide
+from mongoose_nb.kernels.layers.rows import State
 from mongoose_nb.nn import SGD
 
 D = 6
@@ -35,14 +36,15 @@ def run(n, n_rows, ids, shifts, labels, logistic, seed=0):
     part, partial = np.empty((threads, n, D), np.float32), np.empty((wide.count_groups(blocks), n, D), np.float32)
     grad, G, squares = np.empty((n, D), np.float32), np.empty((m, D), np.float32), np.zeros(blocks)
     with one_blas_thread():
-        wide.group_targets(count, read_only(columns), logistic, ptr, sample, value)
-        wide.logits_shared(H, W, b, passed, everything, m, shifts, ptr, sample, logistic, R, Z, top, total)
+        shared, targets = wide.Shared(passed, everything, m, shifts), wide.Targets(count, ptr, sample, value)
+        wide.group_targets(read_only(columns), logistic, targets)
+        wide.logits_shared(H, W, b, shared, targets, logistic, R, Z, wide.Sums(top, total))
         logits = Z.copy()
-        wide.finish_loss(count, logistic, Z, top, total, ptr, sample, value, log_z, loss)
-        wide.backward_shared(H, R, m, shifts, logistic, Z, log_z, np.float32(1 / n), count, ptr, sample, value, part, partial, grad, G,
-                             squares)
+        wide.finish_loss(targets, logistic, Z, wide.Sums(top, total), log_z, loss)
+        wide.backward_shared(H, R, shared, targets, logistic, Z, log_z, np.float32(1 / n), wide.Partial(part, partial), grad,
+                             wide.RowGradients(G, squares))
         W2, b2, c = W.copy(), b.copy(), SGD(1.0).constants(1)
-        wide.apply_shared(H, W2, W2, W2, b2, b2, b2, passed, everything, m, Z, 0, c, c, np.empty((threads, wide.BLOCK, D), np.float32))
+        wide.apply_shared(H, State(W2, W2, W2), State(b2, b2, b2), shared, Z, 0, c, c, np.empty((threads, wide.BLOCK, D), np.float32))
     return {"H": H, "W": W, "b": b, "logits": logits, "log_z": log_z, "loss": loss, "delta": Z, "grad": grad, "G": G,
             "square": squares.sum(), "dW": W - W2, "db": b - b2}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.hashing.flips import flip_order
 from mongoose_nb.kernels.hashing.simhash_probes import probe_signs
 from mongoose_nb.kernels.search import project

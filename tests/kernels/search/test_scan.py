@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from mongoose_nb.core.views import read_only
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.kernels.search import scan as search
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [3, 127])
 def test_a_heap_and_a_selection_choose_the_same_sketches(levels):
     """With three values a byte there are many equal distances; of these the first rows are chosen."""

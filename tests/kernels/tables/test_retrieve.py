@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from naive_buckets import random_views
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.kernels.tables.retrieve import TAKEN, unions
+from mongoose_nb.kernels.tables import votes
+from mongoose_nb.kernels.tables.retrieve import unions
 from mongoose_nb.nn.sampling import candidate_sets as active
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder
 
@@ -39,7 +40,7 @@ def test_sets_do_not_depend_on_the_number_of_threads(strategy, counted, monkeypa
     threads, results = numba.get_num_threads(), []
     for t in {1, threads}:
         numba.set_num_threads(t)
-        builder = ActiveSetBuilder(400, seed=3, strategy=strategy, min_votes=2)
+        builder = ActiveSetBuilder(400, seed=3, strategy=strategy)
         sets = builder.per_sample(labels, 30, step=7, views=views, head=15)
         bare = builder.per_sample(labels, 30, step=7)
         alone = builder.per_sample(Rows(none, none, labels.ids, None), 15, step=7, views=views, head=15, fill=False)
@@ -51,6 +52,4 @@ def test_sets_do_not_depend_on_the_number_of_threads(strategy, counted, monkeypa
 
 def test_marks_are_told_apart():
     """A vote count never looks like a label or a taken id."""
-    from mongoose_nb.kernels.tables import retrieve
-
-    assert retrieve.MAX_VOTES < retrieve.VOTES < retrieve.LABEL and retrieve.LABEL + retrieve.MAX_VOTES < TAKEN
+    assert votes.MAX_VOTES < votes.VOTES < votes.LABEL and votes.LABEL + votes.MAX_VOTES < votes.TAKEN

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.nn.sampling.activation_buffer import MAX_LABELS, Recent, padded
+from mongoose_nb.core.saving import restore, state_of
+from mongoose_nb.nn.sampling.activation_buffer import MAX_LABELS, ActivationBuffer, padded
 
 
 def labels(rows):
@@ -22,7 +23,7 @@ def test_padded():
 
 @pytest.mark.parametrize("sizes", [[3], [4, 4], [7, 7, 7], [25], [10, 3, 25, 1], [0, 2]])
 def test_the_last_ones_are_kept(sizes):
-    recent, n = Recent(10, 2), 0
+    recent, n = ActivationBuffer(10, 2), 0
     for size in sizes:
         ids = np.arange(n, n + size)
         recent.add(np.stack([ids, -ids], 1).astype(np.float32), labels([[i, i + 1] for i in ids]))
@@ -31,8 +32,8 @@ def test_the_last_ones_are_kept(sizes):
     order = np.argsort(recent.h[:, 0])
     np.testing.assert_array_equal(recent.h[order, 0], np.arange(max(0, n - 10), n))
     np.testing.assert_array_equal(recent.labels[:, :2], recent.h[:, :1].astype(int) + [0, 1])
-    again = Recent(10, 2)
-    again.restore(recent.arrays())
+    again = ActivationBuffer(10, 2)
+    restore(again, state_of(recent))
     for ring in (recent, again):
         ring.add(np.full((3, 2), 99, np.float32), None)
     np.testing.assert_array_equal(again.h, recent.h)
@@ -40,15 +41,15 @@ def test_the_last_ones_are_kept(sizes):
 
 
 def test_refuses_another_width():
-    recent = Recent(10, 2)
+    recent = ActivationBuffer(10, 2)
     recent.add(np.zeros((3, 2), np.float32))
-    with pytest.raises(ValueError, match=r"recent h have shape \(3, 2\); needed is \(3, 5\)"):
-        Recent(10, 5).restore(recent.arrays())
+    with pytest.raises(ValueError, match=r"h have shape \(3, 2\); needed is \(3, 5\)"):
+        restore(ActivationBuffer(10, 5), state_of(recent))
 
 
 @pytest.mark.parametrize("seen", [2**63, -1])
 def test_refuses_a_number_that_cannot_be(seen):
-    recent = Recent(10, 2)
+    recent = ActivationBuffer(10, 2)
     recent.add(np.zeros((10, 2), np.float32))
     with pytest.raises(ValueError):
-        Recent(10, 2).restore({**recent.arrays(), "seen": np.array([seen], np.uint64 if seen > 0 else np.int64)})
+        restore(ActivationBuffer(10, 2), {**state_of(recent), "seen": seen})

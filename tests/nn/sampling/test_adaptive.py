@@ -5,8 +5,10 @@ import pytest
 from nn_problem import assert_same_arrays, planted
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.nn import Adam, Auto, Checkpoint, Diagnostics, Network
-from mongoose_nb.nn.sampling.adaptive import FIRST_LOOK, SAMPLES, Later, count_hits
+from mongoose_nb.core.saving import restore, split, state_of
+from mongoose_nb.nn import Adam, Adaptive, Auto, Checkpoint, Diagnostics, Network
+from mongoose_nb.nn.sampling.adaptive import FIRST_LOOK, SAMPLES, count_hits
+from mongoose_nb.nn.saving import sampler_state_v1
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,7 @@ def data():
 @pytest.fixture
 def few(monkeypatch):
     """`Auto` takes it for few outputs too, with few candidates."""
-    monkeypatch.setattr(Auto, "choose", lambda self, n_outputs: Later(20))
+    monkeypatch.setattr(Auto, "choose", lambda self, n_outputs: Adaptive(20))
 
 
 def network(X):
@@ -40,10 +42,11 @@ def test_tables_are_asked_once_labels_stand_out(data, few):
     net = network(X)
     net.fit(X, label, epochs=1, batch_size=10)  # 120 steps, and no look yet
     sampler = net.output.sampler
-    assert not sampler.asks and not sampler.tables.built and sampler.counts()["retrieved"] == 0 < sampler.counts()["filler"]
+    assert not sampler.hard_negatives and not sampler.hash_tables.built and sampler.counts()["retrieved"] == 0 < sampler.counts()["uniform"]
     assert (sampler.peek(np.zeros((2, 16), np.float32)).n_exact == 0).all()
     net.fit(X, label, epochs=1, batch_size=10)
-    assert net.step > FIRST_LOOK + SAMPLES // 10 and sampler.asks and sampler.tables.built and sampler.counts()["retrieved"] > 0
+    assert net.step > FIRST_LOOK + SAMPLES // 10 and sampler.hard_negatives and sampler.hash_tables.built
+    assert sampler.counts()["retrieved"] > 0
     assert sampler.peek(np.zeros((2, 16), np.float32)).n_exact > 0
     assert net.evaluate(X, label, k=1)["P@1"] > 0.9
 
@@ -53,23 +56,24 @@ def test_tables_are_never_asked_where_labels_are_chance(data, few):
     label = np.random.default_rng(3).integers(0, 120, X.shape[0])
     net = network(X)
     net.fit(X, label, epochs=3, batch_size=10)
-    assert net.step > 2 * FIRST_LOOK and not net.output.sampler.asks and not net.output.sampler.tables.built
+    assert net.step > 2 * FIRST_LOOK and not net.output.sampler.hard_negatives and not net.output.sampler.hash_tables.built
 
 
 def test_what_else_a_network_does_before_tables_are_asked(data, few, tmp_path):
     X, label = data
     net = network(X)
     history = net.fit(X, label, epochs=1, batch_size=10, callbacks=[Diagnostics()])
-    assert not net.output.sampler.asks
+    assert not net.output.sampler.hard_negatives
     assert "bucket_mean" not in history[0] and history[0]["firings"] == 0 and 0 <= history[0]["topk_recall"] <= 1
     ids, scores = net.predict_topk(X[:5], k=3, exact=False)
-    assert ids.shape == (5, 3) and not net.output.sampler.tables.built
+    assert ids.shape == (5, 3) and not net.output.sampler.hash_tables.built
     net.save(tmp_path / "net")
     np.testing.assert_array_equal(Network.load(tmp_path / "net").predict_topk(X[:5], k=3)[0], net.predict_topk(X[:5], k=3)[0])
     history = net.fit(X, label, epochs=1, batch_size=10, callbacks=[Diagnostics()])
-    assert net.output.sampler.asks and history[-1]["bucket_mean"] > 0
+    assert net.output.sampler.hard_negatives and history[-1]["bucket_mean"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [FIRST_LOOK - 3, FIRST_LOOK + 3, FIRST_LOOK + 60], ids=["before", "in a look", "after"])
 def test_gone_on_with(data, few, tmp_path, step):
     X, label = data
@@ -91,14 +95,14 @@ def test_gone_on_with(data, few, tmp_path, step):
     again = network(X)
     again.fit(X, label, **settings, callbacks=[Checkpoint(path)], resume=path)
     assert_same_arrays(again, whole)
-    assert again.output.sampler.asks and again.output.sampler.state()[0] == whole.output.sampler.state()[0]
+    assert again.output.sampler.hard_negatives and split(state_of(again.output.sampler))[0] == split(state_of(whole.output.sampler))[0]
 
 
 def test_auto_takes_it_and_is_saved_by_name(tmp_path):
     net = Network(5, Auto.ALL_UP_TO + 1, sampler="auto", seed=1)
-    assert type(net.output.sampler) is Later
+    assert type(net.output.sampler) is Adaptive
     net.save(tmp_path / "net")
-    assert type(Network.load(tmp_path / "net").output.sampler) is Later
+    assert type(Network.load(tmp_path / "net").output.sampler) is Adaptive
 
 
 def test_the_schedule_counts_from_the_first_asking(data, few):
@@ -106,13 +110,15 @@ def test_the_schedule_counts_from_the_first_asking(data, few):
     net = network(X)
     net.fit(X, label, epochs=2, batch_size=10)
     sampler = net.output.sampler
-    assert sampler.asks and sampler._kept.rehashes == 1 and sampler.fired == 0  # built once; the first gap is 300 steps
-    assert repr(sampler) == "Later(candidates=20)"
+    assert sampler.hard_negatives and sampler.manager.rehashes == 1 and sampler.fired == 0  # built once; the first gap is 300 steps
+    assert repr(sampler) == "Adaptive(candidates=20, threshold=0.2)"
 
 
 def test_a_state_of_before_there_were_looks_goes_on_asking(data, few):
     X, label = data
     net = network(X)
-    settings, arrays = net.output.sampler.state()
-    net.output.sampler.load_state({k: v for k, v in settings.items() if k not in ("began", "hits", "seen")}, arrays)
-    assert net.output.sampler.asks
+    restore(net.output.sampler, sampler_state_v1({"observed": 0, "length": 0.0, "extra": 1.0, "rehashes": 0, "moved": 0, "fired": 0,
+                                                  "reinserted": 0, "tables": None, "mean": np.zeros(16, np.float32),
+                                                  "query_mean": np.zeros(16, np.float32),
+                                                  "schedule": state_of(net.output.sampler.schedule)}))
+    assert net.output.sampler.hard_negatives

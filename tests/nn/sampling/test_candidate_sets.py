@@ -5,15 +5,19 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from estimates import CONFIDENCE, assert_mean, rows_of
+from estimates import CONFIDENCE, assert_mean, correction, rows_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.kernels.tables import retrieve
+from mongoose_nb.kernels.tables import votes as kernel
 from mongoose_nb.nn.sampling import candidate_sets as active_module
-from mongoose_nb.nn.sampling.candidate_sets import STRATEGIES, ActiveSetBuilder, Views
+from mongoose_nb.nn.sampling import strategies
+from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder, ActiveSets, SharedSet, Views
+from mongoose_nb.nn.sampling.strategies import Threshold
+
+STRATEGIES = ("topk", "vanilla", "threshold")
 
 
 @pytest.fixture(autouse=True, scope="module", params=["listed", "counted"])
@@ -123,16 +127,17 @@ class TestPerSample:
     @settings(deadline=None, max_examples=100)
     @given(problem=problems(), candidates=st.integers(1, 35), head=st.integers(0, 35), fill=st.booleans(),
            strategy=st.sampled_from(STRATEGIES), min_votes=st.integers(1, 4), tables_used=st.booleans(), step=st.integers(0, 10**6),
-           correction=st.sampled_from(["tail", "none"]), listed=st.sets(st.integers(0, 29), max_size=9))
+           corrected=st.booleans(), listed=st.sets(st.integers(0, 29), max_size=9))
     @example(problem=(2, [[[0, 1]]], [[0, 0]], [[], []]), candidates=1, head=1, fill=False, strategy="topk", min_votes=1, tables_used=True,
-             step=0, correction="tail", listed={0})  # both have all votes of the buckets
-    def test_sets_of_any_size(self, problem, candidates, head, fill, strategy, min_votes, tables_used, step, correction, listed):
+             step=0, corrected=True, listed={0})  # both have all votes of the buckets
+    def test_sets_of_any_size(self, problem, candidates, head, fill, strategy, min_votes, tables_used, step, corrected, listed):
         n_rows, tables, codes, labels = problem
-        builder = ActiveSetBuilder(n_rows, seed=1, strategy=strategy, min_votes=min_votes, correction=correction)
+        builder = ActiveSetBuilder(n_rows, seed=1, strategy=Threshold(min_votes) if strategy == "threshold" else strategy)
         always = [j for j in listed if j < n_rows]
         views = views_of(tables, codes, always) if tables_used else None
         sets = builder.per_sample(rows_of(labels), candidates, step=step, views=views, head=head, fill=fill)
         again = builder.per_sample(rows_of(labels), candidates, step=step, views=views, head=head, fill=fill)
+        sets = correction("tail", n_rows).per_sample(None, sets) if corrected else sets
         for i, row in enumerate(labels):
             own, retrieved, filler = split(sets, i)
             everything = own + retrieved + filler
@@ -155,10 +160,10 @@ class TestPerSample:
                 least = min_votes if strategy == "threshold" else 1
                 assert_top_votes(retrieved, {j: v for j, v in votes.items() if j not in row}, room, least)
             left = n_rows - len(row) - len(retrieved)
-            want = np.float32(np.log(left / len(filler))) if filler and correction == "tail" else 0
+            want = np.float32(np.log(left / len(filler))) if filler and corrected else 0
             assert sets.shift[i] == want
             assert split(again, i) == (own, retrieved, filler)
-        assert not builder._mark.any()
+        assert builder.clean
 
     def test_the_draw_depends_on_seed_step_and_sample(self):
         labels = rows_of([[], []])
@@ -190,8 +195,7 @@ class TestPerSample:
         views = views_of(tables, np.zeros((200, 1)))
         sets = ActiveSetBuilder(9).per_sample(rows_of([[4]]), 8, step=0, views=views, head=2, fill=False)
         assert sorted(split(sets, 0)[1]) == [0, 1]
-        sets = ActiveSetBuilder(9, strategy="threshold", min_votes=101).per_sample(rows_of([[4]]), 8, step=0, views=views, head=5,
-                                                                                  fill=False)
+        sets = ActiveSetBuilder(9, strategy=Threshold(101)).per_sample(rows_of([[4]]), 8, step=0, views=views, head=5, fill=False)
         assert sorted(split(sets, 0)[1]) == [0, 1]
 
     def test_labels_in_many_buckets_are_counted_once(self):
@@ -299,12 +303,13 @@ class TestUnbiasedness:
 
     labels = [2, 11]
 
-    def estimates(self, strategy, n, values, correction="tail"):
+    def estimates(self, strategy, n, values, corrected="tail"):
         """sum of weight * values over n independent sets of one sample."""
         rng = np.random.default_rng(1)
         views = views_of([[rng.choice(40, 9, replace=False).tolist()] for _ in range(3)], np.zeros((3, n)))
-        builder = ActiveSetBuilder(40, seed=3, strategy=strategy, min_votes=2, correction=correction)
+        builder = ActiveSetBuilder(40, seed=3, strategy=strategy)
         sets = builder.per_sample(rows_of([self.labels] * n), 14, step=0, views=views, head=7)
+        sets = correction(corrected, 40).per_sample(None, sets)
         out = []
         for i in range(n):
             weight = np.zeros(40)
@@ -330,6 +335,7 @@ class TestUnbiasedness:
         with pytest.raises(AssertionError):
             assert_mean(self.estimates("topk", 10_000, np.exp(z), "none"), np.exp(z).sum())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("with_heads", [False, True])
     def test_batch(self, outputs, with_heads):
         z, W = outputs
@@ -339,7 +345,8 @@ class TestUnbiasedness:
         out = []
         for step in range(4000):
             heads = builder.per_sample(rows_of([[], []]), 2, step=step, views=views, head=2, fill=False) if with_heads else None
-            shared = builder.shared(rows_of([self.labels, [4]]), 9, step=step, heads=heads)
+            labels = rows_of([self.labels, [4]])
+            shared = correction("tail", 40).shared(labels, builder.shared(labels, 9, step=step, heads=heads))
             weight = np.zeros(40)
             weight[shared.ids] = np.exp(np.float64(shared.shifts))
             out.append(weight @ values)
@@ -347,18 +354,19 @@ class TestUnbiasedness:
 
 
 class TestShared:
+    @pytest.mark.slow
     @settings(deadline=None, max_examples=100)
     @given(problem=problems(), candidates=st.integers(0, 35), each=st.integers(0, 6), step=st.integers(0, 10**6),
-           correction=st.sampled_from(["tail", "logq", "none"]))
-    def test_sets_of_any_size(self, problem, candidates, each, step, correction):
+           name=st.sampled_from(["tail", "logq", "none"]))
+    def test_sets_of_any_size(self, problem, candidates, each, step, name):
         n_rows, tables, codes, labels = problem
-        builder = ActiveSetBuilder(n_rows, seed=1, correction=correction)
+        builder = ActiveSetBuilder(n_rows, seed=1)
         rows = rows_of(labels)
         heads = None
         if each:
             none = Rows(rows.start, np.zeros_like(rows.count), rows.ids, None)
             heads = builder.per_sample(none, each, step=step, views=views_of(tables, codes), head=each, fill=False)
-        shared = builder.shared(rows, candidates, step=step, heads=heads)
+        shared = correction(name, n_rows).shared(rows, builder.shared(rows, candidates, step=step, heads=heads))
         ids = shared.ids.tolist()
         in_order = list(dict.fromkeys(j for row in labels for j in row))
         assert ids[:shared.n_label] == in_order
@@ -370,14 +378,14 @@ class TestShared:
         # filler makes up for what retrieval, which may return the same id to many samples, leaves open
         filler = min(max(0, candidates - len(retrieved)), n_rows - shared.n_exact)
         assert len(ids) - shared.n_exact == filler
-        if filler and correction == "tail":
+        if filler and name == "tail":
             assert (shared.shifts[:shared.n_exact] == 0).all() and len(shared.shifts) == len(ids)
             assert (shared.shifts[shared.n_exact:] == np.float32(np.log((n_rows - shared.n_exact) / filler))).all()
-        elif correction == "logq":
+        elif name == "logq":
             assert len(shared.shifts) == len(ids) and (shared.shifts >= 0).all()
         else:
             assert len(shared.shifts) == 0
-        assert not builder._mark.any() and (builder._column == -1).all()
+        assert builder.clean
         again = builder.shared(rows, candidates, step=step, heads=heads)
         assert again.ids.tolist() == ids and again.pair_column.tolist() == shared.pair_column.tolist()
 
@@ -391,10 +399,9 @@ class TestRefusals:
     @pytest.mark.parametrize("arguments, error, message", [
         ({"n_rows": 0}, ValueError, "n_rows must be an integer from 1"),
         ({"n_rows": 2.5}, TypeError, "n_rows must be an integer"),
-        ({"strategy": "best"}, ValueError, "strategy must be one of 'topk', 'vanilla', 'threshold'; got 'best'"),
-        ({"strategy": "threshold", "min_votes": 0}, ValueError, "min_votes"),
-        ({"strategy": "threshold", "min_votes": 127}, ValueError, "min_votes must be an integer from 1 to 126; got 127"),
-        ({"correction": "head"}, ValueError, "correction must be one of 'tail', 'logq', 'none'"),
+        ({"strategy": "best"}, ValueError, r"selection strategy 'best' is unknown; give one of \['threshold', 'topk', 'vanilla'\]"),
+        ({"strategy": {"name": "threshold", "min_votes": 0}}, ValueError, "min_votes"),
+        ({"strategy": {"name": "threshold", "min_votes": 127}}, ValueError, "min_votes must be an integer from 1 to 126; got 127"),
     ])
     def test_settings(self, arguments, error, message):
         with pytest.raises(error, match=message):
@@ -402,5 +409,24 @@ class TestRefusals:
 
 
 def test_facade_and_kernel_agree_on_their_constants():
-    assert [getattr(retrieve, name.upper()) for name in STRATEGIES] == [0, 1, 2]
-    assert active_module.MAX_VOTES == retrieve.MAX_VOTES
+    assert strategies.MAX_VOTES == kernel.MAX_VOTES
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data(), n=st.integers(0, 4))
+def test_sets_from_lists(data, n):
+    """What a sampler of the user's own returns: labels, then retrieved, then uniform ids, none twice."""
+    ids = st.lists(st.integers(0, 12), unique=True, max_size=6)
+    labels, retrieved, uniform = ([data.draw(ids) for _ in range(n)] for _ in range(3))
+    sets = ActiveSets.of(rows_of(labels), retrieved=retrieved, uniform=uniform)
+    for i in range(n):
+        head = [j for j in retrieved[i] if j not in labels[i]]
+        tail = [j for j in uniform[i] if j not in labels[i] + head]
+        assert split(sets, i) == (labels[i], head, tail)
+    flat = [j for row in labels for j in row]
+    head, tail = data.draw(ids), data.draw(ids)
+    shared = SharedSet.of(rows_of(labels), retrieved=head, uniform=tail)
+    head = [j for j in head if j not in flat]
+    assert shared.ids.tolist() == sorted(set(flat)) + head + [j for j in tail if j not in flat + head]
+    assert (shared.n_label, shared.n_exact) == (len(set(flat)), len(set(flat)) + len(head))
+    assert shared.ids[shared.pair_column].tolist() == flat

@@ -1,15 +1,17 @@
 """Corrections of a sampled softmax: probabilities against enumeration and simulation, estimates against the exact sums."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
-from estimates import CONFIDENCE, assert_below, assert_mean, rows_of
+from estimates import CONFIDENCE, assert_below, assert_mean, correction, rows_of
 from scipy import stats
 
-from mongoose_nb.hashing import SimHash
+from mongoose_nb.core.registry import name_of, registered
+from mongoose_nb.hashing import DWTA, SimHash
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder
-from mongoose_nb.nn.sampling.corrections import HASHED, UNIFORM, LabelFrequency, check_correction, log_weights, retrieval_probability
+from mongoose_nb.nn.sampling.corrections import Correction, LabelFrequency, Tail, log_weights, make_correction, retrieval_probability
 
 
 class TestTheAssertions:
@@ -32,18 +34,33 @@ class TestTheAssertions:
 
 
 class TestChoice:
-    @pytest.mark.parametrize("allowed, shape, default", [(UNIFORM, "sample", "tail"), (UNIFORM, "batch", "none"),
-                                                         (HASHED, "sample", "tail"), (HASHED, "batch", "none")])
-    def test_default_and_what_is_allowed(self, allowed, shape, default):
-        assert check_correction(None, shape, allowed) == default
-        for name in allowed[shape]:
-            assert check_correction(name, shape, allowed) == name
+    @pytest.mark.parametrize("family, shape, default, able", [
+        (None, "sample", "tail", ["none", "tail"]), (None, "batch", "none", ["logq", "none", "tail"]),
+        (SimHash, "sample", "tail", ["importance", "none", "tail"]), (SimHash, "batch", "none", ["none", "tail"])])
+    def test_default_and_what_is_allowed(self, family, shape, default, able):
+        assert name_of(type(make_correction(None, shape, family))) == default
+        for name in registered("correction"):
+            if name in able:
+                assert name_of(type(make_correction(name, shape, family))) == name
+            else:
+                with pytest.raises(ValueError, match=re.escape(f"use one of {able}")):
+                    make_correction(name, shape, family)
 
     def test_refusals(self):
-        with pytest.raises(ValueError, match="'logq' does not go with shape='sample', which takes 'tail' or 'none'"):
-            check_correction("logq", "sample", UNIFORM)
-        with pytest.raises(ValueError, match="correction must be one of 'tail', 'none', 'importance'; got 'all'"):
-            check_correction("all", "batch", HASHED)
+        with pytest.raises(ValueError, match="'logq' does not go with shape='sample' without hash tables"):
+            make_correction("logq", "sample")
+        with pytest.raises(ValueError, match="correction 'all' is unknown"):
+            make_correction("all", "batch")
+        with pytest.raises(ValueError, match="needs a hash family with similarity 'cosine'"):
+            make_correction("importance", "sample", DWTA)
+
+    def test_one_of_the_users_own(self):
+        class Half(Correction):
+            tables = (False,)
+
+        assert isinstance(make_correction(Half(), "batch"), Half) and isinstance(make_correction({"name": "tail"}, "batch"), Tail)
+        with pytest.raises(ValueError, match="Half' does not go with shape='batch' with hash tables"):
+            make_correction(Half(), "batch", SimHash)
 
 
 class TestLogWeights:
@@ -80,7 +97,7 @@ class TestLabelFrequency:
 
     def test_without_filler_weights_are_bounded(self):
         """One sample, no filler: nothing but its own label is in the list, and its weight is finite."""
-        shared = ActiveSetBuilder(9, correction="logq").shared(rows_of([[3]]), 0, step=0)
+        shared = correction("logq", 9).shared(rows_of([[3]]), ActiveSetBuilder(9).shared(rows_of([[3]]), 0, step=0))
         assert np.exp(shared.shifts) == pytest.approx([9])
 
 
@@ -119,33 +136,37 @@ class TestLogQ:
 
     N, OWN = 200, [2, 11]
 
-    def estimates(self, values, correction, known, n=6000):
+    def estimates(self, values, name, known, n=6000):
         """sum of weight * values over n lists; `known` frequencies, or those of the batch at hand alone."""
         rng = np.random.default_rng(4)
         f = 1.0 / np.arange(1, self.N + 1)
         f /= f.sum()
-        builder = ActiveSetBuilder(self.N, seed=3, correction=correction)
+        builder, corrector = ActiveSetBuilder(self.N, seed=3), correction(name, self.N)
         out = []
         for step in range(n):
             others = rng.choice(self.N, 7, p=f)
-            if correction == "logq":
-                builder.frequency.counts[:] = 0 if not known else np.round(f * 10**12)
-                builder.frequency.samples = 0 if not known else 10**12
-            shared = builder.shared(rows_of([self.OWN, *([j] for j in others)]), 20, step=step)
+            if name == "logq":
+                corrector.frequency.counts[:] = 0 if not known else np.round(f * 10**12)
+                corrector.frequency.samples = 0 if not known else 10**12
+            labels = rows_of([self.OWN, *([j] for j in others)])
+            shared = corrector.shared(labels, builder.shared(labels, 20, step=step))
             weight = np.zeros(self.N)
-            weight[shared.ids] = np.exp(shared.shifts.astype(float)) if correction == "logq" else 1
+            weight[shared.ids] = np.exp(shared.shifts.astype(float)) if name == "logq" else 1
             weight[self.OWN] = 1
             out.append(weight @ values)
         return np.array(out)
 
+    @pytest.mark.slow
     def test_partition_function_and_gradient(self, outputs):
         e, W = outputs
         values = np.concatenate([e[:, None], e[:, None] * W], axis=1)
         assert_mean(self.estimates(values, "logq", True), values.sum(0))
 
+    @pytest.mark.slow
     def test_biased_without(self, outputs):
         assert_below(self.estimates(outputs[0], "none", True), outputs[0].sum())
 
+    @pytest.mark.slow
     def test_biased_while_frequencies_are_not_known(self, outputs):
         """In the first batch every output that is no label there passes for one that never is."""
         assert_below(-self.estimates(outputs[0], "logq", False), -outputs[0].sum())

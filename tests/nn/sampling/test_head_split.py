@@ -1,10 +1,13 @@
 """The split of head and tail: the variance against its definition, and the way of the share."""
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from mongoose_nb import nn
+from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 from mongoose_nb.nn.sampling.head_split import FIRST, SHARES, STEPS, HeadSplit, tail_variance
 
@@ -32,16 +35,15 @@ def test_what_is_not_finite_is_left_out_and_states_go_on():
     one, other = HeadSplit(), HeadSplit()
     for step in range(200):
         if step == 77:
-            settings, arrays = one.state()
             other = HeadSplit()
-            other.load_state(settings, {k: v.copy() for k, v in arrays.items()})
+            restore(other, copy.deepcopy(state_of(one)))
         assert one.next() == other.next()
         value = float(rng.random())
         for split in (one, other):
             split.observe(np.nan)
             split.observe(value)
     with pytest.raises(ValueError, match="split"):
-        one.load_state({"place": 0}, {"sums": np.zeros(2), "turns": np.zeros(3)})
+        restore(one, {"place": 0, "sums": np.zeros(3), "turns": np.full(3, STEPS)})
 
 
 def _problem():
@@ -51,12 +53,14 @@ def _problem():
     return X, label
 
 
+@pytest.mark.slow
 def test_a_network_adapts_and_is_resumed(tmp_path):
     """The share moves, is in the history, and a network that was saved on the way ends with the same bits."""
     X, y = _problem()
 
     def network():
-        return nn.Network(X.shape[1], 300, hidden=(16,), sampler=nn.LSH(40, head="auto", K=4, L=10), optimizer=nn.Adam(5e-3))
+        sampler = nn.LSH(40, head="auto", tables=nn.Tables(K=4, L=10))
+        return nn.Network(X.shape[1], 300, hidden=(16,), sampler=sampler, optimizer=nn.Adam(5e-3))
 
     whole, part = network(), network()
     whole.fit(X, y, epochs=6, batch_size=32)
@@ -68,7 +72,7 @@ def test_a_network_adapts_and_is_resumed(tmp_path):
     assert all(SHARES[0] <= share <= SHARES[-1] for share in shares) and set(shares) != {SHARES[FIRST]}
     np.testing.assert_array_equal(whole.output.weights.value, part.output.weights.value)
     assert whole.sampler.head == part.sampler.head == "auto"
-    assert whole.output.sampler.state()[0]["split"] == part.output.sampler.state()[0]["split"]
+    assert state_of(whole.output.sampler)["split"]["place"] == state_of(part.output.sampler)["split"]["place"]
 
 
 def test_auto_needs_a_tail():

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from estimates import assert_below, assert_mean, rows_of
+from nn_problem import lsh
 
 from mongoose_nb.core.arrays import Parameter
+from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
-from mongoose_nb.nn import LSH
 from mongoose_nb.nn.sampling.corrections import retrieval_probability
 from mongoose_nb.nn.training.timing import PhaseTimer
 
@@ -34,7 +35,7 @@ def bound(seed=1, W=None, b=None, **settings):
     w, bias, _ = layer()
     settings = {"candidates": N, "head": 1.0, "K": 2, "L": 12, "capacity": None, "fill": False, "rehash": 10**6,
                 "correction": "importance", **settings}
-    return LSH(**settings).bind(Parameter(w.copy() if W is None else W), Parameter(bias.copy() if b is None else b), seed)
+    return lsh(**settings).bind(Parameter(w.copy() if W is None else W), Parameter(bias.copy() if b is None else b), seed)
 
 
 def weights(sets):
@@ -53,7 +54,7 @@ def test_formula(center, fill, min_votes, head):
     sampler = bound(center=center, fill=fill, strategy="threshold", min_votes=min_votes, head=head, candidates=100)
     sets = sampler.per_sample(h, rows_of(LABELS), 0, PhaseTimer())
     got = weights(sets)
-    p = retrieval_probability(hashed_cosines(W, b, h, center), sampler.tables.family, min_votes)
+    p = retrieval_probability(hashed_cosines(W, b, h, center), sampler.hash_tables.family, min_votes)
     for i in range(B):
         filler, left = sets.count[i] - sets.n_exact[i], N - sets.n_exact[i]
         assert (filler > 0) == fill
@@ -77,12 +78,12 @@ def test_means_are_those_of_the_last_rehash():
         sampler.per_sample(h, rows, step, timer)
         if step in (0, 2, 4):  # first seen, and after the rehashes at the ends of steps 1 and 3
             want = np.append(W.mean(0), b.mean())
-        np.testing.assert_allclose(sampler._importance._means, want, atol=1e-6)
+        np.testing.assert_allclose(sampler._corrector._means, want, atol=1e-6)
         W += 1.0
         b -= 1.0
         sampler.after_update(step, timer)
     again = bound(W=W, b=b, rehash=2)
-    again.load_state(*sampler.state())
+    restore(again, state_of(sampler))
     np.testing.assert_array_equal(weights(again.per_sample(h, rows, 9, timer)), weights(sampler.per_sample(h, rows, 9, timer)))
 
 
@@ -114,7 +115,7 @@ class TestEstimates:
 
     def test_unbiased(self, exact):
         terms, cosine = exact
-        assert (retrieval_probability(cosine, bound().tables.family) > N**-0.5).all()
+        assert (retrieval_probability(cosine, bound().hash_tables.family) > N**-0.5).all()
         assert_mean(self.estimates(terms), terms.sum(1))
 
     @pytest.mark.parametrize("settings", [{"strategy": "threshold", "min_votes": 2, "L": 20}, {"K": 4, "L": 3}],
@@ -123,7 +124,7 @@ class TestEstimates:
         """By the ratio of its probability to the clip, and nothing else is."""
         terms, cosine = exact
         terms = np.concatenate([np.ones((B, N, 1)), terms], axis=2)  # first the number of outputs
-        p = retrieval_probability(cosine, bound(**settings).tables.family, settings.get("min_votes", 1))
+        p = retrieval_probability(cosine, bound(**settings).hash_tables.family, settings.get("min_votes", 1))
         kept = np.minimum(1, p * N**0.5)
         for i, own in enumerate(LABELS):
             kept[i, own] = 1
@@ -137,6 +138,7 @@ class TestEstimates:
         terms = exact[0][:, :, :1]
         assert_below(self.estimates(terms, **settings), terms.sum(1))
 
+    @pytest.mark.slow
     def test_biased_when_stale(self, exact):
         W, b, h = layer()
         W += np.random.default_rng(9).standard_normal(W.shape).astype(np.float32)

@@ -10,11 +10,11 @@ import scipy.sparse as sp
 from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, problem
 
 from mongoose_nb import data
-from mongoose_nb.nn import LSH, Callback, Checkpoint, Diagnostics, Network
+from mongoose_nb.nn import LSH, Callback, Checkpoint, Diagnostics, Network, Tables
 
 
 def network(**settings):
-    return Network(FEATURES, OUTPUTS, **{"hidden": (7,), "sampler": LSH(30, K=3, L=4, rehash=4), "seed": 3, **settings})
+    return Network(FEATURES, OUTPUTS, **{"hidden": (7,), "sampler": LSH(30, tables=Tables(K=3, L=4, rehash=4)), "seed": 3, **settings})
 
 
 def chunks(sizes=(10, 9, 5)):

@@ -7,7 +7,7 @@ import pytest
 from nn_problem import FEATURES, OUTPUTS, problem
 
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct
-from mongoose_nb.nn import LSH, SGD, Adam, Callback, EarlyStopping, History, JSONLines, Network, ProgressBar, Uniform
+from mongoose_nb.nn import LSH, SGD, Adam, Callback, EarlyStopping, History, JSONLines, Network, ProgressBar, Tables, Uniform
 from mongoose_nb.nn.training.callbacks import as_callback, notify
 
 
@@ -164,12 +164,12 @@ class TestEarlyStopping:
 
     def test_restored_weights_are_rehashed(self):
         X, Y = problem()
-        net = network(sampler=LSH(20, K=3, L=4, rehash=1))
+        net = network(sampler=LSH(20, tables=Tables(K=3, L=4, rehash=1)))
         codes = []
-        net.fit(X, Y, epochs=3, callbacks=[lambda net, logs: codes.append(net.output.sampler.tables._codes.copy()),
+        net.fit(X, Y, epochs=3, callbacks=[lambda net, logs: codes.append(net.output.sampler.hash_tables._codes.copy()),
                                            lambda net, logs: logs.update(score=-logs["epoch"]), EarlyStopping("score", 5)])
-        left = net.output.sampler.tables
-        kept = net.output.sampler._kept
+        left = net.output.sampler.hash_tables
+        kept = net.output.sampler.manager
         rows = CenteredInnerProduct(net.output.weights.value, net.output.bias.value, kept.mean, kept.length)
         np.testing.assert_array_equal(left.codes(rows[:OUTPUTS]), left._codes)
         assert not np.array_equal(left._codes, codes[-1])

@@ -9,14 +9,14 @@ from nn_problem import FEATURES, OUTPUTS, digest, problem
 
 from mongoose_nb.hashing import SimHash
 from mongoose_nb.hashing.inner_product import center_queries
-from mongoose_nb.nn import LSH, Diagnostics, Full, JSONLines, Network, Uniform
+from mongoose_nb.nn import LSH, Diagnostics, Full, JSONLines, Network, Tables, Uniform
 from mongoose_nb.nn.training.diagnostics import bucket_figures, listed, recall_figures
 from mongoose_nb.tables import LSHTables
 
 SAMPLERS = {
     "full": Full(), "uniform-sample": Uniform(40, shape="sample"), "uniform-batch": Uniform(40), "logq": Uniform(40, correction="logq"),
-    "lsh-sample": LSH(40, L=4, K=3, rehash=2), "lsh-batch": LSH(40, L=4, K=3, rehash=2, shape="batch"),
-    "drift": LSH(40, L=4, K=3, rehash="drift"), "importance": LSH(40, L=4, K=3, correction="importance"),
+    "lsh-sample": LSH(40, tables=Tables(L=4, K=3, rehash=2)), "lsh-batch": LSH(40, shape="batch", tables=Tables(L=4, K=3, rehash=2)),
+    "drift": LSH(40, tables=Tables(L=4, K=3, rehash="drift")), "importance": LSH(40, correction="importance", tables=Tables(L=4, K=3)),
 }
 SHARES = ("topk_recall", "labels_found")
 
@@ -69,7 +69,7 @@ class TestTrace:
     @pytest.mark.parametrize("rehash, firings", [(2, [3, 4]), (7, [1, 1]), (100, [0, 0]), (1, [7, 7])])
     def test_firings(self, rehash, firings):
         """Steps 0 to 6 and 7 to 13; the first build is none."""
-        _, history = fit(LSH(40, L=4, K=3, rehash=rehash), [Diagnostics()])
+        _, history = fit(LSH(40, tables=Tables(L=4, K=3, rehash=rehash)), [Diagnostics()])
         assert [entry["firings"] for entry in history] == firings
         for entry in history:
             assert len(entry["trace"]["firings"]) == entry["firings"]
@@ -77,19 +77,19 @@ class TestTrace:
 
     def test_many_firings_are_thinned(self, monkeypatch):
         monkeypatch.setattr("mongoose_nb.nn.training.diagnostics.FIRINGS", 3)
-        _, history = fit(LSH(40, L=4, K=3, rehash=1), [Diagnostics()])
+        _, history = fit(LSH(40, tables=Tables(L=4, K=3, rehash=1)), [Diagnostics()])
         assert history[0]["firings"] == 7 and len(history[0]["trace"]["firings"]) == 3
 
 
 class TestRecall:
     def test_against_the_tables(self):
         """With unbounded buckets, room for all and no filler, a list is what shares a bucket with the query."""
-        net, _ = fit(LSH(OUTPUTS, head=1.0, L=3, K=3, capacity=None, fill=False, rehash=5))
+        net, _ = fit(LSH(OUTPUTS, head=1.0, fill=False, tables=Tables(L=3, K=3, capacity=None, rehash=5)))
         X, Y = problem(n=50)
         got = recall_figures(net, X, Y, 6)
         h = net.hidden_activations(X)
         logits = h @ net.output.weights.value.T + net.output.bias.value
-        indptr, ids = net.output.sampler.tables.candidates(center_queries(h, *net.output.sampler._kept.query))
+        indptr, ids = net.output.sampler.hash_tables.candidates(center_queries(h, *net.output.sampler.manager.query))
         lists = [set(ids[indptr[i]:indptr[i + 1]].tolist()) for i in range(50)]
         best = np.argsort(-logits, axis=1, kind="stable")[:, :6]
         want = np.mean([[j in lists[i] for j in row] for i, row in enumerate(best.tolist())])
@@ -106,7 +106,7 @@ class TestRecall:
         assert (len({tuple(row) for row in lists}) == 1) == (shape == "batch")
 
     def test_peeking_at_a_list_of_the_batch(self):
-        net, _ = fit(LSH(60, L=4, K=3, shape="batch", head=0.5))
+        net, _ = fit(LSH(60, shape="batch", head=0.5, tables=Tables(L=4, K=3)))
         sets = net.output.sampler.peek(net.hidden_activations(problem(n=50)[0])[:10])
         assert len(sets.ids) == 60 and sets.n_label == 0 and 0 < sets.n_exact <= 30
 

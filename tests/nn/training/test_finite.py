@@ -6,10 +6,10 @@ import scipy.sparse as sp
 from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, problem
 
 from mongoose_nb import metrics
-from mongoose_nb.nn import LSH, SGD, Callback, Checkpoint, Full, Network, Uniform, Wide
+from mongoose_nb.nn import LSH, SGD, Callback, Checkpoint, Full, Network, Tables, Uniform, Wide
 
 SAMPLERS = {"full": Full(), "uniform-batch": Uniform(20), "uniform-sample": Uniform(20, shape="sample"),
-            "lsh": LSH(20, K=3, L=4, rehash=3), "lsh-batch": LSH(20, K=3, L=4, rehash=3, shape="batch")}
+            "lsh": LSH(20, tables=Tables(K=3, L=4, rehash=3)), "lsh-batch": LSH(20, shape="batch", tables=Tables(K=3, L=4, rehash=3))}
 
 
 @pytest.fixture(params=SAMPLERS)
@@ -60,7 +60,7 @@ class TestWhere:
             network(sampler=sampler).fit(huge(X, 3), Y, epochs=1, batch_size=12)
 
     def test_a_wide_hidden_layer(self):
-        net = network(hidden=(7, Wide(40, LSH(9, K=2, L=4)), 5), activation="identity")
+        net = network(hidden=(7, Wide(40, LSH(9, tables=Tables(K=2, L=4))), 5), activation="identity")
         net.layers[0].bias.value[:] = 3e38
         with pytest.raises(FloatingPointError, match="in layer hidden1"):
             net.fit(*problem(), epochs=1)
@@ -79,7 +79,7 @@ class TestWhere:
         def spoil(net):
             net.output.weights.value[3] = np.inf
 
-        net = network(sampler=LSH(20, K=3, L=4, rehash=4), optimizer=SGD(1e-9))
+        net = network(sampler=LSH(20, tables=Tables(K=3, L=4, rehash=4)), optimizer=SGD(1e-9))
         with pytest.raises(FloatingPointError, match=r"step \d"):
             net.fit(*problem(), epochs=9, batch_size=12, callbacks=[At(3, spoil)])
 
@@ -191,10 +191,11 @@ class TestEdges:
         net.predict_topk(np.ones((2, FEATURES)), 3)
 
 
+@pytest.mark.slow
 def test_ten_million_outputs():
     """A step, a rehash of all rows and a hashed prediction; nothing in the step is as long as the outputs."""
     n = 10_000_000
-    net = Network(5, n, hidden=(2,), sampler=LSH(40, K=16, L=2, capacity=64), optimizer="sgd")
+    net = Network(5, n, hidden=(2,), sampler=LSH(40, tables=Tables(K=16, L=2, capacity=64)), optimizer="sgd")
     Y = [[0, n - 1], [n // 2], [], [7]]
     history = net.fit(np.eye(4, 5), Y, epochs=2, batch_size=2)
     assert np.isfinite(history[-1]["loss"]) and history[-1]["active_share"] < 1e-5

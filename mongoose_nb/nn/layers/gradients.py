@@ -1,0 +1,268 @@
+"""Gradients as values, and the optimiser step.
+
+::
+
+    np.ndarray           the whole gradient
+    RowGradient          dW[row] = sum of coef * V[sample] over the pairs (row, sample) of a batch
+    SharedRowGradient    dW[ids] = Z @ H, for outputs that are shared by a batch; never stored
+    BiasGradient         of the bias beside the rows of one of these
+
+Each has ``square_norm()``, ``apply(...)`` and, for checks, ``dense()``. `apply_gradients` takes them all by name.
+"""
+
+import numpy as np
+
+from mongoose_nb.core.arrays import Buffers, Parameter, aligned_zeros, read_only
+
+# Ranges of rows that one thread owns: enough to balance, few enough for the counting sort to stay in cache.
+MAX_RANGES = 256
+
+
+def _state(parameter):
+    from mongoose_nb.kernels.layers.rows import State
+
+    return State(parameter.value, parameter.m, parameter.v)
+
+
+class RowStore:
+    """Scratch memory for the gradients of one matrix whose rows are touched sparsely, kept from batch to batch.
+
+    Parameters
+    ----------
+    weights : Parameter
+        Matrix (n_rows, width).
+    bias : Parameter, optional
+        Vector (n_rows,); its gradient is the sum of `coef`.
+    """
+
+    def __init__(self, weights: Parameter, bias: Parameter | None = None):
+        self.weights, self.bias = weights, bias
+        n_rows, width = weights.value.shape
+        self.shift = max(0, int(n_rows - 1).bit_length() - MAX_RANGES.bit_length() + 1)
+        self.ranges = ((n_rows - 1) >> self.shift) + 1
+        self.cursor = np.zeros(n_rows, np.int32)
+        self.scratch = aligned_zeros((self.ranges, width))
+        self.buffers = Buffers()
+
+    def sort(self, start, count, ids, coef):
+        """`kernels.layers.rows.Groups` of pairs, in memory that is theirs as long as they are referred to."""
+        from mongoose_nb.kernels.layers import rows as kernel
+
+        get, lend, n = self.buffers.get, self.buffers.lend, int(count.sum())
+        groups = kernel.Groups(lend("group sample", n, np.int32), lend("group value", n), lend("rows", n, np.int32),
+                               lend("ends", n, np.int64), lend("part_ptr", self.ranges + 1, np.int64),
+                               lend("part_rows", self.ranges, np.int64))
+        scratch = kernel.SortScratch(self.cursor, get("hist", (kernel.CHUNKS, self.ranges), np.int64), get("key", n, np.int32),
+                                     get("sample", n, np.int32), get("value", n))
+        kernel.sort_pairs(kernel.Pairs(start, count, read_only(ids), read_only(coef)), self.shift, scratch, groups)
+        return groups
+
+
+class RowGradient:
+    """Gradient of a matrix of which a batch touches few rows: ``dW[row] = sum of coef * V[sample]`` over pairs (row, sample).
+
+    The pairs of sample i are ``ids[start[i] : start[i] + count[i]]`` with their `coef`. They are sorted by row when that is first needed;
+    then one thread owns a row, so that the result is the same for any number of threads.
+
+    Parameters
+    ----------
+    store : RowStore
+        Of the matrix.
+    start, count : (n,) int64 arrays
+    ids : int32 array
+    coef : float array like `ids`
+    V : (n, width) array
+    """
+
+    def __init__(self, store: RowStore, start, count, ids, coef, V):
+        self.store, self.start, self.count, self.ids, self.coef, self.V = store, start, count, ids, coef, V
+        self._groups = None
+
+    @classmethod
+    def of_rows(cls, store: RowStore, ids, values) -> "RowGradient":
+        """One pair for each row of `values`: ``dW[ids[i]] += values[i]``."""
+        n = len(ids)
+        return cls(store, np.arange(n), np.ones(n, np.int64), ids, np.ones(n, values.dtype), values)
+
+    @property
+    def bias(self) -> "BiasGradient":
+        """The gradient of the bias that lies beside the rows."""
+        return BiasGradient(self)
+
+    def groups(self):
+        """The pairs by row (`kernels.layers.rows.Groups`)."""
+        if self._groups is None:
+            self._groups = self.store.sort(self.start, self.count, self.ids, self.coef)
+        return self._groups
+
+    def square_norm(self) -> float:
+        """Squared Euclidean norm, with that of the bias if there is one."""
+        from mongoose_nb.kernels.layers import rows as kernel
+
+        out = np.zeros(self.store.ranges)
+        kernel.square_rows(self.V, self.groups(), self.store.bias is not None, self.store.scratch, out)
+        return float(out.sum())
+
+    def apply(self, method, constants, bias_constants):
+        """Optimiser step on the touched rows, and on their biases if there are any."""
+        from mongoose_nb.kernels.layers import rows as kernel
+
+        weights, bias = self.store.weights, self.store.bias
+        none = np.zeros(0, np.float32)
+        kernel.apply_rows(self.V, self.groups(), method, constants, bias_constants, _state(weights), bias is not None,
+                          kernel.State(none, none, none) if bias is None else _state(bias), self.store.scratch)
+
+    def touched(self) -> np.ndarray:
+        """Ids of the touched rows, int32, in no order."""
+        from mongoose_nb.kernels.layers.rows import list_rows
+
+        groups = self.groups()
+        out = np.empty(int(groups.part_rows.sum()), np.int32)
+        list_rows(groups, out)
+        return out
+
+    def _pairs(self):
+        sample = np.repeat(np.arange(len(self.start)), self.count)
+        place = np.arange(len(sample)) - np.repeat(np.cumsum(self.count) - self.count, self.count) + np.repeat(self.start, self.count)
+        return sample, place
+
+    def dense(self) -> np.ndarray:
+        """The whole gradient of the matrix."""
+        out = np.zeros_like(self.store.weights.value)
+        sample, place = self._pairs()
+        np.add.at(out, self.ids[place], self.coef[place, None] * self.V[sample])
+        return out
+
+    def dense_bias(self) -> np.ndarray:
+        """The whole gradient of the bias."""
+        out = np.zeros_like(self.store.bias.value)
+        place = self._pairs()[1]
+        np.add.at(out, self.ids[place], self.coef[place])
+        return out
+
+
+class SharedRowGradient:
+    """Gradient of the rows of outputs that a batch shares, ``dW[ids] = Z @ H``, and of their biases; the product is never stored.
+
+    Parameters
+    ----------
+    weights, bias : Parameter
+    shared : kernels.layers.wide.Shared
+        The outputs.
+    Z : (n_rows, n) array
+        d loss / d logits.
+    H : (n, width) array
+        Activations.
+    squares : array or None
+        Squared norms by block of rows, where clipping needs them.
+    buffers : Buffers
+        Scratch memory.
+    """
+
+    def __init__(self, weights, bias, shared, Z, H, squares, buffers):
+        self.weights, self.biases, self.shared, self.Z, self.H = weights, bias, shared, Z, H
+        self._squares, self._buffers = squares, buffers
+
+    @property
+    def bias(self) -> "BiasGradient":
+        """The gradient of the biases."""
+        return BiasGradient(self)
+
+    def square_norm(self) -> float:
+        """Squared Euclidean norm, with that of the biases."""
+        if self._squares is None:
+            raise ValueError("the norm of this gradient was not computed: give forward a Run with clip=True")
+        return float(self._squares.sum())
+
+    def apply(self, method, constants, bias_constants):
+        """Optimiser step on the rows and their biases."""
+        import numba
+
+        from mongoose_nb.kernels.layers import wide
+
+        scratch = self._buffers.get("G block", (numba.get_num_threads(), wide.BLOCK, self.H.shape[1]))
+        wide.apply_shared(self.H, _state(self.weights), _state(self.biases), self.shared, self.Z, method, constants, bias_constants,
+                          scratch)
+
+    def touched(self) -> np.ndarray | None:
+        """Ids of the rows, int32; None for all."""
+        return None if self.shared.contiguous else self.shared.ids
+
+    def _place(self, rows, like):
+        out = np.zeros_like(like)
+        out[slice(self.shared.n_rows) if self.shared.contiguous else self.shared.ids] = rows
+        return out
+
+    def dense(self) -> np.ndarray:
+        """The whole gradient of the matrix."""
+        return self._place(self.Z @ self.H, self.weights.value)
+
+    def dense_bias(self) -> np.ndarray:
+        """The whole gradient of the biases."""
+        return self._place(self.Z.sum(axis=1), self.biases.value)
+
+
+class BiasGradient:
+    """Gradient of the biases that lie beside touched rows. The gradient of the rows measures and applies it: one pass does both."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def square_norm(self) -> float:
+        """0: it is part of the norm of the rows."""
+        return 0.0
+
+    def apply(self, method, constants, bias_constants):
+        """Nothing: it is part of the step on the rows."""
+
+    def dense(self) -> np.ndarray:
+        """The whole gradient."""
+        return self.rows.dense_bias()
+
+
+def square_norm(gradient) -> float:
+    """Squared Euclidean norm of a gradient."""
+    return float(np.square(gradient, dtype=np.float64).sum()) if isinstance(gradient, np.ndarray) else gradient.square_norm()
+
+
+def as_dense(gradient) -> np.ndarray:
+    """A gradient as an array of the parameter's shape; for checks."""
+    return gradient if isinstance(gradient, np.ndarray) else gradient.dense()
+
+
+def apply_gradients(parameters: dict, gradients: dict, optimizer, step: int, rate: float = 1.0, clip_norm: float | None = None):
+    """One step of an optimiser on all parameters.
+
+    Parameters
+    ----------
+    parameters : dict of str to Parameter
+    gradients : dict of str to gradient
+        By the names of `parameters`; those without a gradient stay as they are.
+    optimizer : Optimizer
+    step : int
+        Steps taken before.
+    rate : float
+        Factor on the learning rate.
+    clip_norm : float, optional
+        Largest norm of all gradients together; longer ones are scaled to it.
+
+    Notes
+    -----
+    Weight decay shrinks matrices. Vectors, which are biases and gains, are not decayed.
+    """
+    from mongoose_nb.kernels.layers.rows import State, apply_dense
+
+    scale = 1.0
+    if clip_norm is not None:
+        norm = float(np.sqrt(sum(square_norm(gradient) for gradient in gradients.values())))
+        scale = min(1.0, clip_norm / max(norm, 1e-30))
+    constants = optimizer.constants(step + 1, rate, scale)
+    bias_constants = optimizer.constants(step + 1, rate, scale, decay=False)
+    for name, gradient in gradients.items():
+        if not isinstance(gradient, np.ndarray):
+            gradient.apply(optimizer.method, constants, bias_constants)
+            continue
+        parameter = parameters[name]
+        shape = (parameter.value.shape[0], -1) if parameter.decays else (1, -1)
+        state = State(*(array.reshape(shape) for array in _state(parameter)))
+        apply_dense(gradient.reshape(shape), optimizer.method, constants if parameter.decays else bias_constants, state)

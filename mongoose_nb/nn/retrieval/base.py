@@ -1,0 +1,92 @@
+"""The interface of all retrievers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mongoose_nb.core.registry import Registered, fresh
+from mongoose_nb.core.saving import Stateful
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mongoose_nb.core.arrays import Parameter
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
+    from mongoose_nb.nn.training.timing import PhaseTimer
+
+
+class Retriever(Registered, Stateful, kind="retriever"):
+    """Gives the outputs that a prediction scores, without computing all of them.
+
+    A retriever is a description until `bind` ties a copy of it to the output layer of a network. A retriever of your own stores its
+    arguments under their names, overrides `bind_layer`, `fit`, `build` and `retrieve`, and names in `saved_state` what `fit` has
+    changed.
+    """
+
+    #: outputs to retrieve for a row; a number once bound
+    candidates = None
+
+    def bind(self, weights: Parameter, bias: Parameter, seed: int) -> Retriever:
+        """A working copy for one layer.
+
+        Parameters
+        ----------
+        weights, bias : Parameter
+            (outputs, width) and (outputs,) float32.
+        seed : int
+
+        Returns
+        -------
+        Retriever
+        """
+        bound = fresh(self)
+        bound.bind_layer(weights, bias, seed)
+        return bound
+
+    def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
+        """Prepare this copy for one layer."""
+        raise NotImplementedError  # abstract
+
+    def fit(self, h: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Learn from activations.
+
+        Parameters
+        ----------
+        h : (m, width) float32
+        labels : (m, p) int32
+            True labels, -1 where there are fewer.
+
+        Returns
+        -------
+        dict
+            Figures of the training.
+        """
+        return {}
+
+    def forget(self) -> None:
+        """Have what `build` made built again when it is next needed."""
+
+    def built(self, step: int) -> bool:
+        """Whether what `retrieve` needs is there for the weights after `step` steps."""
+        return True
+
+    def build(self, step: int) -> None:
+        """Prepare for the weights as they are, which are those after `step` steps."""
+
+    def retrieve(self, h: np.ndarray, n: int, timer: PhaseTimer, step: int) -> ActiveSets:
+        """Outputs to score.
+
+        Parameters
+        ----------
+        h : (m, width) float32
+        n : int
+            Most outputs for a row.
+        timer : PhaseTimer
+        step : int
+            Steps that the weights have taken.
+
+        Returns
+        -------
+        ActiveSets
+        """
+        raise NotImplementedError  # abstract

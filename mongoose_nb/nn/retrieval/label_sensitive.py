@@ -1,0 +1,132 @@
+"""Hash tables for prediction whose functions are trained after the network (Liu et al., "Climbing the WOL", 2020)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mongoose_nb.core.registry import fresh, register
+from mongoose_nb.core.validation import check_int
+from mongoose_nb.hashing import LearnedHash, make_learned
+from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
+from mongoose_nb.kernels.tables.bundles import Views
+from mongoose_nb.nn.retrieval.base import Retriever
+from mongoose_nb.nn.sampling.base import default_bits
+from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder
+from mongoose_nb.nn.sampling.table_manager import hashable
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.arrays import Parameter
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
+    from mongoose_nb.nn.training.timing import PhaseTimer
+    from mongoose_nb.tables import LSHTables
+
+# What is found is bounded by what stands in a query's buckets: larger buckets and more tables find more. With these, 1,000 outputs
+# scored of 100,000 give the P@1 of all outputs.
+BUCKET_LOAD, TABLES = 300, 250
+
+
+@register("retriever", "label sensitive")
+class LabelSensitiveRetriever(Retriever):
+    """Hash tables over the rows of an output layer, with functions that learn true labels first and the best-scoring outputs next.
+
+    The weights stay as they are, and any network can have such tables, whatever it was trained with. They are built when they are first
+    needed.
+
+    Parameters
+    ----------
+    candidates : int, optional
+        Outputs to score for a row: by default a hundredth of all, at least 100.
+    K, L : int, optional
+        Hashes per table and tables: by default buckets of about 300 outputs, and 250.
+    learn : hashing.LearnedHash, optional
+        How the functions are trained: by default the contrast with ``labels=True`` in 200 steps.
+
+    Attributes
+    ----------
+    family : hashing.SimHash
+        Of a bound retriever.
+    """
+
+    saved_state = ("functions", "_query_mean", "_query_extra")
+
+    def __init__(self, candidates: int | None = None, K: int | None = None, L: int | None = None,
+                 learn: None | str | dict | LearnedHash = None):
+        self.candidates = candidates if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
+        self.K = K if K is None else check_int("K", K, low=1)
+        self.L = check_int("L", TABLES if L is None else L, low=1)
+        self.learn = make_learned(LearnedHash(first_steps=200, labels=True) if learn is None else learn)
+
+    def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
+        """Draw functions that are not trained yet; see `Retriever.bind_layer`."""
+        from mongoose_nb.hashing import SimHash
+
+        n, width = weights.value.shape
+        self.candidates = min(n, max(100, n // 100)) if self.candidates is None else self.candidates
+        self.K = round(default_bits(n, BUCKET_LOAD)) if self.K is None else self.K
+        self._weights, self._bias, self._seed = weights, bias, seed
+        self.family = SimHash(width + 1, self.K, self.L, seed=seed)
+        self._query_mean, self._query_extra = np.zeros(width, np.float32), np.float32(1.0)
+        self._builder = ActiveSetBuilder(n, seed=seed)
+        self._tables = self._built = None
+
+    @property
+    def functions(self) -> np.ndarray:
+        """The trained functions, (width + 1, K * L) float32."""
+        return self.family.functions
+
+    @functions.setter
+    def functions(self, value: np.ndarray) -> None:
+        self.family.set_functions(value)
+
+    @property
+    def query(self) -> tuple[np.ndarray, np.float32]:
+        """(mean, extra coordinate) by which queries are centred."""
+        return self._query_mean, self._query_extra
+
+    @property
+    def hash_tables(self) -> LSHTables | None:
+        """The hash tables (`tables.LSHTables`), None before they are first needed."""
+        return self._tables
+
+    def fit(self, h: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Train the functions; see `Retriever.fit`. Returns what `hashing.LearnedHash.report` gives."""
+        weights, bias = self._weights.value, self._bias.value
+        mean = h.mean(axis=0, dtype=np.float64).astype(np.float32)
+        length = float(np.sqrt(np.square(h - mean).sum(axis=1)).mean())
+        rows = CenteredInnerProduct(weights, bias, mean, length)
+        self._query_mean, self._query_extra = rows.query_mean, rows.extra
+        learner = fresh(self.learn).bind(self.family, self._seed)
+        with hashable():
+            learner.learn(center_queries(h, *self.query), rows, learner.mine(h, weights, bias, labels))
+        self.forget()
+        return learner.report()
+
+    def forget(self) -> None:
+        """Build the tables again when they are next needed."""
+        self._tables = None
+
+    def built(self, step: int) -> bool:
+        """Whether there are tables of the weights after `step` steps."""
+        return self._tables is not None and self._built == step
+
+    def build(self, step: int) -> None:
+        """Build tables of the weights, which are those after `step` steps, unless they are there."""
+        from mongoose_nb.tables import LSHTables
+
+        if self.built(step):
+            return
+        rows = CenteredInnerProduct(self._weights.value, self._bias.value, self._query_mean, 0.0, extra=self._query_extra)
+        with hashable():
+            self._tables = LSHTables(self.family, seed=self._seed).build(rows)
+        self._built = step
+
+    def retrieve(self, h: np.ndarray, n: int, timer: PhaseTimer, step: int) -> ActiveSets:
+        """As `Retriever.retrieve`: the outputs that stand in most buckets."""
+        with timer("rehash"):
+            self.build(step)
+        with timer("hash"):
+            codes = self._tables.codes(center_queries(h, *self.query)).astype(np.uint32, copy=False)
+        with timer("retrieve"):
+            return self._builder.retrieve(Views(*self._tables.views(), codes), n)

@@ -1,0 +1,185 @@
+"""The interface of all samplers, and the counts that they report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from mongoose_nb.core.registry import Registered, fresh
+from mongoose_nb.core.saving import Stateful
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mongoose_nb.core.arrays import Parameter, Rows
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
+    from mongoose_nb.nn.training.timing import PhaseTimer
+
+#: candidates for each sample, or shared by the batch
+SHAPES = ("sample", "batch")
+
+
+class Sampler(Registered, Stateful, kind="sampler"):
+    """Chooses which outputs of a wide layer a training step computes: the labels, and candidates beside them.
+
+    A sampler is a description until `bind` ties a copy of it to the weights of one layer.
+
+    Notes
+    -----
+    **A sampler of your own** derives from this class and has:
+
+    ``__init__``
+        Stores its arguments as attributes of the same names. They are the description that a saved network holds.
+    ``shape``
+        ``"sample"`` if every sample has candidates of its own, ``"batch"`` if the batch shares them. A `Wide` layer needs
+        ``"sample"``.
+    ``bind_layer(weights, bias, seed)``
+        Prepares a copy for one layer. ``weights.value`` is (outputs, width) float32, ``bias.value`` (outputs,). Attributes that begin
+        with an underscore or that `saved_state` names are set here.
+    ``per_sample(h, labels, step, timer, train=True)`` or ``shared(h, labels, step, timer)``
+        Returns `ActiveSets`, or a `SharedSet`, for the activations `h` (n, width) and the `labels` (`Rows`). True labels come first, no
+        id comes twice, and all ids are from 0 to outputs - 1. Whatever is random is keyed by the seed and `step`, so that the result
+        does not depend on the number of threads. With ``train=False`` (a `Wide` layer that predicts) nothing may change. ``with
+        timer("retrieve"):`` around the work reports its time. `count` notes what `counts` reports.
+    ``peek(h)``
+        What a step would choose for `h`, without labels. Nothing may change. `Diagnostics` asks for it.
+    ``saved_state``
+        Names of the attributes that change while training, as numbers, strings, arrays, or objects of this kind; see
+        `mongoose_nb.core.saving.Stateful`. They are saved in networks and checkpoints.
+    ``after_loss``, ``after_update``, ``rehash_now``, ``report``
+        Hooks that do nothing unless they are overridden.
+
+    A file names the class by its module, which has to be imported before the file is loaded. ``mongoose_nb.testing.check_sampler``
+    checks the contract.
+
+    Examples
+    --------
+    Candidates that are drawn by how often they were labels so far::
+
+        class Popular(nn.Sampler):
+            shape = "batch"
+            saved_state = ("frequency",)
+
+            def __init__(self, candidates=100):
+                self.candidates = candidates
+
+            def bind_layer(self, weights, bias, seed):
+                self.frequency, self._seed = np.ones(len(bias.value)), seed
+
+            def _draw(self, labels, step):
+                rng = np.random.Generator(np.random.Philox(key=[self._seed, step]))
+                share, n = self.frequency / self.frequency.sum(), min(self.candidates, len(self.frequency))
+                return nn.SharedSet.of(labels, uniform=rng.choice(len(share), n, replace=False, p=share))
+
+            def shared(self, h, labels, step, timer):
+                with timer("retrieve"):
+                    np.add.at(self.frequency, labels.flat()[1], 1.0)
+                    return self.count(self._draw(labels, step))
+
+            def peek(self, h):
+                return self._draw(nn.Rows.empty(len(h)), 0)
+
+        net = nn.Network(n_features, n_labels, sampler=Popular(200))
+    """
+
+    #: "sample", "batch", or "all" for the layer without sampling
+    shape = "all"
+    #: how often the schedule of the tables fired since the last `report`
+    fired = 0
+
+    _counts = {}
+
+    def bind(self, weights: Parameter, bias: Parameter, seed: int) -> Sampler:
+        """A working copy for one layer.
+
+        Parameters
+        ----------
+        weights, bias : Parameter
+            (outputs, width) and (outputs,) float32.
+        seed : int
+
+        Returns
+        -------
+        Sampler
+        """
+        bound = fresh(self)
+        bound.bind_layer(weights, bias, seed)
+        return bound
+
+    def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
+        """Prepare this copy for one layer; see the notes of the class."""
+
+    def per_sample(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, train: bool = True) -> ActiveSets:
+        """`ActiveSets` of every sample; see the notes of the class."""
+        raise NotImplementedError(f"{type(self).__name__} has no candidates per sample")
+
+    def shared(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer) -> SharedSet:
+        """`SharedSet` of the batch; see the notes of the class."""
+        raise NotImplementedError(f"{type(self).__name__} has no candidates shared by the batch")
+
+    def peek(self, h: np.ndarray) -> ActiveSets | SharedSet:
+        """What a training step would choose for activations `h`, without labels; nothing changes.
+
+        Returns
+        -------
+        ActiveSets or SharedSet
+        """
+        raise NotImplementedError  # abstract
+
+    def after_loss(self, sets: ActiveSets | SharedSet, delta: np.ndarray) -> None:
+        """Called with the sets of the samples and the gradients d mean loss / d z of their outputs, before the optimiser's step."""
+
+    def after_update(self, step: int, timer: PhaseTimer, touched: Callable[[], np.ndarray | None] | None = None) -> None:
+        """Called after every optimiser step, to maintain tables. ``touched()`` gives the ids of the rows that the step changed, or None
+        for all."""
+
+    def rehash_now(self) -> None:
+        """Bring tables up to date with the weights, if there are any."""
+
+    def count(self, sets: ActiveSets | SharedSet) -> ActiveSets | SharedSet:
+        """Note the counts of `sets` (`ActiveSets` or `SharedSet`) for `counts`, and return the sets."""
+        self._counts = count_sets(sets) if hasattr(sets, "start") else count_shared(sets)
+        return sets
+
+    def counts(self) -> dict[str, float]:
+        """Mean numbers of the last step.
+
+        Returns
+        -------
+        dict of str to float
+            ``labels``, ``retrieved``, ``uniform`` and ``active``; for sets per sample also ``label_recall``, the share of labels that
+            the buckets returned.
+        """
+        return dict(self._counts)
+
+    def report(self) -> dict[str, float]:
+        """Figures of table maintenance since this was last asked, for the history."""
+        return {}
+
+
+class Counts(NamedTuple):
+    """What a step reports about its candidates."""
+
+    labels: float
+    retrieved: float
+    uniform: float
+    active: float
+
+
+def count_sets(sets: ActiveSets | SharedSet) -> dict[str, float]:
+    """Mean counts of per-sample sets, and the share of labels that the buckets returned."""
+    labels, exact, active = sets.n_label.mean(), sets.n_exact.mean(), sets.count.mean()
+    return {**Counts(labels, exact - labels, active - exact, active)._asdict(),
+            "label_recall": sets.n_hit.sum() / max(1, sets.n_label.sum())}
+
+
+def count_shared(shared: SharedSet) -> dict[str, float]:
+    """Counts of a shared set."""
+    n = len(shared.ids)
+    return Counts(shared.n_label, shared.n_exact - shared.n_label, n - shared.n_exact, n)._asdict()
+
+
+def default_bits(n_rows: int, load: float) -> float:
+    """Bits of a table's code with which a bucket holds about `load` of `n_rows` rows; at least 2, not rounded."""
+    return max(2.0, float(np.log2(max(1.0, n_rows / load))))

@@ -1,0 +1,71 @@
+"""Labels and uniform outputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mongoose_nb.core.arrays import Rows
+from mongoose_nb.core.registry import fresh, register
+from mongoose_nb.core.validation import check_choice, check_int
+from mongoose_nb.nn.sampling.base import SHAPES, Sampler
+from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder
+from mongoose_nb.nn.sampling.corrections import make_correction
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mongoose_nb.core.arrays import Parameter
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
+    from mongoose_nb.nn.sampling.corrections import Correction
+    from mongoose_nb.nn.training.timing import PhaseTimer
+
+
+@register("sampler", "uniform")
+class Uniform(Sampler):
+    """Labels and outputs drawn uniformly without replacement.
+
+    Parameters
+    ----------
+    candidates : int
+        Outputs beside the labels.
+    shape : {"sample", "batch"}
+        Candidates for each sample, or shared by the batch. In the second case the labels of the other samples are candidates too.
+    correction : str or Correction, optional
+        ``"tail"``, ``"none"``, or, for candidates shared by the batch, ``"logq"``; see `corrections`. By default ``"tail"`` for
+        candidates per sample. For candidates shared by the batch it is ``"none"``: labels of other samples are hard negatives, which a
+        re-weighted tail would drown.
+    """
+
+    def __init__(self, candidates: int = 1000, *, shape: str = "batch", correction: None | str | dict | Correction = None):
+        self.candidates = check_int("candidates", candidates, low=1, high=2**31 - 2)
+        self.shape = check_choice("shape", shape, SHAPES)
+        self.correction = make_correction(correction, shape)
+
+    @property
+    def saved_state(self) -> tuple[str, ...]:
+        """What the correction has counted."""
+        return ("_corrector",) if self._corrector.saved_state else ()
+
+    def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
+        """Prepare the draw of one layer; see `Sampler`."""
+        self._builder = ActiveSetBuilder(len(bias.value), seed=seed)
+        self._corrector = fresh(self.correction)
+        self._corrector.bind_layer(weights, bias)
+
+    def per_sample(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, train: bool = True) -> ActiveSets:
+        """`ActiveSets` of every sample."""
+        with timer("retrieve"):
+            sets = self._builder.per_sample(labels, self.candidates, step=step if train else 0, alike=not train)
+            sets = self._corrector.per_sample(h, sets)
+        return self.count(sets) if train else sets
+
+    def shared(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer) -> SharedSet:
+        """`SharedSet` of the batch."""
+        with timer("retrieve"):
+            shared = self._builder.shared(labels, self.candidates, step=step)
+            shared = self._corrector.shared(labels, shared)
+        return self.count(shared)
+
+    def peek(self, h: np.ndarray) -> ActiveSets:
+        """As `Sampler.peek`; one draw for all samples where candidates are shared by the batch."""
+        return self._builder.per_sample(Rows.empty(len(h)), self.candidates, step=0, alike=self.shape == "batch")

@@ -1,0 +1,75 @@
+"""Forward and backward through the layers of a network, with checks that every number is finite."""
+
+import contextlib
+import math
+
+import numpy as np
+
+from mongoose_nb.nn.layers.base import Run, named
+from mongoose_nb.nn.training.finite import LARGEST_GRADIENT, NotFiniteError, find_not_finite, largest
+
+
+def forward(layers, x, run, inputs=None):
+    """The value of the last layer, and the caches of all; the input of every layer is appended to `inputs`."""
+    caches = []
+    for layer in layers:
+        if inputs is not None:
+            inputs.append(x)
+        with contextlib.nullcontext() if layer.times_itself else run.timer("forward"):
+            x, cache = layer.forward(x, run)
+        caches.append(cache)
+    return x, caches
+
+
+def loss_and_gradients(layers, output, x, labels, run, peak=math.inf):
+    """Mean loss of a batch, and its gradient.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        Hidden layers; named ``hidden0``, ``hidden1``, ... in the result.
+    output : WideOutput
+        Named ``output``.
+    x, labels : Rows
+    run : Run
+    peak : float
+        A bound on the values of `x`, where one is known.
+
+    Returns
+    -------
+    loss : float
+    gradients : dict of str to gradient
+        By the names of the network's parameters.
+
+    Raises
+    ------
+    NotFiniteError
+        If the loss or the gradient is not finite, or so large that an optimiser would make it so.
+    """
+    reason, losses, inputs = None, np.zeros(len(labels), np.float32), []
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at below
+            h, caches = forward(layers, x, run, inputs)
+            losses, cache = output.loss(h, labels, run)
+            loss = float(losses.mean(dtype=np.float64))
+    except FloatingPointError as error:  # what cannot be hashed
+        reason, loss = error, math.nan
+    if not math.isfinite(loss):
+        parameters = named([*((f"hidden{i}", layer.parameters()) for i, layer in enumerate(layers)), ("output", output.parameters())])
+        found = find_not_finite(parameters, layers, x, Run(run.step, train=False))
+        raise NotFiniteError("loss", run.step, losses, *found) from reason
+    # a loss may be finite where the gradient is not, or is not any more when the optimiser squares it
+    if not largest(h) < LARGEST_GRADIENT:
+        raise NotFiniteError("gradient", run.step, losses, "output", f"activations of up to {largest(h):.3g}")
+    grad, gradients = output.backward(1.0, cache)
+    parts = [("output", gradients)]
+    with run.timer("backward"):
+        for i in range(len(layers) - 1, -1, -1):
+            bound = len(losses) * largest(grad)
+            if not (bound * (peak if i == 0 else largest(inputs[i])) < LARGEST_GRADIENT
+                    or i == 0 and bound * largest(inputs[0]) < LARGEST_GRADIENT):  # few rows may hold the peak
+                what = f"values of up to {largest(inputs[i]):.3g} meet gradients of up to {largest(grad):.3g}"
+                raise NotFiniteError("gradient", run.step, losses, f"hidden{i}", what)
+            grad, gradients = layers[i].backward(grad, caches[i], need_input=i > 0)
+            parts.append((f"hidden{i}", gradients))
+    return loss, named(reversed(parts))

@@ -1,0 +1,37 @@
+"""Figures of evaluation, and the draw of the next token."""
+
+import math
+
+import numpy as np
+
+
+def summary(batches):
+    """Scores over all predictions.
+
+    Parameters
+    ----------
+    batches : list of (losses, best, targets)
+        Loss, best token and true token of every prediction.
+
+    Returns
+    -------
+    dict
+        ``eval_loss`` (nats a token), ``bits`` a token, ``accuracy`` and ``perplexity``.
+    """
+    losses, right, count = 0.0, 0, 0
+    for loss, best, targets in batches:
+        losses += float(loss.sum(dtype=np.float64))
+        right += int((best == targets).sum())
+        count += len(targets)
+    mean = losses / count
+    return {"eval_loss": mean, "bits": mean / math.log(2), "accuracy": right / count, "perplexity": math.exp(min(mean, 700.0))}
+
+
+def draw(logits, temperature, top_k, rng):
+    """A token for every row of logits (n, n_tokens): the best one at temperature 0, else a draw from the softmax over the best `top_k`."""
+    z = logits.astype(np.float64)
+    if temperature > 0:
+        z = z / temperature
+        z[z < -np.partition(-z, top_k - 1, axis=1)[:, top_k - 1:top_k]] = -np.inf
+        z -= np.log(-np.log(rng.random(z.shape)))  # the largest of logits with Gumbel noise is a draw from the softmax
+    return z.argmax(axis=1)
