@@ -16,6 +16,12 @@ class Chebyshev(Metric):
         return np.abs(X - q).max(axis=1)
 
 
+class Plain(Chebyshev):
+    """The same, of rows that are hashed as they are."""
+
+    projected = False
+
+
 class Canberra(Euclidean):
     """Relative differences: candidates are those of the Euclidean distance."""
 

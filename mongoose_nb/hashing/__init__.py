@@ -14,6 +14,7 @@
 - `arguments`: numbers and arrays as families accept them
 - `base`: what all families share - input checks, code widths, versions, centre, state
 - `simhash`: signs of random projections; similarity is the cosine
+- `flips`: the order in which multi-probe flips signs
 - `dwta`, `wta`: position of the largest of a few random coordinates; similarity is the order of coordinates
 - `crosspolytope`: largest coordinate of a random rotation; similarity is the cosine
 - `pstable`: slot of a random projection; Euclidean or Manhattan distance

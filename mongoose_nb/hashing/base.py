@@ -563,7 +563,7 @@ def require(family: Any, capability: str | tuple[str, str], what: str) -> None:
     Parameters
     ----------
     family : HashFamily, or a class of them
-    capability : {"trainable", "closed_form", "multi_probe", "takes_center"} or ("similarity", value)
+    capability : {"trainable", "closed_form", "multi_probe", "takes_center"} or ("similarity", value or tuple of values)
     what : str
         The feature, for the message: ``"learn='contrast'"``.
 
@@ -574,7 +574,8 @@ def require(family: Any, capability: str | tuple[str, str], what: str) -> None:
     """
     def has(cls):
         if isinstance(capability, tuple):
-            return getattr(cls, capability[0]) == capability[1]
+            name, wanted = capability
+            return getattr(cls, name) in (wanted if isinstance(wanted, tuple) else (wanted,))
         value = getattr(cls, capability)
         return value() if callable(value) else value
 

@@ -22,6 +22,14 @@ def _all_columns(n, dim):
     return read_only(np.arange(n + 1, dtype=np.int64) * dim), read_only(np.tile(np.arange(dim, dtype=np.int32), n))
 
 
+@functools.cache
+def _probing():
+    """The kernels of multi-probe. They are imported once: the import statement takes as long as the hash of a query."""
+    from mongoose_nb.kernels.hashing import simhash_probes
+
+    return simhash_probes
+
+
 @register("hash family", "simhash", "SimHash")
 class SimHash(HashFamily):
     """Signed random projections: one hash is the bit ``x @ r > 0``; a projection of exactly zero gives 0.
@@ -199,10 +207,8 @@ class SimHash(HashFamily):
 
     def probe_signs(self, Y: np.ndarray, probes: int) -> np.ndarray:
         """Codes by the signs of float32 sums; see `HashFamily.probe_signs`."""
-        from mongoose_nb.kernels.hashing.simhash_probes import probe_signs
-
         out = np.empty((len(Y), self.L, probes), np.uint32)
-        probe_signs(Y, self._functions, flip_order(self.K, probes), self.K, out)
+        _probing().probe_signs(Y, self._functions, flip_order(self.K, probes), self.K, out)
         return out
 
     @classmethod
@@ -231,11 +237,9 @@ class SimHash(HashFamily):
         self._probe(NO_ROWS, indptr, indices, values, out)
 
     def _probe(self, X, indptr, indices, values, out):
-        from mongoose_nb.kernels.hashing.simhash_probes import Rows, Signs, probe_rows
-
-        codes = out.reshape(self.L, -1)
-        probe_rows(Rows(X, indptr, indices, values), Signs(*self._kernel_arguments()), flip_order(self.K, out.shape[2]), codes.itemsize,
-                   codes.view(np.uint8))
+        kernels, codes = _probing(), out.reshape(self.L, -1)
+        kernels.probe_rows(kernels.Rows(X, indptr, indices, values), kernels.Signs(*self._kernel_arguments()),
+                           flip_order(self.K, out.shape[2]), codes.itemsize, codes.view(np.uint8))
 
     def _kernel_arguments(self):
         return self._functions, self._offset, self._norm_max, self._offset_max, self.K

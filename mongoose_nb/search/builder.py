@@ -11,6 +11,8 @@
 """
 
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +27,9 @@ from mongoose_nb.search.projection import SAMPLE, WIDTHS, Projection, row_length
 from mongoose_nb.search.rows import RowStore
 from mongoose_nb.search.rows.base import Batch, grown, is_sparse, own, zeros
 from mongoose_nb.search.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from mongoose_nb.hashing import HashFamily
 
 # Functions are learned again when the rows have become so many times those they were chosen for.
 REBUILD = 4
@@ -63,7 +68,8 @@ class Builder:
         Rows that the functions were learned from.
     """
 
-    def __init__(self, metric: Metric, dim: int, ids: IdMap, *, family=None, K: int | None = None, L: int | None = None,
+    def __init__(self, metric: Metric, dim: int, ids: IdMap, *, family: str | type | dict | Callable | None = None,
+                 K: int | None = None, L: int | None = None,
                  capacity: int | None = None, policy: str = "fifo", train_size: int = 1024, seed: int = 0):
         self.metric, self.dim, self.ids = metric, dim, ids
         self.family = FamilyChoice(metric.family if family is None else family, metric)
@@ -199,7 +205,7 @@ class Builder:
         self.projection = projection
         self.sketches = None if projection is None else zeros((len(self.ids.ids), projection.width), np.int8)
 
-    def load(self, rows, family=None) -> None:
+    def load(self, rows, family: "HashFamily | None" = None) -> None:
         """Make the tables of rows in slots 0, 1, ..., as a family hashes them; by default of a family that is drawn now."""
         from mongoose_nb.tables import LSHTables
 
@@ -220,7 +226,7 @@ class Builder:
             return rows
         return np.concatenate([rows[lo:lo + _BLOCK] for lo in range(0, len(self.ids), _BLOCK)])
 
-    def with_tables(self, hashed, family=None, **changes) -> "Builder":
+    def with_tables(self, hashed, family: "HashFamily | None" = None, **changes) -> "Builder":
         """A builder over the same rows and projection, with other settings and tables of its own."""
         other = self.like(**changes)
         other.ids, other.rows, other.projection, other.sketches = self.ids, self.rows, self.projection, self.sketches

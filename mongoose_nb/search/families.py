@@ -100,11 +100,8 @@ class FamilyChoice:
             self._check(self.cls)
 
     def _check(self, cls):
-        fits = self._metric.similarities
-        if cls.similarity is not None and cls.similarity not in fits:
-            able = [name for name, known in registered("hash family").items() if known.similarity in fits]
-            raise ValueError(f"family {name_of(cls)!r} has similarity {cls.similarity!r}, which does not fit metric {self._metric.name!r}; "
-                             f"use one of {able}")
+        if cls.similarity is not None:
+            require(cls, ("similarity", self._metric.similarities), f"metric {self._metric.name!r}")
 
     @property
     def can_make(self) -> bool:

@@ -52,7 +52,7 @@ class Snapshot:
         kernels = scan()
         self.rows, self.metric, self.functions, self.tables = rows, rows.metric, functions, tables
         self.slots = len(live)
-        self.view = rows.view(self.slots)
+        self._arrays = rows.arrays(self.slots)
         pool, stride, spans = (_NO_POOL, 0, _NO_SPANS) if tables is None else tables.flat_views()
         self.live = read_only(live)
         # kernels take plain tuples, see kernels.search.scan
@@ -144,7 +144,7 @@ class Snapshot:
             Y, rest, refine = np.zeros((n, 0), np.float32), np.zeros(n, np.float32), self.slots
         scratch = self._borrow()
         probes, coordinates = (codes, everything, min(budget, self.slots)), (Y, rest, max(min(refine, self.slots), 1))
-        self.view.search(batch, self._buckets, probes, coordinates, self._sketches, scratch, found)
+        self.rows.search(self._arrays, batch, self._buckets, probes, coordinates, self._sketches, scratch, found)
         self._scratch.append(scratch)  # an error would have left it unclean, and out
         return found
 
@@ -177,7 +177,7 @@ class Snapshot:
     def _exact(self, batch, k):
         """The k nearest of all rows. For many queries a matrix product proposes rows, of which the distances of the kernel choose."""
         n = self.rows.count(batch)
-        if self.metric.rescored or not self.view.proposes or n < BLOCK or self.slots < 64 * BLOCK:
+        if self.metric.rescored or not self.rows.proposes or n < BLOCK or self.slots < 64 * BLOCK:
             return self._nearest(batch, None, None, None, k)
         wanted = min(2 * k + 64, self.slots)
         out = np.full((n, k), -1, np.int32), np.full((n, k), np.inf, np.float32)
@@ -198,7 +198,7 @@ class Snapshot:
         """Slots (n, wanted) int32 whose distances are least by a matrix product, within rounding."""
         n, live = self.rows.count(batch), self.live
         values, slots = np.zeros((n, 0), np.float32), np.zeros((n, 0), np.int32)
-        for lo, score in self.view.scores(batch, _ROWS):
+        for lo, score in self.rows.scores(self._arrays, batch, _ROWS):
             score[:, live[lo:lo + _ROWS] == 0] = np.inf
             values = np.concatenate([values, score], axis=1)
             rows = np.arange(lo, lo + score.shape[1], dtype=np.int32)
@@ -238,7 +238,7 @@ class Snapshot:
     def _measure(self, batch, indptr, slots):
         out = np.empty(len(slots), np.float32)
         scratch = self._borrow()
-        self.view.measure(batch, indptr, slots, scratch, out)
+        self.rows.measure(self._arrays, batch, indptr, slots, scratch, out)
         self._scratch.append(scratch)
         return out
 

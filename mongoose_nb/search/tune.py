@@ -15,12 +15,18 @@ them train functions (`mongoose_nb.hashing.LearnedHash`), and tables of these ar
 """
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.search.builder import Builder
 from mongoose_nb.search.snapshot import DEFAULT_PROBES, MANY, Search
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+    Rows = np.ndarray | scipy.sparse.csr_matrix
 
 MOST_TABLES = 32
 # Queries from which functions are trained, and the most that train.
@@ -68,7 +74,7 @@ class Tuned:
     reached: bool
 
 
-def recall_of(found, truth):
+def recall_of(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Share (n,) of the k found distances that are no farther than the k-th true one; ties count, as in ann-benchmarks."""
     bound = truth[:, -1:] + 1e-5 * np.abs(truth[:, -1:]) + 1e-7
     exists = np.isfinite(truth)
@@ -171,8 +177,8 @@ def _plans(builder, Q, truth):
                 yield L, P, float((soonest[L - 1] < P).mean()), float(work[L - 1, P - 1])
 
 
-def choose(builder: Builder, X, *, queries=None, learn: bool | None = None, recall: float = 0.9, k: int = 10, memory: int | None = None,
-           n_queries: int = 2000, seed: int = 0, n_threads: int | None = None,
+def choose(builder: Builder, X: "Rows", *, queries: "Rows | None" = None, learn: bool | None = None, recall: float = 0.9, k: int = 10,
+           memory: int | None = None, n_queries: int = 2000, seed: int = 0, n_threads: int | None = None,
            max_candidates: int | None = None) -> tuple[Tuned, Builder]:
     """The cheapest setting of an index for a recall, and the builder that was measured with it.
 

@@ -1,5 +1,7 @@
 """Nearest-neighbours transformer for scikit-learn: a sparse graph for TSNE, Isomap, DBSCAN and others."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from mongoose_nb.core.registry import make
@@ -12,6 +14,11 @@ try:
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError("mongoose_nb.sklearn.neighbors needs scikit-learn: pip install 'mongoose_nb[sklearn]'") from error
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+    Rows = np.ndarray | scipy.sparse.csr_matrix
 
 __all__ = ["LSHNeighbors"]
 
@@ -66,7 +73,7 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         X = validate_data(self, X, accept_sparse="csr" if "sparse" in metric.stores else False, dtype=np.float32, reset=reset)
         return X != 0 if metric.stores == ("bits",) else X
 
-    def fit(self, X, y=None) -> "LSHNeighbors":
+    def fit(self, X: "Rows", y: object = None) -> "LSHNeighbors":
         """Index the rows X (n, dim), dense or (for cosine, jaccard and ip) CSR."""
         check_int("n_neighbors", self.n_neighbors, low=1)
         check_choice("mode", self.mode, ("distance", "connectivity"))
@@ -79,7 +86,8 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self._n_features_out = self.n_samples_fit_
         return self
 
-    def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+    def kneighbors(self, X: "Rows | None" = None, n_neighbors: int | None = None,
+                   return_distance: bool = True) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
         """Find the neighbours of rows, nearest first.
 
         Parameters
@@ -118,7 +126,8 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         drop[~drop.any(axis=1), -1] = True  # hidden behind rows equal to it
         return indices[~drop].reshape(n, k), distances[~drop].reshape(n, k)
 
-    def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
+    def kneighbors_graph(self, X: "Rows | None" = None, n_neighbors: int | None = None,
+                         mode: str = "connectivity") -> "scipy.sparse.csr_matrix":
         """Return the neighbours as a CSR graph (n, rows of fit); the entries of a row come nearest first.
 
         Parameters
@@ -140,12 +149,12 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         values = distances.ravel() if mode == "distance" else np.ones(n * k)
         return csr_matrix((values, indices.ravel(), np.arange(0, n * k + 1, k)), shape=(n, self.n_samples_fit_))
 
-    def transform(self, X):
+    def transform(self, X: "Rows") -> "scipy.sparse.csr_matrix":
         """Return the graph (n, rows of fit) that estimators with ``metric="precomputed"`` take."""
         check_is_fitted(self, "index_")
         return self.kneighbors_graph(X, min(self.n_neighbors + (self.mode == "distance"), self.n_samples_fit_), self.mode)
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: "Rows", y: object = None) -> "scipy.sparse.csr_matrix":
         """Fit, then transform the same rows."""
         return self.fit(X).transform(X)
 

@@ -36,8 +36,8 @@ class Csr(LSHIndex):
         return super().candidates(sp.csr_matrix(Q))
 
 
-OWN = [own_metrics.Chebyshev(), own_metrics.Canberra(), own_metrics.WeightedL2(np.linspace(0.5, 1.5, DIM).tolist()), own_metrics.Dice(),
-       own_metrics.Folded()]
+OWN = [own_metrics.Chebyshev(), own_metrics.Plain(), own_metrics.Canberra(), own_metrics.Dice(), own_metrics.Folded(),
+       own_metrics.WeightedL2(np.linspace(0.5, 1.5, DIM).tolist())]
 CASES = [(kind, cls()) for cls in registered("search metric").values() for kind in (LSHIndex, Csr)
          if kind is LSHIndex or "sparse" in cls.stores] + [(LSHIndex, metric) for metric in OWN]
 

@@ -16,6 +16,6 @@ class Cosine(Metric):
     rescored = False
     tested_as = "cosine"
 
-    def distances(self, q, X):
+    def distances(self, q: np.ndarray, X: np.ndarray) -> np.ndarray:
         length = np.linalg.norm(X, axis=1) * np.linalg.norm(q)
         return 1 - (X @ q) / np.where(length > 0, length, 1)

@@ -12,8 +12,8 @@ class Euclidean(Metric):
 
     rescored = False
 
-    def distances(self, q, X):
+    def distances(self, q: np.ndarray, X: np.ndarray) -> np.ndarray:
         return np.linalg.norm(X - q, axis=1)
 
-    def outward(self, values):
+    def outward(self, values: np.ndarray) -> np.ndarray:
         return np.sqrt(values, out=values)

@@ -19,5 +19,5 @@ class Hamming(Metric):
     rescored = False
     tested_as = "hamming"
 
-    def distances(self, q, X):
+    def distances(self, q: np.ndarray, X: np.ndarray) -> np.ndarray:
         return (X != q).sum(axis=1).astype(np.float64)

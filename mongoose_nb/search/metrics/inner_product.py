@@ -1,5 +1,7 @@
 """The inner product."""
 
+import numpy as np
+
 from mongoose_nb.core.registry import register
 from mongoose_nb.search.metrics.base import Metric
 
@@ -14,5 +16,5 @@ class InnerProduct(Metric):
     rescored = False
     tested_as = "ip"
 
-    def distances(self, q, X):
+    def distances(self, q: np.ndarray, X: np.ndarray) -> np.ndarray:
         return -(X @ q)

@@ -20,6 +20,6 @@ class Jaccard(Metric):
     rescored = False
     tested_as = "jaccard"
 
-    def distances(self, q, X):
+    def distances(self, q: np.ndarray, X: np.ndarray) -> np.ndarray:
         union = ((X != 0) | (q != 0)).sum(axis=1)
         return 1 - np.where(union, ((X != 0) & (q != 0)).sum(axis=1) / np.maximum(union, 1), 1.0)

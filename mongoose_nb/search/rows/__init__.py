@@ -2,12 +2,10 @@
 
 ::
 
-    base.RowStore        rows that are given -> checked batches -> slots
+    base.RowStore        rows that are given -> checked batches -> slots; and the kernels that search its arrays
       |- dense.DenseRows
       |- sparse.SparseRows
       `- bits.BitRows
-
-    store.view(slots)    the arrays of a store, read-only, and the kernels that search them
 
 A *batch* is rows that have been checked and brought to the form in which they are kept. A *slot* is the place of a row. Arrays have room
 for a quarter more than is needed when they are made, so adding costs O(1) copies a row. Room that was never written to takes no memory.

@@ -103,9 +103,14 @@ class RowStore(Registered, abc.ABC, kind="row store"):
 
     #: whether batches are the parts of CSR rows
     sparse = False
+    #: whether `scores` proposes rows by matrix products
+    proposes = True
 
     def __init__(self, metric: "Metric", dim: int):
         self.metric, self.dim, self.width = metric, dim, metric.width(dim)
+        self.transforms = metric.transforms
+        # which distance: see kernels.search.scan.Form
+        self.form = bool(metric.sets if self.sparse else metric.euclidean), np.float32(1 if metric.unit else 0)
 
     @property
     def name(self) -> str:
@@ -157,25 +162,20 @@ class RowStore(Registered, abc.ABC, kind="row store"):
     def restore(self, state: dict[str, np.ndarray], used: int, frozen: bool) -> None:
         """Take back what `state` gave; arrays of a store that is frozen may be read-only. ValueError where they do not fit."""
 
-    @abc.abstractmethod
-    def view(self, slots: int) -> "View":
-        """The arrays of the first slots, to be searched."""
-
-
-class View(abc.ABC):
-    """Rows as searches see them: read-only arrays, and the kernels for them. See `mongoose_nb.kernels.search.scan` for the arguments."""
-
-    #: whether `scores` proposes rows by matrix products
-    proposes = True
+    # --- what searches read: see `mongoose_nb.kernels.search.scan` for the arguments -----------------------------------
 
     @abc.abstractmethod
-    def search(self, batch, buckets, probes, coordinates, sketches, scratch, found) -> None:
+    def arrays(self, slots: int) -> tuple:
+        """The arrays of the first slots, read-only, for the methods below."""
+
+    @abc.abstractmethod
+    def search(self, arrays, batch, buckets, probes, coordinates, sketches, scratch, found) -> None:
         """The nearest rows, into `found`."""
 
     @abc.abstractmethod
-    def measure(self, batch, indptr, slots, scratch, out) -> None:
+    def measure(self, arrays, batch, indptr, slots, scratch, out) -> None:
         """Distances of query i and ``slots[indptr[i] : indptr[i + 1]]``, the same to the bit as in `search`."""
 
-    def scores(self, batch, step):
+    def scores(self, arrays, batch, step):
         """Yield (first slot, scores (n, rows)) of blocks of `step` rows; scores are in the order of distances, within rounding."""
         raise NotImplementedError

@@ -4,13 +4,15 @@ import numpy as np
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.search.rows.base import View, is_sparse, scan, two_axes
+from mongoose_nb.search.rows.base import is_sparse, scan, two_axes
 from mongoose_nb.search.rows.dense import ArrayRows
 
 
 @register("row store", "bits")
 class BitRows(ArrayRows):
     """Rows of bits in uint64 words."""
+
+    proposes = False
 
     def __init__(self, metric, dim):
         super().__init__(metric, dim)
@@ -34,20 +36,8 @@ class BitRows(ArrayRows):
         return np.unpackbits(np.ascontiguousarray(batch).astype("<u8", copy=False).view(np.uint8), axis=1, count=self.dim,
                              bitorder="little").view(bool)
 
-    def view(self, slots):
-        return BitView(read_only(self.X[:slots]))
+    def search(self, arrays, batch, buckets, probes, coordinates, sketches, scratch, found):
+        scan().search_bits(batch, buckets, probes, *arrays, scratch, found)
 
-
-class BitView(View):
-    """Rows of bits as searches see them."""
-
-    proposes = False
-
-    def __init__(self, X):
-        self.X = X
-
-    def search(self, batch, buckets, probes, coordinates, sketches, scratch, found):
-        scan().search_bits(batch, buckets, probes, self.X, scratch, found)
-
-    def measure(self, batch, indptr, slots, scratch, out):
-        scan().measure_bits(batch, self.X, indptr, slots, out)
+    def measure(self, arrays, batch, indptr, slots, scratch, out):
+        scan().measure_bits(batch, *arrays, indptr, slots, out)

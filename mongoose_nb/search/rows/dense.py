@@ -5,7 +5,7 @@ import numpy as np
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.arguments import as_float32
-from mongoose_nb.search.rows.base import RowStore, View, check_finite, contiguous, grown, is_sparse, kernels, own, scan, two_axes
+from mongoose_nb.search.rows.base import RowStore, check_finite, contiguous, grown, is_sparse, kernels, own, scan, two_axes
 
 
 class ArrayRows(RowStore):
@@ -37,6 +37,9 @@ class ArrayRows(RowStore):
     def nbytes(self):
         return self.X.nbytes
 
+    def arrays(self, slots):
+        return (read_only(self.X[:slots]),)
+
     def state(self, used):
         return {"X": self.X[:used]}
 
@@ -62,7 +65,7 @@ class DenseRows(ArrayRows):
             X = X.toarray()
         X = contiguous(two_axes(as_float32(X, "X"), self.dim))
         check_finite(X)
-        if self.metric.transforms:
+        if self.transforms:
             X = contiguous(two_axes(as_float32(self.metric.transform(X), "transformed rows"), self.width))
             check_finite(X)
         if self.metric.unit:
@@ -74,31 +77,20 @@ class DenseRows(ArrayRows):
     def matrix(self, batch):
         return np.array(batch)
 
-    def view(self, slots):
-        return DenseView(read_only(self.X[:slots]), self.metric)
+    def search(self, arrays, batch, buckets, probes, coordinates, sketches, scratch, found):
+        scan().search_dense(batch, buckets, probes, coordinates, sketches, *arrays, self.form, scratch, found)
 
+    def measure(self, arrays, batch, indptr, slots, scratch, out):
+        scan().measure_dense(batch, *arrays, self.form, indptr, slots, out)
 
-class DenseView(View):
-    """Dense rows as searches see them."""
-
-    def __init__(self, X, metric):
-        self.X, self.euclidean = X, metric.euclidean
-        self.form = tuple(scan().Form(metric.euclidean, np.float32(1 if metric.unit else 0)))
-
-    def search(self, batch, buckets, probes, coordinates, sketches, scratch, found):
-        scan().search_dense(batch, buckets, probes, coordinates, sketches, self.X, self.form, scratch, found)
-
-    def measure(self, batch, indptr, slots, scratch, out):
-        scan().measure_dense(batch, self.X, self.form, indptr, slots, out)
-
-    def scores(self, batch, step):
-        X = self.X
-        mean = X[:: max(1, len(X) // 1024)].mean(axis=0) if self.euclidean else np.zeros(X.shape[1], np.float32)
+    def scores(self, arrays, batch, step):
+        (X,), euclidean = arrays, self.metric.euclidean
+        mean = X[:: max(1, len(X) // 1024)].mean(axis=0) if euclidean else np.zeros(X.shape[1], np.float32)
         batch = batch - mean
         for lo in range(0, len(X), step):
             x = X[lo:lo + step] - mean
             score = batch @ x.T
             np.negative(score, out=score)
-            if self.euclidean:
+            if euclidean:
                 score += 0.5 * np.einsum("ij,ij->i", x, x)
             yield lo, score

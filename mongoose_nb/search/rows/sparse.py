@@ -5,7 +5,7 @@ import numpy as np
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.arguments import as_float32
-from mongoose_nb.search.rows.base import RowStore, View, check_finite, grown, is_sparse, own, scan, two_axes
+from mongoose_nb.search.rows.base import RowStore, check_finite, grown, is_sparse, own, scan, two_axes
 
 _NAMES = ("starts", "sizes", "indices", "values")
 
@@ -21,17 +21,13 @@ class SparseRows(RowStore):
 
     def __init__(self, metric, dim):
         super().__init__(metric, dim)
+        self.sets = metric.sets  # columns alone are kept
         self.starts = np.zeros(0, np.int64)
         self.sizes = np.zeros(0, np.int32)
         self.indices = np.zeros(0, np.int32)
         self.values = np.zeros(0, np.float32)
         self.tail = 0
         self.held = 0
-
-    @property
-    def sets(self):
-        """Whether columns alone are kept."""
-        return self.metric.sets
 
     def check(self, X):
         """A batch: (indptr, indices, values) of CSR rows with ascending columns, without repeats (of sets: without zeros)."""
@@ -142,10 +138,31 @@ class SparseRows(RowStore):
         self.starts, self.sizes, self.indices, self.values = (
             array if frozen else own(array) for array in (starts, sizes, indices, values))
 
-    def view(self, slots):
-        pool = scan().Pool(read_only(self.starts[:slots]), read_only(self.sizes[:slots]), read_only(self.indices[None, :]),
-                           read_only(self.values[None, :]))
-        return SparseView(tuple(pool), self.metric, self.dim)
+    def arrays(self, slots):
+        return tuple(scan().Pool(read_only(self.starts[:slots]), read_only(self.sizes[:slots]), read_only(self.indices[None, :]),
+                                 read_only(self.values[None, :])))
+
+    def search(self, arrays, batch, buckets, probes, coordinates, sketches, scratch, found):
+        scan().search_csr(batch, buckets, probes, coordinates, sketches, arrays, self.form, scratch, found)
+
+    def measure(self, arrays, batch, indptr, slots, scratch, out):
+        scan().measure_csr(batch, arrays, self.form, scratch[2], indptr, slots, out)
+
+    def scores(self, arrays, batch, step):
+        indptr, indices, values = batch
+        sizes, lengths, sets = np.diff(indptr), arrays[1], self.sets
+        wide = np.zeros((self.dim, len(sizes)), np.float32)
+        wide[indices, np.repeat(np.arange(len(sizes)), sizes)] = 1 if sets else values
+        for lo in range(0, len(lengths), step):
+            hi = min(lo + step, len(lengths))
+            product = np.empty((hi - lo, len(sizes)), np.float32)
+            scan().multiply_csr(arrays, lo, sets, wide, product)
+            score = np.ascontiguousarray(product.T)
+            if sets:
+                union = (sizes[:, None] + lengths[None, lo:hi]).astype(np.float32) - score
+                score /= np.maximum(union, 1)
+                score[union == 0] = 1  # two empty sets are equal
+            yield lo, np.negative(score, out=score)
 
 
 def _unit(indptr, values):
@@ -157,34 +174,3 @@ def _unit(indptr, values):
         length = np.sqrt(np.bincount(np.repeat(np.arange(len(length)), np.diff(indptr)), wide * wide, len(length)))
     length[length == 0] = 1
     return (wide / np.repeat(length, np.diff(indptr))).astype(np.float32)
-
-
-class SparseView(View):
-    """Sparse rows as searches see them."""
-
-    def __init__(self, pool, metric, dim):
-        self.pool, self.sets, self.dim = pool, metric.sets, dim
-        self.form = tuple(scan().Form(metric.sets, np.float32(1 if metric.unit else 0)))
-
-    def search(self, batch, buckets, probes, coordinates, sketches, scratch, found):
-        scan().search_csr(batch, buckets, probes, coordinates, sketches, self.pool, self.form, scratch, found)
-
-    def measure(self, batch, indptr, slots, scratch, out):
-        scan().measure_csr(batch, self.pool, self.form, scratch[2], indptr, slots, out)
-
-    def scores(self, batch, step):
-        indptr, indices, values = batch
-        sizes, sets = np.diff(indptr), self.sets
-        wide = np.zeros((self.dim, len(sizes)), np.float32)
-        wide[indices, np.repeat(np.arange(len(sizes)), sizes)] = 1 if sets else values
-        lengths = self.pool[1]
-        for lo in range(0, len(lengths), step):
-            hi = min(lo + step, len(lengths))
-            product = np.empty((hi - lo, len(sizes)), np.float32)
-            scan().multiply_csr(self.pool, lo, sets, wide, product)
-            score = np.ascontiguousarray(product.T)
-            if sets:
-                union = (sizes[:, None] + lengths[None, lo:hi]).astype(np.float32) - score
-                score /= np.maximum(union, 1)
-                score[union == 0] = 1  # two empty sets are equal
-            yield lo, np.negative(score, out=score)
