@@ -25,7 +25,7 @@ def _columns(ids):
 
 
 class StaleTablesError(RuntimeError):
-    """Tables were asked with hash functions other than those they were built with."""
+    """Tables were queried with hash functions other than those they were built with."""
 
 
 class LSHTables:

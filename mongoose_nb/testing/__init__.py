@@ -15,7 +15,8 @@
       v
     report                        a `Report` where all held, `CheckFailed` (an AssertionError) where not
 
-Nothing here imports more of the package than `core`, or pytest: a check looks for methods, not for a base class. Three lines test a family::
+Nothing here imports more of the package than `core`, or pytest: a check looks for methods, not for a base class. Three lines test a
+family::
 
     from mongoose_nb.testing import check_hash_family
     def test_my_family():

@@ -263,7 +263,7 @@ def as_callback(callback: Any) -> Any:
 
 
 def notify(callbacks: Sequence, event: str, network: Any, logs: dict | list) -> bool:
-    """Tell all callbacks; True if one asks to stop."""
+    """Tell all callbacks; True if one of them stops the training."""
     stop = False
     for callback in callbacks:
         stop = bool(getattr(callback, event, lambda network, logs: False)(network, logs)) or stop
