@@ -117,9 +117,9 @@ class EarlyStopping(Callback):
         if self._weights is not None and own is not None:  # else a call that ended has put the best weights back
             arrays, saved = split(own)[1], split(self._weights)[1]
             for name, array in arrays.items():
-                if saved[name].shape != array.shape:
+                if saved[name].squeeze().shape != array.squeeze().shape:
                     raise ValueError(f"the best weights saved for {name!r} have shape {saved[name].shape}; needed is {array.shape}")
-                array[...] = saved[name]
+                array[...] = saved[name].reshape(array.shape)
         self._weights = own
 
 
