@@ -124,7 +124,7 @@ GROUPS = {
         Option("K", limit, "N", "lsh: hashes per table, or none for a number that fits the outputs"),
         Option("L", whole, "N", "lsh: tables"),
         Option("strategy", word, "NAME", "lsh: topk | vanilla | threshold"),
-        Option("min-votes", whole, "N", "lsh: buckets an output must stand in, for --strategy threshold"),
+        Option("min-votes", whole, "N", "lsh: buckets an output must be in, for --strategy threshold"),
         Option("capacity", limit, "N", "lsh: most outputs in a bucket, or none"),
         Option("policy", word, "NAME", "lsh: reservoir | fifo: which outputs a full bucket keeps"),
         Option("center", switch, None, "lsh: whether activations and weights are centred before hashing"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Queries from which pairs are mined, and pairs kept of each kind: unions of buckets are long.
 _PAIR_QUERIES, _PAIRS = 512, 1 << 16
-# Most of anything that is counted: settings may come from a file, and would else ask for all memory, or for ever.
+# Most of anything that is counted: settings may come from a file, and must not take all memory, or run for ever.
 MOST = 1 << 20
 
 
@@ -43,8 +43,7 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
         ``"contrast"``, ``"triplet"`` or ``"logistic"``; see `learned_losses`.
         Only the first is recommended: the others are the paper's and the released code's.
     steps : int
-        Adam steps at a training. More gained nothing while a network trained (EURLEX57K, two epochs, 100 candidates of 4,271 from the
-        tables: P@1 0.744 with random functions, 0.7605 with 20 steps at 7 % of the time, 0.7595 with 50 at 29 %).
+        Adam steps at a training. More than 20 gained nothing while a network trained, and took much longer.
     first_steps : int, optional
         At the first training, which starts from random functions; three times `steps` by default.
     lr : float

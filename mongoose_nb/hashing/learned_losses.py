@@ -1,9 +1,9 @@
-"""What a trainable projection is asked to do: three losses on projections, with their gradients.
+"""What a trainable projection learns: three losses on projections, with their gradients.
 
 Each has the same two parts. ``draw`` chooses the queries and rows of a step, ``gradient`` takes their projections z (before the
 sign) and gives the loss and its gradient with respect to them. A bit is relaxed to tanh(z), which is in (-1, 1).
 
-A. *Contrast* compares whole votes: in a softmax over rows, whose logits are the agreement of all bits, the rows that score best shall
+A. *Contrast* compares whole votes: in a softmax over rows, whose logits are the agreement of all bits, the rows that score best are to
    have the mass. Retrieval by votes ranks by that very agreement, every row of the step is a negative of every query, and the softmax
    bounds what negatives weigh: pushing them apart pays only as far as it moves mass to the positives, so no collapse was ever seen.
 B. *Triplet* is the hinge on cosines of Chen et al. ("MONGOOSE", ICLR 2021, section 3.3), *logistic* what was released with it: per

@@ -8,23 +8,30 @@
         class vector             classes_, predict gives classes
         indicator, id lists      labels are columns, predict gives an indicator
 
-A. scikit-learn is optional. Where it is installed the estimator is one of its own, which notebooks, model stores and
-   searches look for; where it is not, a base of a few lines stands in, and all works the same but for the names of
-   a data frame's columns.
+A. scikit-learn is optional, see `base`. Where it is installed the estimator is one of its own, which notebooks, model
+   stores and searches look for.
 B. A pickle holds the network as the file that `Network.save` writes: exact, with a version, and without scratch memory
    and the training rows that the layers still see after their last step.
 """
 
-import contextlib
-import inspect
 import math
-import os
-import tempfile
 
 import numpy as np
 
+from mongoose_nb.core.registry import find, parameters, registered
 from mongoose_nb.core.validation import check_int, check_number
-from mongoose_nb.sklearn.targets import Targets, unique_classes
+from mongoose_nb.sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    NotFittedError,
+    as_seed,
+    check_names,
+    feature_names,
+    from_bytes,
+    threads,
+    to_bytes,
+)
+from mongoose_nb.sklearn.targets import Targets
 
 # Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
 MIN_STEPS = 200
@@ -32,44 +39,6 @@ MIN_STEPS = 200
 DENSE_LIMIT = 1 << 26
 
 __all__ = ["MongooseClassifier"]
-
-try:
-    from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.exceptions import NotFittedError
-    from sklearn.utils.validation import validate_data
-except ImportError:
-    NotFittedError, validate_data = AttributeError, None
-
-    class ClassifierMixin:
-        """Stands in for scikit-learn's."""
-
-    class BaseEstimator:
-        """Stands in for scikit-learn's: constructor arguments as parameters."""
-
-        @classmethod
-        def _get_param_names(cls):
-            return sorted(inspect.signature(cls).parameters)
-
-        def get_params(self, deep=True):
-            """Constructor arguments by name."""
-            return {name: getattr(self, name) for name in self._get_param_names()}
-
-        def set_params(self, **params):
-            """Set constructor arguments; returns self."""
-            known = self._get_param_names()
-            for name, value in params.items():
-                if name not in known:
-                    raise ValueError(f"Invalid parameter {name!r} for estimator {self!r}. Valid parameters are: "
-                                     f"{known}.")
-                setattr(self, name, value)
-            return self
-
-        def __repr__(self):
-            defaults = inspect.signature(type(self)).parameters
-            changed = (f"{name}={value!r}" for name, value in self.get_params().items()
-                       if repr(value) != repr(defaults[name].default))
-            return f"{type(self).__name__}({', '.join(changed)})"
-
 
 class MongooseClassifier(ClassifierMixin, BaseEstimator):
     """Classifier for very many classes or labels: a network that trains on the outputs that matter, not on all.
@@ -179,7 +148,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         from mongoose_nb.data.validate import check_X
 
         targets = Targets(y)
-        names = feature_names(X)
+        names = feature_names(MongooseClassifier(), X)
         X = check_X(X)
         classes, Y = targets.encode(X.shape[0])
         network = self._make_network(X.shape[1], len(classes))
@@ -216,26 +185,11 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         from mongoose_nb.data.validate import check_X
 
         first = not self.__sklearn_is_fitted__()
-        targets, names = Targets(y), feature_names(X)
-        if first:
-            X = check_X(X)
-            if not targets.multilabel and classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit: all that will ever occur")
-            if targets.form == "ids" and n_labels is None:
-                raise ValueError("n_labels must be passed on the first call to partial_fit with lists of label ids")
-        else:
-            X = self._check(X)
-            self._check_form(targets)
-        if classes is not None:
-            if targets.multilabel:
-                raise ValueError("classes belongs to a class vector; this y has labels of each row, so give n_labels")
-            classes = unique_classes(classes, "classes")
-        if n_labels is not None:
-            if not targets.multilabel:
-                raise ValueError("n_labels belongs to an indicator or lists of ids; this y is a class vector, so give "
-                                 "classes")
-            classes = np.arange(check_int("n_labels", n_labels, low=1))
+        targets, names = Targets(y), feature_names(MongooseClassifier(), X)
+        classes = targets.stated_classes(classes, n_labels, first)
+        X = check_X(X) if first else self._check(X)
         if not first:
+            self._check_form(targets)
             if classes is not None and not np.array_equal(classes, self.classes_):
                 raise ValueError("classes or n_labels must stay what they were on the first call: "
                                  f"{len(self.classes_)} outputs; got {len(classes)}, or others")
@@ -253,8 +207,8 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _make_network(self, n_features, n_outputs):
-        from mongoose_nb.core.registry import find, parameters, registered
         from mongoose_nb.nn import Network
+        from mongoose_nb.nn.sampling import make  # noqa: F401  (registers the samplers)
 
         sampler = self.sampler
         if self.candidates is not None:
@@ -447,8 +401,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         if not self.__sklearn_is_fitted__():
             raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate "
                                  "arguments before using this estimator.")
-        if validate_data is not None and (hasattr(X, "columns") or hasattr(self, "feature_names_in_")):
-            validate_data(self, X, reset=False, skip_check_array=True)  # the names of columns
+        check_names(self, X)
         return check_X(X, n_features=self.n_features_in_, owner=type(self).__name__)
 
     def _check_form(self, targets):
@@ -473,60 +426,11 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
     def __getstate__(self):
         state = dict(self.__dict__)
         if "network_" in state:
-            with tempfile.TemporaryDirectory() as folder:
-                path = os.path.join(folder, "network")
-                self.network_.save(path)
-                with open(path, "rb") as file:
-                    state["network_"] = file.read()
+            state["network_"] = to_bytes(self.network_)
         return state
 
     def __setstate__(self, state):
-        from mongoose_nb.nn import Network
-
         state = dict(state)
         if "network_" in state:
-            with tempfile.TemporaryDirectory() as folder:
-                path = os.path.join(folder, "network")
-                with open(path, "wb") as file:
-                    file.write(state["network_"])
-                state["network_"] = Network.load(path)
+            state["network_"] = from_bytes(state["network_"])
         self.__dict__.update(state)
-
-
-def feature_names(X):
-    """Names of a data frame's columns, as scikit-learn reads them; None without it, or where not all are strings."""
-    if validate_data is None or not hasattr(X, "columns"):
-        return None
-    probe = MongooseClassifier()
-    validate_data(probe, X, skip_check_array=True)
-    return getattr(probe, "feature_names_in_", None)
-
-
-def as_seed(random_state):
-    """A seed for `Network`."""
-    if random_state is None:
-        return 0
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**31))
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31 - 1))
-    return check_int("random_state", random_state, low=0)
-
-
-@contextlib.contextmanager
-def threads(n_jobs):
-    """Run a block on at most so many of Numba's threads."""
-    if n_jobs is not None and check_int("n_jobs", n_jobs) == 0:
-        raise ValueError("n_jobs must be None, a positive number of threads, or negative (-1: all); got 0")
-    import numba
-
-    most, before = numba.config.NUMBA_NUM_THREADS, numba.get_num_threads()
-    if n_jobs is None:
-        wanted = before
-    else:
-        wanted = n_jobs if n_jobs > 0 else most + 1 + n_jobs
-    numba.set_num_threads(min(most, max(1, wanted)))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)

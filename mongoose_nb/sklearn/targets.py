@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 
+from mongoose_nb.core.validation import check_int
+
 try:
     from sklearn.exceptions import DataConversionWarning
 except ImportError:
@@ -72,6 +74,32 @@ class Targets:
                 raise ValueError("Unknown label type: continuous. y has values that are not whole: those of a "
                                  "regression? For classes give integers or strings")
         self.y, self.dtype = y, y.dtype
+
+    def stated_classes(self, classes, n_labels, first):
+        """The classes, or the column numbers, that `partial_fit` was given; None where it was given neither.
+
+        Parameters
+        ----------
+        classes : array_like or None
+        n_labels : int or None
+        first : bool
+            Whether this is the first call, which has to know them.
+
+        Returns
+        -------
+        ndarray or None
+        """
+        if first and not self.multilabel and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit: all that will ever occur")
+        if first and self.form == "ids" and n_labels is None:
+            raise ValueError("n_labels must be passed on the first call to partial_fit with lists of label ids")
+        if classes is not None and self.multilabel:
+            raise ValueError("classes belongs to a class vector; this y has labels of each row, so give n_labels")
+        if n_labels is not None and not self.multilabel:
+            raise ValueError("n_labels belongs to an indicator or lists of ids; this y is a class vector, so give classes")
+        if n_labels is not None:
+            return np.arange(check_int("n_labels", n_labels, low=1))
+        return None if classes is None else unique_classes(classes, "classes")
 
     def encode(self, n_rows, classes=None):
         """(classes, canonical CSR (n_rows, n_classes)); `classes` is found where it is not given."""

@@ -30,7 +30,7 @@ def fold_codes(codes, bits):
 
 
 class StaleTablesError(RuntimeError):
-    """Tables were asked with hash functions other than those they were built with."""
+    """Tables were queried with hash functions other than those they were built with."""
 
 
 class LSHTables:

@@ -52,7 +52,8 @@ class TestLearning:
 
     def test_through_a_wide_hidden_layer(self):
         X, y = planted()
-        net = Network(X.shape[1], 120, hidden=(32, Wide(500, LSH(100, tables=Tables(L=10, rehash=10))), 64), sampler=LSH(40, tables=Tables(L=10, rehash=10)),
+        tables = Tables(L=10, rehash=10)
+        net = Network(X.shape[1], 120, hidden=(32, Wide(500, LSH(100, tables=tables)), 64), sampler=LSH(40, tables=tables),
                       optimizer=Adam(1e-2), seed=1)
         history = net.fit(X, y, epochs=8, batch_size=32)
         assert history[-1]["loss"] < 0.3 * history[0]["loss"]
@@ -412,7 +413,8 @@ class TestDivergence:
 
 def test_rehash_brings_the_tables_up_to_date():
     X, Y = problem()
-    net = network(sampler=LSH(20, tables=Tables(K=3, L=4, rehash=10**6)), hidden=(7, Wide(40, LSH(9, tables=Tables(K=2, L=4, rehash=10**6))), 5)).partial_fit(X, Y)
+    wide = Wide(40, LSH(9, tables=Tables(K=2, L=4, rehash=10**6)))
+    net = network(sampler=LSH(20, tables=Tables(K=3, L=4, rehash=10**6)), hidden=(7, wide, 5)).partial_fit(X, Y)
     for layer in (net.layers[1], net.output):
         layer.weights.value[...] = layer.weights.value[::-1].copy()
     before = [layer.sampler.hash_tables._codes.copy() for layer in (net.layers[1], net.output)]

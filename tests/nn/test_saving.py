@@ -73,20 +73,23 @@ def cut(name, function):
 
 
 OUTPUT = ("state", "samplers", "output")
-TABLES = (*OUTPUT, "manager", "tables")
+TABLES, MANAGER = (*OUTPUT, "manager", "tables"), "state.samplers.output.manager"
 CHANGES = [
-    drop("network", ""), drop("step", ""), drop("n_features", "network"), drop("schedule", *OUTPUT, "manager"),
-    put(network=[]), put(step="x"), put("state", samplers=3), put("state", "samplers", output={}), put(state=[]), put(version=3), put(version="x"),
+    drop("network", ""), drop("step", ""), drop("n_features", "network"), drop("schedule", *OUTPUT, "manager"), put(network=[]),
+    put(step="x"), put("state", samplers=3), put("state", "samplers", output={}), put(state=[]), put(version=3), put(version="x"),
     put("network", n_features=21), put("network", n_features=10**15), put("network", n_outputs=31), put("network", n_outputs=10**9),
     put("network", hidden=[]), put("network", hidden=3), put("network", hidden=None), put("network", hidden=[4, 10, 3]),
-    put("network", hidden=[5, {"units": 10}, 3]), put("network", activation="none"), put("network", more=1), put("network", sampler={"name": "lsh", "tables": {"name": "tables", "L": 10**12}}),
-    put("network", sampler={"name": "best"}), put("network", sampler=5), put("network", optimizer={"name": "adam", "lr": -1}),
-    put(*TABLES, bits=9), put(*TABLES, "family", L=3), put(*TABLES, "family", family="Other"), put(*TABLES, store={}),
-    drop("output.weights"), drop("hidden1.bias"), drop("state.samplers.output.manager.mean"), drop("state.samplers.output.manager.tables.present"),
+    put("network", hidden=[5, {"units": 10}, 3]), put("network", activation="none"), put("network", more=1),
+    put("network", sampler={"name": "lsh", "tables": {"name": "tables", "L": 10**12}}), put("network", sampler={"name": "best"}),
+    put("network", sampler=5), put("network", optimizer={"name": "adam", "lr": -1}), put(*TABLES, bits=9), put(*TABLES, "family", L=3),
+    put(*TABLES, "family", family="Other"), put(*TABLES, store={}), drop("output.weights"), drop("hidden1.bias"),
+    drop(MANAGER + ".mean"), drop(MANAGER + ".tables.present"),
     cut("output.weights", lambda a: a[:-1]), cut("output.bias.m", lambda a: a[:, None]),
-    cut("state.samplers.output.manager.tables.codes", lambda a: a[:, :-1]), cut("state.samplers.output.manager.tables.codes", lambda a: a + 200),
-    cut("state.samplers.output.manager.tables.codes", lambda a: a[0]), cut("state.samplers.output.manager.mean", lambda a: a[:-1]),
-    cut("state.samplers.output.manager.query_mean", lambda a: a[:-1]), cut("state.samplers.output.manager.tables.present", lambda a: a[:-1]),
+    cut(MANAGER + ".tables.codes", lambda a: a[:, :-1]),
+    cut(MANAGER + ".tables.codes", lambda a: a + 200),
+    cut(MANAGER + ".tables.codes", lambda a: a[0]), cut(MANAGER + ".mean", lambda a: a[:-1]),
+    cut(MANAGER + ".query_mean", lambda a: a[:-1]),
+    cut(MANAGER + ".tables.present", lambda a: a[:-1]),
 ]
 
 

@@ -183,7 +183,7 @@ def active_sets(views, labels, selection, draw, scratch, sets):
 
 @parallel
 def most_voted(pool, spans, codes, room, seed, mark, ids, ties, count):
-    """The ids that stand in most of a query's buckets, at most `room`, in no order: ``ids[i, :count[i]]``.
+    """The ids that are in most of a query's buckets, at most `room`, in no order: ``ids[i, :count[i]]``.
 
     Of those with equally many votes that there is no room for, which are taken depends on the codes, not on the place in the batch.
 

@@ -1,4 +1,4 @@
-"""Which ids stand in most of a query's buckets: votes, counted and ranked in two ways.
+"""Which ids are in most of a query's buckets: votes, counted and ranked in two ways.
 
 A. *Votes in a byte per output and thread*, so that the marks of 670,000 outputs stay in the second-level cache. Sorting the gathered ids
    cost ten times that.
@@ -11,7 +11,7 @@ D. *Ties.* With a list they are taken from a random place of the list on. Withou
    or, for prediction, from a block on that follows from the codes, so that a query's answer does not depend on the others and ties need
    not be listed. Saved networks answer through tables of training with a list, whatever the buckets: one rule for all three would
    change which of equal ids they score, and thus their answers.
-E. *Buckets come from memory*, and waiting for them was most of the time. Lines are asked for two tables ahead, one at a time, between the
+E. *Buckets come from memory*, and waiting for them was most of the time. Lines are prefetched two tables ahead, one at a time, between the
    votes of the present table: many at once fill the buffers of the processor.
 F. *64 marks are compared by few instructions*, and the answers looked at as the bits of a word. Blocks with an answer are listed first,
    without a branch, and then looked into. No branch depends on the data: one that does is guessed wrong every other time.
@@ -27,7 +27,7 @@ from mongoose_nb.kernels.common.random import below, mix64
 # A mark counts votes in its low 7 bits; LABEL is set on true labels, and TAKEN is what is in the set already.
 VOTES, LABEL, TAKEN = 127, 128, 255
 MAX_VOTES = 126
-# tables between the one whose ids are counted and the one whose ids are asked for
+# tables between the one whose ids are counted and the one whose ids are prefetched
 AHEAD = 2
 # ids in a cache line
 LINE = 16

@@ -123,7 +123,7 @@ class LabelSensitiveRetriever(Retriever):
         self._built = step
 
     def retrieve(self, h: np.ndarray, n: int, timer: PhaseTimer, step: int) -> ActiveSets:
-        """As `Retriever.retrieve`: the outputs that stand in most buckets."""
+        """As `Retriever.retrieve`: the outputs that are in most buckets."""
         with timer("rehash"):
             self.build(step)
         with timer("hash"):

@@ -154,7 +154,7 @@ class Sampler(Registered, Stateful, kind="sampler"):
         return dict(self._counts)
 
     def report(self) -> dict[str, float]:
-        """Figures of table maintenance since this was last asked, for the history."""
+        """Figures of table maintenance since the last report, for the history."""
         return {}
 
 

@@ -188,7 +188,7 @@ class ActiveSetBuilder:
         return ActiveSets(start, n_active, ids, n_label, n_exact, n_hit, np.zeros(n, np.float32))
 
     def most_voted(self, views: Views, n: int) -> ActiveSets:
-        """Sets of the at most `n` ids that stand in most buckets of a query, and nothing else. Quick where these hold a good part of all
+        """Sets of the at most `n` ids that are in most buckets of a query, and nothing else. Quick where these hold a good part of all
         rows, see `suits_most_voted`; ties are broken otherwise than by `per_sample`.
 
         Parameters

@@ -178,7 +178,7 @@ class Importance(Correction):
     def means(self) -> np.ndarray:
         """Means of the rows and of the biases at the last rehash, (width + 1,)."""
         if self._manager.tables.built:
-            self._frame()  # after a rehash nobody may have asked yet
+            self._frame()  # they may not have been computed since the last rehash
         return self._means.copy()
 
     @means.setter
@@ -190,7 +190,7 @@ class Importance(Correction):
         self._at = self._manager.rehashes
 
     def _frame(self):
-        """Means of the rows and biases at the last rehash: the weights are still those when this is first asked after it."""
+        """Means of the rows and biases at the last rehash: the weights are still those when this is first called after it."""
         if self._at != self._manager.rehashes:
             if self._manager.center:
                 query_mean, extra = self._manager.query
@@ -219,7 +219,7 @@ class Importance(Correction):
 
 def make_correction(correction: None | str | dict | Correction, shape: str, family: type[HashFamily] | None = None,
                     learn: Any = None) -> Correction:
-    """The correction that was asked for, or the default of the shape.
+    """Make the correction of a sampler, and check that it goes with the rest.
 
     Parameters
     ----------

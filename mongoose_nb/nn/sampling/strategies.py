@@ -10,15 +10,15 @@ MAX_VOTES = 126
 class Strategy(Registered, kind="selection strategy"):
     """How candidates are taken from the buckets of a query: constants for the kernels."""
 
-    #: whether whole buckets are taken, of tables in random order; else those outputs that stand in most buckets
+    #: whether whole buckets are taken, of tables in random order; else those outputs that are in most buckets
     whole_buckets = False
-    #: least number of buckets that an output has to stand in
+    #: least number of buckets that an output has to be in
     min_votes = 1
 
 
 @register("selection strategy", "topk")
 class TopK(Strategy):
-    """The outputs that stand in most buckets."""
+    """The outputs that are in most buckets."""
 
 
 @register("selection strategy", "vanilla")
@@ -30,7 +30,7 @@ class Vanilla(Strategy):
 
 @register("selection strategy", "threshold")
 class Threshold(Strategy):
-    """The outputs that stand in at least `min_votes` buckets, those in most first.
+    """The outputs that are in at least `min_votes` buckets, those in most first.
 
     Parameters
     ----------

@@ -215,7 +215,7 @@ class TableManager(Stateful):
         return {"firings": self._fired, "changed_share": self.schedule.changed_share or 0.0}
 
     def report(self) -> dict[str, float]:
-        """The same over the time since this was last asked, with the rows that were re-inserted."""
+        """The same since the last report, with the rows that were re-inserted."""
         figures = self.schedule.report()
         if self.schedule.measures:
             figures = {"firings": self._fired, "reinserted": self._reinserted, **figures}

@@ -117,9 +117,9 @@ class EarlyStopping(Callback):
         if self._weights is not None and own is not None:  # else a call that ended has put the best weights back
             arrays, saved = split(own)[1], split(self._weights)[1]
             for name, array in arrays.items():
-                if saved[name].shape != array.shape:
+                if saved[name].squeeze().shape != array.squeeze().shape:
                     raise ValueError(f"the best weights saved for {name!r} have shape {saved[name].shape}; needed is {array.shape}")
-                array[...] = saved[name]
+                array[...] = saved[name].reshape(array.shape)
         self._weights = own
 
 
@@ -263,7 +263,7 @@ def as_callback(callback: Any) -> Any:
 
 
 def notify(callbacks: Sequence, event: str, network: Any, logs: dict | list) -> bool:
-    """Tell all callbacks; True if one asks to stop."""
+    """Tell all callbacks; True if one of them stops the training."""
     stop = False
     for callback in callbacks:
         stop = bool(getattr(callback, event, lambda network, logs: False)(network, logs)) or stop

@@ -43,7 +43,7 @@ class Progress(Stateful):
     history : list of dict
         Entries of the epochs that ended.
     stopped : bool
-        Whether a callback has asked for the end.
+        Whether a callback has stopped the training.
     done : bool
         Whether the call has ended.
     seconds, loss, active : float

@@ -74,7 +74,8 @@ def test_in_a_fresh_process(name, tmp_path):
             "net = nn.Network.load(sys.argv[1])\nprint(digest(net.partial_fit(*problem(), batch_size=5)))")
 
     def run(imports):
-        return subprocess.run([sys.executable, "-c", code.format(imports), str(tmp_path / "net"), str(TESTS)], capture_output=True, text=True)
+        arguments = [sys.executable, "-c", code.format(imports), str(tmp_path / "net"), str(TESTS)]
+        return subprocess.run(arguments, capture_output=True, text=True)
 
     done = run("import own_sampler; ")
     assert done.stdout.split() == [digest(net.partial_fit(X, Y, batch_size=5))], done.stderr

@@ -1,0 +1,116 @@
+"""What the estimator takes of scikit-learn, which is optional, and small helpers.
+
+Where scikit-learn is not installed a base of a few lines replaces its own, and all works the same but for the names of a data frame's
+columns.
+"""
+
+import contextlib
+import inspect
+import os
+import tempfile
+
+import numpy as np
+
+from mongoose_nb.core.validation import check_int
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import validate_data
+except ImportError:
+    NotFittedError, validate_data = AttributeError, None
+
+    class ClassifierMixin:
+        """Replaces scikit-learn's."""
+
+    class BaseEstimator:
+        """Replaces scikit-learn's: constructor arguments as parameters."""
+
+        @classmethod
+        def _get_param_names(cls):
+            return sorted(inspect.signature(cls).parameters)
+
+        def get_params(self, deep=True):
+            """Constructor arguments by name."""
+            return {name: getattr(self, name) for name in self._get_param_names()}
+
+        def set_params(self, **params):
+            """Set constructor arguments; returns self."""
+            known = self._get_param_names()
+            for name, value in params.items():
+                if name not in known:
+                    raise ValueError(f"Invalid parameter {name!r} for estimator {self!r}. Valid parameters are: "
+                                     f"{known}.")
+                setattr(self, name, value)
+            return self
+
+        def __repr__(self):
+            defaults = inspect.signature(type(self)).parameters
+            changed = (f"{name}={value!r}" for name, value in self.get_params().items()
+                       if repr(value) != repr(defaults[name].default))
+            return f"{type(self).__name__}({', '.join(changed)})"
+
+
+def feature_names(estimator, X):
+    """Names of a data frame's columns, as scikit-learn reads them for a new `estimator`; None without it, or where not all are
+    strings."""
+    if validate_data is None or not hasattr(X, "columns"):
+        return None
+    validate_data(estimator, X, skip_check_array=True)
+    return getattr(estimator, "feature_names_in_", None)
+
+
+def check_names(estimator, X):
+    """Refuse a data frame whose columns have other names than those that `estimator` was fitted with."""
+    if validate_data is not None and (hasattr(X, "columns") or hasattr(estimator, "feature_names_in_")):
+        validate_data(estimator, X, reset=False, skip_check_array=True)
+
+
+def to_bytes(network):
+    """The file that `Network.save` writes, as bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "network")
+        network.save(path)
+        with open(path, "rb") as file:
+            return file.read()
+
+
+def from_bytes(raw):
+    """The network that `to_bytes` gave."""
+    from mongoose_nb.nn import Network
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "network")
+        with open(path, "wb") as file:
+            file.write(raw)
+        return Network.load(path)
+
+
+def as_seed(random_state):
+    """A seed for `Network`."""
+    if random_state is None:
+        return 0
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    return check_int("random_state", random_state, low=0)
+
+
+@contextlib.contextmanager
+def threads(n_jobs):
+    """Run a block on at most so many of Numba's threads."""
+    if n_jobs is not None and check_int("n_jobs", n_jobs) == 0:
+        raise ValueError("n_jobs must be None, a positive number of threads, or negative (-1: all); got 0")
+    import numba
+
+    most, before = numba.config.NUMBA_NUM_THREADS, numba.get_num_threads()
+    if n_jobs is None:
+        wanted = before
+    else:
+        wanted = n_jobs if n_jobs > 0 else most + 1 + n_jobs
+    numba.set_num_threads(min(most, max(1, wanted)))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
