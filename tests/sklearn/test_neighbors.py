@@ -62,7 +62,7 @@ def test_recall_is_tuned_for():
 
 def test_errors():
     X = naive.data("l2", 50, 4)
-    for arguments, name in (({"metric": "chebyshev"}, "metric"), ({"n_neighbors": 0}, "n_neighbors"), ({"mode": "graph"}, "mode")):
+    for arguments, name in (({"metric": "no metric"}, "metric"), ({"n_neighbors": 0}, "n_neighbors"), ({"mode": "graph"}, "mode")):
         with pytest.raises(ValueError, match=name):
             LSHNeighbors(**arguments).fit(X)
     with pytest.raises(ValueError, match="n_neighbors"):
