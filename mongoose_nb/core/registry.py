@@ -117,19 +117,22 @@ def name_of(cls: type) -> str:
     return _SHORT.get(cls) or _path(cls)
 
 
-def registered(kind: str) -> dict[str, type[Any]]:
+def registered(kind: str, package: str = "") -> dict[str, type[Any]]:
     """The implementations that have a short name.
 
     Parameters
     ----------
     kind : str
+    package : str
+        Only classes that this package defines.
 
     Returns
     -------
     dict of str to class
         Sorted by name.
     """
-    return {name: cls for name, cls in sorted(_CLASSES.get(kind, {}).items()) if _SHORT.get(cls) == name}
+    return {name: cls for name, cls in sorted(_CLASSES.get(kind, {}).items())
+            if _SHORT.get(cls) == name and cls.__module__.startswith(package)}
 
 
 def find(kind: str, name: Any) -> type[Any]:

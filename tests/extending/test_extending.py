@@ -98,8 +98,9 @@ def test_resumed_with_the_same_bits(name, tmp_path):
     assert_same_arrays(again, whole)
 
 
-@pytest.mark.parametrize("sampler", [Popular(20), nn.LSH(20, tables=tables(rehash=Doubling(2))), nn.LSH(20, tables=tables(family=Rademacher))],
-                         ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("sampler", [
+    Popular(20), nn.LSH(20, tables=tables(rehash=Doubling(2))), nn.LSH(20, tables=tables(family=Rademacher)),
+], ids=["sampler", "rehash schedule", "hash family"])
 def test_pickled_inside_a_classifier(sampler):
     X, Y = problem()
     model = MongooseClassifier(sampler=sampler, hidden=(7,), epochs=2, random_state=0).fit(X, Y)

@@ -45,7 +45,7 @@ FAMILIES = {
     "dwta-wide-bin": lambda seed=1: DWTA(DIM, K=3, L=12, seed=seed, bin_size=64, zeros="value"),
 }
 # families that are registered and not listed above, with their defaults
-FAMILIES |= {name: lambda seed=1, cls=cls: cls(DIM, K=2, L=12, seed=seed) for name, cls in registered("hash family").items()
+FAMILIES |= {name: lambda seed=1, cls=cls: cls(DIM, K=2, L=12, seed=seed) for name, cls in registered("hash family", "mongoose_nb.").items()
              if cls not in {type(make()) for make in FAMILIES.values()}}
 
 

@@ -19,7 +19,7 @@ def examples(rng):
     return Examples(positives, *pairs)
 
 
-LOSSES = registered("hash loss")
+LOSSES = registered("hash loss", "mongoose_nb.")
 
 
 def step(name, seed=0):

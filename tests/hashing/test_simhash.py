@@ -166,10 +166,10 @@ def test_functions_of_an_index_are_orthogonal_in_groups():
     np.testing.assert_array_equal(sparse.functions, SimHash(6, 4, 5, seed=2, projection="sparse").functions)
 
 
-@pytest.mark.parametrize("name", registered("hash family"))
+@pytest.mark.parametrize("name", registered("hash family", "mongoose_nb."))
 def test_hashes_for_an_index(name):
     """More for more rows; within what a code can hold, and about four rows in a bucket where a hash is one bit."""
-    cls = registered("hash family")[name]
+    cls = registered("hash family", "mongoose_nb.")[name]
     some = [cls.hashes_for(n, 32) for n in (2, 1000, 10**5, 10**7)]
     assert some == sorted(some) and some[0] >= 1
     assert cls.for_index(32, some[-1], 2, seed=1).code_bits <= 32

@@ -61,7 +61,7 @@ class TestContract:
         again = make_schedule(json.loads(json.dumps(describe(schedule))))
         assert type(again) is type(schedule) and again is not schedule and describe(again) == describe(schedule)
         assert Layer(again).run(range(60)) == Layer(schedule).run(range(60))
-        assert repr(again) == repr(schedule) and name_of(type(again)) in registered("rehash schedule")
+        assert repr(again) == repr(schedule) and name_of(type(again)) in registered("rehash schedule", "mongoose_nb.")
 
     def test_state_goes_on(self, schedule):
         whole, half, rest = (Layer(schedule) for _ in range(3))
@@ -116,7 +116,7 @@ def test_by_name():
     for name in ("drift", "auto"):
         schedule = make_schedule(name)
         assert type(schedule) is Drift and describe(schedule) == describe(Drift("auto"))
-    for name, cls in registered("rehash schedule").items():
+    for name, cls in registered("rehash schedule", "mongoose_nb.").items():
         assert type(make_schedule(name)) is cls
 
 

@@ -16,15 +16,13 @@ MAKE = {
 }
 
 
-@pytest.mark.parametrize("name", registered("layer"))
+@pytest.mark.parametrize("name", registered("layer", "mongoose_nb."))
 def test_registered_layers(name):
-    if name == "wide" and not hasattr(nn.Uniform, "kind"):
-        pytest.skip("samplers cannot be described yet")
-    report = check_layer(lambda: MAKE[name](registered("layer")[name]))
+    report = check_layer(lambda: MAKE[name](registered("layer", "mongoose_nb.")[name]))
     assert [line.check for line in report] == ALL and set(report.skipped) <= {"threads"}
 
 
-@pytest.mark.parametrize("activation", registered("activation"))
+@pytest.mark.parametrize("activation", registered("activation", "mongoose_nb."))
 def test_every_activation(activation):
     assert "gradients" in check_layer(lambda: nn.Dense(6, activation), tolerance=0.05 if "elu" in activation else 2e-3)
 

@@ -33,12 +33,12 @@ def test_ours(name):
 
 
 def test_none_is_left_out():
-    assert {type(make()) for make in OURS.values()} == set(registered("sampler").values())
+    assert {type(make()) for make in OURS.values()} == set(registered("sampler", "mongoose_nb.").values())
 
 
-@pytest.mark.parametrize("family", registered("hash family"))
+@pytest.mark.parametrize("family", registered("hash family", "mongoose_nb."))
 def test_every_hash_family_that_hashes_vectors(family):
-    cls = registered("hash family")[family]
+    cls = registered("hash family", "mongoose_nb.")[family]
     if cls.similarity in ("jaccard", "hamming"):
         with pytest.raises(ValueError, match="center=True needs a hash family with takes center"):
             nn.Tables(family)

@@ -12,7 +12,7 @@ from mongoose_nb.nn.layers.activations import make_activation
 Z = np.concatenate([np.linspace(-12, 12, 481), [0.0, -0.0, 1e-30, -1e-30, 80, -80]]).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", registered("activation"))
+@pytest.mark.parametrize("name", registered("activation", "mongoose_nb."))
 class TestEvery:
     def test_value_and_gradient(self, name):
         f = make_activation(name)

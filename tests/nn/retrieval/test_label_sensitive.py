@@ -149,7 +149,7 @@ class TestExact:
 
     def test_every_retriever_gives_different_outputs_of_the_layer(self, net):
         h = net.hidden_activations(X[:30])
-        for name, cls in registered("retriever").items():
+        for name, cls in registered("retriever", "mongoose_nb.").items():
             retriever = cls(20).bind(net.output.weights, net.output.bias, 3)
             assert describe(retriever)["name"] == name and retriever.candidates == 20
             retriever.fit(h, np.full((30, 16), -1, np.int32))

@@ -39,7 +39,7 @@ class TestChoice:
         (SimHash, "sample", "tail", ["importance", "none", "tail"]), (SimHash, "batch", "none", ["none", "tail"])])
     def test_default_and_what_is_allowed(self, family, shape, default, able):
         assert name_of(type(make_correction(None, shape, family))) == default
-        for name in registered("correction"):
+        for name in registered("correction", "mongoose_nb."):
             if name in able:
                 assert name_of(type(make_correction(name, shape, family))) == name
             else:
