@@ -1,9 +1,14 @@
 """Checks of the arrays of attention, and their view as rows with strides: heads need not be neighbours in memory."""
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from mongoose_nb.kernels.attention.tile import Factors
 
 
 class Rows(NamedTuple):
@@ -13,12 +18,12 @@ class Rows(NamedTuple):
     heads: object  # kernels.attention.tile.Heads
 
     @property
-    def rows(self):
+    def rows(self) -> np.ndarray:
         """The memory as rows (n, d)."""
         return self.heads.rows
 
 
-def as_rows(array):
+def as_rows(array: np.ndarray) -> Rows:
     """`Rows` without a copy where the memory is that of (B, H, T, d) or (B, T, H, d)."""
     from mongoose_nb.kernels.attention.tile import Heads
 
@@ -31,7 +36,7 @@ def as_rows(array):
     return as_rows(np.ascontiguousarray(array))
 
 
-def zeros_like(rows):
+def zeros_like(rows: Rows) -> Rows:
     """`Rows` of zeros in the same layout."""
     B, H, T, d = rows.array.shape
     if rows.array.flags.c_contiguous:
@@ -39,7 +44,7 @@ def zeros_like(rows):
     return as_rows(np.zeros((B, T, H, d), rows.rows.dtype).transpose(0, 2, 1, 3))
 
 
-def check_heads(name, array, like=None):
+def check_heads(name: str, array: np.ndarray, like: Rows | None = None) -> Rows:
     """`array` as `Rows` of float32 or float64, of the shape and dtype of `like` where that is given."""
     array = np.asarray(array)
     if array.ndim != 4 or array.dtype not in (np.float32, np.float64):
@@ -52,7 +57,7 @@ def check_heads(name, array, like=None):
     return as_rows(array)
 
 
-def check_mask(mask, batch, length):
+def check_mask(mask: np.ndarray | None, batch: int, length: int) -> tuple[np.ndarray, np.ndarray]:
     """(valid (B, T) bool, how many (B,) int64)."""
     if mask is None:
         valid = np.ones((batch, length), bool)
@@ -64,13 +69,13 @@ def check_mask(mask, batch, length):
     return valid, valid.sum(axis=1).astype(np.int64)
 
 
-def log_partitions(top, share):
+def log_partitions(top: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Log-partitions in float64 from largest scores and one over sums of exponentials, -inf where there is no key."""
     with np.errstate(divide="ignore"):
         return np.where(share > 0, top - np.log(share, dtype=np.float64), -np.inf)
 
 
-def factors_of(rows, inverse):
+def factors_of(rows: Rows, inverse: np.ndarray) -> Factors:
     """The `kernels.attention.tile.Factors`: `inverse` of the keys; scores are scaled by 1 / sqrt(width)."""
     from mongoose_nb.kernels.attention.tile import Factors
 

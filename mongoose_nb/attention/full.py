@@ -1,5 +1,7 @@
 """Exact attention: the twin of `lsh_attention`, with memory linear in the length."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -22,12 +24,13 @@ class FullCache(NamedTuple):
     buckets: None = None
 
     @property
-    def log_z(self):
+    def log_z(self) -> np.ndarray:
         """Log-partitions (B, H, T) float64, -inf for tokens that attend to nothing."""
         return log_partitions(self.top, self.share)
 
 
-def full_attention(qk: np.ndarray, v: np.ndarray, k: np.ndarray | None = None, *, causal: bool = False, mask=None) -> tuple:
+def full_attention(qk: np.ndarray, v: np.ndarray, k: np.ndarray | None = None, *, causal: bool = False,
+                   mask: np.ndarray | None = None) -> tuple:
     """Softmax attention to all tokens, by blocks.
 
     Without `k` queries are the keys, as in Reformer: keys are scaled to length one, and a token attends to itself only where there is

@@ -1,14 +1,18 @@
 """Rotations that learn which tokens attend to each other, when the layer has turned (MONGOOSE, sections 3 and 4.2)."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from mongoose_nb.attention._arrays import check_heads, check_mask
+from mongoose_nb.attention.lsh import LSHAttention
 from mongoose_nb.attention.rotation_losses import LOSSES, Examples
 from mongoose_nb.attention.rotations import draw_rotations
 from mongoose_nb.core.adam import adam_step
 from mongoose_nb.core.saving import Stateful
+from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_choice, check_int, check_number
-from mongoose_nb.rehash import ALL, Drift, make_schedule
+from mongoose_nb.rehash import ALL, Drift, Schedule, make_schedule
 from mongoose_nb.rehash.base import Stored
 
 
@@ -50,7 +54,8 @@ class LearnedRotations(Stateful):
 
     def __init__(self, heads: int, n_hashes: int, width: int, n_buckets: int, *, loss: str = "contrast", steps: int = 60,
                  first_steps: int | None = None, lr: float = 0.05, queries: int = 128, keys: int = 512, sequences: int = 4,
-                 sharpness: float = 3.0, balance: float = 0.5, margin: float = 1.0, missed: bool = True, schedule=None, seed: int = 0):
+                 sharpness: float = 3.0, balance: float = 0.5, margin: float = 1.0, missed: bool = True,
+                 schedule: int | str | Schedule | None = None, seed: int = 0) -> None:
         self.heads, self.n_hashes = check_int("heads", heads, low=1), check_int("n_hashes", n_hashes, low=1)
         self.width, self.n_buckets = check_int("width", width, low=1), check_int("n_buckets", n_buckets, low=2)
         if n_buckets % 2:
@@ -72,14 +77,10 @@ class LearnedRotations(Stateful):
 
     # ------------------------------------------------------------------ saving
 
-    @property
-    def saved_state(self):
-        """See `Stateful`. The schedule has a state from `bind` on."""
-        return ("value", "version", "_bound", "_last") + (("schedule",) if self._shape is not None else ())
-
+    saved_state = ("value", "version", "_bound", "_last")  # and the schedule, from `bind` on
     optional = ("schedule",)
 
-    def state_restored(self):
+    def state_restored(self) -> None:
         """Refuse a state of a schedule that has nowhere to go."""
         if self._bound and self._shape is None:
             raise ValueError("the saved rotations were trained: call bind(heads * width, inputs), the shape of the query-key projection, "
@@ -87,7 +88,7 @@ class LearnedRotations(Stateful):
 
     # ------------------------------------------------------------------ when
 
-    def bind(self, n_rows: int, width: int):
+    def bind(self, n_rows: int, width: int) -> None:
         """Prepare for a query-key projection of shape (n_rows, width): n_rows is heads times the width of a head.
 
         The first call of `due` does it otherwise. A saved state is restored after it.
@@ -95,6 +96,7 @@ class LearnedRotations(Stateful):
         if self._shape is None:
             self.schedule.bind(n_rows, width, seed=self.seed)
             self._shape = n_rows, width
+            self.saved_state = (*type(self).saved_state, "schedule")
 
     def due(self, step: int, weights: np.ndarray) -> bool:
         """Whether to train after step `step` (from 0); to be called once a step, in order.
@@ -118,11 +120,12 @@ class LearnedRotations(Stateful):
             return True
         return self.schedule.after_step(step, None, stored) is ALL
 
-    def trained(self, weights: np.ndarray):
+    def trained(self, weights: np.ndarray) -> None:
         """Take note that the directions were trained for these weights."""
         self.schedule.rebuilt(Stored(np.ascontiguousarray(weights, np.float32)))
 
-    def after_step(self, step: int, weights: np.ndarray, layer, qk: np.ndarray, k=None, mask=None) -> bool:
+    def after_step(self, step: int, weights: np.ndarray, layer: LSHAttention, qk: np.ndarray, k: np.ndarray | None = None,
+                   mask: np.ndarray | None = None) -> bool:
         """Train if it is time to; returns whether it was. Arguments as of `due` and `learn`."""
         if not self.due(step, weights):
             return False
@@ -132,7 +135,7 @@ class LearnedRotations(Stateful):
 
     # ------------------------------------------------------------------ what
 
-    def mine(self, layer, qk, k=None, mask=None):
+    def mine(self, layer: LSHAttention, qk: np.ndarray, k: np.ndarray | None = None, mask: np.ndarray | None = None) -> list[Examples]:
         """Examples from some sequences: exact attention of a sample of queries, and what the buckets of `layer` reach.
 
         Causal and padding masks are applied before anything is chosen, and a token is never its own positive or negative.
@@ -152,7 +155,7 @@ class LearnedRotations(Stateful):
         k = q if k is None else check_heads("k", k).array
         B, H, T, d = q.shape
         valid, _ = check_mask(mask, B, T)
-        rng = self._rng(0)
+        rng = stream(self.seed, "learned rotations", self.version, 0)
         out = []
         for b in rng.permutation(B)[:self.sequences]:
             places = np.flatnonzero(valid[b])
@@ -208,7 +211,7 @@ class LearnedRotations(Stateful):
         np.put_along_axis(rank, best, -1.0, 1)
         return np.sort(np.argpartition(rank, self.keys, axis=1)[:, :self.keys], axis=1)
 
-    def learn(self, layer, qk: np.ndarray, k=None, mask=None) -> bool:
+    def learn(self, layer: LSHAttention, qk: np.ndarray, k: np.ndarray | None = None, mask: np.ndarray | None = None) -> bool:
         """Mine, and train the directions; returns whether there was anything to learn from.
 
         Arguments as of `mine`. Nothing flows back into queries and keys.
@@ -234,9 +237,6 @@ class LearnedRotations(Stateful):
         self.value = value
         self.version += 1
         self._last = {"learn_loss_start": float(start), "learn_loss": float(end)}
-
-    def _rng(self, purpose):
-        return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 0x207A7E, self.version, purpose])))
 
     # ------------------------------------------------------------------ figures
 

@@ -1,6 +1,8 @@
 """LSH attention: every token attends to those that fall into its bucket, in one or several rounds of hashing."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,7 +45,7 @@ class LSHCache(NamedTuple):
     rules: object  # kernels.attention.chunks.Rules
 
     @property
-    def log_z(self):
+    def log_z(self) -> np.ndarray:
         """Log-partitions (B, H, T) float64, -inf for tokens that attend to nothing."""
         return log_partitions(self.top, self.share)
 
@@ -79,8 +81,9 @@ class LSHAttention:
         Whether random rotations depend on the step; the variant's habit by default.
     """
 
-    def __init__(self, n_hashes: int = 4, bucket_size: int = 64, causal: bool = False, rotations=None, seed: int = 0,
-                 variant: str = "paper", kind: str = "lsh", exact_below: int | None = None, redraw: bool | None = None):
+    def __init__(self, n_hashes: int = 4, bucket_size: int = 64, causal: bool = False,
+                 rotations: Any = None, seed: int = 0, variant: str = "paper", kind: str = "lsh",
+                 exact_below: int | None = None, redraw: bool | None = None) -> None:
         self.n_hashes = check_int("n_hashes", n_hashes, low=1, high=64)
         self.bucket_size = check_int("bucket_size", bucket_size, low=1)
         self.causal = bool(causal)
@@ -117,7 +120,8 @@ class LSHAttention:
         hash_tokens(x.heads, directions, codes)
         return codes
 
-    def forward(self, qk: np.ndarray, v: np.ndarray, k=None, mask=None, step: int = 0, buckets=None) -> tuple:
+    def forward(self, qk: np.ndarray, v: np.ndarray, k: np.ndarray | None = None, mask: np.ndarray | None = None, step: int = 0,
+                buckets: np.ndarray | tuple | None = None) -> tuple:
         """Attend.
 
         Parameters
@@ -166,7 +170,8 @@ class LSHAttention:
                 attention_chunks.attend(q.heads, k.heads, v.heads, factors_of(q, inverse), plan, rules, r, out.heads, top, total)
         return out.array, LSHCache(q, k, v, out, inverse, top, total, buckets, plan, rules)
 
-    def reach(self, qk: np.ndarray, k=None, mask=None, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def reach(self, qk: np.ndarray, k: np.ndarray | None = None, mask: np.ndarray | None = None,
+              step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """What every query reaches by hashing: (reach (B, H, R, T, 2), slots (B, H, R, T)), both int32.
 
         In round r query t reaches the keys whose slot is at least ``reach[..., r, t, 0]``, by less than ``reach[..., r, t, 1]``. Slots of
@@ -197,7 +202,7 @@ class LSHAttention:
                                    slot_k, reach)
         return attention_chunks.Plan(counts, order_q, order_k, slot_k, reach), rules
 
-    def backward(self, dout: np.ndarray, cache) -> tuple:
+    def backward(self, dout: np.ndarray, cache: LSHCache | FullCache) -> tuple:
         """Gradients for the gradient `dout` of the output: (dqk, dv), or (dq, dv, dk) where keys were given; arrays like qk."""
         if isinstance(cache, FullCache):
             return full_attention_backward(dout, cache)
@@ -235,7 +240,8 @@ def _check_buckets(codes, shape, n_buckets):
                          f"got {type(codes).__name__} {getattr(codes, 'shape', '')}")
 
 
-def lsh_attention(qk: np.ndarray, v: np.ndarray, *, k=None, mask=None, step: int = 0, buckets=None, **settings) -> tuple:
+def lsh_attention(qk: np.ndarray, v: np.ndarray, *, k: np.ndarray | None = None, mask: np.ndarray | None = None, step: int = 0,
+                  buckets: np.ndarray | tuple | None = None, **settings) -> tuple:
     """`LSHAttention` as one function.
 
     Parameters

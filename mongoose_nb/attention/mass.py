@@ -1,5 +1,7 @@
 """What hashing costs: the share of the exact attention mass that falls on pairs the buckets let through."""
 
+from __future__ import annotations
+
 import copy
 from typing import NamedTuple
 
@@ -7,6 +9,7 @@ import numpy as np
 
 from mongoose_nb.attention._arrays import check_heads, check_mask
 from mongoose_nb.attention.full import full_attention
+from mongoose_nb.attention.lsh import LSHAttention
 
 
 class Mass(NamedTuple):
@@ -16,7 +19,8 @@ class Mass(NamedTuple):
     union: np.ndarray  # (H, R) float64, by the pairs of this round or one before
 
 
-def attention_mass(layer, qk: np.ndarray, k=None, mask=None, step: int = 0, buckets=None) -> Mass:
+def attention_mass(layer: LSHAttention, qk: np.ndarray, k: np.ndarray | None = None, mask: np.ndarray | None = None, step: int = 0,
+                   buckets: np.ndarray | tuple | None = None) -> Mass:
     """Share of the exact attention mass that the buckets of `layer` recover, per head and round.
 
     A query's weights under exact attention sum to one; those of the keys that a round reaches sum to exp(z - z*), z and z* being the

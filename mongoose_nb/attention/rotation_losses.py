@@ -8,6 +8,8 @@ B. *Triplet* is the literature's: a hinge on the cosines of a query's projection
    (MONGOOSE, section 4.2), with the same softened buckets' mean square as a guard, since the hinge has none.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +25,7 @@ class Examples(NamedTuple):
     negatives: np.ndarray  # (H, n) int, the worst key that was reached; -1: none
 
 
-def soft_buckets(z, sharpness):
+def soft_buckets(z: np.ndarray, sharpness: float) -> np.ndarray:
     """Memberships (..., 2C) of projections z (..., C)."""
     a = np.concatenate([z, -z], axis=-1) * np.float32(sharpness)
     a -= a.max(axis=-1, keepdims=True)
@@ -39,7 +41,8 @@ def _to_projections(p, dp, sharpness):
     return da[..., :C] - da[..., C:]
 
 
-def contrast(rotations, examples, sharpness, balance, margin=None):
+def contrast(rotations: np.ndarray, examples: Examples, sharpness: float, balance: float,
+             margin: float | None = None) -> tuple[float, np.ndarray]:
     """Loss and gradient like `rotations` (H, R, d, C); see A."""
     q, k = examples.queries[:, None], examples.keys[:, None]
     pq, pk = soft_buckets(q @ rotations, sharpness), soft_buckets(k @ rotations, sharpness)
@@ -63,7 +66,7 @@ def contrast(rotations, examples, sharpness, balance, margin=None):
     return loss, q.swapaxes(-1, -2) @ dzq + k.swapaxes(-1, -2) @ dzk
 
 
-def triplet(rotations, examples, sharpness, balance, margin=1.0):
+def triplet(rotations: np.ndarray, examples: Examples, sharpness: float, balance: float, margin: float = 1.0) -> tuple[float, np.ndarray]:
     """Loss and gradient like `rotations` (H, R, d, C); see B. All rounds' projections are one vector."""
     H, R, d, C = rotations.shape
     whole = rotations.transpose(0, 2, 1, 3).reshape(H, d, R * C)

@@ -1,19 +1,22 @@
 """Directions for angular hashing: random, orthogonal, or given by the user."""
 
+from __future__ import annotations
+
 import functools
 
 import numpy as np
 
+from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_choice
 
 
-def count_buckets(length, bucket_size):
+def count_buckets(length: int, bucket_size: int) -> int:
     """Number of buckets for so many tokens: even, of about `bucket_size` tokens each, or one where that holds them all."""
     return 1 if length <= bucket_size else 2 * -(-length // (2 * bucket_size))
 
 
 @functools.lru_cache(maxsize=8)
-def draw_rotations(kind, heads, rounds, width, columns, seed, step=0):
+def draw_rotations(kind: str, heads: int, rounds: int, width: int, columns: int, seed: int, step: int = 0) -> np.ndarray:
     """Random directions, the same for equal arguments; the first columns do not depend on how many there are.
 
     Parameters
@@ -32,7 +35,7 @@ def draw_rotations(kind, heads, rounds, width, columns, seed, step=0):
     out = np.empty((heads, rounds, columns, width))
     for r in range(rounds):
         for h in range(heads):
-            rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0xA77E, step, r, h])))
+            rng = stream(seed, "rotations", step, r, h)
             whole = rng.standard_normal((-(-columns // width) * width if kind == "orthogonal" else columns, width))
             if kind == "orthogonal":
                 for lo in range(0, columns, width):
@@ -44,7 +47,8 @@ def draw_rotations(kind, heads, rounds, width, columns, seed, step=0):
     return out
 
 
-def as_directions(rotations, heads, rounds, width, columns, dtype, seed, step):
+def as_directions(rotations: str | np.ndarray, heads: int, rounds: int, width: int, columns: int, dtype: np.typing.DTypeLike, seed: int,
+                  step: int) -> np.ndarray:
     """`rotations` for a kernel, (heads, rounds * columns, width): drawn where a name is given, else the first columns of an array.
 
     Arrays are (rounds, width, columns) for all heads, or (heads, rounds, width, columns).

@@ -222,15 +222,15 @@ def network_arguments(given):
 
     Names, numbers and which of them go together are checked here, the widths by the network itself.
     """
+    from mongoose_nb.core.registry import make
     from mongoose_nb.nn import Wide
-    from mongoose_nb.nn.sampling.make import make_sampler
     from mongoose_nb.nn.training.lr import make_schedule
     from mongoose_nb.nn.training.optimizers import make_optimizer
 
     out = {name: given[name] for name in NETWORK if name in given}
     if "hidden" in given:
         out["hidden"] = tuple(Wide(int(w[5:])) if isinstance(w, str) else w for w in given["hidden"])
-    out["sampler"] = make_sampler(_sampler(_described("sampler", "sampler", given, SAMPLER, TABLES)))
+    out["sampler"] = make("sampler", _sampler(_described("sampler", "sampler", given, SAMPLER, TABLES)))
     out["optimizer"] = make_optimizer(_described("optimizer", "optimizer", given, OPTIMIZER))
     out["lr_schedule"] = make_schedule(_described("lr_schedule", "learning-rate schedule", given, ("warmup",)))
     return out

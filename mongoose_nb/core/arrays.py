@@ -69,11 +69,15 @@ class Rows:
     def __len__(self):
         return len(self.start)
 
+    def places(self):
+        """(sample, place in `ids`) of every entry, in order."""
+        sample = np.repeat(np.arange(len(self)), self.count)
+        return sample, np.arange(len(sample)) + np.repeat(self.start - np.cumsum(self.count) + self.count, self.count)
+
     def flat(self):
         """(sample, id) of every entry, in order."""
-        sample = np.repeat(np.arange(len(self)), self.count)
-        place = np.arange(len(sample)) - np.repeat(np.cumsum(self.count) - self.count, self.count)
-        return sample, self.ids[np.repeat(self.start, self.count) + place]
+        sample, place = self.places()
+        return sample, self.ids[place]
 
 
 class Parameter:

@@ -1,27 +1,41 @@
 """A feed-forward network with sparse input and a wide output layer: build, train, predict, save."""
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mongoose_nb.core.arrays import Rows
+from mongoose_nb.core.arrays import Parameter, Rows
 from mongoose_nb.core.locks import FairLock
 from mongoose_nb.core.registry import make
+from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads, kernel_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import saving as io
-from mongoose_nb.nn.layers.activations import make_activation
-from mongoose_nb.nn.layers.base import Run, named, part_of
+from mongoose_nb.nn.layers.activations import Activation
+from mongoose_nb.nn.layers.base import Layer, Run, named, part_of
 from mongoose_nb.nn.layers.build import build_layers
-from mongoose_nb.nn.layers.losses import make_loss
-from mongoose_nb.nn.sampling.make import make_sampler
+from mongoose_nb.nn.layers.losses import Loss
 from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training import loop as training
 from mongoose_nb.nn.training.batches import Chunks, Whole
 from mongoose_nb.nn.training.lr import make_schedule
-from mongoose_nb.nn.training.optimizers import make_optimizer
+from mongoose_nb.nn.training.optimizers import Optimizer, make_optimizer
 from mongoose_nb.nn.training.progress import Progress
 from mongoose_nb.nn.training.timing import PhaseTimer
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+
+    import scipy.sparse
+
+    from mongoose_nb.hashing import LearnedHash
+    from mongoose_nb.nn.retrieval.base import Retriever
+    from mongoose_nb.nn.sampling.base import Sampler
+    from mongoose_nb.nn.training.callbacks import EarlyStopping, History
 
 # Samples whose hidden activations are held at once when predicting.
 PREDICT_BLOCK = 8192
@@ -78,16 +92,18 @@ class Network:
     with "spawn", or fork before.
     """
 
-    def __init__(self, n_features, n_outputs, *, hidden=(128,), activation="relu", sampler="lsh", loss="softmax",
-                 optimizer="adam", lr=None, lr_schedule="constant", clip_norm=None, init_std=0.1, output_init_std=None, seed=0):
+    def __init__(self, n_features: int, n_outputs: int, *, hidden: Sequence[int | Layer] = (128,), activation: str | Activation = "relu",
+                 sampler: str | dict | Sampler = "lsh", loss: str | Loss = "softmax", optimizer: str | Optimizer = "adam",
+                 lr: float | None = None, lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = None,
+                 init_std: float = 0.1, output_init_std: float | None = None, seed: int = 0) -> None:
         self.n_features = check_int("n_features", n_features, low=1)
         self.n_outputs = check_int("n_outputs", n_outputs, low=1, high=2**31 - 2)
         self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.hidden = tuple(hidden)
-        self.activation, self._activation = activation, make_activation(activation)
+        self.activation, self._activation = activation, make("activation", activation)
         self.loss = loss
-        make_loss(loss)  # refuses now what it cannot use
-        self.sampler = make_sampler(sampler)
+        make("loss", loss)  # refuses now what it cannot use
+        self.sampler = make("sampler", sampler)
         self.optimizer = make_optimizer(optimizer, lr)
         self.lr_schedule = make_schedule(lr_schedule)
         self.clip_norm = None if clip_norm is None else check_number("clip_norm", clip_norm, low=0.0, open_low=True)
@@ -110,7 +126,7 @@ class Network:
         for parameter in self._parameters.values():
             parameter.attach(self.optimizer)
 
-    def parameters(self):
+    def parameters(self) -> dict[str, Parameter]:
         """All trained arrays (`core.arrays.Parameter`) by name."""
         return dict(self._parameters)
 
@@ -118,16 +134,16 @@ class Network:
         out = {f"hidden{i}": layer for i, layer in enumerate(self.layers) if hasattr(layer, "sampler")}
         return {**out, "output": self.output}
 
-    def samplers(self):
+    def samplers(self) -> dict[str, Sampler]:
         """The bound samplers of the wide layers by the layer's name, such as ``"output"``."""
         return {name: layer.sampler for name, layer in self._sampled_layers().items()}
 
-    def use_retriever(self, retriever):
+    def use_retriever(self, retriever: str | dict | Retriever) -> None:
         """Have ``predict_topk(exact=False)`` score what a copy of `retriever`, bound to the output layer, gives."""
         self.retriever = make("retriever", retriever).bind(self.output.weights, self.output.bias, self.seed)
 
     @property
-    def lock(self):
+    def lock(self) -> FairLock:
         """Held by whoever trains for a step, or predicts for a block of rows."""
         return self._lock
 
@@ -156,8 +172,9 @@ class Network:
         check_same_rows(X, Y)
         return X, Y
 
-    def fit(self, X, Y=None, *, epochs=10, batch_size=256, validation=None, early_stopping=None, callbacks=(), verbose=0,
-            resume=None, nonfinite="stop", steps_per_epoch=None):
+    def fit(self, X: Any, Y: Any = None, *, epochs: int = 10, batch_size: int = 256, validation: tuple | None = None,
+            early_stopping: int | EarlyStopping | None = None, callbacks: Sequence = (), verbose: int = 0,
+            resume: str | os.PathLike | None = None, nonfinite: str = "stop", steps_per_epoch: int | None = None) -> History:
         """Train for a number of passes over the data, in an order drawn anew for each.
 
         Parameters
@@ -220,7 +237,7 @@ class Network:
         finally:
             self._progress = None
 
-    def partial_fit(self, X, Y, *, batch_size=256):
+    def partial_fit(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, batch_size: int = 256) -> Network:
         """One pass over the given rows, going on from where training stands. Returns self."""
         batch_size = check_int("batch_size", batch_size, low=1)
         X, Y = self._check(X, Y)
@@ -229,7 +246,7 @@ class Network:
             training.train_epoch(self, Whole(X, Y), progress, self.step + -(-X.shape[0] // batch_size), training.Listeners(), self._lock)
         return self
 
-    def loss_and_gradients(self, x, labels, peak=np.inf, *, run=None):
+    def loss_and_gradients(self, x: Rows, labels: Rows, peak: float = np.inf, *, run: Run | None = None) -> tuple[float, dict]:
         """Mean loss of a batch and its gradient, as the next training step computes them.
 
         Parameters
@@ -255,7 +272,7 @@ class Network:
         run = Run(self.step, clip=self.clip_norm is not None) if run is None else run
         return backprop.loss_and_gradients(self.layers, self.output, x, labels, run, peak)
 
-    def after_update(self, run, gradients):
+    def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         """Bring hash tables up to date after a step of the optimiser."""
         for name, layer in (*((f"hidden{i}", layer) for i, layer in enumerate(self.layers)), ("output", self.output)):
             try:
@@ -263,15 +280,16 @@ class Network:
             except FloatingPointError as error:
                 raise FloatingPointError(f"{error} (layer {name}, at step {self.step})") from error
 
-    def counts(self):
+    def counts(self) -> dict[str, float]:
         """Mean numbers of outputs that the last step computed for a sample, by where they came from."""
         return self.output.sampler.counts()
 
-    def report(self):
+    def report(self) -> dict[str, Any]:
         """Figures of the output layer's tables since this was last called."""
         return self.output.sampler.report()
 
-    def fit_serving(self, X, Y, *, candidates=None, K=None, L=None, rows=8192, learn=None):
+    def fit_serving(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, candidates: int | None = None, K: int | None = None,
+                    L: int | None = None, rows: int = 8192, learn: str | dict | LearnedHash | None = None) -> dict[str, float]:
         """Train hash tables for ``predict_topk(exact=False)`` and ``evaluate(exact=False)``; the weights stay as they are.
 
         The hash functions are trained so that true labels and the best-scoring outputs are found (`nn.LabelSensitiveRetriever`). They are
@@ -301,8 +319,7 @@ class Network:
         start = time.perf_counter()
         X, Y = self._check(X, Y)
         rows = check_int("rows", rows, low=1)
-        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 2])))
-        chosen = np.sort(rng.permutation(X.shape[0])[:rows])
+        chosen = np.sort(stream(self.seed, "rows for serving").permutation(X.shape[0])[:rows])
         retriever = LabelSensitiveRetriever(candidates, K, L, learn).bind(self.output.weights, self.output.bias, self.seed)
         h = self.hidden_activations(X[chosen])
         with compute_threads(len(h) * self.n_outputs * self.output.n_inputs), self._lock:
@@ -310,7 +327,7 @@ class Network:
         self.retriever = retriever
         return {**report, "seconds": time.perf_counter() - start}
 
-    def rehash(self):
+    def rehash(self) -> None:
         """Bring the hash tables up to date with the weights now, whatever the schedule says."""
         if self.retriever is not None:
             self.retriever.forget()
@@ -320,7 +337,7 @@ class Network:
 
     # ------------------------------------------------------------------ prediction
 
-    def hidden_activations(self, X):
+    def hidden_activations(self, X: np.ndarray | scipy.sparse.csr_matrix) -> np.ndarray:
         """Input of the output layer, (n, width) float32, for rows `X`."""
         from mongoose_nb.data.validate import check_X
 
@@ -328,7 +345,8 @@ class Network:
         with compute_threads(self._work(X, X.shape[0])), self._lock:
             return np.array(self._forward(Rows.of(X), PhaseTimer()))
 
-    def predict_topk(self, X, k=5, *, exact=True, candidates=None):
+    def predict_topk(self, X: np.ndarray | scipy.sparse.csr_matrix, k: int = 5, *, exact: bool = True,
+                     candidates: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Best `k` outputs of every row.
 
         Parameters
@@ -379,11 +397,12 @@ class Network:
         sets = (self.retriever or self.output.sampler).retrieve(h, candidates, timer, self.step)
         return self.output.topk_of(h, k, sets)
 
-    def predict(self, X):
+    def predict(self, X: np.ndarray | scipy.sparse.csr_matrix) -> np.ndarray:
         """The best output of every row, (n,) int32."""
         return self.predict_topk(X, 1)[0][:, 0]
 
-    def evaluate(self, X, Y, *, k=None, exact=True, propensity=None):
+    def evaluate(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, k: int | None = None, exact: bool = True,
+                 propensity: np.ndarray | None = None) -> dict[str, float]:
         """Scores on labelled rows.
 
         Parameters
@@ -416,7 +435,7 @@ class Network:
 
     # ------------------------------------------------------------------ saving
 
-    def save(self, path, *, optimizer=True):
+    def save(self, path: str | os.PathLike, *, optimizer: bool = True) -> None:
         """Write the network to one file, replacing it as a whole.
 
         Parameters
@@ -428,15 +447,15 @@ class Network:
         with self._lock:
             io.save_network(self, path, optimizer)
 
-    def check_saveable(self):
+    def check_saveable(self) -> None:
         """Raise a TypeError, which names the part, where `save` or `checkpoint` would for what a file cannot hold."""
         io.check_saveable(self, () if self._progress is None else self._progress[1])
 
-    def checkpoint(self, path, keep=1):
+    def checkpoint(self, path: str | os.PathLike, keep: int = 1) -> None:
         """As `save`, with the place of a `fit` that runs; `keep` versions stay (`nn.Checkpoint`)."""
         io.save_network(self, path, True, self._progress, keep)
 
-    def put_back(self, weights):
+    def put_back(self, weights: dict[str, np.ndarray]) -> None:
         """Take trained arrays, by the names of `parameters`, and bring the hash tables up to date with them."""
         with self._lock:
             for name, parameter in self.parameters().items():
@@ -444,7 +463,7 @@ class Network:
             self.rehash()
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> Network:
         """Read a network that `save` wrote."""
         return io.load_network(cls, path)
 

@@ -26,7 +26,6 @@ from mongoose_nb.core.registry import describe, make, name_of, parameters
 from mongoose_nb.core.saving import Stateful, join, restore, split, state_of
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.wide_hidden import Wide
-from mongoose_nb.nn.sampling.make import make_sampler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -300,7 +299,7 @@ def sampler_v1(settings: dict) -> dict:
         min_votes = settings.pop("min_votes", 2)
         if settings.get("strategy") == "threshold":
             settings["strategy"] = {"name": "threshold", "min_votes": min_votes}
-    return describe(make_sampler(settings), "sampler")
+    return describe(make("sampler", settings), "sampler")
 
 
 def sampler_state_v1(state: dict) -> dict:

@@ -1,8 +1,12 @@
 """Multi-head self-attention with one projection for queries and keys, around an attention core."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
-from mongoose_nb.nn.layers.base import Layer, named
+from mongoose_nb.nn.layers.base import Layer, Run, named
 from mongoose_nb.nn.layers.dense import Dense
 
 
@@ -17,10 +21,10 @@ class MultiHeadAttention(Layer):
         a head); with ``after_step(step, weights)`` and ``bind(n_rows, width)`` where it learns.
     """
 
-    def __init__(self, n_heads, core, *, dtype="float32"):
+    def __init__(self, n_heads: int, core: Any, *, dtype: str = "float32") -> None:
         self.n_heads, self.core, self.dtype = n_heads, core, dtype
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> MultiHeadAttention:
         self.n_outputs = n_inputs
         self.qk, self.v, self.out = (Dense(n_inputs, "identity", use_bias=use_bias, init="glorot", dtype=self.dtype)
                                      for use_bias in (False, False, True))
@@ -34,10 +38,6 @@ class MultiHeadAttention(Layer):
             self.core.bind(*self.rows().shape)
         return self
 
-    def parameters(self):
-        """Those of the three projections."""
-        return named((name, getattr(self, name).parameters()) for name in ("qk", "v", "out"))
-
     def _split(self, x):
         batch, length, width = x.shape
         return x.reshape(batch, length, self.n_heads, width // self.n_heads).transpose(0, 2, 1, 3)
@@ -47,14 +47,14 @@ class MultiHeadAttention(Layer):
         batch, _, length, _ = x.shape
         return np.ascontiguousarray(x.transpose(0, 2, 1, 3)).reshape(batch, length, -1)
 
-    def forward(self, x, run):
+    def forward(self, x: np.ndarray, run: Run) -> tuple:
         """(batch, length, width); hashes are a function of the core's seed and ``run.step``."""
         (qk, qk_cache), (v, v_cache) = self.qk.forward(x, run), self.v.forward(x, run)
         heads, core = self.core.forward(self._split(qk), self._split(v), mask=run.mask, step=run.step)
         out, out_cache = self.out.forward(self._join(heads), run)
         return out, (qk_cache, v_cache, out_cache, core)
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """Through the core."""
         qk_cache, v_cache, out_cache, core = cache
         g, out = self.out.backward(g, out_cache)
@@ -63,11 +63,11 @@ class MultiHeadAttention(Layer):
         dx_v, v = self.v.backward(self._join(dv), v_cache)
         return dx + dx_v, named([("qk", qk), ("v", v), ("out", out)])
 
-    def rows(self):
+    def rows(self) -> np.ndarray:
         """Rows of the query-key projection, head by head, (width, width)."""
         return np.ascontiguousarray(self.qk.weights.value.T)
 
-    def after_update(self, run, gradients):
+    def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         """Let rotations learn when it is time to."""
         with run.timer("learn"):
             self.core.after_step(run.step, self.rows())

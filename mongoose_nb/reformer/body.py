@@ -1,8 +1,14 @@
 """All layers of a language model below the head, as one layer."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from mongoose_nb.nn.layers.base import Layer, named, part_of
+from mongoose_nb.core.arrays import Parameter
+from mongoose_nb.nn.layers.base import Layer, Run, named, part_of
 from mongoose_nb.nn.layers.dense import Dense
 from mongoose_nb.nn.layers.dropout import Dropout
 from mongoose_nb.nn.layers.layer_norm import LayerNorm
@@ -27,15 +33,15 @@ class Body(Layer):
     dtype : str
     """
 
-    def __init__(self, embedding, blocks, norm, dtype="float32"):
+    def __init__(self, embedding: Layer, blocks: list[Reversible], norm: Layer, dtype: str = "float32") -> None:
         self.embedding, self.blocks, self.norm, self.dtype = embedding, blocks, norm, dtype
 
-    def parameters(self):
+    def parameters(self) -> dict[str, Parameter]:
         """Those of all layers."""
         return named([("embedding", self.embedding.parameters()), ("norm", self.norm.parameters()),
                       *((f"block{i}", block.parameters()) for i, block in enumerate(self.blocks))])
 
-    def forward(self, x, run):
+    def forward(self, x: np.ndarray, run: Run) -> tuple:
         """Vectors above the last block, and caches from the bottom to the top."""
         x, bottom = self.embedding.forward(x, run)
         stream = to_stream(x)
@@ -50,7 +56,7 @@ class Body(Layer):
         h, norm = self.norm.forward(mean, run)
         return h, (bottom, caches, pair if run.train and not self.blocks[0].store else None, norm)
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """There is nothing below tokens: the first result is None. Caches are dropped on the way down."""
         bottom, caches, pair, norm = cache
         g, gradients = self.norm.backward(g, norm)
@@ -63,13 +69,13 @@ class Body(Layer):
         parts.append(("embedding", self.embedding.backward(both[0] + both[1], bottom)[1]))
         return None, named(parts)
 
-    def after_update(self, run, gradients):
+    def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         """Told to all blocks."""
         for i, block in enumerate(self.blocks):
             block.after_update(run, part_of(gradients, f"block{i}"))
 
 
-def make_body(model, rng, seed) -> Body:
+def make_body(model: Any, rng: Callable[[], np.random.Generator], seed: Callable[[], int]) -> Body:
     """The body of a model, built.
 
     Parameters

@@ -1,7 +1,13 @@
 """Which attention a layer uses: hashed with random or learned rotations, or exact."""
 
+from __future__ import annotations
+
 import numbers
+from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 
 from mongoose_nb.attention import LearnedRotations, LSHAttention
 from mongoose_nb.attention.rotations import count_buckets
@@ -14,7 +20,8 @@ KINDS = ("lsh", *LEARNED, "full")
 SEQUENCES = 4
 
 
-def check_layers(n_layers, attention, n_hashes, bucket_size):
+def check_layers(n_layers: int, attention: str | Sequence[str], n_hashes: int | Sequence[int],
+                 bucket_size: int | Sequence[int]) -> tuple[tuple, tuple, tuple]:
     """The three settings of every layer, as tuples."""
     def each(name, value):
         values = [value] * n_layers if isinstance(value, str | numbers.Integral) else list(value)
@@ -27,7 +34,7 @@ def check_layers(n_layers, attention, n_hashes, bucket_size):
             tuple(check_int("bucket_size", n, low=1) for n in each("bucket_size", bucket_size)))
 
 
-def make_core(model, layer, seed):
+def make_core(model: Any, layer: int, seed: int) -> Core:
     """The core of one layer of a model."""
     kind, n_hashes, bucket_size = model.attention[layer], model.n_hashes[layer], model.bucket_size[layer]
     rotations = None
@@ -57,13 +64,14 @@ class Core:
         Those of a kind that learns.
     """
 
-    def __init__(self, kind, n_hashes, bucket_size, full_up_to, seed, rotations=None):
+    def __init__(self, kind: str, n_hashes: int, bucket_size: int, full_up_to: int, seed: int,
+                 rotations: LearnedRotations | None = None) -> None:
         self.kind, self.n_hashes, self.bucket_size, self.full_up_to, self.seed = kind, n_hashes, bucket_size, full_up_to, seed
         self.rotations = rotations
         self.instead = (kind, n_hashes)
         self._seen = None
 
-    def replace(self, kind, n_hashes):
+    def replace(self, kind: str | None, n_hashes: int | None) -> None:
         """Attend in another way from now on; None keeps what the layer was made with."""
         kind = self.kind if kind is None else check_choice("attention", kind, KINDS)
         n_hashes = self.n_hashes if n_hashes is None else check_int("n_hashes", n_hashes, low=1)
@@ -72,7 +80,7 @@ class Core:
                              f"{self.n_hashes if self.rotations else 'none'} ({self.kind!r}): give attention='lsh' for random ones")
         self.instead = (kind, n_hashes)
 
-    def attention(self, length):
+    def attention(self, length: int) -> LSHAttention:
         """The `LSHAttention` in use for sequences of this length."""
         kind, n_hashes = self.instead
         full = kind == "full" or length <= self.full_up_to
@@ -82,20 +90,20 @@ class Core:
         return LSHAttention(n_hashes, self.bucket_size, True, rotations, self.seed, kind="full" if full else "lsh", exact_below=0,
                             redraw=True)
 
-    def forward(self, qk, v, mask=None, step=0):
+    def forward(self, qk: np.ndarray, v: np.ndarray, mask: np.ndarray | None = None, step: int = 0) -> tuple:
         """(out, cache); see `attention.LSHAttention`."""
         attention = self.attention(qk.shape[2])
         out, cache = attention.forward(qk, v, mask=mask, step=step)
         return out, (attention, qk, mask, cache)
 
-    def backward(self, dout, cache):
+    def backward(self, dout: np.ndarray, cache: Any) -> tuple:
         """(dqk, dv). A few sequences are kept for the rotations to learn from: once a step, computed again or not."""
         attention, qk, mask, cache = cache
         if self.rotations is not None and attention.kind != "full":
             self._seen = (attention, qk[:SEQUENCES].copy(), None if mask is None else mask[:SEQUENCES])
         return attention.backward(dout, cache)
 
-    def after_step(self, step, weights):
+    def after_step(self, step: int, weights: np.ndarray) -> None:
         """After the optimiser step: let the rotations learn when `weights`, rows of the query-key projection, have turned."""
         if self._seen is None:
             return
@@ -103,11 +111,11 @@ class Core:
         self._seen = None
         self.rotations.after_step(step, weights, attention, qk, mask=mask)
 
-    def bind(self, n_rows, width):
+    def bind(self, n_rows: int, width: int) -> None:
         """Prepare for a query-key projection of so many rows; see `LearnedRotations.bind`."""
         if self.rotations is not None:
             self.rotations.bind(n_rows, width)
 
-    def report(self):
+    def report(self) -> dict[str, Any]:
         """Trainings of the rotations and what their schedule measured; empty without."""
         return {} if self.rotations is None else {k: float(v) for k, v in self.rotations.report().items() if v is not None}

@@ -1,9 +1,13 @@
 """Tokens to vectors."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from mongoose_nb.core.arrays import Parameter
-from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.base import Layer, Run
 from mongoose_nb.nn.layers.gradients import RowGradient, RowStore
 from mongoose_nb.nn.layers.initial import uniform
 
@@ -18,24 +22,20 @@ class Embedding(Layer):
     The gradient has the rows of the batch's tokens alone (`RowGradient`): a step costs nothing for the other tokens.
     """
 
-    def __init__(self, width, dtype="float32"):
+    def __init__(self, width: int, dtype: str = "float32") -> None:
         self.width, self.dtype = width, dtype
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> Embedding:
         self.n_outputs = self.width
         self.weights = Parameter(uniform(rng, (n_inputs, self.width), BOUND, self.dtype))
         self._store = RowStore(self.weights)
         return self
 
-    def parameters(self):
-        """W."""
-        return {"weights": self.weights}
-
-    def forward(self, x, run):
+    def forward(self, x: np.ndarray, run: Run) -> tuple:
         """(batch, length) int32 -> (batch, length, width)."""
         return self.weights.value[x], x
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """There is nothing below tokens: the first result is None."""
         ids = np.ascontiguousarray(cache.reshape(-1))
         return None, {"weights": RowGradient.of_rows(self._store, ids, g.reshape(-1, g.shape[-1]))}

@@ -1,11 +1,14 @@
 """Figures of evaluation, and the draw of the next token."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 
-def summary(batches):
+def summary(batches: Iterable[tuple]) -> dict[str, float]:
     """Scores over all predictions.
 
     Parameters
@@ -27,7 +30,7 @@ def summary(batches):
     return {"eval_loss": mean, "bits": mean / math.log(2), "accuracy": right / count, "perplexity": math.exp(min(mean, 700.0))}
 
 
-def draw(logits, temperature, top_k, rng):
+def draw(logits: np.ndarray, temperature: float, top_k: int, rng: np.random.Generator) -> np.ndarray:
     """A token for every row of logits (n, n_tokens): the best one at temperature 0, else a draw from the softmax over the best `top_k`."""
     z = logits.astype(np.float64)
     if temperature > 0:

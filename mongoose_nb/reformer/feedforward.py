@@ -1,9 +1,14 @@
 """Two linear maps with an activation between, position by position."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
-from mongoose_nb.nn.layers.activations import make_activation
-from mongoose_nb.nn.layers.base import Layer, named
+from mongoose_nb.core.registry import make
+from mongoose_nb.nn.layers.activations import Activation
+from mongoose_nb.nn.layers.base import Layer, Run, named
 from mongoose_nb.nn.layers.dense import Dense
 
 
@@ -14,18 +19,14 @@ class FeedForward(Layer):
     time (Kitaev et al., 2020, section 3).
     """
 
-    def __init__(self, hidden, activation="relu", *, chunks=1, dtype="float32"):
-        self.hidden, self.activation, self.chunks, self.dtype = hidden, make_activation(activation), chunks, dtype
+    def __init__(self, hidden: int, activation: str | Activation = "relu", *, chunks: int = 1, dtype: str = "float32") -> None:
+        self.hidden, self.activation, self.chunks, self.dtype = hidden, make("activation", activation), chunks, dtype
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> FeedForward:
         self.n_outputs = n_inputs
         self.inner = Dense(self.hidden, self.activation, init="glorot", dtype=self.dtype).build(n_inputs, rng)
         self.outer = Dense(n_inputs, "identity", init="glorot", dtype=self.dtype).build(self.hidden, rng)
         return self
-
-    def parameters(self):
-        """Those of both maps."""
-        return named([("inner", self.inner.parameters()), ("outer", self.outer.parameters())])
 
     def _part(self, x, run):
         a, inner = self.inner.forward(x, run)
@@ -35,7 +36,7 @@ class FeedForward(Layer):
     def _slices(self, n):
         return [slice(i * n // self.chunks, (i + 1) * n // self.chunks) for i in range(self.chunks)]
 
-    def forward(self, x, run):
+    def forward(self, x: np.ndarray, run: Run) -> tuple:
         """(..., width)."""
         rows = x.reshape(-1, x.shape[-1])
         if self.chunks == 1:
@@ -46,7 +47,7 @@ class FeedForward(Layer):
             out[part] = self._part(rows[part], run)[0]
         return out.reshape(x.shape), (x, run, None)
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """Chunk by chunk."""
         x, run, caches = cache
         rows, g = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])

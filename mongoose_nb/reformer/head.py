@@ -1,16 +1,20 @@
 """From vectors to tokens: logits, cross-entropy and its gradient, over all tokens."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from mongoose_nb.core.arrays import Parameter, Rows
-from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.base import Layer, Run
 from mongoose_nb.nn.layers.initial import filled, uniform
 
 # Logits held at once.
 CHUNK = 1 << 22
 
 
-def logits(h, weights, bias):
+def logits(h: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """``h @ weights.T + bias``, (n, n_tokens)."""
     from mongoose_nb.kernels.layers.dense import matmul
 
@@ -20,13 +24,13 @@ def logits(h, weights, bias):
     return out
 
 
-def chunks(n, n_tokens):
+def chunks(n: int, n_tokens: int) -> list[slice]:
     """Slices of n rows, each with no more than `CHUNK` logits."""
     size = max(1, CHUNK // n_tokens)
     return [slice(lo, min(n, lo + size)) for lo in range(0, n, size)]
 
 
-def cross_entropy(z, targets):
+def cross_entropy(z: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(losses (n,), probabilities (n, n_tokens)) from logits, which are overwritten."""
     rows = np.arange(len(z))
     z -= z.max(axis=1, keepdims=True)
@@ -37,7 +41,7 @@ def cross_entropy(z, targets):
     return np.log(total[:, 0]) - at_target, z
 
 
-def scores(h, weights, bias, targets):
+def scores(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(losses (n,), best token (n,)) over all tokens."""
     losses, best = np.empty(len(h), h.dtype), np.empty(len(h), np.int64)
     for part in chunks(len(h), len(weights)):
@@ -47,7 +51,7 @@ def scores(h, weights, bias, targets):
     return losses, best
 
 
-def one_label(targets):
+def one_label(targets: np.ndarray) -> Rows:
     """`Rows` with one label each."""
     n = len(targets)
     return Rows(np.arange(n), np.ones(n, np.int64), np.ascontiguousarray(targets, np.int32), np.ones(n, np.float32))
@@ -59,19 +63,16 @@ class SoftmaxHead(Layer):
     It takes the place of `nn.layers.wide_output.WideOutput`, which computes few tokens of many, and is used alike.
     """
 
-    def __init__(self, n_tokens, dtype="float32"):
+    def __init__(self, n_tokens: int, dtype: str = "float32") -> None:
         self.n_tokens, self.dtype = n_tokens, dtype
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> SoftmaxHead:
         self.n_outputs = self.n_tokens
         self.weights = Parameter(uniform(rng, (self.n_tokens, n_inputs), 0.1, self.dtype))
         self.bias = Parameter(filled(self.n_tokens, 0.0, self.dtype))
         return self
 
-    def parameters(self):
-        return {"weights": self.weights, "bias": self.bias}
-
-    def loss(self, h, labels, run):
+    def loss(self, h: np.ndarray, labels: Rows, run: Run) -> tuple:
         """h (n, width) and one label each (`one_label`) -> losses (n,) and a cache: the gradient of their mean falls out on the way."""
         from mongoose_nb.kernels.layers.dense import count_parts, matmul, matmul_tn
 
@@ -89,6 +90,6 @@ class SoftmaxHead(Layer):
                 db += p.sum(axis=0)
         return losses, (dh, {"weights": dw, "bias": db})
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """Gradients of the mean of the losses: `g` is 1."""
         return cache

@@ -1,22 +1,30 @@
 """A language model of reversible LSH attention layers: build, train, evaluate, generate, save."""
 
+from __future__ import annotations
+
 import contextlib
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.registry import make
+from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Run, named, part_of
 from mongoose_nb.nn.layers.wide_output import WideOutput
-from mongoose_nb.nn.sampling.make import make_sampler
+from mongoose_nb.nn.sampling.base import Sampler
 from mongoose_nb.nn.training import loop as training
-from mongoose_nb.nn.training.callbacks import History
+from mongoose_nb.nn.training.callbacks import EarlyStopping, History
 from mongoose_nb.nn.training.lr import make_schedule
-from mongoose_nb.nn.training.optimizers import make_optimizer
+from mongoose_nb.nn.training.optimizers import Optimizer, make_optimizer
 from mongoose_nb.nn.training.progress import Progress
 from mongoose_nb.reformer import saving as io
 from mongoose_nb.reformer.body import make_body
-from mongoose_nb.reformer.cores import check_layers
+from mongoose_nb.reformer.cores import Core, check_layers
 from mongoose_nb.reformer.evaluation import draw, summary
 from mongoose_nb.reformer.head import SoftmaxHead, logits, one_label, scores
 from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask
@@ -82,11 +90,13 @@ class ReformerLM:
     """
 
     def __init__(self, n_tokens: int, *, max_length: int = 1024, width: int = 256, embedding_width: int | None = None, n_layers: int = 2,
-                 n_heads: int = 4, ff_width: int | None = None, activation="relu", ff_chunks: int = 1, attention="lsh", n_hashes=4,
-                 bucket_size=64, full_attention_up_to: int = 0, thresh: float = 0.03, scheduler_hashes: int = 64,
-                 lr_rotations: float = 0.05, margin: float = 1.0, positions="sinusoidal", dropout: float = 0.0, reversible: bool = True,
-                 sampler=None, optimizer="adam", lr: float = 1e-3, lr_schedule="constant", clip_norm: float | None = 0.5, seed: int = 0,
-                 dtype: str = "float32"):
+                 n_heads: int = 4, ff_width: int | None = None, activation: str | Activation = "relu", ff_chunks: int = 1,
+                 attention: str | Sequence[str] = "lsh", n_hashes: int | Sequence[int] = 4, bucket_size: int | Sequence[int] = 64,
+                 full_attention_up_to: int = 0, thresh: float = 0.03, scheduler_hashes: int = 64, lr_rotations: float = 0.05,
+                 margin: float = 1.0, positions: str | tuple[int, int] = "sinusoidal", dropout: float = 0.0, reversible: bool = True,
+                 sampler: str | dict | Sampler | None = None, optimizer: str | Optimizer = "adam", lr: float = 1e-3,
+                 lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = 0.5, seed: int = 0,
+                 dtype: str = "float32") -> None:
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
         self.max_length = check_int("max_length", max_length, low=1)
         self.width = check_int("width", width, low=1)
@@ -107,7 +117,7 @@ class ReformerLM:
         self.positions = positions if isinstance(positions, str) else tuple(positions)
         self.dropout = check_number("dropout", dropout, low=0.0, high=1.0, open_high=True)
         self.reversible = bool(reversible)
-        self.sampler = None if sampler is None else make_sampler(sampler)
+        self.sampler = None if sampler is None else make("sampler", sampler)
         self.optimizer = make_optimizer(optimizer, lr if isinstance(optimizer, str) else None)
         self.lr_schedule = make_schedule(lr_schedule)
         self.clip_norm = None if clip_norm is None else check_number("clip_norm", clip_norm, low=0.0, open_low=True)
@@ -148,12 +158,12 @@ class ReformerLM:
         return dict(self._parameters)
 
     @property
-    def cores(self):
+    def cores(self) -> list[Core]:
         """The attention of every layer (`reformer.cores.Core`)."""
-        return [block.f["heads"].core for block in self._body.blocks]
+        return [block.attention["heads"].core for block in self._body.blocks]
 
     @property
-    def bound_sampler(self):
+    def bound_sampler(self) -> Sampler | None:
         """The sampler of the head, which works on its weights; None where all tokens are computed."""
         return None if self.sampler is None else self._head.sampler
 
@@ -163,7 +173,7 @@ class ReformerLM:
 
     # ------------------------------------------------------------------ one pass
 
-    def loss_and_gradients(self, tokens, weight=None, *, run: Run | None = None) -> tuple:
+    def loss_and_gradients(self, tokens: np.ndarray, weight: np.ndarray | None = None, *, run: Run | None = None) -> tuple:
         """Mean loss of a batch and its gradient.
 
         Parameters
@@ -211,16 +221,16 @@ class ReformerLM:
             raise ValueError("no prediction of the batch counts; its weight must be True somewhere")
         return tokens.astype(np.int32, copy=False), counted
 
-    def after_update(self, run, gradients):
+    def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         """After a step of the optimiser: hash tables follow, and rotations learn when it is time to."""
         self._head.after_update(run, part_of(gradients, "head"))
         self._body.after_update(run, gradients)
 
-    def counts(self):
+    def counts(self) -> dict[str, float]:
         """Mean numbers of tokens that the last step computed for a prediction; empty where these are all."""
         return {} if self.sampler is None else self.bound_sampler.counts()
 
-    def report(self):
+    def report(self) -> dict[str, Any]:
         """``trainings`` of the rotations and the ``changed_share`` of their schedules, means over the layers that have some; figures of the
         sampler's tables."""
         found = [report for report in (core.report() for core in self.cores) if report]
@@ -238,8 +248,9 @@ class ReformerLM:
                              f"{self.n_tokens} and {self.max_length}")
         return task
 
-    def fit(self, task, *, epochs: int = 1, batches: int = 1000, batch_size: int = 16, validation=None, eval_batches: int = 20,
-            early_stopping=None, callbacks=(), verbose: int = 0) -> History:
+    def fit(self, task: Task | np.ndarray, *, epochs: int = 1, batches: int = 1000, batch_size: int = 16,
+            validation: Task | np.ndarray | None = None, eval_batches: int = 20, early_stopping: int | EarlyStopping | None = None,
+            callbacks: Sequence = (), verbose: int = 0) -> History:
         """Train; batches are numbered by the model's step, so a second call goes on where the first ended.
 
         Parameters
@@ -274,14 +285,15 @@ class ReformerLM:
             return training.train(self, source, progress, listeners=listeners, validate=None if validation is None else
                                   lambda: self.evaluate(validation, batches=eval_batches, batch_size=batch_size))
 
-    def rehash(self):
+    def rehash(self) -> None:
         """Bring the hash tables of a sampler up to date with the head's weights; the layers hash again at every step."""
         if self.sampler is not None:
             self.bound_sampler.rehash_now()
 
     # ------------------------------------------------------------------ use
 
-    def evaluate(self, task, *, batches: int = 20, batch_size: int = 16, attention: str | None = None, n_hashes: int | None = None) -> dict:
+    def evaluate(self, task: Task | np.ndarray, *, batches: int = 20, batch_size: int = 16, attention: str | None = None,
+                 n_hashes: int | None = None) -> dict:
         """Scores on evaluation batches, over all tokens, with hashes that training has not used.
 
         Parameters
@@ -323,7 +335,7 @@ class ReformerLM:
             for core, instead in zip(self.cores, before):
                 core.instead = instead
 
-    def logits(self, tokens) -> np.ndarray:
+    def logits(self, tokens: np.ndarray) -> np.ndarray:
         """Logits (batch, n_tokens) of the token that follows each sequence of `tokens` (batch, length)."""
         tokens = np.asarray(tokens)
         tokens, _ = self._check(np.concatenate([tokens, np.zeros_like(tokens[:, :1])], axis=1), None)
@@ -331,7 +343,7 @@ class ReformerLM:
             h, _ = self._body.forward(tokens[:, :-1], Run(GENERATION_STEP, train=False))
             return logits(np.ascontiguousarray(h[:, -1]), self._head.weights.value, self._head.bias.value)
 
-    def generate(self, prompt, n: int, *, temperature: float = 1.0, top_k: int | None = None, seed: int = 0) -> np.ndarray:
+    def generate(self, prompt: np.ndarray, n: int, *, temperature: float = 1.0, top_k: int | None = None, seed: int = 0) -> np.ndarray:
         """Continue sequences, token by token; only the last `max_length` tokens are looked at.
 
         Parameters
@@ -356,7 +368,7 @@ class ReformerLM:
         prompt = np.asarray(prompt)
         if prompt.ndim not in (1, 2) or prompt.shape[-1] < 1:
             raise ValueError(f"prompt must be tokens of shape (length,) or (batch, length), one at least; got shape {prompt.shape}")
-        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([check_int("seed", seed, low=0), 3])))
+        rng = stream(check_int("seed", seed, low=0), "generated tokens")
         tokens = np.atleast_2d(prompt)
         for _ in range(n):
             new = draw(self.logits(tokens[:, -self.max_length:]), temperature, top_k, rng)
@@ -365,7 +377,7 @@ class ReformerLM:
 
     # ------------------------------------------------------------------ saving
 
-    def save(self, path, *, optimizer: bool = True):
+    def save(self, path: str | os.PathLike, *, optimizer: bool = True) -> None:
         """Write the model to one file, replacing it as a whole.
 
         Parameters
@@ -376,22 +388,22 @@ class ReformerLM:
         """
         io.save_model(self, path, optimizer)
 
-    def check_saveable(self):
+    def check_saveable(self) -> None:
         """Raise the error that `save` would, for settings that a file cannot hold."""
         io.model_settings(self)
 
-    def checkpoint(self, path, keep=1):
+    def checkpoint(self, path: str | os.PathLike, keep: int = 1) -> None:
         """As `save`; `keep` versions stay (`nn.Checkpoint`). Batches are numbered by the step, so the file holds the place of a `fit`."""
         io.save_model(self, path, True, keep)
 
-    def put_back(self, weights):
+    def put_back(self, weights: dict[str, np.ndarray]) -> None:
         """Take trained arrays, by the names of `parameters`, and bring the hash tables up to date with them."""
         for name, parameter in self.parameters().items():
             parameter.value[...] = weights[name]
         self.rehash()
 
     @classmethod
-    def load(cls, path) -> "ReformerLM":
+    def load(cls, path: str | os.PathLike) -> ReformerLM:
         """Read a model that `save` wrote."""
         return io.load_model(cls, path)
 

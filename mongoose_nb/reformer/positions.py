@@ -1,12 +1,15 @@
 """Positions, added to the vectors of the tokens."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
 from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.core.validation import check_int
-from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.base import Layer, Run
 from mongoose_nb.nn.layers.initial import uniform
 from mongoose_nb.reformer.embedding import BOUND
 
@@ -14,10 +17,10 @@ from mongoose_nb.reformer.embedding import BOUND
 class SinusoidalPositions(Layer):
     """Fixed sines and cosines, wavelengths from 2 pi to 10,000 times that (Vaswani et al., 2017, section 3.5)."""
 
-    def __init__(self, max_length, dtype="float32"):
+    def __init__(self, max_length: int, dtype: str = "float32") -> None:
         self.max_length, self.dtype = max_length, dtype
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> SinusoidalPositions:
         self.n_outputs = n_inputs
         wave = np.exp(np.arange(0, n_inputs, 2) * (-math.log(10000.0) / n_inputs))
         angle = np.arange(self.max_length)[:, None] * wave
@@ -26,11 +29,11 @@ class SinusoidalPositions(Layer):
         self._table[:, 1::2] = np.cos(angle)[:, : n_inputs // 2]
         return self
 
-    def forward(self, x, run):
+    def forward(self, x: np.ndarray, run: Run) -> tuple:
         """(batch, length, width)."""
         return x + self._table[: x.shape[1]], None
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """Positions are fixed."""
         return g, {}
 
@@ -41,25 +44,21 @@ class AxialPositions(Layer):
     `rows` * `columns` positions take rows + columns vectors.
     """
 
-    def __init__(self, rows, columns, dtype="float32"):
+    def __init__(self, rows: int, columns: int, dtype: str = "float32") -> None:
         self.rows, self.columns, self.dtype = rows, columns, dtype
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> AxialPositions:
         self.n_outputs, half = n_inputs, n_inputs // 2
         self.first = Parameter(uniform(rng, (self.rows, half), BOUND, self.dtype))
         self.second = Parameter(uniform(rng, (self.columns, n_inputs - half), BOUND, self.dtype))
         return self
 
-    def parameters(self):
-        """Both tables."""
-        return {"first": self.first, "second": self.second}
-
-    def forward(self, x, run):
+    def forward(self, x: np.ndarray, run: Run) -> tuple:
         """(batch, length, width)."""
         p = np.arange(x.shape[1])
         return x + np.concatenate([self.first.value[p // self.columns], self.second.value[p % self.columns]], axis=1), None
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """Sums over the batch, and over the positions that share a row of a table."""
         total, half = g.sum(axis=0), self.first.value.shape[1]
         p = np.arange(len(total))
@@ -69,7 +68,7 @@ class AxialPositions(Layer):
         return g, {"first": first, "second": second}
 
 
-def make_positions(positions, max_length, dtype):
+def make_positions(positions: str | tuple[int, int], max_length: int, dtype: str) -> Layer:
     """From ``"sinusoidal"``, ``"axial"`` (about square) or the shape of the axes (rows, columns)."""
     if isinstance(positions, str):
         if positions == "sinusoidal":

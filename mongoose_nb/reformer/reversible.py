@@ -4,28 +4,32 @@ The streams are fixed-point numbers (`kernels.layers.fixed_point` says why): the
 dropout and gradients. Layers that store their activations add in the same way, so that both modes train the same model.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
-from mongoose_nb.nn.layers.base import Layer, named, part_of
+from mongoose_nb.nn.layers.base import Layer, Run, named
 
 #: integer type, digits after the point and the size that a stream may reach, by type of the values
 FORMATS = {"float32": (np.int32, 20, 2.0**11 - 1), "float64": (np.int64, 48, 2.0**15 - 1)}
 
 
-def to_stream(x):
+def to_stream(x: np.ndarray) -> np.ndarray:
     """Fixed-point form of values (...)."""
     kind = FORMATS[x.dtype.name][0]
     return add(np.zeros(x.shape, kind), x)
 
 
-def to_values(stream, dtype):
+def to_values(stream: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Values of a stream."""
     out = stream.astype(dtype)
     out *= dtype.type(2.0 ** -FORMATS[dtype.name][1])
     return out
 
 
-def add(stream, x, sign=1):
+def add(stream: np.ndarray, x: np.ndarray, sign: int = 1) -> np.ndarray:
     """stream + sign * x, undone exactly by the opposite sign; FloatingPointError where the sum leaves the range or is no number."""
     from mongoose_nb.kernels.layers.fixed_point import add_fixed, count_blocks
 
@@ -40,45 +44,41 @@ def add(stream, x, sign=1):
 
 
 class Reversible(Layer):
-    """``y1 = x1 + f(x2)``, ``y2 = x2 + g(y1)`` on a pair of streams.
+    """``y1 = x1 + attention(x2)``, ``y2 = x2 + feedforward(y1)`` on a pair of streams.
 
     The gradient of a pair is (d1, d2, streams): the streams that it belongs to travel with it, so that the input can be computed back from
     the output; they are None where activations are stored.
 
     Parameters
     ----------
-    f, g : Layer
+    attention, feedforward : Layer
         Keep the shape of their input.
     store : bool
         True keeps what the backward pass needs. False computes it again from the output.
     """
 
-    def __init__(self, f, g, *, store, dtype="float32"):
-        self.f, self.g, self.store, self.dtype = f, g, store, dtype
+    def __init__(self, attention: Layer, feedforward: Layer, *, store: bool, dtype: str = "float32") -> None:
+        self.attention, self.feedforward, self.store, self.dtype = attention, feedforward, store, dtype
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> Reversible:
         self.n_outputs = n_inputs
-        self.f.build(n_inputs, rng)
-        self.g.build(n_inputs, rng)
+        self.attention.build(n_inputs, rng)
+        self.feedforward.build(n_inputs, rng)
         return self
-
-    def parameters(self):
-        """Those of f (``attention``) and g (``feedforward``)."""
-        return named([("attention", self.f.parameters()), ("feedforward", self.g.parameters())])
 
     def _values(self, stream):
         return to_values(stream, np.dtype(self.dtype))
 
-    def forward(self, x, run):
+    def forward(self, x: tuple, run: Run) -> tuple:
         """Pair of streams -> pair of streams."""
         x1, x2 = x
-        step, cache_f = self.f.forward(self._values(x2), run)
+        step, cache_f = self.attention.forward(self._values(x2), run)
         y1 = add(x1, step)
-        step, cache_g = self.g.forward(self._values(y1), run)
+        step, cache_g = self.feedforward.forward(self._values(y1), run)
         y2 = add(x2, step)
         return (y1, y2), (cache_f, cache_g) if self.store else run
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: tuple, cache: Any, need_input: bool = True) -> tuple:
         """(dx1, dx2, x) from (dy1, dy2, y)."""
         dy1, dy2, y = g
         x = None
@@ -86,16 +86,11 @@ class Reversible(Layer):
             cache_f, cache_g = cache
         else:
             y1, y2 = y
-            step, cache_g = self.g.forward(self._values(y1), cache)
+            step, cache_g = self.feedforward.forward(self._values(y1), cache)
             x2 = add(y2, step, -1)
-            step, cache_f = self.f.forward(self._values(x2), cache)
+            step, cache_f = self.attention.forward(self._values(x2), cache)
             x = (add(y1, step, -1), x2)
-        more, grads_g = self.g.backward(dy2, cache_g)
+        more, grads_g = self.feedforward.backward(dy2, cache_g)
         dx1 = dy1 + more
-        more, grads_f = self.f.backward(dx1, cache_f)
+        more, grads_f = self.attention.backward(dx1, cache_f)
         return (dx1, dy2 + more, x), named([("attention", grads_f), ("feedforward", grads_g)])
-
-    def after_update(self, run, gradients):
-        """Told to f and g."""
-        self.f.after_update(run, part_of(gradients, "attention"))
-        self.g.after_update(run, part_of(gradients, "feedforward"))

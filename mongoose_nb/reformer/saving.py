@@ -1,5 +1,10 @@
 """Models on disk: settings, parameters, and the state of samplers and learned rotations."""
 
+from __future__ import annotations
+
+import os
+from typing import Any
+
 from mongoose_nb.core import files as io
 from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
 from mongoose_nb.core.registry import describe, parameters
@@ -10,7 +15,7 @@ KIND = "reformer"
 VERSION = 2
 
 
-def model_settings(model):
+def model_settings(model: Any) -> dict:
     """Constructor arguments of a model, as JSON can hold them; a TypeError names what a file cannot hold."""
     names = [name for name in parameters(type(model)) if name != "lr"]  # the optimiser has it
     return {name: describe(getattr(model, name), name) for name in names}
@@ -22,7 +27,7 @@ def _stateful(model):
     return rotations if model.bound_sampler is None else {**rotations, "sampler": model.bound_sampler}
 
 
-def save_model(model, path, optimizer, keep=1):
+def save_model(model: Any, path: str | os.PathLike, optimizer: bool, keep: int = 1) -> None:
     """Write `model`; see `ReformerLM.save`."""
     state = {name: state_of(part, name) for name, part in _stateful(model).items()}
     settings, arrays = split(state, "state.")
@@ -30,7 +35,7 @@ def save_model(model, path, optimizer, keep=1):
             {**arrays, **parameter_arrays(model.parameters(), optimizer)}, keep=keep)
 
 
-def upgrade_v1(saved, arrays):
+def upgrade_v1(saved: dict, arrays: dict) -> tuple[dict, dict]:
     """What a file of content version 1 held, in the form of this version."""
     model = dict(saved["model"])
     if model["sampler"] is not None:
@@ -48,7 +53,7 @@ def upgrade_v1(saved, arrays):
     return {"version": VERSION, "model": model, "step": saved["step"], "epoch": saved["epoch"], "state": state}, {**kept, **more}
 
 
-def load_model(cls, path):
+def load_model(cls: type, path: str | os.PathLike) -> Any:
     """A `cls` from a file; see `ReformerLM.load`."""
     saved, arrays = io.load(path, KIND)
     try:

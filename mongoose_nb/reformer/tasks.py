@@ -1,9 +1,15 @@
 """Where batches come from: the copy task, and windows of a text. A batch is a function of its number, so a run can go on exactly."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.training.batches import Batch, Source
+from mongoose_nb.nn.training.progress import Progress
 
 
 class Task:
@@ -39,7 +45,7 @@ class CopyTask(Task):
     seed : int
     """
 
-    def __init__(self, n_tokens: int = 16, length: int = 128, *, min_length: int | None = None, seed: int = 0):
+    def __init__(self, n_tokens: int = 16, length: int = 128, *, min_length: int | None = None, seed: int = 0) -> None:
         self.n_tokens = check_int("n_tokens", n_tokens, low=2)
         self.length = check_int("length", length, low=4)
         self.min_length = self.length if min_length is None else check_int("min_length", min_length, low=4, high=length)
@@ -68,7 +74,7 @@ class TextTask(Task):
     seed : int
     """
 
-    def __init__(self, tokens, n_tokens: int, length: int, *, seed: int = 0):
+    def __init__(self, tokens: np.ndarray, n_tokens: int, length: int, *, seed: int = 0) -> None:
         self.tokens = np.ascontiguousarray(tokens, np.int32)
         self.n_tokens = check_int("n_tokens", n_tokens, low=2)
         self.length = check_int("length", length, low=1)
@@ -97,22 +103,22 @@ class TaskSource(Source):
         Of an epoch.
     """
 
-    def __init__(self, task, batches, batch_size):
+    def __init__(self, task: Task, batches: int, batch_size: int) -> None:
         self.task, self._batches, self._batch_size = task, batches, batch_size
         self.samples = batches * batch_size
 
-    def epoch(self, model, progress):
+    def epoch(self, model: Any, progress: Progress) -> Iterator[Batch]:
         self._read = 0
         for _ in range(progress.batch, self._batches):
             tokens, weight = self.task.batch(model.step, self._batch_size)
             self._read += tokens.size
             yield Batch((tokens, weight), self._batch_size)
 
-    def batches(self, batch_size):
+    def batches(self, batch_size: int) -> int:
         return self._batches
 
-    def logs(self):
+    def logs(self) -> dict[str, Any]:
         return {"samples": self.samples, "task": self.task}
 
-    def report(self, progress):
+    def report(self, progress: Progress) -> dict[str, Any]:
         return {"tokens_per_s": self._read / progress.seconds}

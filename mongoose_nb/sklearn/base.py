@@ -4,14 +4,22 @@ Where scikit-learn is not installed a base of a few lines replaces its own, and 
 columns.
 """
 
+from __future__ import annotations
+
 import contextlib
 import inspect
 import os
 import tempfile
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.core.validation import check_int
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mongoose_nb.nn import Network
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -51,7 +59,7 @@ except ImportError:
             return f"{type(self).__name__}({', '.join(changed)})"
 
 
-def feature_names(estimator, X):
+def feature_names(estimator: Any, X: Any) -> np.ndarray | None:
     """Names of a data frame's columns, as scikit-learn reads them for a new `estimator`; None without it, or where not all are
     strings."""
     if validate_data is None or not hasattr(X, "columns"):
@@ -60,13 +68,13 @@ def feature_names(estimator, X):
     return getattr(estimator, "feature_names_in_", None)
 
 
-def check_names(estimator, X):
+def check_names(estimator: Any, X: Any) -> None:
     """Refuse a data frame whose columns have other names than those that `estimator` was fitted with."""
     if validate_data is not None and (hasattr(X, "columns") or hasattr(estimator, "feature_names_in_")):
         validate_data(estimator, X, reset=False, skip_check_array=True)
 
 
-def to_bytes(network):
+def to_bytes(network: Any) -> bytes:
     """The file that `Network.save` writes, as bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "network")
@@ -75,7 +83,7 @@ def to_bytes(network):
             return file.read()
 
 
-def from_bytes(raw):
+def from_bytes(raw: bytes) -> Network:
     """The network that `to_bytes` gave."""
     from mongoose_nb.nn import Network
 
@@ -86,7 +94,7 @@ def from_bytes(raw):
         return Network.load(path)
 
 
-def as_seed(random_state):
+def as_seed(random_state: Any) -> int:
     """A seed for `Network`."""
     if random_state is None:
         return 0
@@ -98,7 +106,7 @@ def as_seed(random_state):
 
 
 @contextlib.contextmanager
-def threads(n_jobs):
+def threads(n_jobs: int | None) -> Iterator[None]:
     """Run a block on at most so many of Numba's threads."""
     if n_jobs is not None and check_int("n_jobs", n_jobs) == 0:
         raise ValueError("n_jobs must be None, a positive number of threads, or negative (-1: all); got 0")

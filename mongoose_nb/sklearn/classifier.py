@@ -14,11 +14,15 @@ B. A pickle holds the network as the file that `Network.save` writes: exact, wit
    and the training rows that the layers still see after their last step.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.core.registry import find, parameters, registered
+from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.sklearn.base import (
     BaseEstimator,
@@ -32,6 +36,17 @@ from mongoose_nb.sklearn.base import (
     to_bytes,
 )
 from mongoose_nb.sklearn.targets import Targets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import scipy.sparse
+
+    from mongoose_nb.nn.layers.activations import Activation
+    from mongoose_nb.nn.layers.base import Layer
+    from mongoose_nb.nn.layers.losses import Loss
+    from mongoose_nb.nn.sampling.base import Sampler
+    from mongoose_nb.nn.training.optimizers import Optimizer
 
 # Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
 MIN_STEPS = 200
@@ -104,9 +119,12 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
     array(['up'], dtype='<U5')
     """
 
-    def __init__(self, hidden=(128,), *, activation="relu", sampler="lsh", candidates=None, loss="softmax",
-                 optimizer="adam", lr=None, epochs=None, batch_size=256, early_stopping=None, validation_fraction=0.1,
-                 random_state=None, n_jobs=None, verbose=0):
+    def __init__(self, hidden: Sequence[int | Layer] = (128,), *, activation: str | Activation = "relu",
+                 sampler: str | dict | Sampler = "lsh", candidates: int | None = None, loss: str | Loss = "softmax",
+                 optimizer: str | Optimizer = "adam", lr: float | None = None, epochs: int | None = None, batch_size: int = 256,
+                 early_stopping: int | None = None, validation_fraction: float = 0.1,
+                 random_state: int | np.random.Generator | np.random.RandomState | None = None, n_jobs: int | None = None,
+                 verbose: int = 0) -> None:
         self.hidden = hidden
         self.activation = activation
         self.sampler = sampler
@@ -124,7 +142,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ training
 
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> MongooseClassifier:
         """Train from scratch.
 
         Parameters
@@ -166,7 +184,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         self._count(Y)
         return self
 
-    def partial_fit(self, X, y, classes=None, *, n_labels=None):
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, *, n_labels: int | None = None) -> MongooseClassifier:
         """One pass over the given rows, going on from where training stands.
 
         Parameters
@@ -208,7 +226,6 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
 
     def _make_network(self, n_features, n_outputs):
         from mongoose_nb.nn import Network
-        from mongoose_nb.nn.sampling import make  # noqa: F401  (registers the samplers)
 
         sampler = self.sampler
         if self.candidates is not None:
@@ -228,7 +245,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         n = X.shape[0]
         if n < 2:
             raise ValueError("early_stopping sets rows aside, so it needs at least 2; got n_samples=1")
-        order = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 2]))).permutation(n)
+        order = stream(seed, "validation split").permutation(n)
         aside = min(n - 1, math.ceil(fraction * n))
         held, kept = np.sort(order[:aside]), np.sort(order[aside:])
         return (X[held], Y[held]), X[kept], Y[kept]
@@ -250,7 +267,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ prediction
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray | scipy.sparse.csr_matrix:
         """The class of every row; of a multi-label problem, an indicator of each row's `k_` best labels.
 
         Parameters
@@ -278,7 +295,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         ones = np.ones(ids.size, self._dtype)
         return sp.csr_matrix((ones, ids.reshape(-1), start), shape=(len(ids), len(self.classes_)))
 
-    def predict_topk(self, X, k=5, *, exact=True, candidates=None):
+    def predict_topk(self, X: Any, k: int = 5, *, exact: bool = True, candidates: int | None = None) -> np.ndarray:
         """Best `k` outputs of every row.
 
         Parameters
@@ -299,7 +316,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         """
         return self._topk(self._check(X), k, exact=exact, candidates=candidates)
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> np.ndarray:
         """Logits of all outputs, for problems of moderate width.
 
         Parameters
@@ -321,7 +338,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
             return logits[:, 1] - logits[:, 0]
         return logits
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of all outputs, for problems of moderate width.
 
         Under the softmax they sum to 1 over the outputs. Under the logistic loss every label has its own, and those of
@@ -352,7 +369,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
             p = np.exp(logits - logits.max(axis=1, keepdims=True))
         return p / p.sum(axis=1, keepdims=True)
 
-    def score(self, X, y):
+    def score(self, X: Any, y: Any) -> float:
         """Accuracy of `predict`, or P@1 of a multi-label problem.
 
         Parameters
@@ -410,11 +427,11 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y is {forms[targets.multilabel]}, but the estimator was fitted with "
                              f"{forms[self.multilabel_]}")
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         """Whether there is a network."""
         return hasattr(self, "network_")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> np.ndarray:
         """What scikit-learn asks about an estimator."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -423,13 +440,13 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ copies
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         state = dict(self.__dict__)
         if "network_" in state:
             state["network_"] = to_bytes(self.network_)
         return state
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict) -> None:
         state = dict(state)
         if "network_" in state:
             state["network_"] = from_bytes(state["network_"])

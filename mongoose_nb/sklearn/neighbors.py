@@ -1,6 +1,8 @@
 """Nearest-neighbours transformer for scikit-learn: a sparse graph for TSNE, Isomap, DBSCAN and others."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ except ImportError as error:
     raise ImportError("mongoose_nb.sklearn.neighbors needs scikit-learn: pip install 'mongoose_nb[sklearn]'") from error
 
 if TYPE_CHECKING:
+
     import scipy.sparse
 
     Rows = np.ndarray | scipy.sparse.csr_matrix
@@ -56,7 +59,7 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def __init__(self, n_neighbors: int = 5, *, metric: str | Metric = "euclidean", mode: str = "distance", recall: float | None = None,
                  K: int | None = None, L: int | None = None, probes: int | None = None, rerank: int | None = 4,
-                 n_jobs: int | None = None, random_state: int | None = 0):
+                 n_jobs: int | None = None, random_state: int | None = 0) -> None:
         self.n_neighbors = n_neighbors
         self.metric = metric
         self.mode = mode
@@ -73,7 +76,7 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         X = validate_data(self, X, accept_sparse="csr" if "sparse" in metric.stores else False, dtype=np.float32, reset=reset)
         return X != 0 if metric.stores == ("bits",) else X
 
-    def fit(self, X: "Rows", y: object = None) -> "LSHNeighbors":
+    def fit(self, X: Rows, y: object = None) -> LSHNeighbors:
         """Index the rows X (n, dim), dense or (for cosine, jaccard and ip) CSR."""
         check_int("n_neighbors", self.n_neighbors, low=1)
         check_choice("mode", self.mode, ("distance", "connectivity"))
@@ -86,7 +89,7 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self._n_features_out = self.n_samples_fit_
         return self
 
-    def kneighbors(self, X: "Rows | None" = None, n_neighbors: int | None = None,
+    def kneighbors(self, X: Rows | None = None, n_neighbors: int | None = None,
                    return_distance: bool = True) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
         """Find the neighbours of rows, nearest first.
 
@@ -126,8 +129,8 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         drop[~drop.any(axis=1), -1] = True  # hidden behind rows equal to it
         return indices[~drop].reshape(n, k), distances[~drop].reshape(n, k)
 
-    def kneighbors_graph(self, X: "Rows | None" = None, n_neighbors: int | None = None,
-                         mode: str = "connectivity") -> "scipy.sparse.csr_matrix":
+    def kneighbors_graph(self, X: Rows | None = None, n_neighbors: int | None = None,
+                         mode: str = "connectivity") -> scipy.sparse.csr_matrix:
         """Return the neighbours as a CSR graph (n, rows of fit); the entries of a row come nearest first.
 
         Parameters
@@ -149,16 +152,16 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         values = distances.ravel() if mode == "distance" else np.ones(n * k)
         return csr_matrix((values, indices.ravel(), np.arange(0, n * k + 1, k)), shape=(n, self.n_samples_fit_))
 
-    def transform(self, X: "Rows") -> "scipy.sparse.csr_matrix":
+    def transform(self, X: Rows) -> scipy.sparse.csr_matrix:
         """Return the graph (n, rows of fit) that estimators with ``metric="precomputed"`` take."""
         check_is_fitted(self, "index_")
         return self.kneighbors_graph(X, min(self.n_neighbors + (self.mode == "distance"), self.n_samples_fit_), self.mode)
 
-    def fit_transform(self, X: "Rows", y: object = None) -> "scipy.sparse.csr_matrix":
+    def fit_transform(self, X: Rows, y: object = None) -> scipy.sparse.csr_matrix:
         """Fit, then transform the same rows."""
         return self.fit(X).transform(X)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = "sparse" in make("search metric", self.metric).stores
         tags.transformer_tags.preserves_dtype = []

@@ -1,10 +1,17 @@
 """What y is, for estimators: classes, an indicator, or lists of label ids."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.core.validation import check_int
+
+if TYPE_CHECKING:
+
+    import scipy.sparse
 
 try:
     from sklearn.exceptions import DataConversionWarning
@@ -25,7 +32,7 @@ class Targets:
         Of predictions; whole numbers where y is lists of ids.
     """
 
-    def __init__(self, y):
+    def __init__(self, y: Any) -> None:
         import scipy.sparse as sp
 
         if y is None:
@@ -75,7 +82,7 @@ class Targets:
                                  "regression? For classes give integers or strings")
         self.y, self.dtype = y, y.dtype
 
-    def stated_classes(self, classes, n_labels, first):
+    def stated_classes(self, classes: Any, n_labels: int | None, first: bool) -> np.ndarray | None:
         """The classes, or the column numbers, that `partial_fit` was given; None where it was given neither.
 
         Parameters
@@ -101,7 +108,7 @@ class Targets:
             return np.arange(check_int("n_labels", n_labels, low=1))
         return None if classes is None else unique_classes(classes, "classes")
 
-    def encode(self, n_rows, classes=None):
+    def encode(self, n_rows: int, classes: np.ndarray | None = None) -> tuple[np.ndarray, scipy.sparse.csr_matrix]:
         """(classes, canonical CSR (n_rows, n_classes)); `classes` is found where it is not given."""
         from mongoose_nb.data.validate import check_Y
 
@@ -123,13 +130,13 @@ class Targets:
         return classes, check_Y(place, n_outputs=len(classes), name="y")
 
 
-def is_nested_indicator(y):
+def is_nested_indicator(y: Any) -> bool:
     """Whether lists hold 0 and 1 only and are of one length above 2: ids would repeat in every row."""
     length = len(y[0])
     return length > 2 and all(len(row) == length and all(np.ndim(x) == 0 and x in (0, 1) for x in row) for row in y)
 
 
-def unique_classes(values, name):
+def unique_classes(values: Any, name: str) -> np.ndarray:
     """Sorted distinct classes."""
     try:
         return np.unique(np.asarray(values))

@@ -24,7 +24,7 @@ def _columns(ids):
     return slice(int(ids[0]), int(ids[0]) + 1) if len(ids) == 1 else ids
 
 
-def fold_codes(codes, bits):
+def fold_codes(codes: np.ndarray, bits: int) -> np.ndarray:
     """Codes as bucket numbers of fewer bits, by multiplicative hashing."""
     return (codes.astype(np.uint32) * _ODD) >> np.uint32(32 - bits)
 
@@ -55,7 +55,7 @@ class LSHTables:
     one false collision in about 2n pairs.
     """
 
-    def __init__(self, family: HashFamily, *, capacity: int | None = None, policy: str = "reservoir", seed: int = 0):
+    def __init__(self, family: HashFamily, *, capacity: int | None = None, policy: str = "reservoir", seed: int = 0) -> None:
         from mongoose_nb._ext import BucketStore
 
         self.family = family
@@ -78,7 +78,7 @@ class LSHTables:
         """Version of the family that the tables were built with; None before the first build."""
         return self._version
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 0 if self._present is None else int(np.count_nonzero(self._present))
 
     def _check(self, version=None):

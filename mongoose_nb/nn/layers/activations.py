@@ -1,8 +1,10 @@
 """Activation functions of hidden layers: the value, and its derivative."""
 
+from __future__ import annotations
+
 import numpy as np
 
-from mongoose_nb.core.registry import Registered, make, register
+from mongoose_nb.core.registry import Registered, register
 
 
 class Activation(Registered, kind="activation"):
@@ -39,10 +41,10 @@ class Activation(Registered, kind="activation"):
 class ReLU(Activation):
     """``max(z, 0)``."""
 
-    def forward(self, z):
+    def forward(self, z: np.ndarray) -> np.ndarray:
         return np.maximum(z, np.float32(0))
 
-    def derivative(self, z, a):
+    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return (z > 0).astype(np.float32)
 
 
@@ -50,10 +52,10 @@ class ReLU(Activation):
 class LeakyReLU(Activation):
     """``z`` where it is positive, else ``0.01 * z``."""
 
-    def forward(self, z):
+    def forward(self, z: np.ndarray) -> np.ndarray:
         return np.where(z <= 0, np.float32(0.01) * z, z)
 
-    def derivative(self, z, a):
+    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return np.where(z > 0, np.float32(1), np.float32(0.01))
 
 
@@ -61,10 +63,10 @@ class LeakyReLU(Activation):
 class ELU(Activation):
     """``z`` where it is positive, else ``exp(z) - 1``."""
 
-    def forward(self, z):
+    def forward(self, z: np.ndarray) -> np.ndarray:
         return np.where(z <= 0, np.expm1(np.minimum(z, 0)), z)
 
-    def derivative(self, z, a):
+    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return np.where(z > 0, np.float32(1), a + 1)
 
 
@@ -72,10 +74,10 @@ class ELU(Activation):
 class GELU(Activation):
     """``z`` times the normal distribution function of ``z``, by its approximation with tanh (Hendrycks and Gimpel, 2016)."""
 
-    def forward(self, z):
+    def forward(self, z: np.ndarray) -> np.ndarray:
         return 0.5 * z * (1.0 + np.tanh(np.float32(0.7978845608) * (z + np.float32(0.044715) * z**3)))
 
-    def derivative(self, z, a):
+    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         u = np.float32(0.7978845608) * (z + np.float32(0.044715) * z**3)
         t = np.tanh(u)
         return 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * np.float32(0.7978845608) * (1.0 + np.float32(3 * 0.044715) * z * z)
@@ -85,10 +87,10 @@ class GELU(Activation):
 class Tanh(Activation):
     """The hyperbolic tangent."""
 
-    def forward(self, z):
+    def forward(self, z: np.ndarray) -> np.ndarray:
         return np.tanh(z)
 
-    def derivative(self, z, a):
+    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return 1 - a * a
 
 
@@ -96,10 +98,10 @@ class Tanh(Activation):
 class Sigmoid(Activation):
     """``1 / (1 + exp(-z))``."""
 
-    def forward(self, z):
+    def forward(self, z: np.ndarray) -> np.ndarray:
         return 0.5 * (1.0 + np.tanh(0.5 * z))
 
-    def derivative(self, z, a):
+    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return a * (1 - a)
 
 
@@ -107,18 +109,11 @@ class Sigmoid(Activation):
 class Identity(Activation):
     """``z``."""
 
-    def forward(self, z):
+    def forward(self, z: np.ndarray) -> np.ndarray:
         return z
 
-    def derivative(self, z, a):
+    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return np.ones_like(z)
 
-    def backward(self, g, z, a):
+    def backward(self, g: np.ndarray, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         return g
-
-
-def make_activation(activation) -> Activation:
-    """An activation from its name, its description or itself."""
-    return make("activation", activation)
-
-

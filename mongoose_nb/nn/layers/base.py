@@ -11,7 +11,11 @@ A layer keeps nothing of a pass: what `backward` needs is in the cache, so that 
 under way. A gradient is an array, or one of the values of `nn.layers.gradients` where a batch touches few rows.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -74,8 +78,6 @@ class Layer(Registered, kind="layer"):
     ...         self.inner = nn.Dense(self.units, self.activation).build(n_inputs, rng)
     ...         self.outer = nn.Dense(n_inputs, "identity").build(self.units, rng)
     ...         return self
-    ...     def parameters(self):
-    ...         return nn.named([("inner", self.inner.parameters()), ("outer", self.outer.parameters())])
     ...     def forward(self, x, run):
     ...         a, inner = self.inner.forward(x, run)
     ...         y, outer = self.outer.forward(a, run)
@@ -92,16 +94,22 @@ class Layer(Registered, kind="layer"):
     sparse_output = False
     times_itself = False
 
-    def build(self, n_inputs: int, rng: np.random.Generator) -> "Layer":
+    def build(self, n_inputs: int, rng: np.random.Generator) -> Layer:
         """Make the parameters for inputs of this width, drawn from `rng`; returns the layer itself."""
         self.n_outputs = n_inputs
         return self
 
     def parameters(self) -> dict[str, Parameter]:
-        """The trained arrays by name."""
-        return {}
+        """The trained arrays by name: by default the attributes that are parameters, and those of the attributes that are layers."""
+        out = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                out[name] = value
+            elif isinstance(value, Layer):
+                out.update(named([(name, value.parameters())]))
+        return out
 
-    def forward(self, x, run: Run) -> tuple:
+    def forward(self, x: Any, run: Run) -> tuple:
         """The value and a cache.
 
         Parameters
@@ -118,7 +126,7 @@ class Layer(Registered, kind="layer"):
         """
         raise NotImplementedError  # abstract
 
-    def backward(self, g, cache, need_input: bool = True) -> tuple:
+    def backward(self, g: Any, cache: Any, need_input: bool = True) -> tuple:
         """Gradients from the gradient of the value.
 
         Parameters
@@ -139,11 +147,15 @@ class Layer(Registered, kind="layer"):
         """
         raise NotImplementedError  # abstract
 
-    def after_update(self, run: Run, gradients: dict):
-        """Called after every optimiser step with the gradients of `backward`: the place to keep hash tables up to date."""
+    def after_update(self, run: Run, gradients: dict) -> None:
+        """Called after every optimiser step with the gradients of `backward`, to keep hash tables up to date. By default it calls the
+        attributes that are layers."""
+        for name, value in vars(self).items():
+            if isinstance(value, Layer):
+                value.after_update(run, part_of(gradients, name))
 
 
-def named(parts) -> dict:
+def named(parts: Iterable[tuple[str, dict]]) -> dict:
     """One dict of pairs (prefix, dict): names are joined by dots."""
     return {f"{prefix}.{name}": value for prefix, part in parts for name, value in part.items()}
 

@@ -1,18 +1,22 @@
 """The layers of a network from its settings."""
 
+from __future__ import annotations
+
 import copy
 import numbers
+from typing import Any
 
 import numpy as np
 
 from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer
 from mongoose_nb.nn.layers.dense import Dense
 from mongoose_nb.nn.layers.sparse_input import SparseInput
 from mongoose_nb.nn.layers.wide_output import WideOutput
 
 
-def build_layers(network, activation) -> tuple[list[Layer], WideOutput]:
+def build_layers(network: Any, activation: Activation) -> tuple[list[Layer], WideOutput]:
     """The hidden layers and the output layer of a network, built.
 
     Every layer draws from a random stream of its own, and its sampler, if it has one, from another. The order of the streams is part of

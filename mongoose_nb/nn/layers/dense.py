@@ -1,14 +1,17 @@
 """A linear map of the last axis, and an activation."""
 
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 
 from mongoose_nb.core.arrays import Buffers, Parameter
-from mongoose_nb.core.registry import register
+from mongoose_nb.core.registry import make, register
 from mongoose_nb.core.validation import check_choice, check_int
-from mongoose_nb.nn.layers.activations import Identity, make_activation
-from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.activations import Activation, Identity
+from mongoose_nb.nn.layers.base import Layer, Run
 from mongoose_nb.nn.layers.initial import filled, normal, uniform
 
 
@@ -30,34 +33,25 @@ class Dense(Layer):
         Of the parameters; training needs float32.
     """
 
-    def __init__(self, units: int, activation=None, *, use_bias: bool = True, init: str = "he", dtype: str = "float32"):
+    def __init__(self, units: int, activation: str | Activation | None = None, *, use_bias: bool = True, init: str = "he",
+                 dtype: str = "float32") -> None:
         self.units = check_int("units", units, low=1)
-        self.activation = None if activation is None else make_activation(activation)
+        self.activation = None if activation is None else make("activation", activation)
         self.use_bias = bool(use_bias)
         self.init = check_choice("init", init, ("he", "glorot"))
         self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> Dense:
         self.n_inputs, self.n_outputs = n_inputs, self.units
         shape = n_inputs, self.units
         weights = (normal(rng, shape, math.sqrt(2.0 / n_inputs)).astype(self.dtype, copy=False) if self.init == "he"
                    else uniform(rng, shape, math.sqrt(6.0 / sum(shape)), self.dtype))
-        self._parameters = {"weights": Parameter(weights)}
-        if self.use_bias:
-            self._parameters["bias"] = Parameter(filled(self.units, 0.0, self.dtype))
+        self.weights = Parameter(weights)
+        self.bias = Parameter(filled(self.units, 0.0, self.dtype)) if self.use_bias else None
         self._buffers = Buffers()
         return self
 
-    @property
-    def weights(self) -> Parameter:
-        """W."""
-        return self._parameters["weights"]
-
-    def parameters(self):
-        """W, and b if there is one."""
-        return dict(self._parameters)
-
-    def forward(self, x, run):
+    def forward(self, x: np.ndarray, run: Run) -> tuple:
         """(..., n_inputs) -> (..., units)."""
         from mongoose_nb.core.threads import one_blas_thread
         from mongoose_nb.kernels.layers.dense import matmul
@@ -67,14 +61,14 @@ class Dense(Layer):
         with one_blas_thread():  # answers through tables need none else, and setting it takes as long as the rest of a layer
             matmul(rows, self.weights.value, z)
         if self.use_bias:
-            z += self._parameters["bias"].value
+            z += self.bias.value
         z = z.reshape(*x.shape[:-1], -1)
         if isinstance(self.activation, Identity):
             return z, (x, None, None)
         a = self.activation.forward(z)
         return a, (x, z, a)
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         from mongoose_nb.kernels.layers.dense import count_parts, matmul, matmul_tn
 
         x, z, a = cache

@@ -1,10 +1,14 @@
 """Dropout that can be repeated."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int, check_number
-from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.base import Layer, Run
 
 
 @register("layer", "dropout")
@@ -25,23 +29,23 @@ class Dropout(Layer):
     Srivastava et al., "Dropout: A simple way to prevent neural networks from overfitting", JMLR 15, 2014.
     """
 
-    def __init__(self, rate: float, seed: int | None = None):
+    def __init__(self, rate: float, seed: int | None = None) -> None:
         self.rate = check_number("rate", rate, low=0.0, high=1.0, open_high=True)
         self.seed = None if seed is None else check_int("seed", seed, low=0)
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> Dropout:
         self.n_outputs = n_inputs
         self._seed = int(rng.integers(2**32)) if self.seed is None else self.seed
         return self
 
-    def forward(self, x, run):
+    def forward(self, x: np.ndarray, run: Run) -> tuple:
         """Any shape."""
         if not run.train or self.rate == 0:
             return x, None
         key = np.random.SeedSequence([self._seed, run.step]).generate_state(1, np.uint64)[0]
         return self._drop(x, key), key
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """The same mask on the gradient."""
         return (g if cache is None else self._drop(g, cache)), {}
 

@@ -10,9 +10,19 @@
 Each has ``square_norm()``, ``apply(...)`` and, for checks, ``dense()``. `apply_gradients` takes them all by name.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
-from mongoose_nb.core.arrays import Buffers, Parameter, aligned_zeros, read_only
+from mongoose_nb.core.arrays import Buffers, Parameter, Rows, aligned_zeros, read_only
+
+if TYPE_CHECKING:
+
+    from mongoose_nb.kernels.layers.rows import Groups
+    from mongoose_nb.kernels.layers.wide import Shared
+    from mongoose_nb.nn.training.optimizers import Optimizer
 
 # Ranges of rows that one thread owns: enough to balance, few enough for the counting sort to stay in cache.
 MAX_RANGES = 256
@@ -35,7 +45,7 @@ class RowStore:
         Vector (n_rows,); its gradient is the sum of `coef`.
     """
 
-    def __init__(self, weights: Parameter, bias: Parameter | None = None):
+    def __init__(self, weights: Parameter, bias: Parameter | None = None) -> None:
         self.weights, self.bias = weights, bias
         n_rows, width = weights.value.shape
         self.shift = max(0, int(n_rows - 1).bit_length() - MAX_RANGES.bit_length() + 1)
@@ -44,7 +54,7 @@ class RowStore:
         self.scratch = aligned_zeros((self.ranges, width))
         self.buffers = Buffers()
 
-    def sort(self, start, count, ids, coef):
+    def sort(self, start: np.ndarray, count: np.ndarray, ids: np.ndarray, coef: np.ndarray) -> Groups:
         """`kernels.layers.rows.Groups` of pairs, in memory that is theirs as long as they are referred to."""
         from mongoose_nb.kernels.layers import rows as kernel
 
@@ -74,22 +84,22 @@ class RowGradient:
     V : (n, width) array
     """
 
-    def __init__(self, store: RowStore, start, count, ids, coef, V):
+    def __init__(self, store: RowStore, start: np.ndarray, count: np.ndarray, ids: np.ndarray, coef: np.ndarray, V: np.ndarray) -> None:
         self.store, self.start, self.count, self.ids, self.coef, self.V = store, start, count, ids, coef, V
         self._groups = None
 
     @classmethod
-    def of_rows(cls, store: RowStore, ids, values) -> "RowGradient":
+    def of_rows(cls, store: RowStore, ids: np.ndarray, values: np.ndarray) -> RowGradient:
         """One pair for each row of `values`: ``dW[ids[i]] += values[i]``."""
         n = len(ids)
         return cls(store, np.arange(n), np.ones(n, np.int64), ids, np.ones(n, values.dtype), values)
 
     @property
-    def bias(self) -> "BiasGradient":
+    def bias(self) -> BiasGradient:
         """The gradient of the bias that lies beside the rows."""
         return BiasGradient(self)
 
-    def groups(self):
+    def groups(self) -> Groups:
         """The pairs by row (`kernels.layers.rows.Groups`)."""
         if self._groups is None:
             self._groups = self.store.sort(self.start, self.count, self.ids, self.coef)
@@ -103,7 +113,7 @@ class RowGradient:
         kernel.square_rows(self.V, self.groups(), self.store.bias is not None, self.store.scratch, out)
         return float(out.sum())
 
-    def apply(self, method, constants, bias_constants):
+    def apply(self, method: int, constants: np.ndarray, bias_constants: np.ndarray) -> None:
         """Optimiser step on the touched rows, and on their biases if there are any."""
         from mongoose_nb.kernels.layers import rows as kernel
 
@@ -121,22 +131,17 @@ class RowGradient:
         list_rows(groups, out)
         return out
 
-    def _pairs(self):
-        sample = np.repeat(np.arange(len(self.start)), self.count)
-        place = np.arange(len(sample)) - np.repeat(np.cumsum(self.count) - self.count, self.count) + np.repeat(self.start, self.count)
-        return sample, place
-
     def dense(self) -> np.ndarray:
         """The whole gradient of the matrix."""
         out = np.zeros_like(self.store.weights.value)
-        sample, place = self._pairs()
+        sample, place = Rows(self.start, self.count, self.ids, None).places()
         np.add.at(out, self.ids[place], self.coef[place, None] * self.V[sample])
         return out
 
     def dense_bias(self) -> np.ndarray:
         """The whole gradient of the bias."""
         out = np.zeros_like(self.store.bias.value)
-        place = self._pairs()[1]
+        place = Rows(self.start, self.count, self.ids, None).places()[1]
         np.add.at(out, self.ids[place], self.coef[place])
         return out
 
@@ -159,12 +164,13 @@ class SharedRowGradient:
         Scratch memory.
     """
 
-    def __init__(self, weights, bias, shared, Z, H, squares, buffers):
+    def __init__(self, weights: Parameter, bias: Parameter, shared: Shared, Z: np.ndarray, H: np.ndarray, squares: np.ndarray | None,
+                 buffers: Buffers) -> None:
         self.weights, self.biases, self.shared, self.Z, self.H = weights, bias, shared, Z, H
         self._squares, self._buffers = squares, buffers
 
     @property
-    def bias(self) -> "BiasGradient":
+    def bias(self) -> BiasGradient:
         """The gradient of the biases."""
         return BiasGradient(self)
 
@@ -174,7 +180,7 @@ class SharedRowGradient:
             raise ValueError("the norm of this gradient was not computed: give forward a Run with clip=True")
         return float(self._squares.sum())
 
-    def apply(self, method, constants, bias_constants):
+    def apply(self, method: int, constants: np.ndarray, bias_constants: np.ndarray) -> None:
         """Optimiser step on the rows and their biases."""
         import numba
 
@@ -205,14 +211,14 @@ class SharedRowGradient:
 class BiasGradient:
     """Gradient of the biases that lie beside touched rows. The gradient of the rows measures and applies it: one pass does both."""
 
-    def __init__(self, rows):
+    def __init__(self, rows: RowGradient | SharedRowGradient) -> None:
         self.rows = rows
 
     def square_norm(self) -> float:
         """0: it is part of the norm of the rows."""
         return 0.0
 
-    def apply(self, method, constants, bias_constants):
+    def apply(self, method: int, constants: np.ndarray, bias_constants: np.ndarray) -> None:
         """Nothing: it is part of the step on the rows."""
 
     def dense(self) -> np.ndarray:
@@ -220,17 +226,18 @@ class BiasGradient:
         return self.rows.dense_bias()
 
 
-def square_norm(gradient) -> float:
+def square_norm(gradient: Any) -> float:
     """Squared Euclidean norm of a gradient."""
     return float(np.square(gradient, dtype=np.float64).sum()) if isinstance(gradient, np.ndarray) else gradient.square_norm()
 
 
-def as_dense(gradient) -> np.ndarray:
+def as_dense(gradient: Any) -> np.ndarray:
     """A gradient as an array of the parameter's shape; for checks."""
     return gradient if isinstance(gradient, np.ndarray) else gradient.dense()
 
 
-def apply_gradients(parameters: dict, gradients: dict, optimizer, step: int, rate: float = 1.0, clip_norm: float | None = None):
+def apply_gradients(parameters: dict, gradients: dict, optimizer: Optimizer, step: int, rate: float = 1.0,
+                    clip_norm: float | None = None) -> None:
     """One step of an optimiser on all parameters.
 
     Parameters

@@ -1,11 +1,15 @@
 """Layer normalisation."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_choice
-from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.base import Layer, Run
 from mongoose_nb.nn.layers.initial import filled
 
 EPS = 1e-5
@@ -25,20 +29,16 @@ class LayerNorm(Layer):
     Ba, Kiros and Hinton, "Layer normalization", arXiv 1607.06450, 2016.
     """
 
-    def __init__(self, dtype: str = "float32"):
+    def __init__(self, dtype: str = "float32") -> None:
         self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> LayerNorm:
         self.n_outputs = n_inputs
         self.gain = Parameter(filled(n_inputs, 1.0, self.dtype))
         self.bias = Parameter(filled(n_inputs, 0.0, self.dtype))
         return self
 
-    def parameters(self):
-        """Gain and bias."""
-        return {"gain": self.gain, "bias": self.bias}
-
-    def forward(self, x, run):
+    def forward(self, x: np.ndarray, run: Run) -> tuple:
         """(..., width)."""
         from mongoose_nb.kernels.layers.layer_norm import layer_norm
 
@@ -47,7 +47,7 @@ class LayerNorm(Layer):
         layer_norm(rows, self.gain.value, self.bias.value, x.dtype.type(EPS), x.dtype.type(1), normal, inverse, out)
         return out.reshape(x.shape), (normal, inverse)
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """From the normalised rows."""
         from mongoose_nb.kernels.layers.layer_norm import count_blocks, layer_norm_backward
 

@@ -1,6 +1,8 @@
 """Losses of the output layer. The kernels compute them; a class says which of their two forms it is, and what it means."""
 
-from mongoose_nb.core.registry import Registered, make, register
+from __future__ import annotations
+
+from mongoose_nb.core.registry import Registered, register
 
 
 class Loss(Registered, kind="loss"):
@@ -20,8 +22,3 @@ class Logistic(Loss):
     """One-vs-all: the sum over the outputs of the logistic loss, whether the output is a label of the sample."""
 
     logistic = True
-
-
-def make_loss(loss) -> Loss:
-    """A loss from its name, its description or itself."""
-    return make("loss", loss)

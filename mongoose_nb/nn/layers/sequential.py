@@ -1,7 +1,15 @@
 """Layers one after the other."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.core.registry import register
-from mongoose_nb.nn.layers.base import Layer, named, part_of
+from mongoose_nb.nn.layers.base import Layer, Run, named, part_of
 
 
 @register("layer", "sequential")
@@ -15,13 +23,13 @@ class Sequential(Layer):
         Prefixes of the parameters' names; "0", "1", ... by default.
     """
 
-    def __init__(self, layers, names=None):
+    def __init__(self, layers: Iterable[Layer], names: Iterable[str] | None = None) -> None:
         self.layers = list(layers)
         self.names = [str(i) for i in range(len(self.layers))] if names is None else list(names)
         if len(set(self.names)) != len(self.layers):
             raise ValueError(f"names must be {len(self.layers)} different names, one for each layer; got {self.names!r}")
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> Sequential:
         for layer in self.layers:
             if layer.activation is None:
                 layer.activation = self.activation
@@ -29,15 +37,15 @@ class Sequential(Layer):
         self.n_outputs = n_inputs
         return self
 
-    def __getitem__(self, name) -> Layer:
+    def __getitem__(self, name: str) -> Layer:
         """The layer of this name."""
         return self.layers[self.names.index(name)]
 
-    def parameters(self):
+    def parameters(self) -> dict[str, Parameter]:
         """Those of all layers."""
         return named((name, layer.parameters()) for name, layer in zip(self.names, self.layers))
 
-    def forward(self, x, run):
+    def forward(self, x: np.ndarray, run: Run) -> tuple:
         """Through all layers."""
         caches = []
         for layer in self.layers:
@@ -45,7 +53,7 @@ class Sequential(Layer):
             caches.append(cache)
         return x, caches
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """Back through all layers."""
         parts = []
         for i in range(len(self.layers) - 1, -1, -1):
@@ -53,6 +61,6 @@ class Sequential(Layer):
             parts.append((self.names[i], gradients))
         return g, named(parts)
 
-    def after_update(self, run, gradients):
+    def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         for name, layer in zip(self.names, self.layers):
             layer.after_update(run, part_of(gradients, name))

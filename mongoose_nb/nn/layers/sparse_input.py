@@ -1,12 +1,16 @@
 """Sparse rows times a matrix: the input layer, and the layer above a wide hidden one."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
-from mongoose_nb.core.arrays import Buffers, Parameter
-from mongoose_nb.core.registry import register
+from mongoose_nb.core.arrays import Buffers, Parameter, Rows
+from mongoose_nb.core.registry import make, register
 from mongoose_nb.core.validation import check_int, check_number
-from mongoose_nb.nn.layers.activations import make_activation
-from mongoose_nb.nn.layers.base import Layer
+from mongoose_nb.nn.layers.activations import Activation
+from mongoose_nb.nn.layers.base import Layer, Run
 from mongoose_nb.nn.layers.gradients import RowGradient, RowStore
 from mongoose_nb.nn.layers.initial import filled, inverse_root, normal
 
@@ -32,12 +36,12 @@ class SparseInput(Layer):
 
     sparse_input = True
 
-    def __init__(self, units: int, activation=None, *, init_std: float | None = None):
+    def __init__(self, units: int, activation: str | Activation | None = None, *, init_std: float | None = None) -> None:
         self.units = check_int("units", units, low=1)
-        self.activation = None if activation is None else make_activation(activation)
+        self.activation = None if activation is None else make("activation", activation)
         self.init_std = None if init_std is None else check_number("init_std", init_std, low=0.0, open_low=True)
 
-    def build(self, n_inputs, rng):
+    def build(self, n_inputs: int, rng: np.random.Generator) -> SparseInput:
         self.n_inputs, self.n_outputs = n_inputs, self.units
         self.weights = Parameter(normal(rng, (n_inputs, self.units), self.init_std or inverse_root(n_inputs)))
         self.bias = Parameter(filled(self.units, 0.0))
@@ -45,10 +49,7 @@ class SparseInput(Layer):
         self._buffers = Buffers()
         return self
 
-    def parameters(self):
-        return {"weights": self.weights, "bias": self.bias}
-
-    def forward(self, x, run):
+    def forward(self, x: Rows, run: Run) -> tuple:
         """Values (n, units) of sparse rows `x` (`Rows`)."""
         from mongoose_nb.kernels.layers.active import sum_rows
 
@@ -57,7 +58,7 @@ class SparseInput(Layer):
         a = self.activation.forward(z)
         return a, (x, z, a)
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """See `Layer.backward`; the first result is that of the values of the sparse rows, entry by entry."""
         from mongoose_nb.kernels.layers.active import dot_rows
 

@@ -1,18 +1,24 @@
 """The wide output layer and its loss: over all outputs, over a list shared by the batch, or over a list for each sample."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
-from mongoose_nb.core.arrays import Buffers, Parameter, Rows, read_only
+from mongoose_nb.core.arrays import Rows, read_only
+from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_int, check_number
-from mongoose_nb.nn.layers.base import Layer, Run
-from mongoose_nb.nn.layers.gradients import RowGradient, RowStore, SharedRowGradient
-from mongoose_nb.nn.layers.initial import filled, inverse_root, normal
-from mongoose_nb.nn.layers.losses import make_loss
+from mongoose_nb.nn.layers.base import Run
+from mongoose_nb.nn.layers.gradients import SharedRowGradient
+from mongoose_nb.nn.layers.losses import Loss
+from mongoose_nb.nn.layers.sampled import Sampled
 from mongoose_nb.nn.retrieval.exact import best_outputs
-from mongoose_nb.nn.sampling.make import make_sampler
+from mongoose_nb.nn.sampling.base import Sampler
+from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 
 
-class WideOutput(Layer):
+class WideOutput(Sampled):
     """Logits ``h @ W.T + b`` of the active outputs, and the loss on them; W (units, n_inputs).
 
     The gradient falls out of the pass that reads the weights, so that `loss` takes the place of `forward`.
@@ -28,29 +34,14 @@ class WideOutput(Layer):
         Standard deviation of the initial weights; 1 / sqrt(n_inputs) by default.
     """
 
-    def __init__(self, units: int, sampler, loss="softmax", *, init_std: float | None = None):
+    def __init__(self, units: int, sampler: str | dict | Sampler, loss: str | Loss = "softmax", *, init_std: float | None = None) -> None:
         self.units = check_int("units", units, low=1, high=2**31 - 2)
-        self.sampler, self.loss_kind = sampler, make_loss(loss)
+        self.sampler, self.loss_kind = make("sampler", sampler), make("loss", loss)
         self.init_std = None if init_std is None else check_number("init_std", init_std, low=0.0, open_low=True)
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """See `Registered.config`."""
         return {"units": self.units, "sampler": self.sampler, "loss": self.loss_kind, "init_std": self.init_std}
-
-    def build(self, n_inputs, rng):
-        self.n_inputs, self.n_outputs = n_inputs, self.units
-        self.weights = Parameter(normal(rng, (self.units, n_inputs), self.init_std or inverse_root(n_inputs)))
-        self.bias = Parameter(filled(self.units, 0.0))
-        self._store = None
-        self._buffers = Buffers()
-        return self
-
-    def bind_sampler(self, seed: int):
-        """Tie the sampler to the weights; called once after `build`."""
-        self.sampler = make_sampler(self.sampler).bind(self.weights, self.bias, seed)
-
-    def parameters(self):
-        return {"weights": self.weights, "bias": self.bias}
 
     def loss(self, h: np.ndarray, labels: Rows, run: Run) -> tuple:
         """Loss of every sample over the outputs that the sampler picks.
@@ -70,14 +61,10 @@ class WideOutput(Layer):
         """
         return (self._per_sample if self.sampler.shape == "sample" else self._shared)(h, labels, run)
 
-    def backward(self, g, cache, need_input=True):
+    def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """Gradients of the mean of the losses: `g` is 1."""
         grad, rows = cache
         return grad, {"weights": rows, "bias": rows.bias}
-
-    def after_update(self, run, gradients):
-        """Keep the sampler's tables up to date."""
-        self.sampler.after_update(run.step, run.timer, gradients["weights"].touched)
 
     def _per_sample(self, h, labels, run):
         from mongoose_nb.kernels.layers.active import Lists, loss_active
@@ -90,9 +77,7 @@ class WideOutput(Layer):
             loss_active(h, self.weights.value, self.bias.value, lists, self.loss_kind.logistic, np.float32(1.0 / len(h)), delta, grad,
                         losses)
         self.sampler.after_loss(sets, delta)
-        if self._store is None:
-            self._store = RowStore(self.weights, self.bias)
-        return losses, (grad, RowGradient(self._store, sets.start, sets.count, sets.ids, delta, h))
+        return losses, (grad, self._row_gradient(sets, delta, h))
 
     def _shared(self, h, labels, run):
         import numba
@@ -124,11 +109,11 @@ class WideOutput(Layer):
                                  wide.RowGradients(G, squares))
         return losses, (grad, SharedRowGradient(self.weights, self.bias, shared, Z, h, squares if run.clip else None, self._buffers))
 
-    def topk(self, h, k):
+    def topk(self, h: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Exact best k outputs of every row of `h`: (ids (n, k) int32, logits (n, k) float32), best first, lower id first."""
         return best_outputs(h, self.weights.value, self.bias.value, k)
 
-    def topk_of(self, h, k, sets):
+    def topk_of(self, h: np.ndarray, k: int, sets: ActiveSets) -> tuple[np.ndarray, np.ndarray]:
         """Best k of the outputs listed for each row (`ActiveSets`): as `topk`, -1 and -inf where fewer than k are listed."""
         from mongoose_nb.kernels.layers.active import topk_active
 

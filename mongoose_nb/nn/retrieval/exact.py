@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
-
-if TYPE_CHECKING:
-    from mongoose_nb.core.arrays import Parameter
-    from mongoose_nb.nn.training.timing import PhaseTimer
+from mongoose_nb.nn.training.timing import PhaseTimer
 
 
 def best_outputs(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +54,7 @@ class ExactRetriever(Retriever):
         Outputs to retrieve for a row; all by default.
     """
 
-    def __init__(self, candidates: int | None = None):
+    def __init__(self, candidates: int | None = None) -> None:
         self.candidates = None if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
 
     def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:

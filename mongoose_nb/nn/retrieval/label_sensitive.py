@@ -13,12 +13,11 @@ from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queri
 from mongoose_nb.kernels.tables.bundles import Views
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.sampling.base import default_bits
-from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder
+from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder, ActiveSets
 from mongoose_nb.nn.sampling.table_manager import hashable
 
 if TYPE_CHECKING:
     from mongoose_nb.core.arrays import Parameter
-    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
     from mongoose_nb.nn.training.timing import PhaseTimer
     from mongoose_nb.tables import LSHTables
 
@@ -52,7 +51,7 @@ class LabelSensitiveRetriever(Retriever):
     saved_state = ("functions", "_query_mean", "_query_extra")
 
     def __init__(self, candidates: int | None = None, K: int | None = None, L: int | None = None,
-                 learn: None | str | dict | LearnedHash = None):
+                 learn: None | str | dict | LearnedHash = None) -> None:
         self.candidates = candidates if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.K = K if K is None else check_int("K", K, low=1)
         self.L = check_int("L", TABLES if L is None else L, low=1)
@@ -127,6 +126,7 @@ class LabelSensitiveRetriever(Retriever):
         with timer("rehash"):
             self.build(step)
         with timer("hash"):
+            pool, spans = self._tables.views()
             codes = self._tables.codes(center_queries(h, *self.query)).astype(np.uint32, copy=False)
         with timer("retrieve"):
-            return self._builder.retrieve(Views(*self._tables.views(), codes), n)
+            return self._builder.retrieve(Views(pool, spans, codes), n)

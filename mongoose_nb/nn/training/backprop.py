@@ -1,15 +1,21 @@
 """Forward and backward through the layers of a network, with checks that every number is finite."""
 
+from __future__ import annotations
+
 import contextlib
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from mongoose_nb.nn.layers.base import Run, named
+from mongoose_nb.core.arrays import Rows
+from mongoose_nb.nn.layers.base import Layer, Run, named
+from mongoose_nb.nn.layers.wide_output import WideOutput
 from mongoose_nb.nn.training.finite import LARGEST_GRADIENT, NotFiniteError, find_not_finite, largest
 
 
-def forward(layers, x, run, inputs=None):
+def forward(layers: Sequence[Layer], x: Any, run: Run, inputs: list | None = None) -> tuple[Any, list]:
     """The value of the last layer, and the caches of all; the input of every layer is appended to `inputs`."""
     caches = []
     for layer in layers:
@@ -21,7 +27,8 @@ def forward(layers, x, run, inputs=None):
     return x, caches
 
 
-def loss_and_gradients(layers, output, x, labels, run, peak=math.inf):
+def loss_and_gradients(layers: Sequence[Layer], output: WideOutput, x: Rows, labels: Rows, run: Run,
+                       peak: float = math.inf) -> tuple[float, dict]:
     """Mean loss of a batch, and its gradient.
 
     Parameters

@@ -1,14 +1,23 @@
 """Where the batches of a training come from: rows that are at hand, or that come chunk by chunk."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mongoose_nb.core.arrays import Rows
+from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.training.finite import largest
 from mongoose_nb.nn.training.lr import Constant
-from mongoose_nb.nn.training.progress import data_mark
+from mongoose_nb.nn.training.progress import Progress, data_mark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import scipy.sparse
+
 
 
 class Batch(NamedTuple):
@@ -22,21 +31,21 @@ class Source:
     """A source of batches."""
 
     #: samples of an epoch, where they are known
-    samples = None
+    samples: int | None = None
 
-    def epoch(self, model, progress):
+    def epoch(self, model: Any, progress: Progress) -> Iterator[Batch]:
         """The batches of one epoch that `progress` has not counted yet."""
         raise NotImplementedError  # abstract
 
-    def batches(self, batch_size):
+    def batches(self, batch_size: int) -> int | None:
         """Batches of an epoch, None where nobody said."""
         raise NotImplementedError  # abstract
 
-    def logs(self):
+    def logs(self) -> dict[str, Any]:
         """Entries of the logs of ``on_fit_begin``, beside the size of the run."""
         return {"samples": self.samples}
 
-    def report(self, progress):
+    def report(self, progress: Progress) -> dict[str, Any]:
         """Figures for the entry of an epoch."""
         return {}
 
@@ -44,14 +53,13 @@ class Source:
 class RowSource(Source):
     """Batches of rows of X and Y. Subclasses iterate over parts (X, Y); the rows of a part are shuffled, and batches end with it."""
 
-    def epoch(self, model, progress):
+    def epoch(self, model: Any, progress: Progress) -> Iterator[Batch]:
         """See `Source.epoch`; the order is a function of the model's seed, the epoch and the part."""
         for part, (X, Y) in enumerate(self):
             if part < progress.part:
                 continue
             n, batch_size, peak = X.shape[0], progress.batch_size, largest(X.data)
-            key = [model.seed, 1, model.epoch] + [part] * (part > 0)
-            order = np.random.Generator(np.random.Philox(np.random.SeedSequence(key))).permutation(n)
+            order = stream(model.seed, "order of rows", model.epoch, *[part] * (part > 0)).permutation(n)
             for lo in range(progress.batch * batch_size, n, batch_size):
                 rows = order[lo:lo + batch_size]
                 yield Batch((Rows.of(X, rows), Rows.of(Y, rows), peak), len(rows))
@@ -61,25 +69,25 @@ class RowSource(Source):
 class Whole(RowSource):
     """X and Y at hand, memory-mapped or not: one part."""
 
-    def __init__(self, X, Y):
+    def __init__(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any) -> None:
         self.X, self.Y, self.samples = X, Y, X.shape[0]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple]:
         yield self.X, self.Y
 
-    def mark(self):
+    def mark(self) -> int:
         """A checksum for `Progress`."""
         return data_mark(self.X, self.Y)
 
-    def batches(self, batch_size):
+    def batches(self, batch_size: int) -> int | None:
         """Batches of an epoch."""
-        return -(-self.samples // batch_size)
+        return -(-self.X.shape[0] // batch_size)
 
-    def work(self, work, batch_size):
+    def work(self, work: Callable, batch_size: int) -> float:
         """Multiplications of a step."""
         return work(self.X, batch_size)
 
-    def logs(self):
+    def logs(self) -> dict[str, Any]:
         return {"samples": self.samples, "X": self.X, "Y": self.Y}
 
 
@@ -99,7 +107,7 @@ class Chunks(RowSource):
         Of the learning rate.
     """
 
-    def __init__(self, chunks, check, epochs, steps, schedule):
+    def __init__(self, chunks: Iterable, check: Callable, epochs: int, steps: int | None, schedule: Callable) -> None:
         if not hasattr(chunks, "__iter__") or hasattr(chunks, "shape"):
             raise TypeError(f"Y is a NoneType: give labels, or an iterable of (X, Y) chunks as X, which is a {type(chunks).__name__}")
         if epochs > 1 and iter(chunks) is chunks:
@@ -110,7 +118,7 @@ class Chunks(RowSource):
         self._chunks, self._check = chunks, check
         self._steps = None if steps is None else check_int("steps_per_epoch", steps, low=1)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple]:
         empty = True
         for pair in self._chunks:
             if not isinstance(pair, tuple | list) or len(pair) != 2:
@@ -120,7 +128,7 @@ class Chunks(RowSource):
         if empty:
             raise ValueError("there are no chunks to train on")
 
-    def mark(self):
+    def mark(self) -> int:
         """A checksum for `Progress`: what the chunks say of themselves, or of those that are in memory; 0 of others, which are not read
         for it."""
         if hasattr(self._chunks, "mark"):
@@ -129,13 +137,13 @@ class Chunks(RowSource):
             return data_mark(*(matrix for pair in self for matrix in pair))
         return 0
 
-    def batches(self, batch_size):
+    def batches(self, batch_size: int) -> int | None:
         """Batches of an epoch, None where nobody said."""
         return self._steps
 
-    def work(self, work, batch_size):
+    def work(self, work: Callable, batch_size: int) -> float:
         """Enough for all threads."""
         return float("inf")
 
-    def logs(self):
+    def logs(self) -> dict[str, Any]:
         return {"samples": None, "X": None, "Y": None}

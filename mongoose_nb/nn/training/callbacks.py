@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from mongoose_nb.core.registry import Registered, register
 from mongoose_nb.core.saving import Stateful, join, split
 from mongoose_nb.core.validation import check_int, check_number
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Sequence
-    from typing import Any
 
 
 class Callback(Registered, Stateful, kind="callback"):
@@ -28,26 +24,26 @@ class Callback(Registered, Stateful, kind="callback"):
     training that goes on.
     """
 
-    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
+    def on_fit_begin(self, network: Any, logs: Any) -> None:
         """Before the first batch; `logs` has epochs, batches and samples (per epoch), batch_size, and the training data X, Y (CSR)."""
 
-    def on_batch_end(self, network: Any, logs: dict | list) -> bool | None:
+    def on_batch_end(self, network: Any, logs: Any) -> bool | None:
         """After every step; `logs` has epoch (from 1), batch (from 0), loss, samples and active_share."""
 
-    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
+    def on_epoch_end(self, network: Any, logs: Any) -> bool | None:
         """After every epoch; `logs` is the new entry of the history."""
 
-    def on_fit_end(self, network: Any, logs: dict | list) -> None:
+    def on_fit_end(self, network: Any, logs: Any) -> None:
         """After the last epoch; `logs` is the whole history."""
 
 
 class FunctionCallback(Callback):
     """A plain function as ``on_epoch_end``."""
 
-    def __init__(self, function: Callable):
+    def __init__(self, function: Callable) -> None:
         self.function = function
 
-    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
+    def on_epoch_end(self, network: Any, logs: Any) -> bool | None:
         """Call the function."""
         return self.function(network, logs)
 
@@ -70,13 +66,13 @@ class EarlyStopping(Callback):
 
     saved_state = ("best", "best_epoch", "_waited", "_weights", "_watched")
 
-    def __init__(self, monitor: str = "P@1", patience: int = 3, *, min_delta: float = 0.0, restore_best: bool = True):
+    def __init__(self, monitor: str = "P@1", patience: int = 3, *, min_delta: float = 0.0, restore_best: bool = True) -> None:
         self.monitor = monitor
         self.patience = check_int("patience", patience, low=0)
         self.min_delta = check_number("min_delta", min_delta, low=0.0)
         self.restore_best = restore_best
 
-    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
+    def on_fit_begin(self, network: Any, logs: Any) -> None:
         """Forget earlier runs."""
         self._network = network
         self._forget()
@@ -84,7 +80,7 @@ class EarlyStopping(Callback):
     def _forget(self):
         self.best, self.best_epoch, self._waited, self._weights, self._watched = None, None, 0, None, self.monitor
 
-    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
+    def on_epoch_end(self, network: Any, logs: Any) -> bool | None:
         """Compare, remember, or stop."""
         if self.monitor not in logs:
             raise ValueError(f"EarlyStopping watches {self.monitor!r}, but the log has {sorted(logs)}; "
@@ -98,7 +94,7 @@ class EarlyStopping(Callback):
         self._waited += 1
         return self._waited > self.patience
 
-    def on_fit_end(self, network: Any, logs: dict | list) -> None:
+    def on_fit_end(self, network: Any, logs: Any) -> None:
         """Bring the best weights back."""
         if self._weights is not None:
             network.put_back(split(self._weights)[1])
@@ -134,10 +130,10 @@ class JSONLines(Callback):
 
     saved_state = ("size",)
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike) -> None:
         self.path = os.fspath(path)
 
-    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
+    def on_epoch_end(self, network: Any, logs: Any) -> None:
         """Write one line."""
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(logs) + "\n")
@@ -184,7 +180,7 @@ class Checkpoint(Callback):
     may be killed and run again any number of times.
     """
 
-    def __init__(self, path: str | os.PathLike, *, every: int | None = None, keep: int = 1):
+    def __init__(self, path: str | os.PathLike, *, every: int | None = None, keep: int = 1) -> None:
         self.path = os.fspath(path)
         self.every = None if every is None else check_int("every", every, low=1)
         self.keep = check_int("keep", keep, low=1, high=1000)
@@ -193,23 +189,23 @@ class Checkpoint(Callback):
         """Write the file."""
         network.checkpoint(self.path, self.keep)
 
-    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
+    def on_fit_begin(self, network: Any, logs: Any) -> None:
         """Refuse now what cannot be saved later, and remove what a killed process left of a file."""
         from mongoose_nb.core.files import remove_leftovers
 
         network.check_saveable()
         remove_leftovers(self.path)
 
-    def on_batch_end(self, network: Any, logs: dict | list) -> bool | None:
+    def on_batch_end(self, network: Any, logs: Any) -> None:
         """Save when it is time to."""
         if self.every is not None and network.step % self.every == 0:
             self.save(network)
 
-    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
+    def on_epoch_end(self, network: Any, logs: Any) -> None:
         """Save."""
         self.save(network)
 
-    def on_fit_end(self, network: Any, logs: dict | list) -> None:
+    def on_fit_end(self, network: Any, logs: Any) -> None:
         """Save what the other callbacks left, such as the best weights."""
         self.save(network)
 
@@ -218,7 +214,7 @@ class Checkpoint(Callback):
 class ProgressBar(Callback):
     """A bar per epoch with loss, active outputs, samples/s and the time split. Needs tqdm, the extra ``progress``."""
 
-    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
+    def on_fit_begin(self, network: Any, logs: Any) -> None:
         """Note the size of the run."""
         try:
             from tqdm.auto import tqdm
@@ -226,7 +222,7 @@ class ProgressBar(Callback):
             raise ImportError("the progress bar needs tqdm: pip install 'mongoose_nb[progress]'") from None
         self._tqdm, self._run, self._bar = tqdm, logs, None
 
-    def on_batch_end(self, network: Any, logs: dict | list) -> bool | None:
+    def on_batch_end(self, network: Any, logs: Any) -> None:
         """Move the bar."""
         if self._bar is None:
             self._bar = self._tqdm(total=self._run["samples"], unit="sample", leave=True,
@@ -234,7 +230,7 @@ class ProgressBar(Callback):
         self._bar.update(logs["samples"])
         self._bar.set_postfix(loss=f"{logs['loss']:.3f}", active=f"{logs['active_share']:.1%}", refresh=False)
 
-    def on_epoch_end(self, network: Any, logs: dict | list) -> bool | None:
+    def on_epoch_end(self, network: Any, logs: Any) -> None:
         """Finish the bar with the epoch's scores."""
         if self._bar is not None:
             split = " ".join(f"{k} {v:.0%}" for k, v in logs["time_split"].items() if v >= 0.005)
@@ -262,7 +258,7 @@ def as_callback(callback: Any) -> Any:
     return FunctionCallback(callback)
 
 
-def notify(callbacks: Sequence, event: str, network: Any, logs: dict | list) -> bool:
+def notify(callbacks: Sequence, event: str, network: Any, logs: Any) -> bool:
     """Tell all callbacks; True if one of them stops the training."""
     stop = False
     for callback in callbacks:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.core.registry import register
+from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.training.callbacks import Callback
 
 if TYPE_CHECKING:
-    from typing import Any
 
     import scipy.sparse
 
@@ -62,18 +62,17 @@ class Diagnostics(Callback):
 
     saved_state = ("trace",)
 
-    def __init__(self, every: int | None = None, *, topk: int = 10, rows: int = 256):
+    def __init__(self, every: int | None = None, *, topk: int = 10, rows: int = 256) -> None:
         self.every = every if every is None else check_int("every", every, low=1)
         self.topk = check_int("topk", topk, low=1)
         self.rows = check_int("rows", rows, low=1)
 
-    def on_fit_begin(self, network: Any, logs: dict | list) -> None:
+    def on_fit_begin(self, network: Any, logs: Any) -> None:
         """Draw the samples to look at."""
         n = logs["samples"]
         if n is None:
             raise ValueError("Diagnostics draws its samples from X and Y, and does not go with a training on chunks")
-        stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([network.seed, 2])))
-        chosen = np.sort(stream.choice(n, min(self.rows, n), replace=False))
+        chosen = np.sort(stream(network.seed, "watched rows").choice(n, min(self.rows, n), replace=False))
         self._X, self._Y = logs["X"][chosen], logs["Y"][chosen]
         self._step = self.every or max(1, logs["batches"] // POINTS)
         self._begin()
@@ -82,7 +81,7 @@ class Diagnostics(Callback):
         self._points, self._fired, self._seen = [], [], 0
         self._loss = self._samples = 0.0
 
-    def on_batch_end(self, network: Any, logs: dict | list) -> None:
+    def on_batch_end(self, network: Any, logs: Any) -> None:
         """Note the time of a firing, and a point of the trace when it is due."""
         now, fired = time.perf_counter(), network.output.sampler.fired
         if fired > self._seen:
@@ -98,7 +97,7 @@ class Diagnostics(Callback):
         self._points.append((network.step, now, self._loss / self._samples, share))
         self._loss = self._samples = 0.0
 
-    def on_epoch_end(self, network: Any, logs: dict | list) -> None:
+    def on_epoch_end(self, network: Any, logs: Any) -> None:
         """Measure, and add all figures to `logs`."""
         if self._samples:
             self._point(network, self._last)
@@ -116,7 +115,7 @@ class Diagnostics(Callback):
             logs.update(bucket_figures(tables))
         self._begin()
 
-    def on_fit_end(self, network: Any, logs: dict | list) -> None:
+    def on_fit_end(self, network: Any, logs: Any) -> None:
         """Let go of the samples."""
         self._X = self._Y = None
 

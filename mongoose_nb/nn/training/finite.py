@@ -1,8 +1,14 @@
 """Numbers that are not finite: where the first one came from, and what may become one."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
-from mongoose_nb.core.arrays import Rows
+from mongoose_nb.core.arrays import Parameter, Rows
+from mongoose_nb.nn.layers.base import Layer, Run
 
 # Gradients beyond this are not taken: Adam squares them, and float32 ends at 3.4e38.
 LARGEST_GRADIENT = 1e18
@@ -23,21 +29,21 @@ class NotFiniteError(FloatingPointError):
         Whether the weights are to blame, not the batch.
     """
 
-    def __init__(self, quantity, step, losses, layer, what, blame=False):
+    def __init__(self, quantity: str, step: int, losses: np.ndarray, layer: str, what: str, blame: bool = False) -> None:
         bad = np.flatnonzero(~np.isfinite(losses))
         where = f" ({len(bad)} of {len(losses)} samples of the batch, first at place {bad[0]})" if len(bad) else ""
         super().__init__(f"the {quantity} is not finite at step {step}{where}: {what}, in layer {layer}")
         self.blame = blame
 
 
-def largest(x) -> float:
+def largest(x: np.ndarray | Rows) -> float:
     """The largest absolute value of an array or of `Rows`; NaN where one is NaN."""
     if isinstance(x, Rows):
-        x = _values(x)
+        x = x.values[x.places()[1]]
     return max(float(x.max()), -float(x.min())) if x.size else 0.0
 
 
-def find_not_finite(parameters, layers, x, run):
+def find_not_finite(parameters: dict[str, Parameter], layers: Sequence[Layer], x: Rows, run: Run) -> tuple[str, str, bool]:
     """The first place where a forward pass meets NaN or infinity.
 
     Parameters
@@ -65,24 +71,19 @@ def find_not_finite(parameters, layers, x, run):
         if found:
             layer, _, part = name.partition(".")
             return layer, f"{part} hold {found}", True
-    if not np.isfinite(_values(x)).all():
+    if not np.isfinite(x.values[x.places()[1]]).all():
         return "input", "the data hold a value that is not finite", False
+    value: Any = x
     with np.errstate(over="ignore", invalid="ignore"):
         for i, layer in enumerate(layers):
             try:
-                x, _ = layer.forward(x, run)
+                value, _ = layer.forward(value, run)
             except FloatingPointError as error:
                 return f"hidden{i}", str(error).partition(";")[0], False
-            found = _first(_values(x) if isinstance(x, Rows) else x)
+            found = _first(value.values[value.places()[1]] if isinstance(value, Rows) else value)
             if found:
                 return f"hidden{i}", f"activations overflow to {found} (sample, unit)", False
-    return "output", f"logits, or squares of activations up to {np.abs(x).max(initial=0):.3g}, overflow float32", False
-
-
-def _values(rows):
-    """The values of `Rows`, one after the other."""
-    place = np.arange(int(rows.count.sum())) - np.repeat(np.cumsum(rows.count) - rows.count, rows.count)
-    return rows.values[np.repeat(rows.start, rows.count) + place]
+    return "output", f"logits, or squares of activations up to {np.abs(value).max(initial=0):.3g}, overflow float32", False
 
 
 def _first(array):

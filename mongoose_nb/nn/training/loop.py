@@ -16,15 +16,21 @@ What is trained has ``step`` and ``epoch`` (counts), ``optimizer``, ``lr_schedul
 Where the batches come from is a source of `nn.training.batches`.
 """
 
+from __future__ import annotations
+
 import contextlib
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.layers.gradients import apply_gradients
+from mongoose_nb.nn.training.batches import Batch, Source
 from mongoose_nb.nn.training.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, as_callback, notify
 from mongoose_nb.nn.training.finite import NotFiniteError
+from mongoose_nb.nn.training.progress import Progress
 from mongoose_nb.nn.training.timing import PhaseTimer
 
 
@@ -34,13 +40,14 @@ class Listeners(NamedTuple):
     callbacks: tuple = ()
     savers: tuple = ()
 
-    def notify(self, event, model, logs):
+    def notify(self, event: str, model: Any, logs: Any) -> bool:
         """Tell all; True if a callback requests a stop."""
         stop = bool(self.callbacks) and notify(self.callbacks, event, model, logs)
         return notify(self.savers, event, model, logs) or stop
 
 
-def make_listeners(callbacks, early_stopping=None, verbose=0, *, validated=False, monitor="P@1") -> Listeners:
+def make_listeners(callbacks: Sequence, early_stopping: Any = None, verbose: int = 0, *, validated: bool = False,
+                   monitor: str = "P@1") -> Listeners:
     """Whom to tell, from the arguments of ``fit``.
 
     Parameters
@@ -66,7 +73,8 @@ def make_listeners(callbacks, early_stopping=None, verbose=0, *, validated=False
     return Listeners(callbacks, savers)
 
 
-def train(model, source, progress, *, listeners, validate=None, lock=None):
+def train(model: Any, source: Source, progress: Progress, *, listeners: Listeners, validate: Callable[[], dict] | None = None,
+          lock: AbstractContextManager | None = None) -> History:
     """Run the epochs that are left.
 
     Parameters
@@ -104,7 +112,8 @@ def train(model, source, progress, *, listeners, validate=None, lock=None):
     return history
 
 
-def train_epoch(model, source, progress, total_steps, listeners, lock):
+def train_epoch(model: Any, source: Source, progress: Progress, total_steps: int, listeners: Listeners,
+                lock: AbstractContextManager) -> tuple[dict, bool]:
     """Train on the remaining batches of an epoch; returns the entry of the history, and whether a callback requested a stop."""
     timer, stop = PhaseTimer(), False
     timer.seconds.update(progress.phases)
@@ -144,7 +153,7 @@ def train_epoch(model, source, progress, total_steps, listeners, lock):
     return entry, stop
 
 
-def train_step(model, batch, timer, total_steps, skip=False):
+def train_step(model: Any, batch: Batch, timer: PhaseTimer, total_steps: int, skip: bool = False) -> float | None:
     """One step of the optimiser; the mean loss, or None with `skip` where the batch made it not finite, and nothing was changed."""
     run = Run(model.step, timer=timer, clip=model.clip_norm is not None)
     try:

@@ -1,6 +1,9 @@
 """Learning-rate schedules: the factor on the optimiser's rate as a function of training progress."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 
 from mongoose_nb.core.registry import Registered, make, register
 from mongoose_nb.core.validation import check_int, check_number
@@ -43,7 +46,7 @@ class Linear(LRSchedule):
         Steps over which the factor rises from 0 to 1.
     """
 
-    def __init__(self, end: float = 0.0, warmup: int = 0):
+    def __init__(self, end: float = 0.0, warmup: int = 0) -> None:
         self.end = check_number("end", end, low=0.0)
         self.warmup = check_int("warmup", warmup, low=0)
 
@@ -76,7 +79,7 @@ class Step(LRSchedule):
     factor : float
     """
 
-    def __init__(self, every: float = 0.25, factor: float = 0.5):
+    def __init__(self, every: float = 0.25, factor: float = 0.5) -> None:
         self.every = check_number("every", every, low=0.0, open_low=True)
         self.factor = check_number("factor", factor, low=0.0, open_low=True)
 
@@ -84,6 +87,6 @@ class Step(LRSchedule):
         return self.factor ** math.floor(step / max(1, total) / self.every + 1e-9)
 
 
-def make_schedule(schedule):
+def make_schedule(schedule: str | dict | Callable[[int, int], float]) -> Callable[[int, int], float]:
     """A schedule from its name, its description, or itself (any callable of step and total)."""
     return schedule if callable(schedule) else make("learning-rate schedule", schedule)

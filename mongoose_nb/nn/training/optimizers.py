@@ -5,6 +5,8 @@ decay and weight decay waits until the row is touched again (as in PyTorch's Spa
 shrink by ``1 - lr * weight_decay``, the gradient stays as it is (Loshchilov and Hutter, 2019).
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
@@ -29,7 +31,7 @@ class Optimizer(Registered, kind="optimizer"):
     keeps_m = False
     keeps_v = False
 
-    def __init__(self, lr: float, weight_decay: float = 0.0):
+    def __init__(self, lr: float, weight_decay: float = 0.0) -> None:
         self.lr = check_number("lr", lr, low=0.0, open_low=True)
         self.weight_decay = check_number("weight_decay", weight_decay, low=0.0)
 
@@ -58,14 +60,10 @@ class SGD(Optimizer):
 
     method = 0
 
-    def __init__(self, lr: float = 0.1, *, momentum: float = 0.0, weight_decay: float = 0.0):
+    def __init__(self, lr: float = 0.1, *, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
         self.momentum = check_number("momentum", momentum, low=0.0, high=1.0, open_high=True)
-
-    @property
-    def keeps_m(self) -> bool:
-        """Whether a first moment is kept."""
-        return self.momentum > 0
+        self.keeps_m = self.momentum > 0
 
     def _fill(self, out, step):
         out[1] = self.momentum
@@ -78,7 +76,7 @@ class AdaGrad(Optimizer):
     method = 1
     keeps_v = True
 
-    def __init__(self, lr: float = 0.05, *, eps: float = 1e-8, weight_decay: float = 0.0):
+    def __init__(self, lr: float = 0.05, *, eps: float = 1e-8, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
         self.eps = check_number("eps", eps, low=0.0, open_low=True)
 
@@ -94,7 +92,7 @@ class Adam(Optimizer):
     keeps_m = True
     keeps_v = True
 
-    def __init__(self, lr: float = 2e-3, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0):
+    def __init__(self, lr: float = 2e-3, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
         self.beta1 = check_number("beta1", beta1, low=0.0, high=1.0, open_high=True)
         self.beta2 = check_number("beta2", beta2, low=0.0, high=1.0, open_high=True)
@@ -122,7 +120,7 @@ class RowAdam(Adam):
         return (shape[0], 1) if len(shape) == 2 and shape[0] > 1 else shape
 
 
-def make_optimizer(optimizer, lr: float | None = None) -> Optimizer:
+def make_optimizer(optimizer: str | dict | Optimizer, lr: float | None = None) -> Optimizer:
     """An optimiser from its name (``"adam"``, ``"rowadam"``, ``"adagrad"``, ``"sgd"``), its description, or itself."""
     if lr is None:
         return make("optimizer", optimizer)

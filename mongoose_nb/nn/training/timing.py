@@ -1,5 +1,7 @@
 """Where the time of training goes, by phase."""
 
+from __future__ import annotations
+
 import time
 
 PHASES = ("hash", "retrieve", "forward", "backward", "update", "check", "mine", "learn", "rehash")
@@ -8,10 +10,10 @@ PHASES = ("hash", "retrieve", "forward", "backward", "update", "check", "mine", 
 class PhaseTimer:
     """Sums wall time by phase: ``with timer("hash"): ...``. Phases do not nest."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds = dict.fromkeys(PHASES, 0.0)
 
-    def __call__(self, phase: str) -> "_Phase":
+    def __call__(self, phase: str) -> _Phase:
         """Count the time of the block for `phase`."""
         return _Phase(self.seconds, phase)
 

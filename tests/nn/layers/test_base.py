@@ -10,7 +10,7 @@ from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, digest, problem
 from own_layers import Residual, Softsign
 
 from mongoose_nb import nn
-from mongoose_nb.core.registry import describe
+from mongoose_nb.core.registry import describe, make
 
 SETTINGS = {"hidden": (7, Residual(5), nn.Dropout(0.2), nn.Sequential([nn.Dense(6), nn.LayerNorm()])), "activation": Softsign(2.0),
             "sampler": "full", "seed": 3}
@@ -104,7 +104,7 @@ def test_what_cannot_be_described_is_refused_by_name(tmp_path):
 
 
 def test_a_loss_is_described():
-    loss = type(nn.layers.losses.make_loss("logistic"))
+    loss = type(make("loss", "logistic"))
     assert describe(loss()) == {"name": "logistic"}
     one, other = (network(loss=value).partial_fit(*problem()) for value in ("logistic", loss()))
     assert_same_arrays(one, other)

@@ -7,13 +7,12 @@ import pytest
 from nn_problem import FEATURES, OUTPUTS, digest, problem
 
 from mongoose_nb.core.arrays import Parameter, Rows
-from mongoose_nb.core.registry import describe
+from mongoose_nb.core.registry import describe, make
 from mongoose_nb.hashing import SimHash
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
 from mongoose_nb.hashing.learned import LearnedHash
 from mongoose_nb.nn import LSH, Adaptive, Auto, Full, Network, Sampler, Tables, Threshold, Uniform
 from mongoose_nb.nn.sampling.corrections import Importance, LogQ, NoCorrection, Tail
-from mongoose_nb.nn.sampling.make import make_sampler
 from mongoose_nb.nn.training.timing import PhaseTimer
 from mongoose_nb.rehash import ExponentialDecay, FixedPeriod
 
@@ -37,15 +36,15 @@ def layer(n=300, d=6, seed=0):
 class TestSettings:
     @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
     def test_settings_make_an_equal_one(self, sampler):
-        again = make_sampler(json.loads(json.dumps(describe(sampler))))
+        again = make("sampler", json.loads(json.dumps(describe(sampler))))
         assert type(again) is type(sampler) and describe(again) == describe(sampler)
         assert repr(again).startswith(type(sampler).__name__ + "(")
         bound = sampler.bind(*layer()[:2], 5)
         assert bound is not sampler and (isinstance(sampler, Auto) or describe(bound) == describe(sampler))
 
     def test_by_name(self):
-        assert type(make_sampler("full")) is Full and type(make_sampler("uniform")) is Uniform and type(make_sampler("lsh")) is LSH
-        assert make_sampler(SAMPLERS[1]) is SAMPLERS[1]
+        assert type(make("sampler", "full")) is Full and type(make("sampler", "uniform")) is Uniform and type(make("sampler", "lsh")) is LSH
+        assert make("sampler", SAMPLERS[1]) is SAMPLERS[1]
         assert all(isinstance(s, Sampler) for s in SAMPLERS)
 
     def test_the_correction_goes_with_the_shape(self):
@@ -56,13 +55,13 @@ class TestSettings:
         assert type(LSH(correction="importance").correction) is Importance
 
     def test_other_names(self):
-        assert type(make_sampler("later")) is type(make_sampler("adaptive")) is Adaptive
-        assert isinstance(make_sampler({"name": "lsh", "tables": {"name": "tables", "family": {"name": "simhash"}}}), LSH)
+        assert type(make("sampler", "later")) is type(make("sampler", "adaptive")) is Adaptive
+        assert isinstance(make("sampler", {"name": "lsh", "tables": {"name": "tables", "family": {"name": "simhash"}}}), LSH)
 
     @pytest.mark.parametrize("make, error, message", [
-        (lambda: make_sampler("best"), ValueError,
+        (lambda: make("sampler", "best"), ValueError,
          r"sampler 'best' is unknown; give one of \['adaptive', 'auto', 'full', 'lsh',.* 'uniform'\]"),
-        (lambda: make_sampler({"name": None}), ValueError, "unknown"),
+        (lambda: make("sampler", {"name": None}), ValueError, "unknown"),
         (lambda: Uniform(0), ValueError, "candidates must be an integer from 1"),
         (lambda: Uniform(5.0), TypeError, "candidates"),
         (lambda: Uniform(shape="row"), ValueError, "shape must be one of 'sample', 'batch'"),
