@@ -147,7 +147,7 @@ def parameters(value):
 
 
 # Packages whose documentation is not complete yet.
-NOT_YET_DOCUMENTED = ("mongoose_nb.nn.sampling",)
+NOT_YET_DOCUMENTED = ("mongoose_nb.nn.sampling.",)
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith(NOT_YET_DOCUMENTED)])
@@ -161,6 +161,8 @@ def test_every_argument_is_documented(name):
         value = getattr(module, key)
         value = getattr(value, "py_func", value)
         if not (inspect.isclass(value) or inspect.isroutine(value)) or not getattr(value, "__module__", "").startswith("mongoose_nb"):
+            continue
+        if value.__module__.startswith(NOT_YET_DOCUMENTED):
             continue
         text = inspect.getdoc(value) or ""
         arguments = parameters(value)

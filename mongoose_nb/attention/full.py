@@ -75,7 +75,20 @@ def full_attention(qk: np.ndarray, v: np.ndarray, k: np.ndarray | None = None, *
 
 
 def full_attention_backward(dout: np.ndarray, cache: FullCache) -> tuple:
-    """Gradients of `full_attention`: (dqk, dv), or (dq, dv, dk) where keys were given; arrays like qk."""
+    """Gradients of `full_attention`.
+
+    Parameters
+    ----------
+    dout : (batch, heads, tokens, width) array
+        Gradient of the output.
+    cache : FullCache
+        Of `full_attention`.
+
+    Returns
+    -------
+    tuple of arrays like qk
+        (dqk, dv), or (dq, dv, dk) where keys were given.
+    """
     from mongoose_nb.core.threads import compute_threads
     from mongoose_nb.kernels.attention import exact as attention_exact
     from mongoose_nb.kernels.attention import rows as attention_rows

@@ -13,10 +13,18 @@ from mongoose_nb.attention.lsh import LSHAttention
 
 
 class Mass(NamedTuple):
-    """Shares of the exact attention mass, means over queries."""
+    """Shares of the exact attention mass, means over queries.
 
-    rounds: np.ndarray  # (H, R) float64, by the pairs of one round alone
-    union: np.ndarray  # (H, R) float64, by the pairs of this round or one before
+    Parameters
+    ----------
+    rounds : (heads, n_hashes) float64 array
+        By the pairs of one round alone.
+    union : (heads, n_hashes) float64 array
+        By the pairs of this round or of one before.
+    """
+
+    rounds: np.ndarray
+    union: np.ndarray
 
 
 def attention_mass(layer: LSHAttention, qk: np.ndarray, k: np.ndarray | None = None, mask: np.ndarray | None = None, step: int = 0,

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _start(args, clock):
     from mongoose_nb.commands.system import versions
-    from mongoose_nb.reformer.saving import model_settings
+    from mongoose_nb.nn.saving import model_settings
 
     if args.out is None:
         raise ValueError("mongoose reformer needs --out RUN, the directory to write")

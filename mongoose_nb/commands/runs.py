@@ -107,7 +107,7 @@ def load_to_resume(path: PathLike, record: dict[str, Any]) -> Any:
     if saved["progress"] is None and file.exists():
         return Network.load(file), saved
     try:
-        settings = saved.get("network") or (settings_v1 if record["format_version"] == 1 else dict)(record["network"])
+        settings: Any = saved.get("network") or (settings_v1 if record["format_version"] == 1 else dict)(record["network"])
         return make_network(Network, settings), saved
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ValueError(f"{pathlib.Path(path) / SETTINGS} is damaged: its network cannot be made: {error}") from error

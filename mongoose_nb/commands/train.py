@@ -19,7 +19,7 @@ from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
 from mongoose_nb.core.validation import check_choice
 from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar, Wide
-from mongoose_nb.nn.saving import network_settings
+from mongoose_nb.nn.saving import model_settings
 
 if TYPE_CHECKING:
     import argparse
@@ -116,7 +116,7 @@ def _start(args, clock):
     data = _Data(given, seed)
     network = Network(data.X.shape[1], data.Y.shape[1], **arguments)
     data.announce()
-    record = {"network": network_settings(network), "training": settings, "data": data.record, "versions": versions(),
+    record = {"network": model_settings(network), "training": settings, "data": data.record, "versions": versions(),
               "threads": args.threads}
     runs.begin(out, record)
     _compile(network, arguments, data, clock)
@@ -170,7 +170,7 @@ def _resume(args, clock):
     data.announce()
     note(f"going on after epoch {saved['epoch']}, step {saved['step']:,}")
     runs.trim_metrics(path, saved["epoch"])
-    runs.write_settings(path, {**{k: v for k, v in record.items() if k != "format_version"}, "network": network_settings(network),
+    runs.write_settings(path, {**{k: v for k, v in record.items() if k != "format_version"}, "network": model_settings(network),
                                "training": settings, "data": data.record, "versions": versions(), "threads": args.threads})
     arguments = {"sampler": network.sampler, "optimizer": network.optimizer, "hidden": network.hidden, "loss": network.loss,
                  "activation": network.activation, "clip_norm": network.clip_norm}

@@ -40,12 +40,19 @@ def aligned_zeros(shape, dtype=np.float32):
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Sparse rows: row i holds ``ids[start[i] : start[i] + count[i]]`` with `values` (or None), as read-only views."""
+    """Sparse rows: row i holds ``ids[start[i] : start[i] + count[i]]`` with `values` (or None), as read-only views.
 
-    start: np.ndarray  # (n,) int64
-    count: np.ndarray  # (n,) int64
-    ids: np.ndarray  # int32
-    values: np.ndarray  # float32
+    Parameters
+    ----------
+    start, count : (n,) int64 array
+    ids : int32 array
+    values : float32 array or None
+    """
+
+    start: np.ndarray
+    count: np.ndarray
+    ids: np.ndarray
+    values: np.ndarray
 
     def __post_init__(self):
         for name in ("ids", "values"):

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mongoose_nb.core.arrays import Parameter, Rows
-from mongoose_nb.core.locks import FairLock
+from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import make
-from mongoose_nb.core.streams import stream
-from mongoose_nb.core.threads import compute_threads, kernel_threads
+from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import saving as io
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named, part_of
 from mongoose_nb.nn.layers.build import build_layers
 from mongoose_nb.nn.layers.losses import Loss
+from mongoose_nb.nn.prediction import Predictor
 from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training import loop as training
 from mongoose_nb.nn.training.batches import Chunks, Whole
-from mongoose_nb.nn.training.lr import make_schedule
-from mongoose_nb.nn.training.optimizers import Optimizer, make_optimizer
+from mongoose_nb.nn.training.optimizers import Optimizer
 from mongoose_nb.nn.training.progress import Progress
-from mongoose_nb.nn.training.timing import PhaseTimer
 
 if TYPE_CHECKING:
     import os
@@ -32,16 +28,11 @@ if TYPE_CHECKING:
 
     import scipy.sparse
 
-    from mongoose_nb.hashing import LearnedHash
-    from mongoose_nb.nn.retrieval.base import Retriever
     from mongoose_nb.nn.sampling.base import Sampler
     from mongoose_nb.nn.training.callbacks import EarlyStopping, History
 
-# Samples whose hidden activations are held at once when predicting.
-PREDICT_BLOCK = 8192
 
-
-class Network:
+class Network(Predictor):
     """Sparse input, hidden layers, and a wide output layer whose training step computes only the outputs that matter.
 
     Parameters
@@ -96,86 +87,34 @@ class Network:
                  sampler: str | dict | Sampler = "lsh", loss: str | Loss = "softmax", optimizer: str | Optimizer = "adam",
                  lr: float | None = None, lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = None,
                  init_std: float = 0.1, output_init_std: float | None = None, seed: int = 0) -> None:
+        super().__init__(optimizer, lr, lr_schedule, clip_norm, seed)
         self.n_features = check_int("n_features", n_features, low=1)
         self.n_outputs = check_int("n_outputs", n_outputs, low=1, high=2**31 - 2)
-        self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.hidden = tuple(hidden)
         self.activation, self._activation = activation, make("activation", activation)
         self.loss = loss
         make("loss", loss)  # refuses now what it cannot use
         self.sampler = make("sampler", sampler)
-        self.optimizer = make_optimizer(optimizer, lr)
-        self.lr_schedule = make_schedule(lr_schedule)
-        self.clip_norm = None if clip_norm is None else check_number("clip_norm", clip_norm, low=0.0, open_low=True)
         self.init_std = check_number("init_std", init_std, low=0.0, open_low=True)
         self.output_init_std = (None if output_init_std is None
                                 else check_number("output_init_std", output_init_std, low=0.0, open_low=True))
-        self.step = 0
-        self.epoch = 0
-        self._progress = None  # (Progress, callbacks) while `fit` runs
-        self._lock = FairLock()  # held by whoever trains for a step, by whoever predicts for a block of rows
-        self._build()
-
-    # ------------------------------------------------------------------ construction
-
-    def _build(self):
         self.layers, self.output = build_layers(self, self._activation)
+        self._named = {**{f"hidden{i}": layer for i, layer in enumerate(self.layers)}, "output": self.output}
         self.retriever = None
-        self._parameters = named([*((f"hidden{i}", layer.parameters()) for i, layer in enumerate(self.layers)),
-                                  ("output", self.output.parameters())])
+        self._parameters = named((name, layer.parameters()) for name, layer in self._named.items())
         for parameter in self._parameters.values():
             parameter.attach(self.optimizer)
 
-    def parameters(self) -> dict[str, Parameter]:
-        """All trained arrays (`core.arrays.Parameter`) by name."""
-        return dict(self._parameters)
-
-    def _sampled_layers(self):
-        out = {f"hidden{i}": layer for i, layer in enumerate(self.layers) if hasattr(layer, "sampler")}
-        return {**out, "output": self.output}
-
     def samplers(self) -> dict[str, Sampler]:
         """The bound samplers of the wide layers by the layer's name, such as ``"output"``."""
-        return {name: layer.sampler for name, layer in self._sampled_layers().items()}
-
-    def use_retriever(self, retriever: str | dict | Retriever) -> None:
-        """Have ``predict_topk(exact=False)`` score what a copy of `retriever`, bound to the output layer, gives."""
-        self.retriever = make("retriever", retriever).bind(self.output.weights, self.output.bias, self.seed)
-
-    @property
-    def lock(self) -> FairLock:
-        """Held by whoever trains for a step, or predicts for a block of rows."""
-        return self._lock
-
-    def _work(self, X, n_rows, active=None):
-        """Multiplications for so many rows of X, about; `active` outputs of each, by default what the sampler computes."""
-        if active is None:
-            active = min(self.n_outputs, getattr(self.sampler, "candidates", self.n_outputs))
-        n_rows = min(n_rows, X.shape[0])
-        work, width = 0, X.nnz / X.shape[0]
-        for layer in self.layers:
-            work += width * layer.n_outputs
-            width = layer.n_outputs
-        return n_rows * (work + width * active)
-
-    def _forward(self, x, timer):
-        """Input of the output layer, for prediction."""
-        return backprop.forward(self.layers, x, Run(self.step, train=False, timer=timer))[0]
+        return {name: layer.sampler for name, layer in self._named.items() if hasattr(layer, "sampler")}
 
     # ------------------------------------------------------------------ training
-
-    def _check(self, X, Y):
-        from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
-
-        X = check_X(X, n_features=self.n_features)
-        Y = check_Y(Y, n_outputs=self.n_outputs, n_rows=X.shape[0])
-        check_same_rows(X, Y)
-        return X, Y
 
     def fit(self, X: Any, Y: Any = None, *, epochs: int = 10, batch_size: int = 256, validation: tuple | None = None,
             early_stopping: int | EarlyStopping | None = None, callbacks: Sequence = (), verbose: int = 0,
             resume: str | os.PathLike | None = None, nonfinite: str = "stop", steps_per_epoch: int | None = None) -> History:
-        """Train for a number of passes over the data, in an order drawn anew for each.
+        """Train for a number of passes over the data, in a new random order for each.
 
         Parameters
         ----------
@@ -183,8 +122,8 @@ class Network:
         Y : (n, n_outputs) CSR indicator, list of lists of ids, or (n,) class ids
             Rows without a label are allowed; under the softmax they have no loss.
         X : iterable of (X, Y), where Y is left out
-            Chunks that fit in memory one at a time, of data that need not: a list, a `data.XCChunks`, or anything whose ``iter`` begins
-            anew. Rows are shuffled within a chunk, and batches end with it. CSR matrices over memory-mapped arrays
+            Chunks that fit in memory one at a time, of data that need not: a list, a `data.XCChunks`, or anything that can be
+            iterated again. Rows are shuffled within a chunk, and batches end with it. CSR matrices over memory-mapped arrays
             (`data.map_arrays`) are used in place and need no chunks. An object with ``mark()``, a checksum of all its chunks, is
             refused by `resume` where that has changed; a list and `data.XCChunks` always are, other iterables are taken on trust.
         epochs, batch_size : int
@@ -218,24 +157,17 @@ class Network:
         listeners = training.make_listeners(callbacks, early_stopping, verbose, validated=validation is not None)
         marked = listeners.savers or resume is not None
         progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step)
-        progress.skip = check_choice("nonfinite", nonfinite, ("stop", "skip")) == "skip"
+        skip = check_choice("nonfinite", nonfinite, ("stop", "skip")) == "skip"
         saved, states = (None, {}) if resume is None else io.resume_network(self, resume)
         if saved is not None:
             saved.agree(progress, resume)
             progress = saved
-            progress.skip = nonfinite == "skip"
             if epochs > progress.epochs:
                 progress.epochs, progress.stopped, progress.done = epochs, progress.stopped and not progress.done, False
-        self._progress = (progress, listeners.callbacks)
-        try:
-            with compute_threads(parts.work(self._work, batch_size)):
-                listeners.notify("on_fit_begin", self, {"epochs": epochs, "batches": parts.batches(batch_size), "batch_size": batch_size,
-                                                        **parts.logs()})
-                io.load_callbacks(listeners.callbacks, states, resume)
-                return training.train(self, parts, progress, listeners=listeners, lock=self._lock,
-                                      validate=None if validation is None else lambda: self.evaluate(*validation))
-        finally:
-            self._progress = None
+        progress.skip = skip
+        return self._train(parts, progress, listeners, parts.work(self._work, batch_size),
+                           None if validation is None else lambda: self.evaluate(*validation),
+                           lambda: io.load_callbacks(listeners.callbacks, states, resume))
 
     def partial_fit(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, batch_size: int = 256) -> Network:
         """One pass over the given rows, going on from where training stands. Returns self."""
@@ -274,7 +206,7 @@ class Network:
 
     def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         """Bring hash tables up to date after a step of the optimiser."""
-        for name, layer in (*((f"hidden{i}", layer) for i, layer in enumerate(self.layers)), ("output", self.output)):
+        for name, layer in self._named.items():
             try:
                 layer.after_update(run, part_of(gradients, name))
             except FloatingPointError as error:
@@ -287,151 +219,6 @@ class Network:
     def report(self) -> dict[str, Any]:
         """Figures of the output layer's tables since this was last called."""
         return self.output.sampler.report()
-
-    def fit_serving(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, candidates: int | None = None, K: int | None = None,
-                    L: int | None = None, rows: int = 8192, learn: str | dict | LearnedHash | None = None) -> dict[str, float]:
-        """Train hash tables for ``predict_topk(exact=False)`` and ``evaluate(exact=False)``; the weights stay as they are.
-
-        The hash functions are trained so that true labels and the best-scoring outputs are found (`nn.LabelSensitiveRetriever`). They are
-        saved with the network. When the weights move on, the tables follow, and the functions stay until this is called again.
-
-        Parameters
-        ----------
-        X, Y
-            As for `fit`: the training data, or others like them.
-        candidates : int, optional
-            Outputs to score for a row when predicting: by default a hundredth of all, at least 100.
-        K, L : int, optional
-            Hashes per table and tables: by default buckets of about 300 outputs, and 250.
-        rows : int
-            Rows of X to learn from, drawn at random.
-        learn : hashing.LearnedHash, optional
-            By default the contrast with ``labels=True`` in 200 steps.
-
-        Returns
-        -------
-        dict
-            What `hashing.LearnedHash.report` gives, and the ``seconds`` it took.
-        """
-        from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
-        from mongoose_nb.nn.sampling.activation_buffer import padded
-
-        start = time.perf_counter()
-        X, Y = self._check(X, Y)
-        rows = check_int("rows", rows, low=1)
-        chosen = np.sort(stream(self.seed, "rows for serving").permutation(X.shape[0])[:rows])
-        retriever = LabelSensitiveRetriever(candidates, K, L, learn).bind(self.output.weights, self.output.bias, self.seed)
-        h = self.hidden_activations(X[chosen])
-        with compute_threads(len(h) * self.n_outputs * self.output.n_inputs), self._lock:
-            report = retriever.fit(h, padded(Rows.of(Y, chosen)))
-        self.retriever = retriever
-        return {**report, "seconds": time.perf_counter() - start}
-
-    def rehash(self) -> None:
-        """Bring the hash tables up to date with the weights now, whatever the schedule says."""
-        if self.retriever is not None:
-            self.retriever.forget()
-        with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
-            for sampler in self.samplers().values():
-                sampler.rehash_now()
-
-    # ------------------------------------------------------------------ prediction
-
-    def hidden_activations(self, X: np.ndarray | scipy.sparse.csr_matrix) -> np.ndarray:
-        """Input of the output layer, (n, width) float32, for rows `X`."""
-        from mongoose_nb.data.validate import check_X
-
-        X = check_X(X, n_features=self.n_features)
-        with compute_threads(self._work(X, X.shape[0])), self._lock:
-            return np.array(self._forward(Rows.of(X), PhaseTimer()))
-
-    def predict_topk(self, X: np.ndarray | scipy.sparse.csr_matrix, k: int = 5, *, exact: bool = True,
-                     candidates: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Best `k` outputs of every row.
-
-        Parameters
-        ----------
-        X : (n, n_features) CSR or dense
-        k : int
-        exact : bool
-            True scores every output. False scores those that hash tables retrieve: the ones that `fit_serving` trained, else those
-            of the LSH sampler, made for training, which miss many of the best outputs where there are many outputs.
-        candidates : int, optional
-            With ``exact=False``, most outputs to score for a row; by default the number of `fit_serving`, else the sampler's.
-
-        Returns
-        -------
-        ids : (n, k) int32
-            Best first, the lower id first among equals; -1 where fewer than k were scored.
-        scores : (n, k) float32
-            Logits; -inf where the id is -1.
-        """
-        from mongoose_nb.data.validate import check_X
-
-        k = check_int("k", k, low=1, high=self.n_outputs)
-        X = check_X(X, n_features=self.n_features)
-        source = self.retriever or self.output.sampler
-        if not exact and not hasattr(source, "retrieve"):
-            raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {source!r}: call fit_serving first")
-        if not exact:
-            candidates = check_int("candidates", source.candidates if candidates is None else candidates, low=1, high=2**31 - 2)
-        ids = np.empty((X.shape[0], k), np.int32)
-        scores = np.empty((X.shape[0], k), np.float32)
-        timer = PhaseTimer()
-        if not exact and self.retriever is not None and not self.retriever.built(self.step):
-            # before the threads are limited to what a row or two are worth: that would take twice as long
-            with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
-                self.retriever.build(self.step)
-        work = self._work(X, X.shape[0], self.n_outputs if exact else candidates)
-        with compute_threads(work) if exact else kernel_threads(work):
-            for lo in range(0, X.shape[0], PREDICT_BLOCK):
-                block = slice(lo, min(lo + PREDICT_BLOCK, X.shape[0]))
-                with self._lock:
-                    ids[block], scores[block] = self._topk(Rows.of(X, block), k, exact, candidates, timer)
-        return ids, scores
-
-    def _topk(self, x, k, exact, candidates, timer):
-        h = self._forward(x, timer)
-        if exact:
-            return self.output.topk(h, k)
-        sets = (self.retriever or self.output.sampler).retrieve(h, candidates, timer, self.step)
-        return self.output.topk_of(h, k, sets)
-
-    def predict(self, X: np.ndarray | scipy.sparse.csr_matrix) -> np.ndarray:
-        """The best output of every row, (n,) int32."""
-        return self.predict_topk(X, 1)[0][:, 0]
-
-    def evaluate(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, k: int | None = None, exact: bool = True,
-                 propensity: np.ndarray | None = None) -> dict[str, float]:
-        """Scores on labelled rows.
-
-        Parameters
-        ----------
-        X, Y
-            As for `fit`.
-        k : int, optional
-            Scores at 1, 3, 5, ... and `k`; 5 by default, or the number of outputs if there are fewer.
-        exact : bool
-            See `predict_topk`.
-        propensity : (n_outputs,) array, optional
-            Inverse propensities (`metrics.inverse_propensity` of the training labels); adds PSP@k.
-
-        Returns
-        -------
-        dict
-            P@1, nDCG@1, R@1 (recall), ... and PSP@1, ...
-        """
-        from mongoose_nb import metrics
-
-        X, Y = self._check(X, Y)
-        k = min(5, self.n_outputs) if k is None else check_int("k", k, low=1, high=self.n_outputs)
-        predicted, _ = self.predict_topk(X, k, exact=exact)
-        table = {"P": metrics.precision_at_k(Y, predicted, k), "nDCG": metrics.ndcg_at_k(Y, predicted, k),
-                 "R": metrics.recall_at_k(Y, predicted, k)}
-        if propensity is not None:
-            table["PSP"] = metrics.psp_at_k(Y, predicted, propensity, k)
-        places = sorted({*range(1, k + 1, 2), k})
-        return {f"{name}@{j}": float(values[j - 1]) for name, values in table.items() for j in places}
 
     # ------------------------------------------------------------------ saving
 
@@ -454,13 +241,6 @@ class Network:
     def checkpoint(self, path: str | os.PathLike, keep: int = 1) -> None:
         """As `save`, with the place of a `fit` that runs; `keep` versions stay (`nn.Checkpoint`)."""
         io.save_network(self, path, True, self._progress, keep)
-
-    def put_back(self, weights: dict[str, np.ndarray]) -> None:
-        """Take trained arrays, by the names of `parameters`, and bring the hash tables up to date with them."""
-        with self._lock:
-            for name, parameter in self.parameters().items():
-                parameter.value[...] = weights[name]
-            self.rehash()
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Network:

@@ -28,7 +28,7 @@ from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.wide_hidden import Wide
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 KIND = "network"
 VERSION = 2
@@ -39,27 +39,27 @@ MAX_FUNCTIONS = 1 << 26
 # ------------------------------------------------------------------ descriptions
 
 
-def network_settings(network: Any) -> dict:
-    """Constructor arguments of a network, as JSON can hold them.
+def model_settings(model: Any) -> dict:
+    """Constructor arguments of a network or a language model, as JSON can hold them.
 
     Raises
     ------
     TypeError
         For one that a file cannot hold.
     """
-    names = [name for name in parameters(type(network)) if name != "lr"]  # the optimiser has it
-    return {name: describe(getattr(network, name), name) for name in names}
+    names = [name for name in parameters(type(model)) if name != "lr"]  # the optimiser has it
+    return {name: describe(getattr(model, name), name) for name in names}
 
 
 def make_network(cls: type, settings: dict) -> Any:
-    """An untrained `cls` from what `network_settings` gave."""
+    """An untrained `cls` from what `model_settings` gave."""
     hidden = tuple(make("layer", h) if isinstance(h, dict) else h for h in settings["hidden"])
     return cls(**{**settings, "hidden": hidden})
 
 
 def check_saveable(network: Any, callbacks: Sequence = ()) -> None:
     """Raise a TypeError, which names the part, where `save_network` would."""
-    network_settings(network)
+    model_settings(network)
     split(_state(network, True, callbacks))
 
 
@@ -77,16 +77,35 @@ def _state(network, optimizer, callbacks=()):
 
 def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progress: tuple | None = None, keep: int = 1) -> None:
     """Write `network`; see `Network.save`. `progress`, of a training that runs, is (Progress, callbacks)."""
-    retriever = None if network.retriever is None else describe(network.retriever, "retriever")
-    saved = {"version": VERSION, "network": network_settings(network), "retriever": retriever, "step": network.step,
-             "epoch": network.epoch}
-    arrays = parameter_arrays(network.parameters(), optimizer)
     state = _state(network, optimizer, () if progress is None else progress[1])
     if progress is not None:
         progress[0].tick()
         state["progress"] = state_of(progress[0])
-    saved["state"], more = split(state, "state.")
-    io.save(path, KIND, saved, {**arrays, **more}, keep=keep)
+    retriever = None if network.retriever is None else describe(network.retriever, "retriever")
+    write_model(network, path, KIND, {"network": model_settings(network), "retriever": retriever}, state, optimizer=optimizer, keep=keep)
+
+
+def write_model(model: Any, path: str | os.PathLike, kind: str, settings: dict, state: dict, *, optimizer: bool, keep: int = 1) -> None:
+    """Write a model of any kind.
+
+    Parameters
+    ----------
+    model : Model
+    path : path-like
+    kind : str
+        Of the file.
+    settings : dict
+        What describes the model.
+    state : dict
+        Nested, as `core.saving.state_of` gives it.
+    optimizer : bool
+        Whether to save the optimiser's moments.
+    keep : int
+        Versions that stay.
+    """
+    plain, arrays = split(state, "state.")
+    io.save(path, kind, {"version": VERSION, **settings, "step": model.step, "epoch": model.epoch, "state": plain},
+            {**parameter_arrays(model.parameters(), optimizer), **arrays}, keep=keep)
 
 
 def _named(callbacks):
@@ -103,7 +122,7 @@ def _named(callbacks):
 
 
 @contextlib.contextmanager
-def _reading(path):
+def reading(path: str | os.PathLike) -> Iterator[None]:
     """What goes wrong with the contents of a file is a FormatError."""
     try:
         yield
@@ -114,16 +133,24 @@ def _reading(path):
         raise io.FormatError(f"{path!r} {what}: {error}") from error
 
 
-def _read(path, mmap=False):
-    """(settings, arrays) of the file at `path`, in the form of this version."""
-    saved, arrays = io.load(path, KIND, mmap=mmap)
-    with _reading(path):
+def read_model(path: str | os.PathLike, kind: str, upgrade: Callable[[dict, dict], tuple[dict, dict]], mmap: bool = False) -> tuple:
+    """(settings, arrays) of the file at `path`, in the form of this version; `upgrade` brings those of version 1 into it."""
+    saved, arrays = io.load(path, kind, mmap=mmap)
+    with reading(path):
         version = saved.get("version", 1)
         if version == 1:
-            return upgrade_v1(saved, arrays)
+            return upgrade(saved, arrays)
         if version != VERSION or not isinstance(saved["state"], dict):
             raise io.FormatError(f"{path!r} has content version {version!r}; this program reads up to {VERSION}: upgrade it")
     return saved, arrays
+
+
+def restore_model(model: Any, saved: dict, arrays: dict) -> dict:
+    """Fill the parameters and counts of a model of the right settings; returns the nested state of the file."""
+    restore_parameters(model.parameters(), arrays)
+    model.step, model.epoch = (check_int(name, saved[name], low=0, high=2**62) for name in ("step", "epoch"))
+    prefix = "state."
+    return join(saved["state"], {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
 
 
 def _sizes(saved):
@@ -151,28 +178,20 @@ def _functions(tables, width):
 
 def load_network(cls: type, path: str | os.PathLike) -> Any:
     """A `cls` from a file; see `Network.load`."""
-    saved, arrays = _read(path)
-    with _reading(path):
+    saved, arrays = read_model(path, KIND, upgrade_v1)
+    with reading(path):
         # what the network would take is compared with what the file holds before anything of that size is allocated
         weights, functions = _sizes(saved)
         if weights > sum(a.size for a in arrays.values()) or functions > MAX_FUNCTIONS:
             raise io.FormatError(f"{path!r} is damaged: its settings describe a larger network than it holds")
         network = make_network(cls, saved["network"])
-        _restore(network, saved, arrays, path)
+        _restore(network, saved, arrays)
     return network
 
 
-def _full_state(saved, arrays):
-    """The nested state of a file."""
-    prefix = "state."
-    return join(saved["state"], {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
-
-
-def _restore(network, saved, arrays, path):
+def _restore(network, saved, arrays):
     """Fill a network of the right settings; returns the state of the file."""
-    restore_parameters(network.parameters(), arrays)
-    network.step, network.epoch = (check_int(name, saved[name], low=0, high=2**62) for name in ("step", "epoch"))
-    state = _full_state(saved, arrays)
+    state = restore_model(network, saved, arrays)
     for name, sampler in network.samplers().items():
         if name in state["samplers"]:
             restore(sampler, state["samplers"][name], f"sampler of {name}")
@@ -185,8 +204,8 @@ def _restore(network, saved, arrays, path):
 
 def peek(path: str | os.PathLike) -> dict:
     """What a file says of its network, its arrays unread: ``network``, ``step``, ``epoch``, ``progress`` (a dict, or None)."""
-    saved, _ = _read(path, mmap=True)
-    with _reading(path):
+    saved, _ = read_model(path, KIND, upgrade_v1, mmap=True)
+    with reading(path):
         if type(saved["network"]) is not dict or type(saved["epoch"]) is not int or type(saved["step"]) is not int:
             raise ValueError("its settings are not those of a network")
         return {**saved, "progress": saved["state"].get("progress")}
@@ -206,7 +225,7 @@ def resume_network(network: Any, path: str | os.PathLike) -> tuple:
 
     path = os.fspath(path)
     try:
-        saved, arrays = _read(path)
+        saved, arrays = read_model(path, KIND, upgrade_v1)
     except FileNotFoundError:
         return None, {}
     except io.FormatError as error:
@@ -214,22 +233,22 @@ def resume_network(network: Any, path: str | os.PathLike) -> tuple:
         raise io.FormatError(f"{error}{older}") from error
     if "progress" not in saved["state"]:
         raise ValueError(f"{path!r} is a network and no checkpoint of a training: go on from it with Network.load(...).fit(...)")
-    own = json.loads(json.dumps(network_settings(network)))
-    with _reading(path):
+    own = json.loads(json.dumps(model_settings(network)))
+    with reading(path):
         progress = Progress.from_state(saved["state"]["progress"])
         differ = [name for name in own if saved["network"][name] != own[name]]
     if differ:
         name = differ[0]
         raise ValueError(f"{path!r} was written by a network with {name}={saved['network'][name]!r}, this one has {name}={own[name]!r}: "
                          "give the same settings to go on, or remove the file to start from the beginning")
-    with _reading(path):
-        state = _restore(network, saved, arrays, path)
+    with reading(path):
+        state = _restore(network, saved, arrays)
         return progress, {part["name"]: part["state"] for part in state["callbacks"].values()}
 
 
 def load_callbacks(callbacks: Sequence, states: dict, path: str | os.PathLike) -> None:
     """Give callbacks their states back; those that the file does not know start from the beginning."""
-    with _reading(path):
+    with reading(path):
         for name, callback in _named(callbacks):
             if name in states:
                 restore(callback, states[name], name)

@@ -16,11 +16,12 @@ from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Run, named, part_of
 from mongoose_nb.nn.layers.wide_output import WideOutput
+from mongoose_nb.nn.model import Model
 from mongoose_nb.nn.sampling.base import Sampler
+from mongoose_nb.nn.saving import model_settings
 from mongoose_nb.nn.training import loop as training
 from mongoose_nb.nn.training.callbacks import EarlyStopping, History
-from mongoose_nb.nn.training.lr import make_schedule
-from mongoose_nb.nn.training.optimizers import Optimizer, make_optimizer
+from mongoose_nb.nn.training.optimizers import Optimizer
 from mongoose_nb.nn.training.progress import Progress
 from mongoose_nb.reformer import saving as io
 from mongoose_nb.reformer.body import make_body
@@ -33,7 +34,7 @@ from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask
 EVALUATION_STEP, GENERATION_STEP = 1 << 40, 1 << 41
 
 
-class ReformerLM:
+class ReformerLM(Model):
     """Predicts the next token with LSH attention in reversible layers (Kitaev, Kaiser and Levskaya, 2020).
 
     Parameters
@@ -97,6 +98,7 @@ class ReformerLM:
                  sampler: str | dict | Sampler | None = None, optimizer: str | Optimizer = "adam", lr: float = 1e-3,
                  lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = 0.5, seed: int = 0,
                  dtype: str = "float32") -> None:
+        super().__init__(optimizer, lr if isinstance(optimizer, str) else None, lr_schedule, clip_norm, seed)
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
         self.max_length = check_int("max_length", max_length, low=1)
         self.width = check_int("width", width, low=1)
@@ -118,16 +120,10 @@ class ReformerLM:
         self.dropout = check_number("dropout", dropout, low=0.0, high=1.0, open_high=True)
         self.reversible = bool(reversible)
         self.sampler = None if sampler is None else make("sampler", sampler)
-        self.optimizer = make_optimizer(optimizer, lr if isinstance(optimizer, str) else None)
-        self.lr_schedule = make_schedule(lr_schedule)
-        self.clip_norm = None if clip_norm is None else check_number("clip_norm", clip_norm, low=0.0, open_low=True)
-        self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
         if self.sampler is not None and self.dtype != "float32":
             raise ValueError("a sampler computes in float32; give dtype='float32', or no sampler")
         self.n_outputs = self.n_tokens
-        self.step = 0
-        self.epoch = 0
         self._build()
 
     # ------------------------------------------------------------------ construction
@@ -152,10 +148,6 @@ class ReformerLM:
         if self.dtype == "float32":
             for parameter in self._parameters.values():
                 parameter.attach(self.optimizer)
-
-    def parameters(self) -> dict:
-        """All trained arrays (`core.arrays.Parameter`) by name; rotations learn by themselves and are not among them."""
-        return dict(self._parameters)
 
     @property
     def cores(self) -> list[Core]:
@@ -280,10 +272,8 @@ class ReformerLM:
         validation = None if validation is None else self._task(validation)
         listeners = training.make_listeners(callbacks, early_stopping, verbose, validated=validation is not None, monitor="accuracy")
         progress = Progress(self.epoch, epochs, batch_size, source.samples, first_step=self.step)
-        with compute_threads(self._work(batch_size, source.task.length)):
-            listeners.notify("on_fit_begin", self, {"epochs": epochs, "batches": batches, "batch_size": batch_size, **source.logs()})
-            return training.train(self, source, progress, listeners=listeners, validate=None if validation is None else
-                                  lambda: self.evaluate(validation, batches=eval_batches, batch_size=batch_size))
+        return self._train(source, progress, listeners, self._work(batch_size, source.task.length), None if validation is None else
+                           lambda: self.evaluate(validation, batches=eval_batches, batch_size=batch_size))
 
     def rehash(self) -> None:
         """Bring the hash tables of a sampler up to date with the head's weights; the layers hash again at every step."""
@@ -390,17 +380,11 @@ class ReformerLM:
 
     def check_saveable(self) -> None:
         """Raise the error that `save` would, for settings that a file cannot hold."""
-        io.model_settings(self)
+        model_settings(self)
 
     def checkpoint(self, path: str | os.PathLike, keep: int = 1) -> None:
         """As `save`; `keep` versions stay (`nn.Checkpoint`). Batches are numbered by the step, so the file holds the place of a `fit`."""
         io.save_model(self, path, True, keep)
-
-    def put_back(self, weights: dict[str, np.ndarray]) -> None:
-        """Take trained arrays, by the names of `parameters`, and bring the hash tables up to date with them."""
-        for name, parameter in self.parameters().items():
-            parameter.value[...] = weights[name]
-        self.rehash()
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> ReformerLM:

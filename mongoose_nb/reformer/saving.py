@@ -6,19 +6,10 @@ import os
 from typing import Any
 
 from mongoose_nb.core import files as io
-from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
-from mongoose_nb.core.registry import describe, parameters
 from mongoose_nb.core.saving import join, restore, split, state_of
-from mongoose_nb.nn.saving import sampler_state_v1, sampler_v1
+from mongoose_nb.nn.saving import VERSION, model_settings, read_model, reading, restore_model, sampler_state_v1, sampler_v1, write_model
 
 KIND = "reformer"
-VERSION = 2
-
-
-def model_settings(model: Any) -> dict:
-    """Constructor arguments of a model, as JSON can hold them; a TypeError names what a file cannot hold."""
-    names = [name for name in parameters(type(model)) if name != "lr"]  # the optimiser has it
-    return {name: describe(getattr(model, name), name) for name in names}
 
 
 def _stateful(model):
@@ -30,9 +21,7 @@ def _stateful(model):
 def save_model(model: Any, path: str | os.PathLike, optimizer: bool, keep: int = 1) -> None:
     """Write `model`; see `ReformerLM.save`."""
     state = {name: state_of(part, name) for name, part in _stateful(model).items()}
-    settings, arrays = split(state, "state.")
-    io.save(path, KIND, {"version": VERSION, "model": model_settings(model), "step": model.step, "epoch": model.epoch, "state": settings},
-            {**arrays, **parameter_arrays(model.parameters(), optimizer)}, keep=keep)
+    write_model(model, path, KIND, {"model": model_settings(model)}, state, optimizer=optimizer, keep=keep)
 
 
 def upgrade_v1(saved: dict, arrays: dict) -> tuple[dict, dict]:
@@ -55,27 +44,15 @@ def upgrade_v1(saved: dict, arrays: dict) -> tuple[dict, dict]:
 
 def load_model(cls: type, path: str | os.PathLike) -> Any:
     """A `cls` from a file; see `ReformerLM.load`."""
-    saved, arrays = io.load(path, KIND)
-    try:
-        version = saved.get("version", 1)
-        if version == 1:
-            saved, arrays = upgrade_v1(saved, arrays)
-        elif version != VERSION:
-            raise io.FormatError(f"{path!r} has content version {version!r}; this program reads up to {VERSION}: upgrade it")
+    saved, arrays = read_model(path, KIND, upgrade_v1)
+    with reading(path):
         settings = saved["model"]
         # what the model would take is compared with what the file holds before anything of that size is allocated
         stated = settings["n_tokens"] * (settings["width"] + settings["embedding_width"])
         if stated > sum(a.size for a in arrays.values()):
             raise io.FormatError(f"{path!r} is damaged: its settings describe a larger model than it holds")
         model = cls(**settings)
-        restore_parameters(model.parameters(), arrays)
-        prefix = "state."
-        state = join(saved["state"], {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
-        model.step, model.epoch = int(saved["step"]), int(saved["epoch"])
+        state = restore_model(model, saved, arrays)
         for name, part in _stateful(model).items():
             restore(part, state[name], name)
-    except io.FormatError:
-        raise
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        raise io.FormatError(f"{path!r} is damaged: {error}") from error
     return model

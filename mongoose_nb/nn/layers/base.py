@@ -156,11 +156,21 @@ class Layer(Registered, kind="layer"):
 
 
 def named(parts: Iterable[tuple[str, dict]]) -> dict:
-    """One dict of pairs (prefix, dict): names are joined by dots."""
+    """Join dicts into one, whose names begin with the prefixes.
+
+    Parameters
+    ----------
+    parts : iterable of (str, dict)
+        Prefixes, and the dicts whose names follow them after a dot.
+
+    Returns
+    -------
+    dict
+    """
     return {f"{prefix}.{name}": value for prefix, part in parts for name, value in part.items()}
 
 
 def part_of(names: dict, prefix: str) -> dict:
-    """The entries that `named` has put under this prefix, without it."""
+    """The entries that `named` puts under this prefix, without it."""
     prefix += "."
     return {name[len(prefix):]: value for name, value in names.items() if name.startswith(prefix)}

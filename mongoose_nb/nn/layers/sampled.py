@@ -15,6 +15,8 @@ from mongoose_nb.nn.layers.initial import filled, inverse_root, normal
 class Sampled(Layer):
     """Base of layers with a sampler. W is unit-major, (units, n_inputs)."""
 
+    units: int
+    sampler: Any
     init_std: float | None = None
 
     def build(self, n_inputs: int, rng: np.random.Generator) -> Sampled:

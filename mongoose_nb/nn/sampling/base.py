@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -127,7 +127,7 @@ class Sampler(Registered, Stateful, kind="sampler"):
         """
         raise NotImplementedError  # abstract
 
-    def after_loss(self, sets: ActiveSets | SharedSet, delta: np.ndarray) -> None:
+    def after_loss(self, sets: Any, delta: np.ndarray) -> None:
         """Called with the sets of the samples and the gradients d mean loss / d z of their outputs, before the optimiser's step."""
 
     def after_update(self, step: int, timer: PhaseTimer, touched: Callable[[], np.ndarray | None] | None = None) -> None:
@@ -137,7 +137,7 @@ class Sampler(Registered, Stateful, kind="sampler"):
     def rehash_now(self) -> None:
         """Bring tables up to date with the weights, if there are any."""
 
-    def count(self, sets: ActiveSets | SharedSet) -> ActiveSets | SharedSet:
+    def count(self, sets: Any) -> Any:
         """Note the counts of `sets` (`ActiveSets` or `SharedSet`) for `counts`, and return the sets."""
         self._counts = count_sets(sets) if hasattr(sets, "start") else count_shared(sets)
         return sets

@@ -126,7 +126,12 @@ def _copy_weights(network):
 
 @register("callback", "json lines")
 class JSONLines(Callback):
-    """Append every epoch's log to a file, one JSON object a line."""
+    """Append every epoch's log to a file, one JSON object per line.
+
+    Parameters
+    ----------
+    path : path-like
+    """
 
     saved_state = ("size",)
 
@@ -241,7 +246,13 @@ class ProgressBar(Callback):
 
 
 class History(list):
-    """One dict per epoch: epoch, loss, seconds, samples_per_s, active counts, time_split, and scores of the validation set."""
+    """One dict per epoch: epoch, loss, seconds, samples_per_s, active counts, time_split, and scores of the validation set.
+
+    Parameters
+    ----------
+    iterable : iterable of dict, optional
+        The first entries.
+    """
 
     def column(self, name: str) -> list:
         """The values of one entry over the epochs."""

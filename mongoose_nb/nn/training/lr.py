@@ -62,7 +62,14 @@ class Linear(LRSchedule):
 
 @register("learning-rate schedule", "cosine")
 class Cosine(Linear):
-    """As `Linear`, along half a cosine."""
+    """As `Linear`, along half a cosine.
+
+    Parameters
+    ----------
+    end : float
+    warmup : int
+        As for `Linear`.
+    """
 
     def _shape(self, done):
         return self.end + (1.0 - self.end) * 0.5 * (1.0 + math.cos(math.pi * done))

@@ -56,7 +56,17 @@ class Optimizer(Registered, kind="optimizer"):
 
 @register("optimizer", "sgd")
 class SGD(Optimizer):
-    """Stochastic gradient descent, optionally with momentum."""
+    """Stochastic gradient descent, optionally with momentum.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate.
+    momentum : float
+        Share of the last step that is added to the next one, in [0, 1).
+    weight_decay : float
+        Decoupled weight decay per unit of learning rate.
+    """
 
     method = 0
 
@@ -71,7 +81,17 @@ class SGD(Optimizer):
 
 @register("optimizer", "adagrad")
 class AdaGrad(Optimizer):
-    """AdaGrad (Duchi, Hazan and Singer, 2011)."""
+    """AdaGrad (Duchi, Hazan and Singer, 2011).
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate.
+    eps : float
+        Added to the root of the summed squares.
+    weight_decay : float
+        Decoupled weight decay per unit of learning rate.
+    """
 
     method = 1
     keeps_v = True
@@ -86,7 +106,19 @@ class AdaGrad(Optimizer):
 
 @register("optimizer", "adam")
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015), lazy in the sparse layers, with one step counter for bias correction."""
+    """Adam (Kingma and Ba, 2015), lazy in the sparse layers, with one step counter for bias correction.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate.
+    beta1, beta2 : float
+        Decay of the first and of the second moment, in [0, 1).
+    eps : float
+        Added to the root of the second moment.
+    weight_decay : float
+        Decoupled weight decay per unit of learning rate.
+    """
 
     method = 2
     keeps_m = True
@@ -111,6 +143,11 @@ class RowAdam(Adam):
     A step of a sparse layer is bound by the bytes of weights and moments it moves. Rows of an embedding or of a wide layer are
     touched together, so that one scale serves a row (as the factored moment of Adafactor, Shazeer and Stern, 2018, without the
     columns). Biases keep a moment each.
+
+    Parameters
+    ----------
+    lr, beta1, beta2, eps, weight_decay : float
+        As for `Adam`.
     """
 
     method = 3

@@ -1,0 +1,202 @@
+"""What a network answers: the best outputs of a row, scores on labelled rows, and tables that are trained for prediction."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mongoose_nb.core.arrays import Rows
+from mongoose_nb.core.registry import make
+from mongoose_nb.core.streams import stream
+from mongoose_nb.core.threads import compute_threads, kernel_threads
+from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.layers.base import Run
+from mongoose_nb.nn.model import Model
+from mongoose_nb.nn.retrieval.base import Retriever
+from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
+from mongoose_nb.nn.sampling.activation_buffer import padded
+from mongoose_nb.nn.training import backprop
+from mongoose_nb.nn.training.timing import PhaseTimer
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+    from mongoose_nb.hashing import LearnedHash
+
+# Samples whose hidden activations are held at once when predicting.
+PREDICT_BLOCK = 8192
+
+
+class Predictor(Model):
+    """The part of `Network` that predicts. It has the attributes ``layers``, ``output``, ``retriever`` and the sizes from there."""
+
+    def _check(self, X, Y):
+        from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
+
+        X = check_X(X, n_features=self.n_features)
+        Y = check_Y(Y, n_outputs=self.n_outputs, n_rows=X.shape[0])
+        check_same_rows(X, Y)
+        return X, Y
+
+    def _work(self, X, n_rows, active=None):
+        """Multiplications for so many rows of X, about; `active` outputs of each, by default what the sampler computes."""
+        if active is None:
+            active = min(self.n_outputs, getattr(self.sampler, "candidates", self.n_outputs))
+        n_rows = min(n_rows, X.shape[0])
+        work, width = 0, X.nnz / X.shape[0]
+        for layer in self.layers:
+            work += width * layer.n_outputs
+            width = layer.n_outputs
+        return n_rows * (work + width * active)
+
+    def _forward(self, x, timer):
+        """Input of the output layer."""
+        return backprop.forward(self.layers, x, Run(self.step, train=False, timer=timer))[0]
+
+    def hidden_activations(self, X: np.ndarray | scipy.sparse.csr_matrix) -> np.ndarray:
+        """Input of the output layer, (n, width) float32, for rows `X`."""
+        from mongoose_nb.data.validate import check_X
+
+        X = check_X(X, n_features=self.n_features)
+        with compute_threads(self._work(X, X.shape[0])), self._lock:
+            return np.array(self._forward(Rows.of(X), PhaseTimer()))
+
+    def predict_topk(self, X: np.ndarray | scipy.sparse.csr_matrix, k: int = 5, *, exact: bool = True,
+                     candidates: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Best `k` outputs of every row.
+
+        Parameters
+        ----------
+        X : (n, n_features) CSR or dense
+        k : int
+        exact : bool
+            True scores every output. False scores those that hash tables retrieve: the ones that `fit_serving` trained, else those
+            of the LSH sampler, made for training, which miss many of the best outputs where there are many outputs.
+        candidates : int, optional
+            With ``exact=False``, most outputs to score for a row; by default the number of `fit_serving`, else the sampler's.
+
+        Returns
+        -------
+        ids : (n, k) int32
+            Best first, the lower id first among equals; -1 where fewer than k were scored.
+        scores : (n, k) float32
+            Logits; -inf where the id is -1.
+        """
+        from mongoose_nb.data.validate import check_X
+
+        k = check_int("k", k, low=1, high=self.n_outputs)
+        X = check_X(X, n_features=self.n_features)
+        source = self.retriever or self.output.sampler
+        if not exact and not hasattr(source, "retrieve"):
+            raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {source!r}: call fit_serving first")
+        if not exact:
+            candidates = check_int("candidates", source.candidates if candidates is None else candidates, low=1, high=2**31 - 2)
+        ids = np.empty((X.shape[0], k), np.int32)
+        scores = np.empty((X.shape[0], k), np.float32)
+        timer = PhaseTimer()
+        if not exact and self.retriever is not None and not self.retriever.built(self.step):
+            # before the threads are limited to what a row or two are worth: that would take twice as long
+            with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
+                self.retriever.build(self.step)
+        work = self._work(X, X.shape[0], self.n_outputs if exact else candidates)
+        with compute_threads(work) if exact else kernel_threads(work):
+            for lo in range(0, X.shape[0], PREDICT_BLOCK):
+                block = slice(lo, min(lo + PREDICT_BLOCK, X.shape[0]))
+                with self._lock:
+                    ids[block], scores[block] = self._topk(Rows.of(X, block), k, exact, candidates, timer)
+        return ids, scores
+
+    def _topk(self, x, k, exact, candidates, timer):
+        h = self._forward(x, timer)
+        if exact:
+            return self.output.topk(h, k)
+        sets = (self.retriever or self.output.sampler).retrieve(h, candidates, timer, self.step)
+        return self.output.topk_of(h, k, sets)
+
+    def predict(self, X: np.ndarray | scipy.sparse.csr_matrix) -> np.ndarray:
+        """The best output of every row, (n,) int32."""
+        return self.predict_topk(X, 1)[0][:, 0]
+
+    def evaluate(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, k: int | None = None, exact: bool = True,
+                 propensity: np.ndarray | None = None) -> dict[str, float]:
+        """Scores on labelled rows.
+
+        Parameters
+        ----------
+        X, Y
+            As for `fit`.
+        k : int, optional
+            Scores at 1, 3, 5, ... and `k`; 5 by default, or the number of outputs if there are fewer.
+        exact : bool
+            See `predict_topk`.
+        propensity : (n_outputs,) array, optional
+            Inverse propensities (`metrics.inverse_propensity` of the training labels); adds PSP@k.
+
+        Returns
+        -------
+        dict
+            P@1, nDCG@1, R@1 (recall), ... and PSP@1, ...
+        """
+        from mongoose_nb import metrics
+
+        X, Y = self._check(X, Y)
+        k = min(5, self.n_outputs) if k is None else check_int("k", k, low=1, high=self.n_outputs)
+        predicted, _ = self.predict_topk(X, k, exact=exact)
+        table = {"P": metrics.precision_at_k(Y, predicted, k), "nDCG": metrics.ndcg_at_k(Y, predicted, k),
+                 "R": metrics.recall_at_k(Y, predicted, k)}
+        if propensity is not None:
+            table["PSP"] = metrics.psp_at_k(Y, predicted, propensity, k)
+        places = sorted({*range(1, k + 1, 2), k})
+        return {f"{name}@{j}": float(values[j - 1]) for name, values in table.items() for j in places}
+
+    # ------------------------------------------------------------------ tables for prediction
+
+    def use_retriever(self, retriever: str | dict | Retriever) -> None:
+        """Have ``predict_topk(exact=False)`` score what a copy of `retriever`, bound to the output layer, gives."""
+        self.retriever = make("retriever", retriever).bind(self.output.weights, self.output.bias, self.seed)
+
+    def fit_serving(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, candidates: int | None = None, K: int | None = None,
+                    L: int | None = None, rows: int = 8192, learn: str | dict | LearnedHash | None = None) -> dict[str, float]:
+        """Train hash tables for ``predict_topk(exact=False)`` and ``evaluate(exact=False)``; the weights stay as they are.
+
+        The hash functions are trained so that true labels and the best-scoring outputs are found (`nn.LabelSensitiveRetriever`). They are
+        saved with the network. When the weights move on, the tables follow, and the functions stay until this is called again.
+
+        Parameters
+        ----------
+        X, Y
+            As for `fit`: the training data, or others like them.
+        candidates : int, optional
+            Outputs to score for a row when predicting: by default a hundredth of all, at least 100.
+        K, L : int, optional
+            Hashes per table and tables: by default buckets of about 300 outputs, and 250.
+        rows : int
+            Rows of X to learn from, drawn at random.
+        learn : hashing.LearnedHash, optional
+            By default the contrast with ``labels=True`` in 200 steps.
+
+        Returns
+        -------
+        dict
+            What `hashing.LearnedHash.report` gives, and the ``seconds`` it took.
+        """
+        start = time.perf_counter()
+        X, Y = self._check(X, Y)
+        rows = check_int("rows", rows, low=1)
+        chosen = np.sort(stream(self.seed, "rows for serving").permutation(X.shape[0])[:rows])
+        retriever = LabelSensitiveRetriever(candidates, K, L, learn).bind(self.output.weights, self.output.bias, self.seed)
+        h = self.hidden_activations(X[chosen])
+        with compute_threads(len(h) * self.n_outputs * self.output.n_inputs), self._lock:
+            report = retriever.fit(h, padded(Rows.of(Y, chosen)))
+        self.retriever = retriever
+        return {**report, "seconds": time.perf_counter() - start}
+
+    def rehash(self) -> None:
+        """Bring the hash tables up to date with the weights now, whatever the schedule says."""
+        if self.retriever is not None:
+            self.retriever.forget()
+        with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
+            for sampler in self.samplers().values():
+                sampler.rehash_now()
