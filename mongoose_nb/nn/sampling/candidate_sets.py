@@ -60,6 +60,12 @@ class ActiveSets(NamedTuple):
         count = sizes[2]
         return cls(np.cumsum(count) - count, count, ids, sizes[0], sizes[1], np.zeros(n, np.int64), np.zeros(n, np.float32))
 
+    def counts(self) -> dict[str, float]:
+        """Mean numbers of ids, and the share of labels that the buckets returned; see `Sampler.counts`."""
+        labels, exact, active = self.n_label.mean(), self.n_exact.mean(), self.count.mean()
+        return {"labels": labels, "retrieved": exact - labels, "uniform": active - exact, "active": active,
+                "label_recall": self.n_hit.sum() / max(1, self.n_label.sum())}
+
 
 class SharedSet(NamedTuple):
     """One set for a batch: `ids` (None: all outputs), labels and retrieved ones first, uniform ones from `n_exact` on."""
@@ -91,9 +97,13 @@ class SharedSet(NamedTuple):
         sizes = []
         for more in (retrieved, uniform):
             sizes.append(len(ids))
-            more = np.asarray(more, np.int32)
-            ids = np.concatenate([ids, more[~np.isin(more, ids)]])
+            ids = np.concatenate([ids, np.asarray(more, np.int32)[~np.isin(more, ids)]])
         return cls(ids, n_label, sizes[1], NO_SHIFTS, place.astype(np.int32))
+
+    def counts(self) -> dict[str, float]:
+        """Numbers of ids; see `Sampler.counts`."""
+        n = len(self.ids)
+        return {"labels": self.n_label, "retrieved": self.n_exact - self.n_label, "uniform": n - self.n_exact, "active": n}
 
 
 def suits_most_voted(views: Views) -> bool:
@@ -121,7 +131,7 @@ class ActiveSetBuilder:
         How candidates are taken from the buckets.
     """
 
-    def __init__(self, n_rows: int, *, seed: int = 0, strategy: str | dict | Strategy = "topk"):
+    def __init__(self, n_rows: int, *, seed: int = 0, strategy: str | dict | Strategy = "topk") -> None:
         self.n_rows = check_int("n_rows", n_rows, low=1)
         self.seed = seed
         self.strategy = make("selection strategy", strategy)

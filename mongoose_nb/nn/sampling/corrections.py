@@ -293,7 +293,7 @@ class LabelFrequency(Stateful):
 
     saved_state = ("counts", "samples")
 
-    def __init__(self, n_rows: int):
+    def __init__(self, n_rows: int) -> None:
         self.counts = np.zeros(n_rows, np.int64)
         self.samples = 0
 
@@ -314,7 +314,7 @@ class LabelFrequency(Stateful):
             return -np.expm1(others * np.log1p(-f)) if others else np.zeros(len(ids))
 
 
-def retrieval_probability(cosine: np.ndarray, family: type[HashFamily] | None, min_votes: int = 1) -> np.ndarray:
+def retrieval_probability(cosine: np.ndarray, family: HashFamily, min_votes: int = 1) -> np.ndarray:
     """Probability, over the draw of the functions, that tables hold a row in at least `min_votes` of the query's buckets.
 
     With one vote this is 1 - (1 - p^K)^L, p = 1 - angle / pi (Spring and Shrivastava 2017); tables are independent, so with

@@ -69,7 +69,7 @@ class LSH(Sampler):
 
     def __init__(self, candidates: int = 1000, *, shape: str = "sample", head: float | str = 0.5, fill: bool = True,
                  correction: None | str | dict | Correction = None, strategy: str | dict | Strategy = "topk",
-                 tables: None | dict | Tables = None):
+                 tables: None | dict | Tables = None) -> None:
         self.candidates = check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.shape = check_choice("shape", shape, SHAPES)
         self.head = head if isinstance(head, str) and head == "auto" else check_number("head", head, low=0.0, high=1.0)
@@ -83,11 +83,6 @@ class LSH(Sampler):
         if self.strategy.min_votes > self.tables.L:
             raise ValueError(f"min_votes={self.strategy.min_votes} is more than the L={self.tables.L} tables can give")
 
-    @property
-    def saved_state(self) -> tuple[str, ...]:
-        """The tables, and what the split of head and tail and the correction have measured."""
-        return ("manager", *("_split",) * (self._split is not None), *("_corrector",) * bool(self._corrector.saved_state))
-
     def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """Prepare the tables of one layer; see `Sampler`."""
         self._builder = ActiveSetBuilder(len(bias.value), seed=seed, strategy=self.strategy)
@@ -95,6 +90,7 @@ class LSH(Sampler):
         self.manager = self.tables.bind(weights, bias, shape=self.shape, room=self._room(), seed=seed)
         self._corrector = fresh(self.correction)
         self._corrector.bind_layer(weights, bias, self.manager, self.strategy)
+        self.saved_state = ("manager", *("_split",) * (self._split is not None), *("_corrector",) * bool(self._corrector.saved_state))
 
     def _room(self, train=False):
         """Most outputs that the tables give; while training with a head of its own choice, those of the share whose turn it is."""
@@ -150,7 +146,7 @@ class LSH(Sampler):
         views = self.manager.views(h, PhaseTimer())
         return self._builder.per_sample(labels, self.candidates, step=0, views=views, head=self._room(), fill=self.fill)
 
-    def after_loss(self, sets: ActiveSets, delta: np.ndarray) -> None:
+    def after_loss(self, sets: ActiveSets | SharedSet, delta: np.ndarray) -> None:
         """Let the split of head and tail adapt."""
         if self._split is not None:
             self._split.observe(tail_variance(sets, delta))

@@ -36,21 +36,17 @@ class Uniform(Sampler):
         re-weighted tail would drown.
     """
 
-    def __init__(self, candidates: int = 1000, *, shape: str = "batch", correction: None | str | dict | Correction = None):
+    def __init__(self, candidates: int = 1000, *, shape: str = "batch", correction: None | str | dict | Correction = None) -> None:
         self.candidates = check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.shape = check_choice("shape", shape, SHAPES)
         self.correction = make_correction(correction, shape)
-
-    @property
-    def saved_state(self) -> tuple[str, ...]:
-        """What the correction has counted."""
-        return ("_corrector",) if self._corrector.saved_state else ()
 
     def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """Prepare the draw of one layer; see `Sampler`."""
         self._builder = ActiveSetBuilder(len(bias.value), seed=seed)
         self._corrector = fresh(self.correction)
         self._corrector.bind_layer(weights, bias)
+        self.saved_state = ("_corrector",) if self._corrector.saved_state else ()
 
     def per_sample(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, train: bool = True) -> ActiveSets:
         """`ActiveSets` of every sample."""
