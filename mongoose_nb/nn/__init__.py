@@ -32,6 +32,7 @@ from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
 from mongoose_nb.nn.sampling.corrections import Correction
 from mongoose_nb.nn.sampling.full import Full
 from mongoose_nb.nn.sampling.lsh import LSH
+from mongoose_nb.nn.sampling.proposals import Frequency, Mixture, Proposal
 from mongoose_nb.nn.sampling.strategies import Threshold
 from mongoose_nb.nn.sampling.table_settings import Tables
 from mongoose_nb.nn.sampling.uniform import Uniform
@@ -42,7 +43,8 @@ from mongoose_nb.nn.training.optimizers import SGD, AdaGrad, Adam, RowAdam
 
 __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
-    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Full", "History", "JSONLines", "LRSchedule", "LSH",
-    "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "Network", "ProgressBar", "Retriever", "RowAdam", "Rows", "Run",
-    "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables", "Threshold", "Uniform", "Wide", "named",
+    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Frequency", "Full", "History", "JSONLines", "LRSchedule", "LSH",
+    "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "Mixture", "Network", "ProgressBar", "Proposal", "Retriever",
+    "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables", "Threshold", "Uniform", "Wide",
+    "named",
 ]

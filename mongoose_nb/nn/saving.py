@@ -236,10 +236,14 @@ def resume_network(network: Any, path: str | os.PathLike) -> tuple:
     own = json.loads(json.dumps(model_settings(network)))
     with reading(path):
         progress = Progress.from_state(saved["state"]["progress"])
-        differ = [name for name in own if saved["network"][name] != own[name]]
+        # arguments that did not exist yet when the file was written have their defaults
+        hidden = describe([make("layer", h) if isinstance(h, dict) else h for h in saved["network"]["hidden"]])
+        sampler = describe(make_sampler(saved["network"]["sampler"]), "sampler")
+        written = {**saved["network"], **json.loads(json.dumps({"hidden": hidden, "sampler": sampler}))}
+        differ = [name for name in own if written[name] != own[name]]
     if differ:
         name = differ[0]
-        raise ValueError(f"{path!r} was written by a network with {name}={saved['network'][name]!r}, this one has {name}={own[name]!r}: "
+        raise ValueError(f"{path!r} was written by a network with {name}={written[name]!r}, this one has {name}={own[name]!r}: "
                          "give the same settings to go on, or remove the file to start from the beginning")
     with reading(path):
         state = _restore(network, saved, arrays)

@@ -22,6 +22,8 @@ OURS = {
     "lsh-sparse": lambda: nn.LSH(20, tables=nn.Tables({"name": "simhash", "projection": "sparse"}, K=4, L=4)),
     "lsh-object": lambda: nn.LSH(20, tables=nn.Tables(SimHash(9, 3, 4, seed=7))),
     "lsh-class": lambda: nn.LSH(20, tables=nn.Tables(SimHash, K=3, L=4)),
+    "uniform-frequency": lambda: nn.Uniform(20, shape="sample", proposal="frequency"),
+    "lsh-mixture": lambda: nn.LSH(20, head=0.25, proposal="mixture", tables=nn.Tables(K=3, L=4, rehash=3)),
     "adaptive": lambda: nn.Adaptive(20, threshold=0.0), "auto": nn.Auto,
 }
 

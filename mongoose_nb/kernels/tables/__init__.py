@@ -1,1 +1,1 @@
-"""Kernels of the hash tables: filling buckets, looking them up, counting votes."""
+"""Kernels of the hash tables: filling buckets, looking them up, counting votes, drawing candidates."""

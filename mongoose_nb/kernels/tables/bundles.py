@@ -33,16 +33,30 @@ class Selection(NamedTuple):
     whole_buckets: bool  # whole buckets of tables in random order; else ids by their votes
     min_votes: int
     head: int  # most ids from the tables
-    fill: bool  # whether uniform ids make up the rest
+    fill: bool  # whether random ids make up the rest
+
+
+class Alias(NamedTuple):
+    """A distribution over the rows, from which one is drawn in constant time: a cell at random, then one of the two rows in it.
+
+    Without cells, rows are drawn uniformly, and none twice.
+    """
+
+    threshold: np.ndarray = np.zeros(0, np.uint32)  # (n_rows,): 2^32 times the share of row i in cell i
+    other: np.ndarray = np.zeros(0, np.int32)  # (n_rows,): the row that has the rest of cell i
+    log_rest: np.ndarray = np.zeros(0)  # (n_rows,) float64: logarithm of the probability that a draw is not row i
 
 
 class Draw(NamedTuple):
-    """The key of the random choices: those of sample i by (seed, step, places[i])."""
+    """The key of the random choices, those of sample i by (seed, step, places[i]), and the `Alias` that they are made from."""
 
     seed: np.uint64
     step: np.uint64
     places: np.ndarray  # (n,) int64
     n_rows: int
+    threshold: np.ndarray
+    other: np.ndarray
+    log_rest: np.ndarray
 
 
 class Scratch(NamedTuple):
@@ -62,6 +76,7 @@ class Sets(NamedTuple):
     n_exact: np.ndarray  # (n,) int64, labels + retrieved
     n_active: np.ndarray  # (n,) int64
     n_hit: np.ndarray  # (n,) int64, labels seen in the buckets
+    shifts: np.ndarray  # float32, as `ids`: logarithms of the weights of what is drawn from an `Alias`; else empty
 
 
 class Marks(NamedTuple):

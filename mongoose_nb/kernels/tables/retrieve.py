@@ -1,11 +1,16 @@
-"""Candidate sets: true labels, then candidates that the hash tables return, then uniform ones. No duplicates.
+"""Candidate sets: true labels, then candidates that the hash tables return, then random ones. No duplicates.
 
 A. Candidates come by votes (`votes`, with a list of who has some or without) or as whole buckets.
 B. Worker t serves samples t, t + T, ...: a sample's set depends on (seed, step, sample) alone, not on T.
 C. `most_voted` is `active_sets` without labels and uniform ids, for prediction: a single query takes 40 us less without the arguments
    that it does not need.
-D. Uniform candidates have keys of their own: the tail is unbiased only if its draw knows nothing of how the head was chosen.
+D. Random candidates have keys of their own: the tail is unbiased only if its draw knows nothing of how the head was chosen.
+E. Random candidates are uniform without replacement, or a fixed number of independent draws from an alias table, of which repeated ones
+   and those in the set already are left out. Then a row that is not in the set is drawn with probability q = 1 - (1 - p)^draws, whatever
+   the others are; drawing until there are enough different ones would leave no such formula.
 """
+
+import math
 
 import numpy as np
 from numba import prange
@@ -18,6 +23,7 @@ from mongoose_nb.kernels.tables.votes import LABEL, TAKEN, count_votes, take_by_
 
 # beyond all numbers of samples, from which keys are made too
 UNIFORM = np.uint64(0xFFFFFFFFFFFFFFFF)
+LOW = np.uint64(0xFFFFFFFF)  # the bits that `below` does not use
 
 
 @inline
@@ -60,9 +66,6 @@ def _take_whole_buckets(pool, spans, codes, always, sample, mark, key, room, out
 def _fill_uniform(mark, n_rows, want, key, out):
     """`want` distinct ids drawn uniformly from those not marked; the rest in order where all of them are wanted."""
     n = 0
-    free_needed = want
-    if free_needed <= 0:
-        return 0
     taken = 0
     while n < want:
         key = mix64(key)
@@ -81,6 +84,20 @@ def _fill_uniform(mark, n_rows, want, key, out):
             mark[row] = TAKEN
             out[n] = row
             n += 1
+    return n
+
+
+@inline
+def _fill_drawn(mark, threshold, other, draws, key, out):
+    """The distinct ids of so many independent draws from an `Alias`, without those that are marked; how many."""
+    n = 0
+    for _ in range(draws):
+        key = mix64(key)
+        row = np.int32(below(key, threshold.shape[0]))
+        row = row if (key & LOW) < threshold[row] else other[row]
+        out[n] = row
+        n += mark[row] == 0  # no branch: it would be guessed wrong
+        mark[row] = TAKEN
     return n
 
 
@@ -141,9 +158,10 @@ def active_sets(views, labels, selection, draw, scratch, sets):
     use_tables, counted, fill = selection.use_tables, selection.counted, selection.fill
     whole_buckets, min_votes, head = selection.whole_buckets, selection.min_votes, selection.head
     seed, step, places, n_rows = draw.seed, draw.step, draw.places, draw.n_rows
+    threshold, other, log_rest = draw.threshold, draw.other, draw.log_rest
     mark, touched = scratch.mark, scratch.touched
     sizes, start, ids = sets.sizes, sets.start, sets.ids
-    n_label, n_exact, n_active, n_hit = sets.n_label, sets.n_exact, sets.n_active, sets.n_hit
+    n_label, n_exact, n_active, n_hit, shifts = sets.n_label, sets.n_exact, sets.n_active, sets.n_hit, sets.shifts
     T = mark.shape[0]
     B = start.shape[0]
     for worker in prange(T):
@@ -174,8 +192,13 @@ def active_sets(views, labels, selection, draw, scratch, sets):
                     n += more
             n_exact[i] = n
             n_hit[i] = hits
-            if fill:
-                n += _fill_uniform(row, n_rows, sizes[i] - n, key2(key, UNIFORM), out[n:])
+            draws = sizes[i] - n if fill else 0
+            if 0 < draws < n_rows - n and threshold.shape[0] > 0:
+                n += _fill_drawn(row, threshold, other, draws, key2(key, UNIFORM), out[n:])
+                for q in range(n_exact[i], n):
+                    shifts[start[i] + q] = -math.log(-math.expm1(draws * log_rest[out[q]]))
+            else:
+                n += _fill_uniform(row, n_rows, draws, key2(key, UNIFORM), out[n:])
             n_active[i] = n
             for q in range(n):
                 row[out[q]] = 0

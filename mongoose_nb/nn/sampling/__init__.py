@@ -4,13 +4,14 @@
 
     WideOutput, WideHidden ──> Sampler ──> candidate_sets ──> kernels.tables
                                  │
-        full, uniform ───────────┤        corrections   what a sampled output stands for
+        full, uniform ───────────┤        proposals     what random outputs are drawn from
+                                 │        corrections   what a sampled output stands for
         lsh, adaptive ───────────┤        strategies    how candidates are taken from buckets
         auto ────────────────────┘        table_settings ─> table_manager   hash tables, kept up with the weights
 
     full       all outputs; the exact twin of the others
-    uniform    labels and uniform outputs
-    lsh        labels, outputs that hash tables retrieve, and uniform ones
+    uniform    labels and random outputs, uniform by default
+    lsh        labels, outputs that hash tables retrieve, and random ones
     adaptive   uniform outputs, and retrieved ones once P@1 reaches a threshold
     auto       full or adaptive, by the number of outputs
 

@@ -28,13 +28,13 @@ class ActivationBuffer(Stateful):
     saved_state = ("h", "labels", "_seen")
     resizable = ("h", "labels")
 
-    def __init__(self, capacity: int, width: int):
+    def __init__(self, capacity: int, width: int) -> None:
         self._shape = capacity, width
         self._h = np.zeros((capacity, width), np.float32)
         self._labels = np.full((capacity, MAX_LABELS), -1, np.int32)
         self._seen = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return min(self._seen, self._shape[0])
 
     @property

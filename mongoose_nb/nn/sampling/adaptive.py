@@ -41,18 +41,14 @@ class Adaptive(LSH):
 
     optional = ("_began", "_hits", "_seen")
 
-    def __init__(self, candidates: int = 1000, *, threshold: float = 0.2):
+    def __init__(self, candidates: int = 1000, *, threshold: float = 0.2) -> None:
         super().__init__(candidates, shape="batch")
         self.threshold = check_number("threshold", threshold, low=0.0, high=1.0)
-
-    @property
-    def saved_state(self) -> tuple[str, ...]:
-        """That of `LSH`, and the look that is under way."""
-        return (*super().saved_state, "_began", "_hits", "_seen")
 
     def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """As `LSH.bind_layer`."""
         super().bind_layer(weights, bias, seed)
+        self.saved_state += ("_began", "_hits", "_seen")
         self._layer = weights, bias
         self._began, self._hits, self._seen = None, 0, SAMPLES  # step from which on tables are used; the look
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
     from mongoose_nb.nn.training.timing import PhaseTimer
 
+Sets = TypeVar("Sets", bound="ActiveSets | SharedSet")
 #: candidates for each sample, or shared by the batch
 SHAPES = ("sample", "batch")
 
@@ -85,10 +86,7 @@ class Sampler(Registered, Stateful, kind="sampler"):
 
     #: "sample", "batch", or "all" for the layer without sampling
     shape = "all"
-    #: how often the schedule of the tables fired since the last `report`
-    fired = 0
-
-    _counts = {}
+    _counts: dict[str, float] = {}
 
     def bind(self, weights: Parameter, bias: Parameter, seed: int) -> Sampler:
         """A working copy for one layer.
@@ -127,7 +125,7 @@ class Sampler(Registered, Stateful, kind="sampler"):
         """
         raise NotImplementedError  # abstract
 
-    def after_loss(self, sets: Any, delta: np.ndarray) -> None:
+    def after_loss(self, sets: ActiveSets | SharedSet, delta: np.ndarray) -> None:
         """Called with the sets of the samples and the gradients d mean loss / d z of their outputs, before the optimiser's step."""
 
     def after_update(self, step: int, timer: PhaseTimer, touched: Callable[[], np.ndarray | None] | None = None) -> None:
@@ -137,9 +135,14 @@ class Sampler(Registered, Stateful, kind="sampler"):
     def rehash_now(self) -> None:
         """Bring tables up to date with the weights, if there are any."""
 
-    def count(self, sets: Any) -> Any:
+    @property
+    def fired(self) -> int:
+        """How often the schedule of the tables fired since the last `report`."""
+        return 0
+
+    def count(self, sets: Sets) -> Sets:
         """Note the counts of `sets` (`ActiveSets` or `SharedSet`) for `counts`, and return the sets."""
-        self._counts = count_sets(sets) if hasattr(sets, "start") else count_shared(sets)
+        self._counts = sets.counts()
         return sets
 
     def counts(self) -> dict[str, float]:
@@ -156,28 +159,6 @@ class Sampler(Registered, Stateful, kind="sampler"):
     def report(self) -> dict[str, float]:
         """Figures of table maintenance since the last report, for the history."""
         return {}
-
-
-class Counts(NamedTuple):
-    """What a step reports about its candidates."""
-
-    labels: float
-    retrieved: float
-    uniform: float
-    active: float
-
-
-def count_sets(sets: ActiveSets | SharedSet) -> dict[str, float]:
-    """Mean counts of per-sample sets, and the share of labels that the buckets returned."""
-    labels, exact, active = sets.n_label.mean(), sets.n_exact.mean(), sets.count.mean()
-    return {**Counts(labels, exact - labels, active - exact, active)._asdict(),
-            "label_recall": sets.n_hit.sum() / max(1, sets.n_label.sum())}
-
-
-def count_shared(shared: SharedSet) -> dict[str, float]:
-    """Counts of a shared set."""
-    n = len(shared.ids)
-    return Counts(shared.n_label, shared.n_exact - shared.n_label, n - shared.n_exact, n)._asdict()
 
 
 def default_bits(n_rows: int, load: float) -> float:

@@ -1,4 +1,4 @@
-"""Candidate sets: which outputs a sample, or a batch, computes. Labels first, then retrieved candidates, then uniform ones."""
+"""Candidate sets: which outputs a sample, or a batch, computes. Labels first, then retrieved candidates, then random ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_int
-from mongoose_nb.kernels.tables.bundles import Draw, Labels, Scratch, Selection, Sets, Views
+from mongoose_nb.kernels.tables.bundles import Alias, Draw, Labels, Scratch, Selection, Sets, Views
 from mongoose_nb.nn.sampling import strategies  # noqa: F401  (registers them)
 
 if TYPE_CHECKING:
@@ -21,16 +21,33 @@ NO_SHIFTS = np.zeros(0, np.float32)
 
 
 class ActiveSets(NamedTuple):
-    """Sets of each sample: sample i has ``ids[start[i] : start[i] + count[i]]``, labels first, uniform ones from ``n_exact[i]`` on."""
+    """Sets of each sample: labels first, then retrieved outputs, then random ones.
 
-    start: np.ndarray  # (n,) int64
-    count: np.ndarray  # (n,) int64
-    ids: np.ndarray  # int32
-    n_label: np.ndarray  # (n,) int64
-    n_exact: np.ndarray  # (n,) int64, labels + retrieved
-    n_hit: np.ndarray  # (n,) int64, labels that the buckets returned
-    shift: np.ndarray  # (n,) float32, added to the logits of the uniform outputs
-    shifts: np.ndarray = NO_SHIFTS  # float32, as `ids`: added to each logit, zero for labels; empty for none
+    Parameters
+    ----------
+    start, count : (n,) int64
+        Sample i has ``ids[start[i] : start[i] + count[i]]``.
+    ids : int32
+    n_label : (n,) int64
+        Labels of every sample.
+    n_exact : (n,) int64
+        Labels and retrieved outputs; random ones come after.
+    n_hit : (n,) int64
+        Labels that the buckets returned.
+    shift : (n,) float32
+        Added to the logits of the random outputs.
+    shifts : float32
+        As `ids`: added to each logit, zero for labels. Empty for none.
+    """
+
+    start: np.ndarray
+    count: np.ndarray
+    ids: np.ndarray
+    n_label: np.ndarray
+    n_exact: np.ndarray
+    n_hit: np.ndarray
+    shift: np.ndarray
+    shifts: np.ndarray = NO_SHIFTS
 
     @classmethod
     def of(cls, labels: Rows, *, retrieved: Sequence = (), uniform: Sequence = ()) -> ActiveSets:
@@ -60,15 +77,33 @@ class ActiveSets(NamedTuple):
         count = sizes[2]
         return cls(np.cumsum(count) - count, count, ids, sizes[0], sizes[1], np.zeros(n, np.int64), np.zeros(n, np.float32))
 
+    def counts(self) -> dict[str, float]:
+        """Mean numbers of ids, and the share of labels that the buckets returned; see `Sampler.counts`."""
+        labels, exact, active = self.n_label.mean(), self.n_exact.mean(), self.count.mean()
+        return {"labels": labels, "retrieved": exact - labels, "uniform": active - exact, "active": active,
+                "label_recall": self.n_hit.sum() / max(1, self.n_label.sum())}
+
 
 class SharedSet(NamedTuple):
-    """One set for a batch: `ids` (None: all outputs), labels and retrieved ones first, uniform ones from `n_exact` on."""
+    """One set for a batch: labels first, then retrieved outputs, then uniform ones.
+
+    Parameters
+    ----------
+    ids : int32, or None
+        None: all outputs.
+    n_label, n_exact : int
+        Numbers of labels, and of labels and retrieved outputs.
+    shifts : float32
+        As `ids`: added to each logit, except those of a sample's own labels. Empty for none.
+    pair_column : int32, or None
+        Place in `ids` of every label of every sample.
+    """
 
     ids: np.ndarray | None
     n_label: int
     n_exact: int
-    shifts: np.ndarray  # float32, as `ids`: added to each logit, except those of a sample's own labels; empty for none
-    pair_column: np.ndarray | None  # place in `ids` of every label of every sample
+    shifts: np.ndarray
+    pair_column: np.ndarray | None
 
     @classmethod
     def of(cls, labels: Rows, *, retrieved: Sequence = (), uniform: Sequence = ()) -> SharedSet:
@@ -91,9 +126,13 @@ class SharedSet(NamedTuple):
         sizes = []
         for more in (retrieved, uniform):
             sizes.append(len(ids))
-            more = np.asarray(more, np.int32)
-            ids = np.concatenate([ids, more[~np.isin(more, ids)]])
+            ids = np.concatenate([ids, np.asarray(more, np.int32)[~np.isin(more, ids)]])
         return cls(ids, n_label, sizes[1], NO_SHIFTS, place.astype(np.int32))
+
+    def counts(self) -> dict[str, float]:
+        """Numbers of ids; see `Sampler.counts`."""
+        n = len(self.ids)
+        return {"labels": self.n_label, "retrieved": self.n_exact - self.n_label, "uniform": n - self.n_exact, "active": n}
 
 
 def suits_most_voted(views: Views) -> bool:
@@ -116,12 +155,12 @@ class ActiveSetBuilder:
     n_rows : int
         Number of outputs.
     seed : int
-        Keys the uniform candidates together with the step.
+        Keys the random candidates together with the step.
     strategy : str or Strategy
         How candidates are taken from the buckets.
     """
 
-    def __init__(self, n_rows: int, *, seed: int = 0, strategy: str | dict | Strategy = "topk"):
+    def __init__(self, n_rows: int, *, seed: int = 0, strategy: str | dict | Strategy = "topk") -> None:
         self.n_rows = check_int("n_rows", n_rows, low=1)
         self.seed = seed
         self.strategy = make("selection strategy", strategy)
@@ -146,7 +185,7 @@ class ActiveSetBuilder:
         return Scratch(self._mark[:threads], touched[:threads])
 
     def per_sample(self, labels: Rows, candidates: int, *, step: int, views: Views | None = None, head: int = 0, fill: bool = True,
-                   alike: bool = False) -> ActiveSets:
+                   alike: bool = False, alias: Alias | None = None) -> ActiveSets:
         """Sets of each sample's labels and `candidates` further ids, of which up to `head` come from the tables.
 
         Parameters
@@ -162,9 +201,12 @@ class ActiveSetBuilder:
         head : int
             Most ids to take from the tables.
         fill : bool
-            Whether uniform candidates make up what retrieval leaves open.
+            Whether random candidates make up what retrieval leaves open.
         alike : bool
             Whether the random choices are the same for all samples, so that a row's set does not depend on its place in the batch.
+        alias : Alias, optional
+            What random candidates are drawn from, independently, so that there may be fewer different ones; their ``shifts`` are set. By
+            default they are uniform without replacement. Where there are not more outputs than `candidates`, all are taken.
 
         Returns
         -------
@@ -177,15 +219,17 @@ class ActiveSetBuilder:
         start = np.cumsum(sizes) - sizes
         ids = np.empty(int(sizes.sum()), np.int32)
         n_label, n_exact, n_active, n_hit = np.empty((4, n), np.int64)
+        shifts = NO_SHIFTS if alias is None else np.zeros(len(ids), np.float32)
         use_tables, strategy = views is not None, self.strategy
         # Prediction breaks ties as in earlier versions, so only training counts votes without a list.
         counted = use_tables and not alike and not strategy.whole_buckets and suits_most_voted(views)
         active_sets(
             _NO_TABLES if views is None else views, Labels(labels.start, labels.count, labels.ids),
             Selection(use_tables, counted, strategy.whole_buckets, strategy.min_votes, head, fill),
-            Draw(np.uint64(self.seed), np.uint64(step), np.zeros(n, np.int64) if alike else np.arange(n), self.n_rows),
-            self._scratch(use_tables), Sets(sizes, start, ids, n_label, n_exact, n_active, n_hit))
-        return ActiveSets(start, n_active, ids, n_label, n_exact, n_hit, np.zeros(n, np.float32))
+            Draw(np.uint64(self.seed), np.uint64(step), np.zeros(n, np.int64) if alike else np.arange(n), self.n_rows,
+                 *(alias or Alias())),
+            self._scratch(use_tables), Sets(sizes, start, ids, n_label, n_exact, n_active, n_hit, shifts))
+        return ActiveSets(start, n_active, ids, n_label, n_exact, n_hit, np.zeros(n, np.float32), shifts)
 
     def most_voted(self, views: Views, n: int) -> ActiveSets:
         """Sets of the at most `n` ids that are in most buckets of a query, and nothing else. Quick where these hold a good part of all
@@ -245,7 +289,7 @@ class ActiveSetBuilder:
         pair_column = np.empty(n_pairs, np.int32)
         sizes = np.empty(3, np.int64)
         shared_set(Labels(labels.start, labels.count, labels.ids), head, candidates,
-                   Draw(np.uint64(self.seed), np.uint64(step), none, self.n_rows), self._column, self._scratch(False).mark[0],
+                   Draw(np.uint64(self.seed), np.uint64(step), none, self.n_rows, *Alias()), self._column, self._scratch(False).mark[0],
                    ids, pair_column, sizes)
         n_label, n_exact, n = sizes.tolist()
         return SharedSet(ids[:n], n_label, n_exact, NO_SHIFTS, pair_column)

@@ -4,7 +4,8 @@ All of them are Horvitz and Thompson's (1952): an output that is in the set with
 expected sum over the set the sum over all outputs. They differ in what is known of q.
 
     none         every output counts once
-    tail         labels and retrieved outputs count once; u uniform ones of the R outputs left count R / u times
+    tail         labels and retrieved outputs count once; u uniform ones of the R outputs left count R / u times, those of another
+                 proposal 1 / q times each
     logq         candidates shared by the batch: q from the labels' frequencies and the uniform draw
     importance   candidates from tables of random functions: q from the angle between the query and the row
 
@@ -52,6 +53,8 @@ class Correction(Registered, Stateful, kind="correction"):
     tables = (False, True)
     #: what the tables' hash family must have, for `hashing.base.require`
     family_needs = ()
+    #: whether it goes with random candidates of any proposal; else with uniform ones alone
+    any_proposal = False
     #: whether it needs hash functions that are drawn at random, not trained
     random_functions = False
     #: outputs of the layer, once bound
@@ -72,7 +75,10 @@ class Correction(Registered, Stateful, kind="correction"):
         self.n_rows = len(bias.value)
 
     def per_sample(self, h: np.ndarray, sets: ActiveSets) -> ActiveSets:
-        """The `ActiveSets` of activations `h` with their weights: ``shift`` for the uniform outputs, or ``shifts`` for each."""
+        """The `ActiveSets` of activations `h` with their weights: ``shift`` for the random outputs, or ``shifts`` for each.
+
+        Sets from a proposal that is not uniform come with the logarithms of 1 / q in ``shifts``.
+        """
         return sets
 
     def shared(self, labels: Rows, shared: SharedSet) -> SharedSet:
@@ -84,17 +90,27 @@ class Correction(Registered, Stateful, kind="correction"):
 class NoCorrection(Correction):
     """Every output counts once."""
 
-
-@register("correction", "tail")
-class Tail(Correction):
-    """Uniform outputs stand for all that were not retrieved.
-
-    With u of R remaining outputs drawn uniformly, adding log(R / u) to their logits makes the sum of exponentials an unbiased estimate
-    of the full one.
-    """
+    any_proposal = True
 
     def per_sample(self, h: np.ndarray, sets: ActiveSets) -> ActiveSets:
         """As `Correction.per_sample`."""
+        return sets._replace(shifts=sets.shifts[:0])
+
+
+@register("correction", "tail")
+class Tail(Correction):
+    """Random outputs stand for all that were not retrieved.
+
+    With u of R remaining outputs drawn uniformly, adding log(R / u) to their logits makes the sum of exponentials an unbiased estimate
+    of the full one. Those of another proposal weigh 1 / q each, see `proposals`.
+    """
+
+    any_proposal = True
+
+    def per_sample(self, h: np.ndarray, sets: ActiveSets) -> ActiveSets:
+        """As `Correction.per_sample`."""
+        if len(sets.shifts):
+            return sets
         uniform = sets.count - sets.n_exact
         weight = np.where(uniform > 0, (self.n_rows - sets.n_exact) / np.maximum(uniform, 1), 1.0)
         return sets._replace(shift=np.log(weight).astype(np.float32))
@@ -280,7 +296,7 @@ def log_weights(p: np.ndarray, uniform: Any, left: Any, floor: Any = 0.0) -> np.
 
 
 class LabelFrequency(Stateful):
-    """How often every output was a label so far, for `LogQ`.
+    """How often every output was a label so far, for `LogQ` and for proposals.
 
     Counts rise by what a batch brings, so a step costs what its labels cost. The batch at hand is counted too, so that no label in it has
     frequency zero. Estimates that stand on these frequencies are unbiased as far as the frequencies are right: in the first batches
@@ -293,7 +309,7 @@ class LabelFrequency(Stateful):
 
     saved_state = ("counts", "samples")
 
-    def __init__(self, n_rows: int):
+    def __init__(self, n_rows: int) -> None:
         self.counts = np.zeros(n_rows, np.int64)
         self.samples = 0
 
@@ -314,7 +330,7 @@ class LabelFrequency(Stateful):
             return -np.expm1(others * np.log1p(-f)) if others else np.zeros(len(ids))
 
 
-def retrieval_probability(cosine: np.ndarray, family: type[HashFamily] | None, min_votes: int = 1) -> np.ndarray:
+def retrieval_probability(cosine: np.ndarray, family: HashFamily, min_votes: int = 1) -> np.ndarray:
     """Probability, over the draw of the functions, that tables hold a row in at least `min_votes` of the query's buckets.
 
     With one vote this is 1 - (1 - p^K)^L, p = 1 - angle / pi (Spring and Shrivastava 2017); tables are independent, so with

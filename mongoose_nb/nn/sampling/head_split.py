@@ -38,7 +38,7 @@ class HeadSplit(Stateful):
 
     saved_state = ("_place", "_sums", "_turns")
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._place, self._sums, self._turns = FIRST, np.zeros(3), np.zeros(3, np.int64)
 
     @property

@@ -1,4 +1,4 @@
-"""Labels, outputs that hash tables retrieve, and uniform ones."""
+"""Labels, outputs that hash tables retrieve, and random ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mongoose_nb.nn.sampling.base import SHAPES, Sampler
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder
 from mongoose_nb.nn.sampling.corrections import Tail, make_correction
 from mongoose_nb.nn.sampling.head_split import HeadSplit, tail_variance
+from mongoose_nb.nn.sampling.proposals import make_proposal
 from mongoose_nb.nn.sampling.table_settings import Tables
 from mongoose_nb.nn.training.timing import PhaseTimer
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mongoose_nb.core.arrays import Parameter
     from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
     from mongoose_nb.nn.sampling.corrections import Correction
+    from mongoose_nb.nn.sampling.proposals import Proposal
     from mongoose_nb.nn.sampling.strategies import Strategy
     from mongoose_nb.rehash import Schedule
     from mongoose_nb.tables import LSHTables
@@ -32,7 +34,7 @@ EACH = 16
 
 @register("sampler", "lsh")
 class LSH(Sampler):
-    """Labels, a head of outputs that hash tables retrieve for the activation, and a uniform tail.
+    """Labels, a head of outputs that hash tables retrieve for the activation, and a random tail.
 
     The head is exact; the tail is sampled from the rest and re-weighted, so the partition function is unbiased whatever the
     tables return. Good tables lower its variance.
@@ -44,13 +46,16 @@ class LSH(Sampler):
     shape : {"sample", "batch"}
         Candidates for each sample (SLIDE), or shared by the batch.
     head : float or "auto"
-        Share of `candidates` that may come from the tables; uniform outputs make up the rest. ``"auto"``, for candidates per sample with
-        the correction ``"tail"``: the share with which the uniform outputs estimate the rest best, see `head_split`.
+        Share of `candidates` that may come from the tables; random outputs make up the rest. ``"auto"``, for candidates per sample with
+        the correction ``"tail"``: the share with which the random outputs estimate the rest best, see `head_split`.
     fill : bool
         Without it only labels and retrieved outputs are computed.
     correction : str or Correction, optional
         ``"tail"``, ``"none"``, or, for candidates per sample and families of the cosine, ``"importance"``; see `corrections`. The default
         is that of `Uniform`.
+    proposal : str or Proposal
+        What random candidates of a sample are drawn from: ``"uniform"``, ``"frequency"`` (of labels) or ``"mixture"`` (of both), or an
+        object; see `proposals`.
     strategy : str or Strategy
         How candidates are taken from the buckets: ``"topk"``, ``"vanilla"``, or ``nn.Threshold(min_votes=2)``.
     tables : Tables, optional
@@ -68,14 +73,15 @@ class LSH(Sampler):
     """
 
     def __init__(self, candidates: int = 1000, *, shape: str = "sample", head: float | str = 0.5, fill: bool = True,
-                 correction: None | str | dict | Correction = None, strategy: str | dict | Strategy = "topk",
-                 tables: None | dict | Tables = None):
+                 correction: None | str | dict | Correction = None, proposal: str | dict | Proposal = "uniform",
+                 strategy: str | dict | Strategy = "topk", tables: None | dict | Tables = None) -> None:
         self.candidates = check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.shape = check_choice("shape", shape, SHAPES)
         self.head = head if isinstance(head, str) and head == "auto" else check_number("head", head, low=0.0, high=1.0)
         self.fill = bool(fill)
         self.tables = (Tables() if tables is None else make("table settings", tables)).for_shape(shape)
         self.correction = make_correction(correction, shape, self.tables.family_class, self.tables.learn)
+        self.proposal = make_proposal(proposal, shape, self.correction, self.fill)
         self.strategy = make("selection strategy", strategy)
         if self.head == "auto" and not (self.shape == "sample" and isinstance(self.correction, Tail) and self.fill):
             raise ValueError(f"head='auto' needs shape='sample', correction='tail' and fill=True; got shape={shape!r}, "
@@ -83,18 +89,16 @@ class LSH(Sampler):
         if self.strategy.min_votes > self.tables.L:
             raise ValueError(f"min_votes={self.strategy.min_votes} is more than the L={self.tables.L} tables can give")
 
-    @property
-    def saved_state(self) -> tuple[str, ...]:
-        """The tables, and what the split of head and tail and the correction have measured."""
-        return ("manager", *("_split",) * (self._split is not None), *("_corrector",) * bool(self._corrector.saved_state))
-
     def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """Prepare the tables of one layer; see `Sampler`."""
         self._builder = ActiveSetBuilder(len(bias.value), seed=seed, strategy=self.strategy)
         self._split = HeadSplit() if self.head == "auto" else None
         self.manager = self.tables.bind(weights, bias, shape=self.shape, room=self._room(), seed=seed)
-        self._corrector = fresh(self.correction)
+        self._corrector, self._proposal = fresh(self.correction), fresh(self.proposal)
         self._corrector.bind_layer(weights, bias, self.manager, self.strategy)
+        self._proposal.bind_layer(len(bias.value))
+        self.saved_state = ("manager", *("_split",) * (self._split is not None),
+                            *(name for name in ("_corrector", "_proposal") if getattr(self, name).saved_state))
 
     def _room(self, train=False):
         """Most outputs that the tables give; while training with a head of its own choice, those of the share whose turn it is."""
@@ -123,8 +127,10 @@ class LSH(Sampler):
             self.manager.observe(h, labels)
         views = self.manager.views(h, timer)
         with timer("retrieve"):
+            if train:
+                self._proposal.observe(labels)
             sets = self._builder.per_sample(labels, self.candidates, step=step if train else 0, views=views, alike=not train,
-                                            head=self._room(train), fill=self.fill)
+                                            head=self._room(train), fill=self.fill, alias=self._proposal.alias)
             sets = self._corrector.per_sample(h, sets)
         return self.count(sets) if train else sets
 
@@ -148,9 +154,10 @@ class LSH(Sampler):
         if self.shape == "batch":
             return self._shared(h, labels, 0, PhaseTimer())
         views = self.manager.views(h, PhaseTimer())
-        return self._builder.per_sample(labels, self.candidates, step=0, views=views, head=self._room(), fill=self.fill)
+        return self._builder.per_sample(labels, self.candidates, step=0, views=views, head=self._room(), fill=self.fill,
+                                        alias=self._proposal.alias)
 
-    def after_loss(self, sets: ActiveSets, delta: np.ndarray) -> None:
+    def after_loss(self, sets: ActiveSets | SharedSet, delta: np.ndarray) -> None:
         """Let the split of head and tail adapt."""
         if self._split is not None:
             self._split.observe(tail_variance(sets, delta))

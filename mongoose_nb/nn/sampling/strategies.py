@@ -38,5 +38,5 @@ class Threshold(Strategy):
         At most 126, and at most the number of tables.
     """
 
-    def __init__(self, min_votes: int = 2):
+    def __init__(self, min_votes: int = 2) -> None:
         self.min_votes = check_int("min_votes", min_votes, low=1, high=MAX_VOTES)

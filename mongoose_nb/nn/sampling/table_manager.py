@@ -62,7 +62,7 @@ class TableManager(Stateful):
     optional = ("tables",)
 
     def __init__(self, weights: Parameter, bias: Parameter, tables: LSHTables, schedule: Schedule, *, center: bool, rebuild: int | None,
-                 learner: LearnedHash | None = None):
+                 learner: LearnedHash | None = None) -> None:
         self._weights, self._bias = weights, bias
         self.tables, self.schedule = tables, schedule
         self.center, self._rebuild = center, rebuild
@@ -76,14 +76,10 @@ class TableManager(Stateful):
         self.rehashes = 0
         self._moved = 0  # steps since the last build
         self._fired = self._reinserted = 0  # since the last report
+        learning = ("learner", "recent") if learner is not None else ()
+        self.saved_state = ("schedule", *learning, "tables", "mean", "length", "query_mean", "query_extra", "_observed", "rehashes",
+                            "_moved", "_fired", "_reinserted")
         self._serving = None  # (key, tables, query centring) of the weights as they were when last asked
-
-    @property
-    def saved_state(self) -> tuple[str, ...]:
-        """What changes while training."""
-        learning = ("learner", "recent") if self.learner is not None else ()
-        return ("schedule", *learning, "tables", "mean", "length", "query_mean", "query_extra", "_observed", "rehashes", "_moved", "_fired",
-                "_reinserted")
 
     # ------------------------------------------------------------------ queries
 

@@ -68,7 +68,7 @@ class Tables(Registered, kind="table settings"):
     def __init__(self, family: str | dict | type[HashFamily] | HashFamily = "simhash", K: int | None = None, L: int | None = None, *,
                  capacity: int | None = 128, policy: str = "reservoir", center: bool = True,
                  rehash: None | int | str | dict | Schedule = None, rebuild: int | None = None,
-                 learn: None | str | dict | LearnedHash = None):
+                 learn: None | str | dict | LearnedHash = None) -> None:
         self.family = family if isinstance(family, str | dict | HashFamily) else _name(family)
         self.K = K if K is None else check_int("K", K, low=1)
         self.L = L if L is None else check_int("L", L, low=1)

@@ -1,4 +1,4 @@
-"""Labels and uniform outputs."""
+"""Labels and random outputs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.nn.sampling.base import SHAPES, Sampler
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder
 from mongoose_nb.nn.sampling.corrections import make_correction
+from mongoose_nb.nn.sampling.proposals import make_proposal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from mongoose_nb.core.arrays import Parameter
     from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
     from mongoose_nb.nn.sampling.corrections import Correction
+    from mongoose_nb.nn.sampling.proposals import Proposal
     from mongoose_nb.nn.training.timing import PhaseTimer
 
 
 @register("sampler", "uniform")
 class Uniform(Sampler):
-    """Labels and outputs drawn uniformly without replacement.
+    """Labels and random outputs: drawn uniformly without replacement, or from another proposal.
 
     Parameters
     ----------
@@ -34,28 +36,33 @@ class Uniform(Sampler):
         ``"tail"``, ``"none"``, or, for candidates shared by the batch, ``"logq"``; see `corrections`. By default ``"tail"`` for
         candidates per sample. For candidates shared by the batch it is ``"none"``: labels of other samples are hard negatives, which a
         re-weighted tail would drown.
+    proposal : str or Proposal
+        What random candidates of a sample are drawn from: ``"uniform"``, ``"frequency"`` (of labels) or ``"mixture"`` (of both), or an
+        object; see `proposals`.
     """
 
-    def __init__(self, candidates: int = 1000, *, shape: str = "batch", correction: None | str | dict | Correction = None):
+    def __init__(self, candidates: int = 1000, *, shape: str = "batch", correction: None | str | dict | Correction = None,
+                 proposal: str | dict | Proposal = "uniform") -> None:
         self.candidates = check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.shape = check_choice("shape", shape, SHAPES)
         self.correction = make_correction(correction, shape)
-
-    @property
-    def saved_state(self) -> tuple[str, ...]:
-        """What the correction has counted."""
-        return ("_corrector",) if self._corrector.saved_state else ()
+        self.proposal = make_proposal(proposal, shape, self.correction)
 
     def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """Prepare the draw of one layer; see `Sampler`."""
         self._builder = ActiveSetBuilder(len(bias.value), seed=seed)
-        self._corrector = fresh(self.correction)
+        self._corrector, self._proposal = fresh(self.correction), fresh(self.proposal)
         self._corrector.bind_layer(weights, bias)
+        self._proposal.bind_layer(len(bias.value))
+        self.saved_state = tuple(name for name in ("_corrector", "_proposal") if getattr(self, name).saved_state)
 
     def per_sample(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, train: bool = True) -> ActiveSets:
         """`ActiveSets` of every sample."""
         with timer("retrieve"):
-            sets = self._builder.per_sample(labels, self.candidates, step=step if train else 0, alike=not train)
+            if train:
+                self._proposal.observe(labels)
+            sets = self._builder.per_sample(labels, self.candidates, step=step if train else 0, alike=not train,
+                                            alias=self._proposal.alias)
             sets = self._corrector.per_sample(h, sets)
         return self.count(sets) if train else sets
 
@@ -68,4 +75,5 @@ class Uniform(Sampler):
 
     def peek(self, h: np.ndarray) -> ActiveSets:
         """As `Sampler.peek`; one draw for all samples where candidates are shared by the batch."""
-        return self._builder.per_sample(Rows.empty(len(h)), self.candidates, step=0, alike=self.shape == "batch")
+        return self._builder.per_sample(Rows.empty(len(h)), self.candidates, step=0, alike=self.shape == "batch",
+                                        alias=self._proposal.alias)
