@@ -20,12 +20,16 @@ def systems(size):
     out = {
         "uniform, sample": nn.Uniform(size, shape="sample"),
         "uniform, batch": nn.Uniform(size, shape="batch"),
+        "frequency, sample": nn.Uniform(size, shape="sample", proposal="frequency"),
+        "mixture, sample": nn.Uniform(size, shape="sample", proposal="mixture"),
         # as published: no centre, all places for what the tables return, no correction
         "SLIDE": nn.LSH(size, head=1.0, correction="none", tables=nn.Tables(center=False, rehash=SCHEDULES["fixed"])),
     }
     for name, rehash in SCHEDULES.items():
         out[f"random + {name}"] = nn.LSH(size, tables=nn.Tables(rehash=rehash))
         out[f"learned + {name}"] = nn.LSH(size, tables=nn.Tables(rehash=rehash, learn="contrast"))
+    out["random, mixture"] = nn.LSH(size, head=0.25, proposal="mixture")
+    out["learned + drift, mixture"] = nn.LSH(size, head=0.25, proposal="mixture", tables=nn.Tables(rehash="drift", learn="contrast"))
     out["random, uncorrected"] = nn.LSH(size, correction="none")
     out["learned + drift, uncorrected"] = nn.LSH(size, correction="none", tables=nn.Tables(rehash="drift", learn="contrast"))
     out["random, batch"] = nn.LSH(size, shape="batch")
@@ -37,7 +41,7 @@ class _Firings(nn.Callback):
     """How often the schedule fired in an epoch."""
 
     def on_batch_end(self, network, logs):
-        """Counts start anew with every epoch."""
+        """Counts start again with every epoch."""
         self.n = network.output.sampler.fired
 
 
@@ -89,12 +93,12 @@ def _measure(kept, args):
         chosen = {name: Ours(sampler, sets, lr=args.lr, seed=args.seed) for name, sampler in chosen.items()}
         if args.points == 1:  # nobody looks at a training on its way, so that it may end
             for system in chosen.values():
-                system.net.lr_schedule = nn.lr.Linear()
+                system.net.lr_schedule = nn.Linear()
         for system in chosen.values():  # compile
             Ours(system.net.sampler, sets, lr=args.lr).train(2)
         result = _train(chosen, rows, args.points, args.n_test)
         for name, system in chosen.items():
-            if hasattr(system.net.output.sampler, "tables"):
+            if hasattr(system.net.output.sampler, "hash_tables"):
                 system.net.output.sampler.rehash_now()
                 result[name]["recall"] = _recall(system, size, min(1000, args.n_test))
             entry = kept.setdefault(args.set.name, {"outputs": n_outputs, "rows": n, "epochs": args.epochs, "lr": args.lr, "sizes": {},

@@ -27,7 +27,7 @@ def systems(size, shape):
 def _train(sampler, sets, *, lr, seed, batches):
     """(seconds, P@1 on all test rows) of so many steps on rows drawn in the order that all systems of a seed share."""
     system = Ours(sampler, sets, lr=lr, seed=seed)
-    system.net.lr_schedule = nn.lr.Linear()
+    system.net.lr_schedule = nn.Linear()
     return system.train(batches)["seconds"], system.score(sets[2].shape[0])
 
 

@@ -55,7 +55,7 @@ class Ours:
     def held_MB(self):
         """Weights, moments and hash tables."""
         held = sum(array.nbytes for name, p in self.net.parameters().items() for array in p.arrays(name).values())
-        tables = getattr(self.net.output.sampler, "tables", None)
+        tables = getattr(self.net.output.sampler, "hash_tables", None)
         return round((held + (tables.nbytes if tables is not None else 0)) / 1e6)
 
     def close(self):

@@ -16,11 +16,13 @@ LSH_SETTINGS = {"L": 6, "rehash": 12, "rebuild": 2, "min_votes": 4}
 SAMPLERS = {
     "full": Full(),
     "uniform-sample": Uniform(30, shape="sample"),
+    "uniform-mixture": Uniform(30, shape="sample", proposal="mixture"),
     "uniform-batch": Uniform(30, shape="batch"),
     **{f"lsh-{shape}-{family}-{strategy}": lsh(60, shape=shape, family=family, K=K, strategy=strategy, **LSH_SETTINGS)
        for shape in ("sample", "batch") for family, K in (("simhash", 3), ("dwta", 1))
        for strategy in ("topk", "vanilla", "threshold")},
     "lsh-full-buckets": lsh(30, K=3, capacity=9, **LSH_SETTINGS),
+    "lsh-mixture": LSH(60, head=0.25, proposal="mixture", tables=Tables(K=3, L=6, rehash=7)),
     "lsh-unfilled": lsh(30, K=3, fill=False, **LSH_SETTINGS),
     "lsh-drift": LSH(60, tables=Tables(K=3, L=6, rehash=Drift(0.002, check_every=2, rows=200, weight="touch"))),
     "lsh-drift-rows": LSH(60, tables=Tables(K=3, L=6, rehash=Drift(0.02, check_every=2, rows=200, per_row=True))),

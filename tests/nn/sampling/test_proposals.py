@@ -37,12 +37,6 @@ def bound(proposal, n_rows):
     return proposal
 
 
-def implied(alias):
-    """The probabilities of an alias table's draws: every cell has the same, and shares it between two rows."""
-    keep = alias.threshold / 2.0**32
-    return (keep + np.bincount(alias.other, 1 - keep, len(keep))) / len(keep)
-
-
 # ------------------------------------------------------------------ oracle of the draw
 
 
@@ -81,16 +75,6 @@ def views_of(lists, n):
 
 
 class TestAlias:
-    @settings(deadline=None, max_examples=200)
-    @given(st.lists(st.floats(0, 1e6, allow_subnormal=False), min_size=1, max_size=60).filter(lambda p: sum(p) > 0))
-    def test_implied_probabilities(self, weights):
-        p = np.array(weights) / np.sum(weights)
-        alias = bound(Given(p), len(p)).alias
-        assert ((alias.other >= 0) & (alias.other < len(p))).all()
-        np.testing.assert_allclose(implied(alias), p, atol=1e-9)
-        with np.errstate(divide="ignore"):
-            np.testing.assert_array_equal(alias.log_rest, np.log1p(-p))
-
     def test_what_is_never_drawn(self):
         alias = bound(Given([0.0, 0.7, 0.0, 0.3]), 4).alias
         sets = ActiveSetBuilder(4, seed=1).per_sample(rows_of([[]] * 2000), 2, step=0, alias=alias)
