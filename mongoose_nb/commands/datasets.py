@@ -142,12 +142,11 @@ def split(X: Matrix, Y: Matrix, share: float, seed: int) -> tuple[Any, ...]:
     """(rows kept, rows put aside): `share` of the rows is drawn by `seed` and put aside."""
     import numpy as np
 
-    from mongoose_nb.core.streams import stream
-
     n = X.shape[0]
     aside = round(share * n)
     if not 0 < aside < n:
         raise ValueError(f"--validation {share:g} of {n} rows puts {aside} aside and leaves {n - aside}; both need a row")
-    order = stream(seed, "validation split").permutation(n)
+    # not a purpose of core.streams: runs that earlier versions began are resumed with the same rows
+    order = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 2]))).permutation(n)
     kept, held = np.sort(order[aside:]), np.sort(order[:aside])
     return (X[kept], Y[kept]), (X[held], Y[held])
