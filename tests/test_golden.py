@@ -11,10 +11,9 @@ import pytest
 
 from mongoose_nb import data, nn
 from mongoose_nb.commands.cli import main
-from mongoose_nb.core import files as io
 from mongoose_nb.data import _cache
 from mongoose_nb.nn.saving import VERSION
-from mongoose_nb.search import LSHIndex
+from mongoose_nb.search import LSHIndex, storage
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "golden"))
 from make import INDEXES, callbacks, networks, problem, rows  # noqa: E402
@@ -42,7 +41,7 @@ def expected(folder, name):
 
 def test_there_are_files_of_the_present_version():
     assert all((HERE / f"v{VERSION}" / f"{name}.mongoose").exists() for name in networks())
-    assert all((HERE / f"v{io.FORMAT_VERSION}" / f"{metric}.index").exists() for metric in INDEXES)
+    assert all((HERE / f"v{storage.VERSION}" / f"{metric}.index").exists() for metric in INDEXES)
 
 
 @files(*networks())

@@ -3,6 +3,8 @@
 The interface and the arrays are those of the compiled store, which is tested against it. `_store_base` explains the layout.
 """
 
+from __future__ import annotations
+
 import threading
 
 import numpy as np
@@ -14,7 +16,7 @@ _MASK = 2**64 - 1
 _MAX_SEEN = 2**32 - 1
 
 
-def mix64(x):
+def mix64(x: int) -> int:
     """`mongoose_nb.kernels.common.random.mix64` on Python integers."""
     x = (x + 0x9E3779B97F4A7C15) & _MASK
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK

@@ -1,5 +1,11 @@
 """Checks of the arguments of a bucket store: parameters, ids, codes, saved states."""
 
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 UNBOUNDED = 2**31 - 1
@@ -8,7 +14,7 @@ STATE_VERSION = 1
 _POLICIES = ("fifo", "reservoir")
 
 
-def integer(name, value, low, high):
+def integer(name: str, value: Any, low: int, high: int) -> int:
     """`value` as an int; TypeError for other types, ValueError outside [low, high]."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
@@ -17,7 +23,7 @@ def integer(name, value, low, high):
     return int(value)
 
 
-def integer_array(name, value):
+def integer_array(name: str, value: Any) -> np.ndarray:
     """`value` as an array of integers of any width, or an empty one of any type; TypeError for others."""
     array = np.asarray(value)
     if array.dtype.kind not in "iu" and array.size:
@@ -25,18 +31,23 @@ def integer_array(name, value):
     return array
 
 
-def bad_id(row):
+def bad_id(row: int) -> ValueError:
     """The error for an id that is not a row."""
     return ValueError(f"row ids must be between 0 and {2**31 - 1} (int32), got {row}")
 
 
-def bad_code(code, n_buckets):
+def bad_code(code: int, n_buckets: int) -> ValueError:
     """The error for a code that is not a bucket."""
     return ValueError(f"codes must be between 0 and n_buckets - 1 = {n_buckets - 1}, got {code}: "
                       "hash to fewer bits, or make the store with more buckets")
 
 
-def within(array, low, high, error):
+def outside(name: str, value: int, size: int) -> ValueError:
+    """The error for a value that is not from 0 to ``size - 1``."""
+    return ValueError(f"{name} must be between 0 and {size - 1}, got {value}")
+
+
+def within(array: np.ndarray, low: int, high: int, error: Callable[[int], Exception]) -> None:
     """Raise `error(value)` for an entry of `array` outside [low, high], low <= 0."""
     if array.size and array.dtype.kind != "u" and array.min() < low:
         raise error(int(array.min()))
@@ -44,7 +55,7 @@ def within(array, low, high, error):
         raise error(int(array.max()))
 
 
-def as_ids(ids):
+def as_ids(ids: Any) -> np.ndarray:
     """`ids` as a C array (m,) int32; without a look at the values where the dtype is int32 already."""
     array = integer_array("ids", ids)
     if array.ndim != 1:
@@ -54,7 +65,7 @@ def as_ids(ids):
     return np.ascontiguousarray(array, dtype=np.int32)
 
 
-def as_codes(codes, n_tables, m, n_buckets, keep=False):
+def as_codes(codes: Any, n_tables: int, m: int | None, n_buckets: int, keep: bool = False) -> np.ndarray:
     """`codes` as a C array (L, m) of uint32, or with `keep` of their own unsigned dtype."""
     array = integer_array("codes", codes)
     if array.ndim != 2 or array.shape[0] != n_tables or (m is not None and array.shape[1] != m):
@@ -67,7 +78,7 @@ def as_codes(codes, n_tables, m, n_buckets, keep=False):
     return np.ascontiguousarray(array, dtype=np.uint32)
 
 
-def check_parameters(n_tables, n_buckets, capacity, policy, seed):
+def check_parameters(n_tables: Any, n_buckets: Any, capacity: Any, policy: Any, seed: Any) -> tuple[int, int, int | None, str, int]:
     """The parameters of a store as plain values."""
     n_tables = integer("n_tables", n_tables, 1, 2**20)
     n_buckets = integer("n_buckets", n_buckets, 1, MAX_BUCKETS)
@@ -78,7 +89,7 @@ def check_parameters(n_tables, n_buckets, capacity, policy, seed):
     return n_tables, n_buckets, capacity, policy, integer("seed", seed, 0, 2**64 - 1)
 
 
-def check_state(state):
+def check_state(state: Any) -> tuple[tuple, list[np.ndarray]]:
     """The plain values and the arrays of a `state` that a store could have given; ValueError for any other."""
     names = ("version", "n_tables", "n_buckets", "capacity", "policy", "seed", "sizes", "ids", "seen", "dropped")
     if not isinstance(state, dict):
@@ -101,7 +112,7 @@ def check_state(state):
             array = integer_array(name, state[name])
             if array.ndim != 1 if shape is None else array.shape != shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape or '(entries,)'}")
-            within(array, 0, high, lambda v, n=name, h=high: ValueError(f"{n} must be between 0 and {h}, got {v}"))
+            within(array, 0, high, functools.partial(outside, name, size=high + 1))
             arrays.append(array)
     except TypeError as error:
         raise ValueError(f"the state of a bucket store is damaged: {error}") from None

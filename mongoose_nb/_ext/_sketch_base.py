@@ -12,18 +12,18 @@ C. *Codes and snapshot are both kept*, 8 bytes a row each: counts are then read 
    of the snapshot can be replaced. Counts kept instead of codes would be smaller, but lost with the first such part.
 """
 
+from __future__ import annotations
+
+import functools
+from typing import Any, Self
+
 import numpy as np
 
-from mongoose_nb._ext._checks import as_ids, integer, integer_array, within
+from mongoose_nb._ext._checks import as_ids, integer, integer_array, outside, within
 
 STATE_VERSION = 1
 MOST = 65535  # marks saturate
-_ARRAYS = {"marks": np.uint16, "codes": np.uint64, "snapshot": np.uint64, "touches": np.uint32}
-
-
-def outside(name, value, size):
-    """The error for an id or a place out of range."""
-    return ValueError(f"{name} must be between 0 and {size - 1}, got {value}")
+_ARRAYS = ("marks", "codes", "snapshot", "touches")
 
 
 class SketchBase:
@@ -51,7 +51,7 @@ class SketchBase:
     __slots__ = ()
     compiled = False
 
-    def __init__(self, n_rows, *, bits=64, rows=None):
+    def __init__(self, n_rows: int, *, bits: int = 64, rows: np.ndarray | None = None) -> None:
         n_rows = integer("n_rows", n_rows, 1, 2**31 - 1)
         bits = integer("bits", bits, 64, 4096)
         if bits % 64:
@@ -65,34 +65,34 @@ class SketchBase:
         self._attach(n_rows, bits, rows, np.zeros(n_rows, np.uint16), np.zeros((m, bits // 64), np.uint64),
                      np.zeros((m, bits // 64), np.uint64), np.zeros(m, np.uint32))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"DriftSketch(n_rows={self.n_rows}, bits={self.bits}, watched={len(self)})"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._codes)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return type(self).from_state, (self.state(),)
 
     @property
-    def rows(self):
+    def rows(self) -> np.ndarray | None:
         """array (m,) int32 : ids of the watched rows, read-only; None where all are watched."""
         return self._rows
 
     @property
-    def touches(self):
+    def touches(self) -> np.ndarray:
         """array (m,) uint32 : how often each watched row was touched between its snapshot and its present code."""
         return self._touches.copy()
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """int : bytes of all arrays."""
         own = sum(a.nbytes for a in (self._marks, self._codes, self._snapshot, self._touches))
         return own + (0 if self._rows is None else self._rows.nbytes)
 
     # ---------------------------------------------------------------- per step
 
-    def touch(self, ids=None):
+    def touch(self, ids: np.ndarray | None = None) -> None:
         """Note that rows were touched, once for each time they are listed.
 
         Parameters
@@ -112,7 +112,7 @@ class SketchBase:
 
     # ---------------------------------------------------------------- per look
 
-    def pending(self, limit=None):
+    def pending(self, limit: int | None = None) -> np.ndarray:
         """Places of the watched rows that were touched since they were last recorded.
 
         Parameters
@@ -127,7 +127,7 @@ class SketchBase:
         """
         return self._pending(2**31 - 1 if limit is None else integer("limit", limit, 0, 2**31 - 1))
 
-    def record(self, places, codes):
+    def record(self, places: np.ndarray, codes: np.ndarray) -> None:
         """Set the codes of watched rows as they are now; their marks become part of `touches`.
 
         Parameters
@@ -147,7 +147,7 @@ class SketchBase:
                              f"{codes.shape}")
         self._record(places, np.ascontiguousarray(codes))
 
-    def changed(self):
+    def changed(self) -> np.ndarray:
         """Bits in which each watched row differs from its snapshot.
 
         Returns
@@ -159,11 +159,11 @@ class SketchBase:
         return out
 
     @property
-    def total(self):
+    def total(self) -> int:
         """int : bits in which all watched rows together differ from their snapshot."""
         return int(self.changed().sum(dtype=np.int64))
 
-    def take_snapshot(self, places=None):
+    def take_snapshot(self, places: np.ndarray | None = None) -> None:
         """Make the present codes the snapshot, and count touches from zero.
 
         Parameters
@@ -180,7 +180,7 @@ class SketchBase:
 
     # ---------------------------------------------------------------- whole contents
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Everything needed to make an equal sketch.
 
         Returns
@@ -194,7 +194,7 @@ class SketchBase:
         return out if self._rows is None else {**out, "rows": self._rows.copy()}
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state: dict[str, Any]) -> Self:
         """Make a sketch from what `state` gave.
 
         Raises
@@ -215,12 +215,12 @@ class SketchBase:
             if np.shape(state["marks"]) != (integer("n_rows", state["n_rows"], 1, 2**31 - 1),):
                 raise ValueError(f"marks have shape {np.shape(state['marks'])}, expected ({state['n_rows']},)")
             sketch = cls(state["n_rows"], bits=state["bits"], rows=state.get("rows"))
-            for name, dtype in _ARRAYS.items():
+            for name in _ARRAYS:
                 array, own = integer_array(name, state[name]), getattr(sketch, "_" + name)
                 if array.shape != own.shape:
                     raise ValueError(f"{name} has shape {array.shape}, expected {own.shape}")
-                high = np.iinfo(dtype).max
-                within(array, 0, high, lambda v, n=name, h=high: ValueError(f"{n} must be between 0 and {h}, got {v}"))
+                high = int(np.iinfo(own.dtype).max)
+                within(array, 0, high, functools.partial(outside, name, size=high + 1))
                 own[...] = array
         except (TypeError, ValueError) as error:
             raise ValueError(f"the state of a drift sketch is damaged: {error}") from None

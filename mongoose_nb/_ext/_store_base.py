@@ -16,6 +16,10 @@ C. Rejected: an array of ``capacity`` ids per bucket (most of it empty, 2^K x ca
    a linked list or vector per bucket (one cache miss more per look-up, and an allocation per bucket).
 """
 
+from __future__ import annotations
+
+from typing import Any, Self
+
 import numpy as np
 
 from mongoose_nb._ext._checks import (
@@ -35,14 +39,14 @@ TAIL, ENTRIES, DROPPED = range(3)  # columns of `counters`
 MAX_POOL = 2**31 - 1
 
 
-def layout(sizes, limit):
+def layout(sizes: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
     """Starts and rooms of packed segments with the given `sizes`: each gets a quarter of room, at most `limit`."""
     sizes = sizes.astype(np.int64)
     rooms = np.minimum(limit, sizes + sizes // 4)
     return np.cumsum(rooms) - rooms, rooms
 
 
-def places(starts, sizes):
+def places(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Pool positions of all entries, bucket by bucket."""
     sizes = sizes.astype(np.int64)
     ends = np.cumsum(sizes)
@@ -89,15 +93,15 @@ class StoreBase:
     __slots__ = ()
     compiled = False
 
-    def __init__(self, n_tables, n_buckets, *, capacity=None, policy="fifo", seed=0):
+    def __init__(self, n_tables: int, n_buckets: int, *, capacity: int | None = None, policy: str = "fifo", seed: int = 0) -> None:
         self._setup(*check_parameters(n_tables, n_buckets, capacity, policy, seed))
         self.clear()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (f"BucketStore(n_tables={self.n_tables}, n_buckets={self.n_buckets}, capacity={self.capacity}, "
                 f"policy={self.policy!r}, seed={self.seed})")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return type(self).from_state, (self.state(),)
 
     # ---------------------------------------------------------------- memory
@@ -136,21 +140,21 @@ class StoreBase:
                      np.zeros((tables, 3), np.int64), self._held(rows))
 
     @property
-    def rows(self):
+    def rows(self) -> int:
         """int : rows held: the number of ids in the fullest table."""
         return max(self._counters[:, ENTRIES].tolist(), default=0)
 
     @property
-    def reserved(self):
+    def reserved(self) -> int:
         """int : rows held when the pools were last allocated; ``nbytes == memory_bound(reserved)``."""
         return self._reserved
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """int : bytes of all arrays."""
         return sum(a.nbytes for a in (self._ids, self._spans, self._room, self._seen, self._counters))
 
-    def memory_bound(self, n):
+    def memory_bound(self, n: int) -> int:
         """Bytes that a store takes at most, if it never held more than `n` rows.
 
         Per table 6 bytes per row (1.5 ids of 4 bytes), 12.25 bytes per bucket (16.25 with a reservoir's counts) and a
@@ -176,7 +180,7 @@ class StoreBase:
 
     # ---------------------------------------------------------------- reading
 
-    def views(self):
+    def views(self) -> tuple[np.ndarray, np.ndarray]:
         """The store's own arrays, for kernels that read them. Nothing is copied: do not write to them.
 
         They are valid until the next change of the store: a change may move the ids to a larger array.
@@ -190,7 +194,7 @@ class StoreBase:
         """
         return self._ids, self._spans
 
-    def bucket(self, table, code):
+    def bucket(self, table: int, code: int) -> np.ndarray:
         """A copy of the ids in one bucket.
 
         Parameters
@@ -209,7 +213,7 @@ class StoreBase:
         start, size = self._spans[table, code].tolist()
         return self._ids[table, start:start + size].copy()
 
-    def stats(self):
+    def stats(self) -> dict[str, Any]:
         """How full the store is.
 
         Returns
@@ -240,7 +244,7 @@ class StoreBase:
 
     # ---------------------------------------------------------------- row by row
 
-    def insert(self, ids, codes):
+    def insert(self, ids: np.ndarray, codes: np.ndarray) -> None:
         """Insert rows one after another.
 
         Parameters
@@ -258,7 +262,7 @@ class StoreBase:
         ids = as_ids(ids)
         self._insert(ids, as_codes(codes, self.n_tables, len(ids), self.n_buckets))
 
-    def remove(self, ids, codes):
+    def remove(self, ids: np.ndarray, codes: np.ndarray) -> int:
         """Remove rows: of each, the oldest entry in its bucket of each table. Rows that are not there are passed over.
 
         Parameters
@@ -281,7 +285,7 @@ class StoreBase:
         ids = as_ids(ids)
         return self._remove(ids, as_codes(codes, self.n_tables, len(ids), self.n_buckets))
 
-    def move(self, ids, old_codes, new_codes):
+    def move(self, ids: np.ndarray, old_codes: np.ndarray, new_codes: np.ndarray) -> int:
         """Move rows whose hash codes changed: remove and insert, in those tables only where the two codes differ.
 
         Parameters
@@ -307,11 +311,11 @@ class StoreBase:
 
     # ---------------------------------------------------------------- whole contents
 
-    def clear(self):
+    def clear(self) -> None:
         """Drop all ids and give the pools' memory back."""
         self._allocate(0)
 
-    def begin_build(self, codes, ids=None):
+    def begin_build(self, codes: np.ndarray, ids: np.ndarray | None = None) -> tuple:
         """Prepare a bulk load: check the input, allocate, and return the arrays.
 
         A kernel does the loading, and has to be called next: ``build_buckets(*store.begin_build(codes, ids))``
@@ -359,7 +363,7 @@ class StoreBase:
         return (codes, rows, self._ids, self._spans, self._room, self._seen, self._counters,
                 self._limit, self._sampling, np.uint64(self.seed))
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Everything needed to make an equal store: arrays and plain values, in no more space than the entries take.
 
         Returns
@@ -383,7 +387,7 @@ class StoreBase:
         }
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state: dict[str, Any]) -> Self:
         """Make a store from what `state` gave.
 
         Parameters

@@ -146,6 +146,7 @@ def split(X: Matrix, Y: Matrix, share: float, seed: int) -> tuple[Any, ...]:
     aside = round(share * n)
     if not 0 < aside < n:
         raise ValueError(f"--validation {share:g} of {n} rows puts {aside} aside and leaves {n - aside}; both need a row")
+    # not a purpose of core.streams: runs that earlier versions began are resumed with the same rows
     order = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 2]))).permutation(n)
     kept, held = np.sort(order[aside:]), np.sort(order[:aside])
     return (X[kept], Y[kept]), (X[held], Y[held])

@@ -3,12 +3,18 @@
 This module is read by ``mongoose --help``: it imports the standard library alone.
 """
 
+from __future__ import annotations
+
 import argparse
 import difflib
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from mongoose_nb.core.types import PathLike
 
 
-def whole(value):
+def whole(value: Any) -> int:
     """An integer."""
     if isinstance(value, str):
         return int(value)
@@ -17,36 +23,36 @@ def whole(value):
     return value
 
 
-def real(value):
+def real(value: Any) -> float:
     """A number."""
     if isinstance(value, bool):
         raise ValueError
     return float(value)
 
 
-def word(value):
+def word(value: Any) -> str:
     """A word."""
     if not isinstance(value, str):
         raise ValueError
     return value
 
 
-def switch(value):
+def switch(value: Any) -> bool:
     """true or false."""
     if not isinstance(value, bool):
         raise ValueError
     return value
 
 
-def limit(value):
+def limit(value: Any) -> int | str:
     """An integer, or 'none'."""
     return value if value == "none" else whole(value)
 
 
-def widths(value):
+def widths(value: Any) -> list[int | str]:
     """Widths such as 128 or 128,64; wide:N is a hidden layer of N units that hashing samples."""
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    out = []
+    out: list[int | str] = []
     for part in parts:
         if isinstance(part, str) and part.strip().startswith("wide:"):
             out.append(f"wide:{int(part.strip()[5:])}")
@@ -55,7 +61,7 @@ def widths(value):
     return out
 
 
-def rehash(value):
+def rehash(value: Any) -> int | str:
     """Steps between rehashes, PERIOD:RATE for gaps that grow by exp(RATE) each time, or 'drift'."""
     if value in ("drift", "auto"):
         return value
@@ -65,12 +71,12 @@ def rehash(value):
     return whole(value)
 
 
-def share(value):
+def share(value: Any) -> float | str:
     """A number, or auto."""
     return value if value == "auto" else real(value)
 
 
-def share_or_path(value):
+def share_or_path(value: Any) -> float | str:
     """A share of the training rows between 0 and 1, or a file."""
     try:
         share = real(value)
@@ -85,12 +91,12 @@ class Option(NamedTuple):
     """A flag, which is also a key of the TOML file (with ``_`` or ``-``)."""
 
     name: str
-    kind: object
+    kind: Callable[[Any], Any]
     metavar: str | None
     help: str
 
     @property
-    def dest(self):
+    def dest(self) -> str:
         """Its name in Python."""
         return self.name.replace("-", "_")
 
@@ -161,7 +167,7 @@ NONE = ("K", "capacity", "rebuild", "learn")
 OPTIMIZER = ("lr", "momentum", "weight_decay")
 
 
-def add_options(parser):
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add every option to the parser of the command."""
     for title, options in GROUPS.items():
         group = parser.add_argument_group(title)
@@ -187,7 +193,7 @@ def _expected(option):
     return text[0].lower() + text[1:]
 
 
-def read_config(path, extra):
+def read_config(path: PathLike, extra: Sequence[str]) -> dict[str, Any]:
     """Settings of a TOML file, checked: option name -> value.
 
     `extra` names keys beside the options, all of them words: the data and the directory of the run.
@@ -217,7 +223,7 @@ def read_config(path, extra):
     return out
 
 
-def network_arguments(given):
+def network_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments of `nn.Network` from settings by option name; others keep the library's defaults.
 
     Names, numbers and which of them go together are checked here, the widths by the network itself.

@@ -103,7 +103,7 @@ def load_to_resume(path: PathLike, record: dict[str, Any]) -> Any:
     from mongoose_nb.nn.saving import make_network, peek, settings_v1
 
     file = pathlib.Path(path) / MODEL
-    saved = peek(file) if file.exists() else {"progress": None, "epoch": 0, "step": 0}
+    saved: dict[str, Any] = peek(file) if file.exists() else {"progress": None, "epoch": 0, "step": 0}
     if saved["progress"] is None and file.exists():
         return Network.load(file), saved
     try:

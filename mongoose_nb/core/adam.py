@@ -1,9 +1,12 @@
 """Adam for a small array that is trained on the side, such as hash functions; networks are trained by `kernels.layers.rows`."""
 
+from __future__ import annotations
+
 import numpy as np
 
 
-def adam_step(value, m, v, gradient, t, rate, *, beta1=0.9, beta2=0.999, eps=1e-8):
+def adam_step(value: np.ndarray, m: np.ndarray, v: np.ndarray, gradient: np.ndarray, t: int, rate: float, *, beta1: float = 0.9,
+              beta2: float = 0.999, eps: float = 1e-8) -> None:
     """One step of Adam, in place.
 
     Parameters

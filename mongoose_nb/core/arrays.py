@@ -1,8 +1,11 @@
 """Arrays of models: parameters with their optimiser state, batches as views of CSR rows, scratch memory."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +14,7 @@ import numpy as np
 GUARD = 1024
 
 
-def read_only(array):
+def read_only(array: np.ndarray) -> np.ndarray:
     """A read-only view.
 
     To Numba, an array that may be written is another type. A kernel that only reads is always given a read-only view, and is compiled once.
@@ -29,7 +32,7 @@ def read_only(array):
     return view
 
 
-def aligned_zeros(shape, dtype=np.float32):
+def aligned_zeros(shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
     """An array of zeros that starts on a cache line, with free bytes around it. Untouched pages cost no memory."""
     dtype = np.dtype(dtype)
     size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * dtype.itemsize
@@ -54,34 +57,34 @@ class Rows:
     ids: np.ndarray
     values: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("ids", "values"):
             array = getattr(self, name)
             if array is not None:
                 object.__setattr__(self, name, read_only(array))
 
     @classmethod
-    def of(cls, matrix, rows=None):
+    def of(cls, matrix: Any, rows: Any = None) -> Rows:
         """The rows of a canonical CSR matrix that a list or a slice names; all without one."""
         rows = slice(None) if rows is None else rows
         start, end = (pointers[rows].astype(np.int64) for pointers in (matrix.indptr[:-1], matrix.indptr[1:]))
         return cls(start, end - start, matrix.indices, matrix.data)
 
     @classmethod
-    def empty(cls, n):
+    def empty(cls, n: int) -> Rows:
         """n rows without entries."""
         none = np.zeros(n, np.int64)
         return cls(none, none, np.zeros(0, np.int32), np.zeros(0, np.float32))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.start)
 
-    def places(self):
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
         """(sample, place in `ids`) of every entry, in order."""
         sample = np.repeat(np.arange(len(self)), self.count)
         return sample, np.arange(len(sample)) + np.repeat(self.start - np.cumsum(self.count) + self.count, self.count)
 
-    def flat(self):
+    def flat(self) -> tuple[np.ndarray, np.ndarray]:
         """(sample, id) of every entry, in order."""
         sample, place = self.places()
         return sample, self.ids[place]
@@ -103,7 +106,7 @@ class Parameter:
         First and second moment; where the optimiser does not keep one, it is `value` itself.
     """
 
-    def __init__(self, value: np.ndarray):
+    def __init__(self, value: np.ndarray) -> None:
         self.value = value
         self.m = value
         self.v = value
@@ -113,7 +116,7 @@ class Parameter:
         """Whether weight decay applies: to matrices, not to vectors."""
         return self.value.ndim > 1
 
-    def attach(self, optimizer):
+    def attach(self, optimizer: Any) -> None:
         """Allocate the moments that `optimizer` keeps; moments that are there stay."""
         if optimizer.keeps_m and self.m is self.value:
             self.m = aligned_zeros(self.value.shape)
@@ -143,13 +146,13 @@ def parameter_arrays(parameters: dict, moments: bool = True) -> dict:
     -------
     dict of str to np.ndarray
     """
-    out = {}
+    out: dict[str, np.ndarray] = {}
     for name, parameter in parameters.items():
         out.update(parameter.arrays(name) if moments else {name: parameter.value})
     return out
 
 
-def restore_parameters(parameters: dict, arrays: dict):
+def restore_parameters(parameters: dict, arrays: dict) -> None:
     """Put back what `parameter_arrays` gave, in place.
 
     Parameters
@@ -187,14 +190,14 @@ class Buffers:
     A copy or a pickle of it is empty.
     """
 
-    def __init__(self):
-        self._arrays = {}
-        self._free = {}  # references to the memory of an array that nobody uses, by name
+    def __init__(self) -> None:
+        self._arrays: dict[str, np.ndarray] = {}
+        self._free: dict[str, int] = {}  # references to the memory of an array that nobody uses, by name
 
     def __reduce__(self):
         return Buffers, ()
 
-    def get(self, name, shape, dtype=np.float32):
+    def get(self, name: str, shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """An array of this shape with undefined contents."""
         shape = shape if isinstance(shape, tuple) else (shape,)
         size = math.prod(shape)
@@ -203,7 +206,7 @@ class Buffers:
             have = self._arrays[name] = aligned_zeros(max(size, 1 if have is None else size + size // 4), dtype)
         return have[:size].reshape(shape)
 
-    def lend(self, name, shape, dtype=np.float32):
+    def lend(self, name: str, shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """As `get`, but never an array that is still in use: where anything refers to the array that was lent last under this name, or to
         a view of it, the result is another array."""
         have = self._arrays.get(name)

@@ -26,7 +26,7 @@ from mongoose_nb._version import __version__
 if TYPE_CHECKING:
     from mongoose_nb.core.types import PathLike
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ALIGN = 64
 _MAX_HEADER = 64 << 20
 _TO_NAME = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64", "int8": "I8", "uint8": "U8", "uint16": "U16",

@@ -10,6 +10,8 @@ C. Two processes that compile one kernel for different types at the same moment 
 D. fastmath without ``nnan`` and ``ninf``: a NaN must stay visible.
 """
 
+from __future__ import annotations
+
 import functools
 import hashlib
 import os
@@ -17,6 +19,7 @@ import pathlib
 import re
 import sys
 import tempfile
+from typing import Any
 
 import numba
 from numba.core.caching import IndexDataCacheFile
@@ -30,7 +33,7 @@ _KERNELS = _PACKAGE / "kernels"
 _IMPORT = re.compile(r"^\s*from mongoose_nb\.(kernels[\w.]*) import (\([^)]*\)|[^\n]*)", re.M)
 
 
-def cache_base():
+def cache_base() -> str:
     """The directory below which compiled code is kept, whether or not it can be written."""
     return os.environ.get("NUMBA_CACHE_DIR") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"), "mongoose_nb")
@@ -65,7 +68,7 @@ def _read(path):
 
 
 @functools.cache
-def source_digest(path):
+def source_digest(path: str) -> str:
     """A hash of all sources that a kernel defined in the file `path` may be compiled from.
 
     Parameters
@@ -78,12 +81,12 @@ def source_digest(path):
     str
         16 hexadecimal digits.
     """
-    path = pathlib.Path(path).resolve()
+    file = pathlib.Path(path).resolve()
     digest = hashlib.sha256(pathlib.Path(__file__).read_bytes())
-    if _KERNELS in path.parents:
-        waiting = {path}
+    if _KERNELS in file.parents:
+        waiting = {file}
     else:
-        digest.update(path.read_bytes())
+        digest.update(file.read_bytes())
         waiting = set(_KERNELS.rglob("*.py"))
     found = set()
     while waiting:
@@ -98,7 +101,7 @@ def source_digest(path):
 class FilesByKey(IndexDataCacheFile):
     """An index of compiled code and its files. An entry that another process overwrites is compiled again, and none is mistaken."""
 
-    def save(self, key, data):
+    def save(self, key: Any, data: Any) -> None:
         """Keep the code of `key` (types, processor, source)."""
         name = self._data_name(int(hashlib.sha256(repr(key).encode()).hexdigest()[:15], 16))
         self._save_data(name, data)  # before the index points to it

@@ -25,8 +25,7 @@ from typing import Any
 
 import numpy as np
 
-_CLASSES: dict[str, dict[str, type]] = {}  # kind -> {name: class}
-_ALIASES: dict[str, dict[str, str]] = {}  # kind -> {other name: name}
+_CLASSES: dict[str, dict[str, type]] = {}  # kind -> {import path, short name or other name: class}
 _SHORT: dict[type, str] = {}  # class -> its short name
 
 
@@ -65,11 +64,27 @@ class Registered:
             _add(cls.kind, _path(cls), cls)
 
     def config(self) -> dict[str, Any]:
-        """Arguments of the constructor by name."""
-        return {name: getattr(self, name) for name in parameters(type(self))}
+        """Arguments of the constructor by name.
+
+        A class whose constructor takes ``**kwargs`` overrides this method.
+
+        Raises
+        ------
+        TypeError
+            If they are not known: the constructor takes ``*args`` or ``**kwargs``, or does not store an argument.
+        """
+        cls = type(self)
+        unnamed = [str(p) for p in _signature(cls) if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if unnamed:
+            raise TypeError(f"the constructor of {cls.__qualname__} takes {unnamed[0]}; name its arguments, or override config()")
+        missing = [name for name in parameters(cls) if not hasattr(self, name)]
+        if missing:
+            raise TypeError(f"{cls.__qualname__} does not keep its argument {missing[0]!r}; store it as self.{missing[0]} in the constructor")
+        return {name: getattr(self, name) for name in parameters(cls)}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config().items())})"
+        known = {name: getattr(self, name) for name in parameters(type(self)) if hasattr(self, name)}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
 
 
 def register(kind: str, name: str, *aliases: str) -> Callable[[type], type]:
@@ -90,21 +105,22 @@ def register(kind: str, name: str, *aliases: str) -> Callable[[type], type]:
     """
     def decorate(cls):
         for other in (name, *aliases):
-            owner = _CLASSES.get(kind, {}).get(_ALIASES.get(kind, {}).get(other, other))
-            if owner is not None and _path(owner) != _path(cls):
-                raise ValueError(f"{kind} {other!r} is registered already, by {_path(owner)}; give {_path(cls)} another name")
-        _add(kind, name, cls)
+            _add(kind, other, cls)
         _SHORT[cls] = name
-        _ALIASES.setdefault(kind, {}).update(dict.fromkeys(aliases, name))
         return cls
 
     return decorate
 
 
+def _signature(cls):
+    """Parameters of the constructor without ``self``; none where the class has no constructor."""
+    init = cls.__init__
+    return [] if init is object.__init__ else list(inspect.signature(init).parameters.values())[1:]
+
+
 def parameters(cls: type) -> dict[str, Any]:
     """Names of the constructor's arguments, with their defaults (`inspect.Parameter.empty` where there is none)."""
-    return {name: p.default for name, p in inspect.signature(cls.__init__).parameters.items()  # type: ignore[misc]
-            if name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    return {p.name: p.default for p in _signature(cls) if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 
 def kinds() -> list[str]:
@@ -143,8 +159,7 @@ def find(kind: str, name: Any) -> type[Any]:
     NotRegisteredError
         If there is none; the message lists what there is, or says which module to import.
     """
-    known = _CLASSES.get(kind, {})
-    cls = known.get(_ALIASES.get(kind, {}).get(name, name)) if isinstance(name, str) else None
+    cls = _CLASSES.get(kind, {}).get(name) if isinstance(name, str) else None
     if cls is None:
         if isinstance(name, str) and ":" in name.strip(":"):
             module, _, qualname = name.partition(":")
@@ -172,12 +187,10 @@ def make(kind: str, value: Any, **defaults: Any) -> Any:
     """
     if isinstance(value, Registered) and value.kind == kind:
         return value
-    if isinstance(value, str):
-        return find(kind, value)(**defaults)
-    if isinstance(value, dict) and "name" in value:
-        arguments = {name: argument for name, argument in value.items() if name not in ("name", "kind")}
-        cls = find(kind, value["name"])
-        return cls(**{**defaults, **{name: _rebuild(argument) for name, argument in arguments.items()}})
+    described = {"name": value} if isinstance(value, str) else value
+    if isinstance(described, dict) and "name" in described:
+        cls = find(kind, described["name"])
+        return cls(**defaults | {name: _rebuild(argument) for name, argument in described.items() if name not in ("name", "kind")})
     raise TypeError(f"a {kind} must be one of {sorted(registered(kind))} or a {kind} object; got {value!r}")
 
 
@@ -185,7 +198,7 @@ def fresh(obj: Any) -> Any:
     """An object of the same class and arguments, without the state of `obj`."""
     try:
         config = obj.config()
-    except AttributeError:  # it does not keep its arguments: it can be used, and saving it is refused
+    except TypeError:  # its arguments are not known: it can be used, and saving it is refused
         return copy.deepcopy(obj)
     return type(obj)(**config)
 
@@ -193,7 +206,7 @@ def fresh(obj: Any) -> Any:
 def _rebuild(value):
     """A description's value as a constructor takes it: nested descriptions are made objects."""
     if isinstance(value, dict) and "kind" in value and "name" in value:
-        return make(value["kind"], {k: v for k, v in value.items() if k != "kind"})
+        return make(value["kind"], value)
     if isinstance(value, list):
         return [_rebuild(item) for item in value]
     return value
@@ -219,26 +232,24 @@ def describe(value: Any, where: str = "object") -> Any:
         For what a file cannot hold; the message names it and says what to do.
     """
     if isinstance(value, Registered):
-        out: dict[str, Any] = {"name": name_of(type(value))}
-        missing = [name for name in parameters(type(value)) if not hasattr(value, name)]
-        if missing:
-            raise TypeError(f"{where} cannot be saved: {type(value).__qualname__} does not keep its argument {missing[0]!r}; store it as "
-                            f"self.{missing[0]} in the constructor")
-        for name, argument in value.config().items():
-            out[name] = describe(argument, f"{where}.{name}")
-            if isinstance(argument, Registered):
-                out[name]["kind"] = argument.kind
-        return out
+        try:
+            config = value.config()
+        except TypeError as error:
+            raise TypeError(f"{where} cannot be saved: {error}") from None
+        return {"name": name_of(type(value)), **{name: _nested(argument, f"{where}.{name}") for name, argument in config.items()}}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return value.item()
+    if isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "biufU":
+        return value.tolist()
     if isinstance(value, list | tuple):
-        return [describe(item, f"{where}[{i}]") | {"kind": item.kind} if isinstance(item, Registered) else describe(item, f"{where}[{i}]")
-                for i, item in enumerate(value)]
+        return [_nested(item, f"{where}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):  # a description that the user gave
         return {key: describe(item, f"{where}[{key!r}]") for key, item in value.items()}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        return value.tolist()
     raise TypeError(f"{where} is {value!r} ({type(value).__module__}.{type(value).__qualname__}), which a file cannot hold; derive its "
                     "class from one of this package's abstractions and keep the arguments of the constructor as attributes")
+
+
+def _nested(value, where):
+    """As `describe`; of an object also its kind, for `_rebuild`."""
+    described = describe(value, where)
+    return {**described, "kind": value.kind} if isinstance(value, Registered) else described

@@ -18,6 +18,7 @@ import numpy as np
 from mongoose_nb.core.adam import adam_step
 from mongoose_nb.core.registry import Registered, find, fresh, make, register
 from mongoose_nb.core.saving import Stateful
+from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.hashing.learned_losses import Examples, soft_bits
 
@@ -76,8 +77,8 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
     optional = ("_m", "_v")
 
     def __init__(self, loss: str = "contrast", *, steps: int = 20, first_steps: int | None = None, lr: float = 0.05, queries: int = 2048,
-                 batch: int = 128, rows: int = 768, positives: int = 10,
-                 labels: bool = False, sharpness: float = 20.0, margin: float = 1.0, negative_weight: float = 0.3, balance: float = 1.0):
+                 batch: int = 128, rows: int = 768, positives: int = 10, labels: bool = False, sharpness: float = 20.0,
+                 margin: float = 1.0, negative_weight: float = 0.3, balance: float = 1.0) -> None:
         find("hash loss", loss)
         self.loss = loss
         self.steps = check_int("steps", steps, low=1, high=MOST)
@@ -245,7 +246,7 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
                       "quantisation_gap": (rates["positive"][0] - rates["random"][0]) - (rates["positive"][1] - rates["random"][1])}
 
     def _rng(self, purpose):
-        return np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, 0x1EA2, self._trainings, purpose])))
+        return stream(self._seed, "learned hash functions", self._trainings, purpose)
 
     # ------------------------------------------------------------------ figures, saving
 

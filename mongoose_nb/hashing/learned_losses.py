@@ -34,7 +34,7 @@ class Examples:
         (query, row) of the pairs that retrieval missed and should not, and of those that it returned and should not.
     """
 
-    def __init__(self, positives: np.ndarray, missed: tuple[np.ndarray, np.ndarray], returned: tuple[np.ndarray, np.ndarray]):
+    def __init__(self, positives: np.ndarray, missed: tuple[np.ndarray, np.ndarray], returned: tuple[np.ndarray, np.ndarray]) -> None:
         self.positives, self.missed, self.returned = positives, missed, returned
 
 
@@ -75,7 +75,7 @@ class HashLoss(Registered, kind="hash loss"):
 class Contrast(HashLoss):
     """Softmax over the rows of a step; logits are `sharpness` times the mean agreement of all bits."""
 
-    def __init__(self, options: Any, K: int):
+    def __init__(self, options: Any, K: int) -> None:
         self.batch, self.rows, self.sharpness = options.batch, options.rows, options.sharpness
 
     def ready(self, examples: Examples) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.registry import register
+from mongoose_nb.core.streams import sequence
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.rehash.base import ALL, Schedule, Stored
 
@@ -116,8 +117,7 @@ class Drift(Schedule):
             self._threshold = theory.threshold(family.K, family.L, self.keep, collision=family.collision_probability)
         else:
             self._threshold = float(self.thresh)
-        stream = np.random.SeedSequence([seed, 0x5C37C8])  # a sequence of its own: nothing in common with the tables' functions
-        draw, choice = stream.spawn(2)
+        draw, choice = sequence(seed, "drift").spawn(2)
         seed = int(draw.generate_state(1, np.uint64)[0])
         self._drawn = SimHash(width + 1, 32, self.bits // 32, seed=seed).functions
         self._family = SimHash(width, 32, self.bits // 32, seed=seed)

@@ -10,9 +10,11 @@
 `_learn` numbers slots again from 0. Trials of `tune` share rows and projection, so they call its steps one by one.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,7 +72,7 @@ class Builder:
 
     def __init__(self, metric: Metric, dim: int, ids: IdMap, *, family: str | type | dict | Callable | None = None,
                  K: int | None = None, L: int | None = None,
-                 capacity: int | None = None, policy: str = "fifo", train_size: int = 1024, seed: int = 0):
+                 capacity: int | None = None, policy: str = "fifo", train_size: int = 1024, seed: int = 0) -> None:
         self.metric, self.dim, self.ids = metric, dim, ids
         self.family = FamilyChoice(metric.family if family is None else family, metric)
         self.K, self.L = K, metric.L if L is None else L
@@ -84,7 +86,7 @@ class Builder:
         self.trained = 0
         self._long = 0  # rows added since that are longer than the projection was made for
 
-    def like(self, **changes) -> "Builder":
+    def like(self, **changes) -> Builder:
         """A builder without rows, with these settings and otherwise the same."""
         settings = {name: getattr(self, name) for name in ("K", "L", "capacity", "policy", "train_size", "seed")}
         return Builder(self.metric, self.dim, IdMap(), family=self.family.value, **settings | changes)
@@ -94,7 +96,7 @@ class Builder:
     def _store(self, sparse):
         return find("row store", self.metric.store(sparse))(self.metric, self.dim)
 
-    def check(self, X) -> tuple[RowStore, Batch]:
+    def check(self, X: Any) -> tuple[RowStore, Batch]:
         """The store for rows that are given, and their batch. Before there are rows, it is a new store that fits them."""
         rows = self._store(is_sparse(X)) if self.rows is None else self.rows
         return rows, rows.check(X)
@@ -182,7 +184,7 @@ class Builder:
             self.use_projection(self.learn_projection())
         self.load(_Hashed(self, n), None if functions is None else functions.family)
 
-    def adopt(self, other: "Builder") -> None:
+    def adopt(self, other: Builder) -> None:
         """Use K, L and functions of another builder until the rows are `REBUILD` times its rows; hash the present rows again."""
         self.K, self.L = other.K, other.L
         self._forget()
@@ -205,7 +207,7 @@ class Builder:
         self.projection = projection
         self.sketches = None if projection is None else zeros((len(self.ids.ids), projection.width), np.int8)
 
-    def load(self, rows, family: "HashFamily | None" = None) -> None:
+    def load(self, rows: np.ndarray | _Hashed, family: HashFamily | None = None) -> None:
         """Make the tables of rows in slots 0, 1, ..., as a family hashes them; by default of a family that is drawn now."""
         from mongoose_nb.tables import LSHTables
 
@@ -219,14 +221,14 @@ class Builder:
         self.tables, self.functions = tables, Functions(self.projection, family)
         self.trained, self._long, self._snapshot = n, 0, None
 
-    def hashed(self):
+    def hashed(self) -> np.ndarray | _Hashed:
         """The rows as a family hashes them. Their sketches are filled in on the way."""
         rows = _Hashed(self, len(self.ids))
         if self.projection is None:
             return rows
         return np.concatenate([rows[lo:lo + _BLOCK] for lo in range(0, len(self.ids), _BLOCK)])
 
-    def with_tables(self, hashed, family: "HashFamily | None" = None, **changes) -> "Builder":
+    def with_tables(self, hashed: np.ndarray | _Hashed, family: HashFamily | None = None, **changes) -> Builder:
         """A builder over the same rows and projection, with other settings and tables of its own."""
         other = self.like(**changes)
         other.ids, other.rows, other.projection, other.sketches = self.ids, self.rows, self.projection, self.sketches

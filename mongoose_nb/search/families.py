@@ -1,5 +1,7 @@
 """The hash family of an index: from what the user gives to families of any K and L."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -54,7 +56,7 @@ def family_maker(function: Callable[[int, int, int, int], HashFamily]) -> Family
 
 
 @family_maker
-def unnamed(dim, K, L, seed):
+def unnamed(dim: int, K: int, L: int, seed: int) -> HashFamily:
     """In the place of a function that a file of version 1 does not name."""
     raise ValueError("this index was made with a function as its family, which files of format version 1 do not name; make an index with "
                      "that family and add the rows again")
@@ -81,7 +83,7 @@ class FamilyChoice:
         The value is none of these, or the family does not fit the metric.
     """
 
-    def __init__(self, value: str | type | dict | Callable, metric: "Metric"):
+    def __init__(self, value: str | type | dict | Callable, metric: Metric) -> None:
         self.value, self.cls, self._options, self._function = value, None, {}, None
         if isinstance(value, dict) and value.get("kind") == "family maker":
             self.value = value = make("family maker", {"name": value.get("name")})

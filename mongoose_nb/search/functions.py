@@ -1,5 +1,9 @@
 """The functions of an index: a projection or none, and a hash family."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from mongoose_nb.core.locks import FairLock
@@ -29,7 +33,7 @@ class Functions:
         Most buckets of a table that a query can look into.
     """
 
-    def __init__(self, projection: Projection | None, family: HashFamily):
+    def __init__(self, projection: Projection | None, family: HashFamily) -> None:
         self.projection, self.family = projection, family
         self.signs = projection is not None and family.sign_functions is not None
         self.most_probes = min(family.max_probes, _MOST_PROBES)
@@ -38,7 +42,7 @@ class Functions:
         """Coordinates (n, m) of a batch and the lengths (n,) of what is lost; None and None without a projection."""
         return (None, None) if self.projection is None else self.projection.project(batch, queries)
 
-    def hashed(self, rows: RowStore, batch: Batch, Y: np.ndarray | None):
+    def hashed(self, rows: RowStore, batch: Batch, Y: np.ndarray | None) -> Any:
         """What the family hashes."""
         return rows.matrix(batch) if Y is None else np.ascontiguousarray(Y[:, :self.projection.hashed])
 

@@ -1,5 +1,7 @@
 """Ids of the user and slots of the rows. Ids are any int64; slots are small numbers, which are used again after a removal."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from mongoose_nb.search.rows.base import own
@@ -27,7 +29,7 @@ class IdMap:
     The dict from ids to slots is made when it is first needed: adding and searching do without.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.ids = np.full(0, -1, np.int64)  # by slot; those of free slots mean nothing
         self.live = np.zeros(0, np.uint8)  # by slot
         self.free = []
@@ -35,7 +37,7 @@ class IdMap:
         self.next_id = 0
         self._slots = {}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.used - len(self.free)
 
     def _dict(self):
@@ -44,7 +46,7 @@ class IdMap:
             self._slots = dict(zip(self.ids[live].tolist(), live.tolist()))
         return self._slots
 
-    def __contains__(self, id):
+    def __contains__(self, id: object) -> bool:
         return id in self._dict()
 
     @property
@@ -145,7 +147,7 @@ class IdMap:
         return {"next_id": self.next_id, "ids": self.ids[:self.used], "live": self.live[:self.used], "free": np.array(self.free, np.int64)}
 
     @classmethod
-    def from_state(cls, state: dict, frozen: bool = False) -> "IdMap":
+    def from_state(cls, state: dict, frozen: bool = False) -> IdMap:
         """The map whose `state` this is; arrays of a map that is frozen may be read-only."""
         self = cls()
         ids, live = state["ids"], state["live"]

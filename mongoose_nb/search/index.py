@@ -1,5 +1,7 @@
 """LSHIndex: approximate nearest-neighbour and inner-product search with insertions, updates and deletions."""
 
+from __future__ import annotations
+
 import operator
 import os
 from collections.abc import Callable
@@ -101,7 +103,7 @@ class LSHIndex:
     def __init__(self, metric: str | dict | Metric, dim: int, *, K: int | None = None, L: int | None = None, probes: int | None = None,
                  rerank: int | None = 4, capacity: int | None = None, policy: str = "fifo",
                  family: str | type | dict | Callable | None = None, max_candidates: int | None = None,
-                 exact_fallback: bool = False, train_size: int = 1024, n_threads: int | None = None, seed: int = 0):
+                 exact_fallback: bool = False, train_size: int = 1024, n_threads: int | None = None, seed: int = 0) -> None:
         def count(name, value):
             return None if value is None else check_int(name, value, low=1)
 
@@ -148,7 +150,7 @@ class LSHIndex:
         with self._lock.reading():
             return self._ids.nbytes + self._builder.nbytes
 
-    def get(self, ids: np.ndarray) -> "Rows":
+    def get(self, ids: np.ndarray) -> Rows:
         """The rows of these ids, as they are kept: dense, CSR, or booleans; for cosine at length one.
 
         Raises
@@ -167,7 +169,7 @@ class LSHIndex:
         if self._read_only:
             raise ValueError("this index is mapped read-only; load it with mmap=False to change it")
 
-    def add(self, X: "Rows", ids: np.ndarray | None = None) -> np.ndarray:
+    def add(self, X: Rows, ids: np.ndarray | None = None) -> np.ndarray:
         """Add rows.
 
         Parameters
@@ -215,7 +217,7 @@ class LSHIndex:
             self._builder.remove(self._ids.slots(ids))
             self._ids.remove(ids)
 
-    def update(self, ids: np.ndarray, X: "Rows") -> None:
+    def update(self, ids: np.ndarray, X: Rows) -> None:
         """Replace the rows of these ids by others; O(L) a row.
 
         Raises
@@ -233,7 +235,7 @@ class LSHIndex:
             self._builder.rows = rows
             self._builder.update(slots, batch)
 
-    def rebuild(self, *, seed: int | None = None) -> "LSHIndex":
+    def rebuild(self, *, seed: int | None = None) -> LSHIndex:
         """Learn the functions from the present rows and hash all of them again.
 
         Parameters
@@ -250,8 +252,8 @@ class LSHIndex:
             self._builder.rebuild(None if seed is None else check_int("seed", seed, low=0, high=2**64 - 1))
         return self
 
-    def tune(self, X: "Rows", *, queries: "Rows | None" = None, learn: bool | None = None, recall: float = 0.9, k: int = 10,
-             memory: int | None = None, n_queries: int = 2000, seed: int = 0) -> "Tuned":
+    def tune(self, X: Rows, *, queries: Rows | None = None, learn: bool | None = None, recall: float = 0.9, k: int = 10,
+             memory: int | None = None, n_queries: int = 2000, seed: int = 0) -> Tuned:
         """Choose K, L, probes and rerank for rows and queries like these, and set them.
 
         Parameters
@@ -307,7 +309,7 @@ class LSHIndex:
         return Search(min(probes, functions.most_probes), self.max_candidates or MANY, MANY if rerank is None else rerank * k,
                       self.exact_fallback)
 
-    def query(self, Q: "Rows", k: int = 10, *, probes: int | None = None, rerank: int | None = None, exact: bool = False,
+    def query(self, Q: Rows, k: int = 10, *, probes: int | None = None, rerank: int | None = None, exact: bool = False,
               n_threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest rows of each query.
 
@@ -345,7 +347,7 @@ class LSHIndex:
         finally:
             lock.leave()
 
-    def candidates(self, Q: "Rows", *, probes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def candidates(self, Q: Rows, *, probes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """All rows that share a probed bucket with a query, before any distance.
 
         Parameters
@@ -369,7 +371,7 @@ class LSHIndex:
             query = np.repeat(np.arange(n), np.diff(indptr))
             return indptr, ids[np.lexsort((ids, query))]
 
-    def radius(self, Q: "Rows", r: float, *, probes: int | None = None, exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def radius(self, Q: Rows, r: float, *, probes: int | None = None, exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All rows found within a distance of a query.
 
         Parameters
@@ -456,7 +458,7 @@ class LSHIndex:
             storage.save(path, self._state())
 
     @classmethod
-    def load(cls, path: str | os.PathLike, *, mmap: bool = False) -> "LSHIndex":
+    def load(cls, path: str | os.PathLike, *, mmap: bool = False) -> LSHIndex:
         """Read what `save` wrote. A module with a metric or a family of your own is to be imported before.
 
         Parameters
@@ -487,12 +489,12 @@ class LSHIndex:
         self._builder.restore(state["builder"], read_only)
         self._read_only = read_only
 
-    def __getstate__(self):
+    def __getstate__(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         with self._lock.reading():
             settings, arrays = split(self._state())
             return settings, {name: np.array(array) for name, array in arrays.items()}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: tuple[dict[str, Any], dict[str, np.ndarray]]) -> None:
         self._restore(join(*state))
 
     def __repr__(self) -> str:

@@ -1,5 +1,7 @@
 """A lock for one writer or many readers."""
 
+from __future__ import annotations
+
 import threading
 
 from mongoose_nb.core.locks import renew_in_child
@@ -12,7 +14,7 @@ class ReadWriteLock:
     little: there are no generators, and threads are notified only if some wait.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.renew()
         renew_in_child(self)
 
@@ -73,11 +75,11 @@ class ReadWriteLock:
             if not self._readers and self._writing is not None:
                 self._changed.notify_all()
 
-    def writing(self) -> "_Held":
+    def writing(self) -> _Held:
         """Context in which no other thread reads or writes."""
         return self._to_write
 
-    def reading(self) -> "_Held":
+    def reading(self) -> _Held:
         """Context in which no other thread writes. The writer may read."""
         return self._to_read
 

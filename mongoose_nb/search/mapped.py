@@ -1,5 +1,7 @@
 """Tables over the arrays of a mapped file."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from mongoose_nb.core.arrays import read_only
@@ -26,7 +28,7 @@ class MappedTables:
         `LSHTables.stats` when they were saved.
     """
 
-    def __init__(self, family: HashFamily, bits: int, ids: np.ndarray, sizes: np.ndarray, stats: dict):
+    def __init__(self, family: HashFamily, bits: int, ids: np.ndarray, sizes: np.ndarray, stats: dict) -> None:
         self.family, self.bits, self._ids, self._stats = family, bits, ids, stats
         ends = np.cumsum(sizes.ravel(), dtype=np.int64)
         if len(ids) != (ends[-1] if len(ends) else 0) or len(ids) >= 2**31:
@@ -35,7 +37,7 @@ class MappedTables:
         self.folds = bits != family.code_bits
 
     @classmethod
-    def from_state(cls, state: dict, stats: dict) -> "MappedTables":
+    def from_state(cls, state: dict, stats: dict) -> MappedTables:
         """From the state of `LSHTables`; nothing large is copied."""
         bits, ids, sizes = check_int("bits", state["bits"], low=1, high=26), state["store"]["ids"], state["store"]["sizes"]
         family = family_from_state(state["family"])

@@ -6,13 +6,15 @@ The metrics of vectors become one. Under the cosine, rows have length one. Under
 one orthant and look alike to a hash of angles.
 """
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.validation import check_number
-from mongoose_nb.search.rows.base import kernels
+from mongoose_nb.search.rows.base import Batch, kernels
 
 if TYPE_CHECKING:
     from mongoose_nb.hashing import HashFamily
@@ -30,7 +32,7 @@ _SHARE = 0.85  # of the projected variance, what a hash sees
 LOST_SHARE = np.float32(0.5)
 
 
-def row_lengths(batch, sparse: bool) -> np.ndarray:
+def row_lengths(batch: Batch, sparse: bool) -> np.ndarray:
     """Euclidean lengths (n,) float32 of checked rows, dense or CSR."""
     if not sparse:
         return np.sqrt(np.einsum("ij,ij->i", batch, batch))
@@ -60,7 +62,7 @@ class Projection:
         How many coordinates a hash sees.
     """
 
-    def __init__(self, rows: "RowStore", slots: np.ndarray, longest: float, seed: int):
+    def __init__(self, rows: RowStore, slots: np.ndarray, longest: float, seed: int) -> None:
         from mongoose_nb.core.threads import one_blas_thread
 
         self.sparse = rows.sparse
@@ -145,7 +147,7 @@ class Projection:
         length = row_lengths(batch, self.sparse)
         return np.sqrt(np.maximum(self.longest**2 - length * length, 0)).astype(np.float32)
 
-    def project(self, batch, queries: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def project(self, batch: Batch, queries: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates Y (n, m) and the lengths (n,) of what is lost."""
         n = len(batch[0]) - 1 if self.sparse else len(batch)
         Y, rest = np.empty((n, self.axes.shape[1]), np.float32), np.empty(n, np.float32)
@@ -168,7 +170,7 @@ class Projection:
         kernels().sketch_rows(Y, rest, self.inverse, out)
         return out
 
-    def place(self, batch, slots: np.ndarray, sketches: np.ndarray, family: "HashFamily", fold: int) -> np.ndarray:
+    def place(self, batch: Batch, slots: np.ndarray, sketches: np.ndarray, family: HashFamily, fold: int) -> np.ndarray:
         """Write the sketches of a few dense rows into their slots.
 
         Returns
@@ -181,7 +183,7 @@ class Projection:
                               sketches, codes)
         return codes
 
-    def too_long(self, batch) -> int:
+    def too_long(self, batch: Batch) -> int:
         """How many rows of a batch are longer than `longest`, which inner products need to be a bound."""
         return int((row_lengths(batch, self.sparse) > self.longest * np.float32(1.0001)).sum()) if self.augmented else 0
 
@@ -196,7 +198,7 @@ class Projection:
                 "mean": self.mean, "axes": self.axes, "steps": self.steps}
 
     @classmethod
-    def from_state(cls, state: dict) -> "Projection":
+    def from_state(cls, state: dict) -> Projection:
         """The projection whose `state` this is; ValueError where its parts do not fit each other."""
         self = cls.__new__(cls)
         self.sparse, self.augmented = state["sparse"] is True, state["augmented"] is True

@@ -4,7 +4,9 @@ Kernels are compiled for read-only arrays alone, so memory-mapped indexes need n
 for sparse rows a place for every column) is lent to one call at a time and comes back clean.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,7 +50,7 @@ class Snapshot:
     sketches : ndarray of shape (slots, width), int8, or None
     """
 
-    def __init__(self, rows: RowStore, live: np.ndarray, functions: Functions | None, tables, sketches: np.ndarray | None):
+    def __init__(self, rows: RowStore, live: np.ndarray, functions: Functions | None, tables: Any, sketches: np.ndarray | None) -> None:
         kernels = scan()
         self.rows, self.metric, self.functions, self.tables = rows, rows.metric, functions, tables
         self.slots = len(live)

@@ -122,8 +122,8 @@ class TestRefusals:
 
     def test_later_versions(self, tmp_path):
         path = write(tmp_path / "f")
-        with_header(path, lambda h: h["__metadata__"].update(format_version="2"))
-        with pytest.raises(io.FormatError, match="format version 2; this program reads up to 1"):
+        with_header(path, lambda h: h["__metadata__"].update(format_version="3"))
+        with pytest.raises(io.FormatError, match="format version 3; this program reads up to 2"):
             io.load(path, "thing")
 
     @pytest.mark.parametrize("change", [

@@ -1,5 +1,7 @@
 """`LSHIndex` with the interface of faiss: distances come first, and inner products are similarities."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from mongoose_nb.core.validation import check_choice
@@ -18,7 +20,7 @@ class FaissLike:
         Other arguments of `LSHIndex`.
     """
 
-    def __init__(self, d: int, metric: str = "l2", **options):
+    def __init__(self, d: int, metric: str = "l2", **options) -> None:
         self.metric = check_choice("metric", metric, ("l2", "ip"))
         self.d = d
         self._options = options

@@ -1,5 +1,7 @@
 """`LSHIndex` with the interface of hnswlib: labels come first, and Euclidean distances are squared."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 
@@ -22,7 +24,7 @@ class HnswlibLike:
         Other arguments of `LSHIndex`.
     """
 
-    def __init__(self, space: str, dim: int, **options):
+    def __init__(self, space: str, dim: int, **options) -> None:
         self.space, self.dim = check_choice("space", space, ("l2", "ip", "cosine")), dim
         self._options = options
         self.index = LSHIndex(space, dim, **options)

@@ -1,8 +1,12 @@
 """What all row stores share: checks of what is given, arrays with room to grow, and the interface."""
 
+from __future__ import annotations
+
 import abc
 import functools
 import math
+from collections.abc import Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +27,7 @@ Batch = Any
 
 
 @functools.cache
-def kernels():
+def kernels() -> ModuleType:
     """Kernels of single rows. They are imported once, when they are needed: the import statement takes as long as a check of a row."""
     from mongoose_nb.kernels.search import project
 
@@ -31,7 +35,7 @@ def kernels():
 
 
 @functools.cache
-def scan():
+def scan() -> ModuleType:
     """Kernels of searches, likewise."""
     from mongoose_nb.kernels.search import scan
 
@@ -106,7 +110,7 @@ class RowStore(Registered, abc.ABC, kind="row store"):
     #: whether `scores` proposes rows by matrix products
     proposes = True
 
-    def __init__(self, metric: "Metric", dim: int):
+    def __init__(self, metric: Metric, dim: int) -> None:
         self.metric, self.dim, self.width = metric, dim, metric.width(dim)
         self.transforms = metric.transforms
         # which distance: see kernels.search.scan.Form
@@ -118,7 +122,7 @@ class RowStore(Registered, abc.ABC, kind="row store"):
         return name_of(type(self))
 
     @abc.abstractmethod
-    def check(self, X: "np.ndarray | scipy.sparse.csr_matrix") -> Batch:
+    def check(self, X: np.ndarray | scipy.sparse.csr_matrix) -> Batch:
         """The batch of rows that are given, or a ValueError or TypeError."""
 
     @abc.abstractmethod
@@ -142,7 +146,7 @@ class RowStore(Registered, abc.ABC, kind="row store"):
         """Keep these slots only, as 0, 1, ..."""
 
     @abc.abstractmethod
-    def matrix(self, batch: Batch) -> "np.ndarray | scipy.sparse.csr_matrix":
+    def matrix(self, batch: Batch) -> np.ndarray | scipy.sparse.csr_matrix:
         """A batch as a user sees it."""
 
     @abc.abstractmethod
@@ -169,13 +173,14 @@ class RowStore(Registered, abc.ABC, kind="row store"):
         """The arrays of the first slots, read-only, for the methods below."""
 
     @abc.abstractmethod
-    def search(self, arrays, batch, buckets, probes, coordinates, sketches, scratch, found) -> None:
+    def search(self, arrays: tuple, batch: Batch, buckets: tuple, probes: tuple, coordinates: tuple, sketches: tuple, scratch: tuple,
+               found: tuple) -> None:
         """The nearest rows, into `found`."""
 
     @abc.abstractmethod
-    def measure(self, arrays, batch, indptr, slots, scratch, out) -> None:
+    def measure(self, arrays: tuple, batch: Batch, indptr: np.ndarray, slots: np.ndarray, scratch: tuple, out: np.ndarray) -> None:
         """Distances of query i and ``slots[indptr[i] : indptr[i + 1]]``, the same to the bit as in `search`."""
 
-    def scores(self, arrays, batch, step):
+    def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (first slot, scores (n, rows)) of blocks of `step` rows; scores are in the order of distances, within rounding."""
         raise NotImplementedError

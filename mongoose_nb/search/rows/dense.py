@@ -1,5 +1,10 @@
 """Dense rows."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from mongoose_nb.core.arrays import read_only
@@ -7,43 +12,49 @@ from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.arguments import as_float32
 from mongoose_nb.search.rows.base import RowStore, check_finite, contiguous, grown, is_sparse, kernels, own, scan, two_axes
 
+if TYPE_CHECKING:
+    from mongoose_nb.search.metrics import Metric
+    from mongoose_nb.search.rows.base import Batch
+
 
 class ArrayRows(RowStore):
     """Rows in one array."""
 
-    def count(self, batch):
+    X: np.ndarray
+
+    def count(self, batch: Batch) -> int:
         return len(batch)
 
-    def part(self, batch, lo, hi):
+    def part(self, batch: Batch, lo: int, hi: int) -> Batch:
         return batch[lo:hi]
 
-    def put(self, slots, batch, need):
+    def put(self, slots: np.ndarray, batch: Batch, need: int) -> None:
         self.X = grown(self.X, need)
         if len(slots) == 1:  # a fifth of the time of the other
             self.X[int(slots[0])] = batch[0]
         else:
             self.X[slots] = batch
 
-    def take(self, slots):
+    def take(self, slots: np.ndarray) -> Batch:
         return self.X[slots]
 
-    def restrict(self, slots):
+    def restrict(self, slots: np.ndarray) -> None:
         self.X = self.X[slots]
 
-    def row_bytes(self, stored=None):
+    def row_bytes(self, stored: float | None = None) -> float:
         return self.X.shape[1] * self.X.itemsize
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         return self.X.nbytes
 
-    def arrays(self, slots):
+    def arrays(self, slots: int) -> tuple:
         return (read_only(self.X[:slots]),)
 
-    def state(self, used):
+    def state(self, used: int) -> dict[str, np.ndarray]:
         return {"X": self.X[:used]}
 
-    def restore(self, state, used, frozen):
+    def restore(self, state: dict[str, np.ndarray], used: int, frozen: bool) -> None:
         X = state["X"]
         if X.shape != (used, self.X.shape[1]) or X.dtype != self.X.dtype:
             raise ValueError(f"the saved rows have shape {X.shape} and dtype {X.dtype}; needed is ({used}, {self.X.shape[1]}) "
@@ -55,11 +66,11 @@ class ArrayRows(RowStore):
 class DenseRows(ArrayRows):
     """Rows of float32."""
 
-    def __init__(self, metric, dim):
+    def __init__(self, metric: Metric, dim: int) -> None:
         super().__init__(metric, dim)
         self.X = np.zeros((0, self.width), np.float32)
 
-    def check(self, X):
+    def check(self, X: Any) -> Batch:
         """A batch: (n, width) float32, read-only."""
         if is_sparse(X):
             X = X.toarray()
@@ -74,16 +85,17 @@ class DenseRows(ArrayRows):
             X = read_only(out)
         return X
 
-    def matrix(self, batch):
+    def matrix(self, batch: Batch) -> Any:
         return np.array(batch)
 
-    def search(self, arrays, batch, buckets, probes, coordinates, sketches, scratch, found):
+    def search(self, arrays: tuple, batch: Batch, buckets: tuple, probes: tuple, coordinates: tuple, sketches: tuple, scratch: tuple,
+               found: tuple) -> None:
         scan().search_dense(batch, buckets, probes, coordinates, sketches, *arrays, self.form, scratch, found)
 
-    def measure(self, arrays, batch, indptr, slots, scratch, out):
+    def measure(self, arrays: tuple, batch: Batch, indptr: np.ndarray, slots: np.ndarray, scratch: tuple, out: np.ndarray) -> None:
         scan().measure_dense(batch, *arrays, self.form, indptr, slots, out)
 
-    def scores(self, arrays, batch, step):
+    def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray]]:
         (X,), euclidean = arrays, self.metric.euclidean
         mean = X[:: max(1, len(X) // 1024)].mean(axis=0) if euclidean else np.zeros(X.shape[1], np.float32)
         batch = batch - mean

@@ -1,11 +1,20 @@
 """Sparse rows, and sets."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.arguments import as_float32
 from mongoose_nb.search.rows.base import RowStore, check_finite, grown, is_sparse, own, scan, two_axes
+
+if TYPE_CHECKING:
+    from mongoose_nb.search.metrics import Metric
+    from mongoose_nb.search.rows.base import Batch
 
 _NAMES = ("starts", "sizes", "indices", "values")
 
@@ -19,7 +28,7 @@ class SparseRows(RowStore):
 
     sparse = True
 
-    def __init__(self, metric, dim):
+    def __init__(self, metric: Metric, dim: int) -> None:
         super().__init__(metric, dim)
         self.sets = metric.sets  # columns alone are kept
         self.starts = np.zeros(0, np.int64)
@@ -29,7 +38,7 @@ class SparseRows(RowStore):
         self.tail = 0
         self.held = 0
 
-    def check(self, X):
+    def check(self, X: Any) -> Batch:
         """A batch: (indptr, indices, values) of CSR rows with ascending columns, without repeats (of sets: without zeros)."""
         from scipy import sparse
 
@@ -60,15 +69,15 @@ class SparseRows(RowStore):
         indices = np.ascontiguousarray(X.indices[:indptr[-1]], np.int32)
         return tuple(read_only(part) for part in (indptr, indices, np.ascontiguousarray(values)))
 
-    def count(self, batch):
+    def count(self, batch: Batch) -> int:
         return len(batch[0]) - 1
 
-    def part(self, batch, lo, hi):
+    def part(self, batch: Batch, lo: int, hi: int) -> Batch:
         indptr, indices, values = batch
         a, b = indptr[lo], indptr[hi]
         return read_only(indptr[lo:hi + 1] - a), indices[a:b], values if self.sets else values[a:b]
 
-    def put(self, slots, batch, need):
+    def put(self, slots: np.ndarray, batch: Batch, need: int) -> None:
         indptr, indices, values = batch
         self.starts, self.sizes = grown(self.starts, need), grown(self.sizes, need)
         sizes = np.diff(indptr)
@@ -100,34 +109,34 @@ class SparseRows(RowStore):
         self.starts = np.cumsum(sizes) - sizes
         self.tail = self.held = int(sizes.sum())
 
-    def take(self, slots):
+    def take(self, slots: np.ndarray) -> Batch:
         sizes, places = self._places(slots)
         values = self.values if self.sets else self.values[places]
         return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), self.indices[places], values
 
-    def restrict(self, slots):
+    def restrict(self, slots: np.ndarray) -> None:
         self.starts, self.sizes = self.starts[slots], self.sizes[slots]
         self._pack()
 
-    def matrix(self, batch):
+    def matrix(self, batch: Batch) -> Any:
         from scipy import sparse
 
         indptr, indices, values = batch
         values = np.ones(len(indices), np.float32) if self.sets else np.array(values)
         return sparse.csr_matrix((values, np.array(indices), np.array(indptr)), shape=(len(indptr) - 1, self.dim))
 
-    def row_bytes(self, stored=None):
+    def row_bytes(self, stored: float | None = None) -> float:
         return (4 if self.sets else 8) * (self.dim if stored is None else stored) + 12
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         return sum(getattr(self, name).nbytes for name in _NAMES)
 
-    def state(self, used):
+    def state(self, used: int) -> dict[str, np.ndarray]:
         return {"starts": self.starts[:used], "sizes": self.sizes[:used], "indices": self.indices[:self.tail],
                 "values": self.values[:0 if self.sets else self.tail]}
 
-    def restore(self, state, used, frozen):
+    def restore(self, state: dict[str, np.ndarray], used: int, frozen: bool) -> None:
         starts, sizes, indices, values = (state[name] for name in _NAMES)
         tail = len(indices)
         if (starts.shape != (used,) or sizes.shape != (used,) or (sizes < 0).any() or (starts < 0).any() or starts.dtype != np.int64
@@ -138,17 +147,18 @@ class SparseRows(RowStore):
         self.starts, self.sizes, self.indices, self.values = (
             array if frozen else own(array) for array in (starts, sizes, indices, values))
 
-    def arrays(self, slots):
+    def arrays(self, slots: int) -> tuple:
         return tuple(scan().Pool(read_only(self.starts[:slots]), read_only(self.sizes[:slots]), read_only(self.indices[None, :]),
                                  read_only(self.values[None, :])))
 
-    def search(self, arrays, batch, buckets, probes, coordinates, sketches, scratch, found):
+    def search(self, arrays: tuple, batch: Batch, buckets: tuple, probes: tuple, coordinates: tuple, sketches: tuple, scratch: tuple,
+               found: tuple) -> None:
         scan().search_csr(batch, buckets, probes, coordinates, sketches, arrays, self.form, scratch, found)
 
-    def measure(self, arrays, batch, indptr, slots, scratch, out):
+    def measure(self, arrays: tuple, batch: Batch, indptr: np.ndarray, slots: np.ndarray, scratch: tuple, out: np.ndarray) -> None:
         scan().measure_csr(batch, arrays, self.form, scratch[2], indptr, slots, out)
 
-    def scores(self, arrays, batch, step):
+    def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray]]:
         indptr, indices, values = batch
         sizes, lengths, sets = np.diff(indptr), arrays[1], self.sets
         wide = np.zeros((self.dim, len(sizes)), np.float32)
