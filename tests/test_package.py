@@ -223,9 +223,8 @@ def test_constants_in_the_documentation_exist(names, file):
 # ------------------------------------------------------------------ code
 
 # Packages and files whose public functions have no annotations yet.
-NOT_YET_TYPED = ("_ext/", "commands/options.py", "core/adam.py", "core/arrays.py", "core/jit.py", "hashing/learned", "search/", "testing/answers.py",
-                  "testing/indexes.py", "testing/layers.py",
-                 "testing/samplers.py")
+NOT_YET_TYPED = ("_ext/", "commands/options.py", "core/adam.py", "core/arrays.py", "core/jit.py", "hashing/learned", "search/",
+                 "testing/answers.py", "testing/indexes.py", "testing/layers.py", "testing/samplers.py")
 # Kernels are typed by Numba, from the arrays that they are given.
 TYPED = [path for path in sorted(ROOT.rglob("*.py")) if not path.relative_to(ROOT).as_posix().startswith(("kernels/", *NOT_YET_TYPED))]
 # Methods that Python calls, with arguments of its own.

@@ -238,7 +238,7 @@ def resume_network(network: Any, path: str | os.PathLike) -> tuple:
         progress = Progress.from_state(saved["state"]["progress"])
         # arguments that did not exist yet when the file was written have their defaults
         hidden = describe([make("layer", h) if isinstance(h, dict) else h for h in saved["network"]["hidden"]])
-        sampler = describe(make_sampler(saved["network"]["sampler"]), "sampler")
+        sampler = describe(make("sampler", saved["network"]["sampler"]), "sampler")
         written = {**saved["network"], **json.loads(json.dumps({"hidden": hidden, "sampler": sampler}))}
         differ = [name for name in own if written[name] != own[name]]
     if differ:
