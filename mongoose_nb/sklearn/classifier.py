@@ -175,7 +175,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, *, n_labels: int | None = None) -> MongooseClassifier:
-        """One pass over the given rows, going on from where training stands.
+        """Train for one pass over the given rows, from the present state.
 
         Parameters
         ----------
@@ -391,7 +391,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
         return hasattr(self, "network_")
 
     def __sklearn_tags__(self) -> np.ndarray:
-        """What scikit-learn asks about an estimator."""
+        """Tags of the estimator, for scikit-learn."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
