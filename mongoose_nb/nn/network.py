@@ -170,7 +170,19 @@ class Network(Predictor):
                            lambda: io.load_callbacks(listeners.callbacks, states, resume))
 
     def partial_fit(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, batch_size: int = 256) -> Network:
-        """One pass over the given rows, going on from where training stands. Returns self."""
+        """Train for one pass over the given rows, from the present state.
+
+        Parameters
+        ----------
+        X, Y
+            As for `fit`.
+        batch_size : int
+
+        Returns
+        -------
+        Network
+            The network itself.
+        """
         batch_size = check_int("batch_size", batch_size, low=1)
         X, Y = self._check(X, Y)
         with compute_threads(self._work(X, batch_size)):

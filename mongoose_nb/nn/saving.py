@@ -162,7 +162,7 @@ def _sizes(saved):
         units = layer.get("units", width) if isinstance(layer, dict) else layer
         if isinstance(layer, dict) and isinstance(layer.get("sampler"), dict):
             functions = max(functions, _functions(layer["sampler"].get("tables"), width))
-        weights += width * units if not isinstance(layer, dict) or "sampler" in layer else 0  # of a user's own layers nobody can tell
+        weights += width * units if not isinstance(layer, dict) or "sampler" in layer else 0  # of a user's own layer it is not known
         last, width = width, units
     return weights, max(functions, _functions(saved["retriever"], last))
 
@@ -212,7 +212,7 @@ def peek(path: str | os.PathLike) -> dict:
 
 
 def resume_network(network: Any, path: str | os.PathLike) -> tuple:
-    """Bring `network` to where the checkpoint at `path` stands.
+    """Bring `network` to the state of the checkpoint at `path`.
 
     Returns
     -------

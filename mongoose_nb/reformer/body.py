@@ -70,7 +70,7 @@ class Body(Layer):
         return None, named(parts)
 
     def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
-        """Told to all blocks."""
+        """Call all blocks."""
         for i, block in enumerate(self.blocks):
             block.after_update(run, part_of(gradients, f"block{i}"))
 

@@ -50,7 +50,8 @@ def make_core(model: Any, layer: int, seed: int) -> Core:
 class Core:
     """A layer's attention, exact for short sequences, and replaceable for evaluation.
 
-    Random rotations are drawn again at every step, so that no model comes to rely on a few of them; learned ones stay until they learn.
+    Random rotations are drawn again at every step, so that no model comes to rely on a few of them. Learned rotations stay until they are
+    trained again.
 
     Parameters
     ----------

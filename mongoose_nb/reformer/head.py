@@ -73,7 +73,7 @@ class SoftmaxHead(Layer):
         return self
 
     def loss(self, h: np.ndarray, labels: Rows, run: Run) -> tuple:
-        """h (n, width) and one label each (`one_label`) -> losses (n,) and a cache: the gradient of their mean falls out on the way."""
+        """h (n, width) and one label each (`one_label`) -> losses (n,) and a cache, which holds the gradient of their mean."""
         from mongoose_nb.kernels.layers.dense import count_parts, matmul, matmul_tn
 
         targets, w = labels.ids, self.weights.value

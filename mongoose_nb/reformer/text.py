@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-#: stands for a character that is not in the alphabet
+#: what `decode` gives for a character that is not in the alphabet
 UNKNOWN = "\ufffd"
 
 

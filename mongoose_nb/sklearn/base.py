@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
+import pathlib
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ from mongoose_nb.core.validation import check_int
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mongoose_nb.nn import Network
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -74,24 +73,29 @@ def check_names(estimator: Any, X: Any) -> None:
         validate_data(estimator, X, reset=False, skip_check_array=True)
 
 
-def to_bytes(network: Any) -> bytes:
-    """The file that `Network.save` writes, as bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "network")
-        network.save(path)
-        with open(path, "rb") as file:
-            return file.read()
+class SavedNetwork:
+    """A pickle of the estimator holds its ``network_`` as the file that `Network.save` writes: exact, with a version, without scratch
+    memory."""
 
+    def __getstate__(self) -> dict:
+        state = dict(self.__dict__)
+        if "network_" in state:
+            with tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder, "network")
+                self.network_.save(path)
+                state["network_"] = path.read_bytes()
+        return state
 
-def from_bytes(raw: bytes) -> Network:
-    """The network that `to_bytes` gave."""
-    from mongoose_nb.nn import Network
+    def __setstate__(self, state: dict) -> None:
+        from mongoose_nb.nn import Network
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "network")
-        with open(path, "wb") as file:
-            file.write(raw)
-        return Network.load(path)
+        state = dict(state)
+        if "network_" in state:
+            with tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder, "network")
+                path.write_bytes(state["network_"])
+                state["network_"] = Network.load(path)
+        self.__dict__.update(state)
 
 
 def as_seed(random_state: Any) -> int:

@@ -8,10 +8,7 @@
         class vector             classes_, predict gives classes
         indicator, id lists      labels are columns, predict gives an indicator
 
-A. scikit-learn is optional, see `base`. Where it is installed the estimator is one of its own, which notebooks, model
-   stores and searches look for.
-B. A pickle holds the network as the file that `Network.save` writes: exact, with a version, and without scratch memory
-   and the training rows that the layers still see after their last step.
+scikit-learn is optional (see `base`). Where it is installed, the classifier is one of its estimators.
 """
 
 from __future__ import annotations
@@ -21,20 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mongoose_nb.core.registry import find, parameters, registered
+from mongoose_nb.core.registry import find, make, parameters, registered
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
     NotFittedError,
+    SavedNetwork,
     as_seed,
     check_names,
     feature_names,
-    from_bytes,
     threads,
-    to_bytes,
 )
+from mongoose_nb.sklearn.outputs import indicator, logits, probabilities
 from mongoose_nb.sklearn.targets import Targets
 
 if TYPE_CHECKING:
@@ -42,20 +39,16 @@ if TYPE_CHECKING:
 
     import scipy.sparse
 
-    from mongoose_nb.nn.layers.activations import Activation
-    from mongoose_nb.nn.layers.base import Layer
-    from mongoose_nb.nn.layers.losses import Loss
-    from mongoose_nb.nn.sampling.base import Sampler
+    from mongoose_nb import nn
     from mongoose_nb.nn.training.optimizers import Optimizer
 
 # Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
 MIN_STEPS = 200
-# Most scores (rows x outputs, 8 bytes each) that decision_function and predict_proba return.
-DENSE_LIMIT = 1 << 26
 
 __all__ = ["MongooseClassifier"]
 
-class MongooseClassifier(ClassifierMixin, BaseEstimator):
+
+class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
     """Classifier for very many classes or labels: a network that trains on the outputs that matter, not on all.
 
     Parameters
@@ -84,11 +77,9 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
     validation_fraction : float
         Share of the rows that `early_stopping` sets aside.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
-        Everything random derives from it. None is 0: as everywhere in this package, a second run gives the same
-        result.
+        Everything random derives from it. None is 0: a second run gives the same result.
     n_jobs : int, optional
-        Most threads to use; -1 for all, None for as many as Numba is set to. Small problems run on one. The result
-        does not depend on it.
+        Most threads to use; -1 for all, None for as many as Numba is set to. The result does not depend on it.
     verbose : int
         1 shows a progress bar (needs tqdm).
 
@@ -102,8 +93,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
     multilabel_ : bool
         Whether the targets were an indicator or lists of ids.
     k_ : int
-        How many labels `predict` gives a row of a multi-label problem: the mean number in the training rows, rounded,
-        at least 1.
+        Labels that `predict` gives a row of a multi-label problem: the mean number in the training rows, rounded, at least 1.
     network_ : nn.Network
     history_ : nn.History
         One dict for each epoch.
@@ -119,8 +109,8 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
     array(['up'], dtype='<U5')
     """
 
-    def __init__(self, hidden: Sequence[int | Layer] = (128,), *, activation: str | Activation = "relu",
-                 sampler: str | dict | Sampler = "lsh", candidates: int | None = None, loss: str | Loss = "softmax",
+    def __init__(self, hidden: Sequence[int | nn.Layer] = (128,), *, activation: str | nn.Activation = "relu",
+                 sampler: str | dict | nn.Sampler = "lsh", candidates: int | None = None, loss: str | nn.Loss = "softmax",
                  optimizer: str | Optimizer = "adam", lr: float | None = None, epochs: int | None = None, batch_size: int = 256,
                  early_stopping: int | None = None, validation_fraction: float = 0.1,
                  random_state: int | np.random.Generator | np.random.RandomState | None = None, n_jobs: int | None = None,
@@ -185,7 +175,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, *, n_labels: int | None = None) -> MongooseClassifier:
-        """One pass over the given rows, going on from where training stands.
+        """Train for one pass over the given rows, from the present state.
 
         Parameters
         ----------
@@ -282,18 +272,9 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         return self._predict(self._check(X))
 
     def _predict(self, X):
-        import scipy.sparse as sp
-
         if not self.multilabel_:
             return self.classes_[self._topk(X, 1)[0][:, 0]]
-        ids = np.sort(self._topk(X, self.k_)[0], axis=1)
-        if self._dense:
-            out = np.zeros((len(ids), len(self.classes_)), self._dtype)
-            np.put_along_axis(out, ids, 1, axis=1)
-            return out
-        start = np.arange(0, ids.size + 1, self.k_)
-        ones = np.ones(ids.size, self._dtype)
-        return sp.csr_matrix((ones, ids.reshape(-1), start), shape=(len(ids), len(self.classes_)))
+        return indicator(self._topk(X, self.k_)[0], len(self.classes_), self._dtype, self._dense)
 
     def predict_topk(self, X: Any, k: int = 5, *, exact: bool = True, candidates: int | None = None) -> np.ndarray:
         """Best `k` outputs of every row.
@@ -332,11 +313,8 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If the result would have more than 2^26 scores (half a GB).
         """
-        X = self._check(X)
-        logits = self._logits(X)
-        if len(self.classes_) == 2 and not self.multilabel_:
-            return logits[:, 1] - logits[:, 0]
-        return logits
+        scores = self._logits(self._check(X))
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 and not self.multilabel_ else scores
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of all outputs, for problems of moderate width.
@@ -357,17 +335,7 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             As `decision_function`.
         """
-        X = self._check(X)
-        logits = self._logits(X)
-        if self.network_.loss == "logistic":
-            # from the absolute value, so that neither sign overflows
-            small = np.exp(-np.abs(logits))
-            p = np.where(logits >= 0, 1.0, small) / (1.0 + small)
-            if self.multilabel_:
-                return p
-        else:
-            p = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return p / p.sum(axis=1, keepdims=True)
+        return probabilities(self._logits(self._check(X)), make("loss", self.network_.loss).logistic, self.multilabel_)
 
     def score(self, X: Any, y: Any) -> float:
         """Accuracy of `predict`, or P@1 of a multi-label problem.
@@ -397,17 +365,8 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
             return self.network_.predict_topk(X, k, **options)
 
     def _logits(self, X):
-        """All logits in float64, so that a row's do not depend on the rows beside it."""
-        from mongoose_nb.core.threads import one_blas_thread
-
-        n_outputs = len(self.classes_)
-        if X.shape[0] * n_outputs > DENSE_LIMIT:
-            raise ValueError(f"{X.shape[0]} rows by {n_outputs} outputs are more than {DENSE_LIMIT} dense scores; give "
-                             "fewer rows at a time, or take the best of every row with predict_topk(X, k)")
-        output = self.network_.output
-        with threads(self.n_jobs), one_blas_thread():
-            h = self.network_.hidden_activations(X).astype(np.float64)
-            return h @ output.weights.value.astype(np.float64).T + output.bias.value
+        with threads(self.n_jobs):
+            return logits(self.network_, X)
 
     # ------------------------------------------------------------------ checks
 
@@ -432,22 +391,8 @@ class MongooseClassifier(ClassifierMixin, BaseEstimator):
         return hasattr(self, "network_")
 
     def __sklearn_tags__(self) -> np.ndarray:
-        """What scikit-learn asks about an estimator."""
+        """Tags of the estimator, for scikit-learn."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.classifier_tags.multi_label = True
         return tags
-
-    # ------------------------------------------------------------------ copies
-
-    def __getstate__(self) -> dict:
-        state = dict(self.__dict__)
-        if "network_" in state:
-            state["network_"] = to_bytes(self.network_)
-        return state
-
-    def __setstate__(self, state: dict) -> None:
-        state = dict(state)
-        if "network_" in state:
-            state["network_"] = from_bytes(state["network_"])
-        self.__dict__.update(state)

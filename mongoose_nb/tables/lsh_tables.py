@@ -62,7 +62,7 @@ class LSHTables:
         self.capacity, self.policy, self.seed = capacity, policy, seed
         BucketStore(family.L, 1, capacity=capacity, policy=policy, seed=seed)  # refuses bad settings now, not at the first build
         self._store = None
-        self._codes = None  # (L, n): where every row stands
+        self._codes = None  # (L, n): the bucket of every row
         self._present = None  # (n,) bool
         self._version = None
 
@@ -159,17 +159,17 @@ class LSHTables:
         return ids.astype(np.int32)
 
     def insert(self, ids: np.ndarray, X: np.ndarray | scipy.sparse.csr_matrix, *, codes: np.ndarray | None = None) -> None:
-        """Add rows `X` (m, dim) under new `ids` (m,): O(L) a row. Who has their bucket numbers `codes` (L, m) need not give X."""
+        """Add rows `X` (m, dim) under new `ids` (m,): O(L) a row. Where their bucket numbers `codes` (L, m) are given, X is not used."""
         self._check()
         ids = self._ids(ids, present=False)
         codes = self._rows(ids, X) if codes is None else codes
         need = int(ids[0] if len(ids) == 1 else ids.max(initial=-1)) + 1
         if need > len(self._present):
-            room = max(need, len(self._present) * 5 // 4)
-            grown = np.zeros((self.family.L, room), self._codes.dtype)
+            size = max(need, len(self._present) * 5 // 4)
+            grown = np.zeros((self.family.L, size), self._codes.dtype)
             grown[:, : len(self._present)] = self._codes
             self._codes = grown
-            self._present = np.concatenate([self._present, np.zeros(room - len(self._present), bool)])
+            self._present = np.concatenate([self._present, np.zeros(size - len(self._present), bool)])
         self._store.insert(ids, codes)
         self._codes[:, _columns(ids)] = codes
         self._present[ids] = True

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mongoose_nb import MongooseClassifier, nn
 from mongoose_nb.core import threads as _threads
 from mongoose_nb.sklearn import classifier as estimators
+from mongoose_nb.sklearn import outputs
 from mongoose_nb.sklearn.targets import Targets
 
 sklearn = pytest.importorskip("sklearn")
@@ -201,9 +202,9 @@ def test_topk_through_the_tables(label_model):
 
 def test_dense_scores_have_a_limit(class_model, monkeypatch):
     model, X, _ = class_model
-    monkeypatch.setattr(estimators, "DENSE_LIMIT", X.shape[0] * 12)
+    monkeypatch.setattr(outputs, "DENSE_LIMIT", X.shape[0] * 12)
     model.decision_function(X)
-    monkeypatch.setattr(estimators, "DENSE_LIMIT", X.shape[0] * 12 - 1)
+    monkeypatch.setattr(outputs, "DENSE_LIMIT", X.shape[0] * 12 - 1)
     for method in (model.decision_function, model.predict_proba):
         with pytest.raises(ValueError, match=r"72 rows by 12 outputs.*predict_topk"):
             method(X)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mongoose_nb.core.registry import Registered, register
@@ -37,37 +39,21 @@ class Activation(Registered, kind="activation"):
         return g * self.derivative(z, a)
 
 
-@register("activation", "relu")
-class ReLU(Activation):
-    """``max(z, 0)``."""
-
-    def forward(self, z: np.ndarray) -> np.ndarray:
-        return np.maximum(z, np.float32(0))
-
-    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        return (z > 0).astype(np.float32)
+def _elementwise(name: str, cls: str, doc: str, forward: Callable, derivative: Callable) -> type[Activation]:
+    """An activation from its two functions: ``forward(z)`` and ``derivative(z, a)``."""
+    members = {"__doc__": doc, "__module__": __name__, "forward": staticmethod(forward), "derivative": staticmethod(derivative)}
+    return register("activation", name)(type(cls, (Activation,), members))
 
 
-@register("activation", "leaky_relu")
-class LeakyReLU(Activation):
-    """``z`` where it is positive, else ``0.01 * z``."""
-
-    def forward(self, z: np.ndarray) -> np.ndarray:
-        return np.where(z <= 0, np.float32(0.01) * z, z)
-
-    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        return np.where(z > 0, np.float32(1), np.float32(0.01))
-
-
-@register("activation", "elu")
-class ELU(Activation):
-    """``z`` where it is positive, else ``exp(z) - 1``."""
-
-    def forward(self, z: np.ndarray) -> np.ndarray:
-        return np.where(z <= 0, np.expm1(np.minimum(z, 0)), z)
-
-    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        return np.where(z > 0, np.float32(1), a + 1)
+ReLU = _elementwise("relu", "ReLU", "``max(z, 0)``.",
+                    lambda z: np.maximum(z, np.float32(0)), lambda z, a: (z > 0).astype(np.float32))
+LeakyReLU = _elementwise("leaky_relu", "LeakyReLU", "``z`` where it is positive, else ``0.01 * z``.",
+                         lambda z: np.where(z <= 0, np.float32(0.01) * z, z), lambda z, a: np.where(z > 0, np.float32(1), np.float32(0.01)))
+ELU = _elementwise("elu", "ELU", "``z`` where it is positive, else ``exp(z) - 1``.",
+                   lambda z: np.where(z <= 0, np.expm1(np.minimum(z, 0)), z), lambda z, a: np.where(z > 0, np.float32(1), a + 1))
+Tanh = _elementwise("tanh", "Tanh", "The hyperbolic tangent.", np.tanh, lambda z, a: 1 - a * a)
+Sigmoid = _elementwise("sigmoid", "Sigmoid", "``1 / (1 + exp(-z))``.",
+                       lambda z: 0.5 * (1.0 + np.tanh(0.5 * z)), lambda z, a: a * (1 - a))
 
 
 @register("activation", "gelu")
@@ -81,28 +67,6 @@ class GELU(Activation):
         u = np.float32(0.7978845608) * (z + np.float32(0.044715) * z**3)
         t = np.tanh(u)
         return 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * np.float32(0.7978845608) * (1.0 + np.float32(3 * 0.044715) * z * z)
-
-
-@register("activation", "tanh")
-class Tanh(Activation):
-    """The hyperbolic tangent."""
-
-    def forward(self, z: np.ndarray) -> np.ndarray:
-        return np.tanh(z)
-
-    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        return 1 - a * a
-
-
-@register("activation", "sigmoid")
-class Sigmoid(Activation):
-    """``1 / (1 + exp(-z))``."""
-
-    def forward(self, z: np.ndarray) -> np.ndarray:
-        return 0.5 * (1.0 + np.tanh(0.5 * z))
-
-    def derivative(self, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        return a * (1 - a)
 
 
 @register("activation", "identity")

@@ -1,4 +1,4 @@
-"""The wide output layer and its loss: over all outputs, over a list shared by the batch, or over a list for each sample."""
+"""The wide output layer and its loss: over all outputs, over candidates shared by the batch, or over candidates per sample."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 class WideOutput(Sampled):
     """Logits ``h @ W.T + b`` of the active outputs, and the loss on them; W (units, n_inputs).
 
-    The gradient falls out of the pass that reads the weights, so that `loss` takes the place of `forward`.
+    One pass over the weights computes the loss and its gradient, so that `loss` takes the place of `forward`.
 
     Parameters
     ----------

@@ -27,24 +27,13 @@ class Retriever(Registered, Stateful, kind="retriever"):
     candidates = None
 
     def bind(self, weights: Parameter, bias: Parameter, seed: int) -> Retriever:
-        """A working copy for one layer.
-
-        Parameters
-        ----------
-        weights, bias : Parameter
-            (outputs, width) and (outputs,) float32.
-        seed : int
-
-        Returns
-        -------
-        Retriever
-        """
+        """A working copy for one layer; arguments as of `bind_layer`."""
         bound = fresh(self)
         bound.bind_layer(weights, bias, seed)
         return bound
 
     def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
-        """Prepare this copy for one layer."""
+        """Prepare this copy for one layer: `weights` (outputs, width) and `bias` (outputs,), float32."""
         raise NotImplementedError  # abstract
 
     def fit(self, h: np.ndarray, labels: np.ndarray) -> dict[str, float]:

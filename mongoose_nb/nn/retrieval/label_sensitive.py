@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mongoose_nb.nn.training.timing import PhaseTimer
     from mongoose_nb.tables import LSHTables
 
-# What is found is bounded by what stands in a query's buckets: larger buckets and more tables find more. With these, 1,000 outputs
+# Only outputs in a query's buckets are found: larger buckets and more tables find more. With these, 1,000 outputs
 # scored of 100,000 give the P@1 of all outputs.
 BUCKET_LOAD, TABLES = 300, 250
 

@@ -38,7 +38,7 @@ class Source:
         raise NotImplementedError  # abstract
 
     def batches(self, batch_size: int) -> int | None:
-        """Batches of an epoch, None where nobody said."""
+        """Number of batches in an epoch, None if it is not known."""
         raise NotImplementedError  # abstract
 
     def logs(self) -> dict[str, Any]:
@@ -129,8 +129,8 @@ class Chunks(RowSource):
             raise ValueError("there are no chunks to train on")
 
     def mark(self) -> int:
-        """A checksum for `Progress`: what the chunks say of themselves, or of those that are in memory; 0 of others, which are not read
-        for it."""
+        """A checksum for `Progress`: that of the chunks themselves, or one over chunks that are in memory; 0 for others, which are not
+        read for it."""
         if hasattr(self._chunks, "mark"):
             return check_int("mark() of the chunks", self._chunks.mark(), low=0, high=2**63 - 1)
         if isinstance(self._chunks, list | tuple):
@@ -138,7 +138,7 @@ class Chunks(RowSource):
         return 0
 
     def batches(self, batch_size: int) -> int | None:
-        """Batches of an epoch, None where nobody said."""
+        """Number of batches in an epoch, None if it is not known."""
         return self._steps
 
     def work(self, work: Callable, batch_size: int) -> float:

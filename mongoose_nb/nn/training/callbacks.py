@@ -150,7 +150,7 @@ class JSONLines(Callback):
 
     @size.setter
     def size(self, value: Any) -> None:
-        """Cut off what was written after the checkpoint: it is about to be written again."""
+        """Remove what was written after the checkpoint: it will be written again."""
         if 0 <= value < self.size:
             os.truncate(self.path, value)
 
@@ -171,9 +171,10 @@ class Checkpoint(Callback):
 
     Notes
     -----
-    Written are weights, the optimiser's moments, hash functions and tables, the state of the schedule, the place in the data, the
-    history, and the states of the other callbacks: `EarlyStopping` goes on counting, `JSONLines` cuts off what the file does
-    not know of. Randomness needs no state: it is keyed by seed and step. Checkpoints are told last, wherever they stand in the list.
+    The file holds the weights, the optimiser's moments, hash functions and tables, the state of the rehash schedule, the position in the
+    data, the history, and the states of the other callbacks: `EarlyStopping` goes on counting, and `JSONLines` removes the lines that
+    were written after the checkpoint. Randomness needs no state: it is keyed by seed and step. Checkpoints are called last, wherever
+    they are in the list.
 
     Examples
     --------
@@ -270,7 +271,7 @@ def as_callback(callback: Any) -> Any:
 
 
 def notify(callbacks: Sequence, event: str, network: Any, logs: Any) -> bool:
-    """Tell all callbacks; True if one of them stops the training."""
+    """Call all callbacks; True if one of them stops the training."""
     stop = False
     for callback in callbacks:
         stop = bool(getattr(callback, event, lambda network, logs: False)(network, logs)) or stop

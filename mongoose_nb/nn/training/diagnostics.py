@@ -116,7 +116,7 @@ class Diagnostics(Callback):
         self._begin()
 
     def on_fit_end(self, network: Any, logs: Any) -> None:
-        """Let go of the samples."""
+        """Release the samples."""
         self._X = self._Y = None
 
     @property

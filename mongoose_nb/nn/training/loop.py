@@ -35,20 +35,20 @@ from mongoose_nb.nn.training.timing import PhaseTimer
 
 
 class Listeners(NamedTuple):
-    """Whom the loop tells: callbacks, and savers, which are told last, so that they know what the others have made of it."""
+    """Callbacks, and those that save the model. Savers are called last, so that they save the state of the other callbacks."""
 
     callbacks: tuple = ()
     savers: tuple = ()
 
     def notify(self, event: str, model: Any, logs: Any) -> bool:
-        """Tell all; True if a callback requests a stop."""
+        """Call all; True if a callback requests a stop."""
         stop = bool(self.callbacks) and notify(self.callbacks, event, model, logs)
         return notify(self.savers, event, model, logs) or stop
 
 
 def make_listeners(callbacks: Sequence, early_stopping: Any = None, verbose: int = 0, *, validated: bool = False,
                    monitor: str = "P@1") -> Listeners:
-    """Whom to tell, from the arguments of ``fit``.
+    """The listeners of a training, from the arguments of ``fit``.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def train(model: Any, source: Source, progress: Progress, *, listeners: Listener
     validate : callable, optional
         ``validate()`` gives scores for the entry of an epoch.
     lock : context manager, optional
-        Held for a step at a time, so that predictions of other threads come in between; callbacks are told outside of it.
+        Held for a step at a time, so that predictions of other threads come in between; callbacks are called outside of it.
 
     Returns
     -------

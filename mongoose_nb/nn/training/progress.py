@@ -1,4 +1,4 @@
-"""Where a call of `fit` stands: with the network, all that going on from there takes.
+"""The position of a call of `fit`: together with the network, all that is needed to continue it.
 
 The order of the rows in an epoch follows from the seed and the epoch, so a number of batches is a position in the data. Sums of the
 epoch that runs and the histories of those before are kept too: what a run reports is the same, interrupted or not.
