@@ -79,7 +79,8 @@ class Registered:
             raise TypeError(f"the constructor of {cls.__qualname__} takes {unnamed[0]}; name its arguments, or override config()")
         missing = [name for name in parameters(cls) if not hasattr(self, name)]
         if missing:
-            raise TypeError(f"{cls.__qualname__} does not keep its argument {missing[0]!r}; store it as self.{missing[0]} in the constructor")
+            raise TypeError(f"{cls.__qualname__} does not keep its argument {missing[0]!r}; store it as self.{missing[0]} in the "
+                            "constructor")
         return {name: getattr(self, name) for name in parameters(cls)}
 
     def __repr__(self) -> str:
