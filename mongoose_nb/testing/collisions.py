@@ -15,17 +15,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mongoose_nb.testing.factories import as_factory, dim_of
-from mongoose_nb.testing.pairs import find_metric, pairs_at, similarity_of
+from mongoose_nb.testing.pairs import Metric, find_metric, pairs_at, similarity_of
 from mongoose_nb.testing.report import Report, interval, require
 from mongoose_nb.testing.statistics import clopper_pearson
-
-if TYPE_CHECKING:
-    from mongoose_nb.testing.pairs import Metric
 
 _ROUNDING = 1e-6  # of a closed form, where the two rows are known in float32
 _TELLING = 8  # agreements, and disagreements, that a column needs to be compared with others

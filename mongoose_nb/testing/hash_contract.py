@@ -6,16 +6,13 @@ import copy
 import pickle
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mongoose_nb.testing.factories import as_factory, dim_of, over_threads
-from mongoose_nb.testing.pairs import find_metric, rows_of
+from mongoose_nb.testing.pairs import Metric, find_metric, rows_of
 from mongoose_nb.testing.report import CheckFailed, Report, require, require_equal
-
-if TYPE_CHECKING:
-    from mongoose_nb.testing.pairs import Metric
 
 _SINGLES = 40  # rows that are also hashed alone
 _CHILD = """
