@@ -6,10 +6,9 @@ import dataclasses
 import gzip
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from mongoose_nb.core.types import Matrix
+from mongoose_nb.core.types import Matrix
 
 FORMATS = ("auto", "xc", "svmlight", "npz")
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
 import sysconfig
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from mongoose_nb.commands.console import json_line, result
-
-if TYPE_CHECKING:
-    import argparse
 
 
 class Check(NamedTuple):

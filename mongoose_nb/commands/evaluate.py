@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import time
-from typing import TYPE_CHECKING
 
 from mongoose_nb.commands.console import json_line, result
 from mongoose_nb.commands.datasets import read_for
 from mongoose_nb.commands.runs import load_network
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.warm import compiling, threads
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def run(args: argparse.Namespace) -> None:

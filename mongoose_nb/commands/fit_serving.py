@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pathlib
-from typing import TYPE_CHECKING
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, result
 from mongoose_nb.commands.datasets import read_for
 from mongoose_nb.commands.runs import load_network
 from mongoose_nb.commands.warm import compiling, threads
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def run(args: argparse.Namespace) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
 from mongoose_nb.commands.console import json_line, result
-
-if TYPE_CHECKING:
-    import argparse
 
 _LABELS = {"version": "mongoose_nb", "python": "Python", "numpy": "NumPy", "scipy": "SciPy", "numba": "Numba",
            "extension": "bucket store", "sketch": "drift sketch",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-from typing import TYPE_CHECKING
 
 from mongoose_nb.commands.console import note, result, to_json
 from mongoose_nb.commands.datasets import read_for
 from mongoose_nb.commands.runs import load_network
 from mongoose_nb.commands.warm import compiling, threads
-
-if TYPE_CHECKING:
-    import argparse
 
 # Rows that are predicted, and turned into text, at a time.
 BLOCK = 8192

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib.util
 import pathlib
 import sys
-from typing import TYPE_CHECKING
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.reformer_options import DEFAULTS, RESUMABLE, SWITCHES
 from mongoose_nb.commands.warm import compiling, threads
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def run(args: argparse.Namespace) -> None:

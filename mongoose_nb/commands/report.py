@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pathlib
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, result
 from mongoose_nb.commands.page import render
+from mongoose_nb.core.types import PathLike
 from mongoose_nb.data._files import replacing
-
-if TYPE_CHECKING:
-    import argparse
-
-    from mongoose_nb.core.types import PathLike
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mongoose_nb.commands.console import to_json
+from mongoose_nb.core.types import PathLike
 from mongoose_nb.data._files import replacing
-
-if TYPE_CHECKING:
-    from mongoose_nb.core.types import PathLike
 
 SETTINGS, METRICS, MODEL = "settings.json", "metrics.jsonl", "model.mongoose"
 FORMAT_VERSION = 2

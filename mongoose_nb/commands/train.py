@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib.util
 import inspect
 import os
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
@@ -20,9 +21,6 @@ from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
 from mongoose_nb.core.validation import check_choice
 from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar, Wide
 from mongoose_nb.nn.saving import model_settings
-
-if TYPE_CHECKING:
-    import argparse
 
 # Options that may be given with --resume. All others are fixed when the run begins.
 RESUMABLE = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite", "test")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mongoose_nb.commands.console import note
-
-if TYPE_CHECKING:
-    from mongoose_nb.core.types import Matrix
+from mongoose_nb.core.types import Matrix
 
 # Rows of the throwaway training, and the width of its hidden layers.
 ROWS, WIDTH = 32, 16

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import time
-from typing import TYPE_CHECKING
 
 from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.warm import compiling, threads
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def run(args: argparse.Namespace) -> None:

@@ -17,14 +17,12 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mongoose_nb._version import __version__
-
-if TYPE_CHECKING:
-    from mongoose_nb.core.types import PathLike
+from mongoose_nb.core.types import PathLike
 
 FORMAT_VERSION = 2
 _ALIGN = 64

@@ -8,10 +8,9 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-if TYPE_CHECKING:
-    from mongoose_nb.core.types import PathLike
+from mongoose_nb.core.types import PathLike
 
 
 def read_bytes(path: PathLike) -> tuple[bytes, os.stat_result]:

@@ -11,12 +11,10 @@ import math
 import os
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from mongoose_nb.core.types import PathLike
+from mongoose_nb.core.types import PathLike
 
 # Deflate cannot do better than 1032 bytes out of one.
 _MOST_PACKED = 1032

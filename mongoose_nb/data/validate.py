@@ -12,13 +12,12 @@ returned without a copy; anything else is changed in a copy.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-if TYPE_CHECKING:
-    from mongoose_nb.core.types import Matrix
+from mongoose_nb.core.types import Matrix
 
 MAX_ID = np.iinfo(np.int32).max
 

@@ -44,3 +44,22 @@ def as_float32(values: Any, name: str) -> np.ndarray:
 #: rows for a kernel that takes dense or CSR rows, where there are none of one kind: X, and (indptr, indices, values)
 NO_ROWS = read_only(np.empty((0, 0), np.float32))
 NO_CSR = read_only(np.empty(0, np.int64)), read_only(np.empty(0, np.int32)), read_only(np.empty(0, np.float32))
+
+
+class ByOneKernel:
+    """Hooks of a `HashFamily` with one method for dense and CSR rows and for any number of probes.
+
+    ``_run(X, indptr, indices, values, out)`` writes codes (L, n, probes).
+    """
+
+    def _hash_dense(self, X, out):
+        self._probe_dense(X, out[:, :, None])
+
+    def _hash_csr(self, indptr, indices, values, out):
+        self._probe_csr(indptr, indices, values, out[:, :, None])
+
+    def _probe_dense(self, X, out):
+        self._run(X, *NO_CSR, out)
+
+    def _probe_csr(self, indptr, indices, values, out):
+        self._run(NO_ROWS, indptr, indices, values, out)

@@ -12,14 +12,13 @@ from numpy.typing import ArrayLike
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import Registered, find, name_of, parameters, registered
 from mongoose_nb.hashing.arguments import as_count, as_float32, as_seed
+from mongoose_nb.hashing.rows import check_finite, csr_rows, dense_rows, is_sparse
 
 # Hashes of a table, and of all tables together, that a state may ask for.
 _MOST_PER_TABLE, _MOST_HASHES = 4096, 1 << 24
 _FORMAT = 1
 # Arguments of every family's constructor.
 _COMMON = ("dim", "K", "L", "seed", "center")
-# So many values are looked at one by one without a further thought.
-_FEW = 4096
 # Numbers of sparse rows that are made dense at a time.
 _DENSE = 1 << 22
 
@@ -497,57 +496,20 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         mu = np.array(as_float32(mu, "center"))
         if mu.shape != (self.dim,):
             raise ValueError(f"center has shape {mu.shape}; this family needs ({self.dim},)")
-        self._check_finite(mu, "center")
+        check_finite(mu, "center")
         mu.setflags(write=False)
         return mu
 
     def _check_rows(self, X) -> tuple[Any, Any, int]:
         """`X` as (dense rows or None, CSR parts or None, number of rows)."""
-        sparse = getattr(X, "format", None)
-        if sparse is not None and hasattr(X, "tocsr"):
-            parts = self._check_csr(X, sparse)
+        if is_sparse(X):
+            parts = csr_rows(X, self.dim)
             return None, parts, parts[0].size - 1
         X = self._check_dense(X)
         return X, None, X.shape[0]
 
     def _check_dense(self, X):
-        X = as_float32(X, "X")
-        if X.ndim == 1:
-            X = X[None, :]
-        if X.ndim != 2:
-            raise ValueError(f"X has {X.ndim} dimensions; give rows as (n, {self.dim}) or one row as ({self.dim},)")
-        if X.shape[1] != self.dim:
-            raise ValueError(f"X has {X.shape[1]} columns, but this family hashes rows of dim={self.dim}")
-        self._check_finite(X, "X")
-        return read_only(np.require(X, np.float32, ["C", "A"]))
-
-    def _check_csr(self, X, sparse):
-        if sparse != "csr":
-            raise TypeError(f"X is sparse in format {sparse!r}; rows are read from CSR: pass X.tocsr()")
-        if len(X.shape) != 2 or X.shape[1] != self.dim:
-            raise ValueError(f"X has shape {X.shape}, but this family hashes rows of dim={self.dim}")
-        inside = not X.indices.size or (X.indices.min() >= 0 and X.indices.max() < self.dim)
-        if not inside or X.indptr[0] != 0 or (np.diff(X.indptr) < 0).any():  # the kernels index without checks
-            raise ValueError(
-                f"X is a broken CSR matrix: indices must lie in [0, {self.dim}) and indptr start at 0 and not decrease")
-        if not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
-        values = as_float32(X.data, "X")[: X.indptr[-1]]
-        self._check_finite(values, "X")
-        parts = (X.indptr, np.int64), (X.indices, np.int32), (values, np.float32)
-        return tuple(read_only(np.require(part, dtype, ["C", "A"])) for part, dtype in parts)
-
-    @staticmethod
-    def _check_finite(values, name):
-        # A sum is cheaper than a look at each entry, unless they are few; it may overflow by itself, so only then look.
-        if values.size <= _FEW and np.isfinite(values).all():
-            return
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(values.sum()) or np.isfinite(values).all():
-                return
-        raise ValueError(f"{name} holds NaN or infinity (in float32), which cannot be hashed; replace them first, for "
-                         "instance with numpy.nan_to_num")
+        return dense_rows(X, self.dim)
 
     def _check_out(self, out, n):
         if not isinstance(out, np.ndarray) or out.shape != (self.L, n) or out.dtype != self.code_dtype:

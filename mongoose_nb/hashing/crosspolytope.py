@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_count
+from mongoose_nb.hashing.arguments import ByOneKernel, as_count
 from mongoose_nb.hashing.base import HashFamily
 
 _ROUNDS = 3  # one is enough for dense rows, sparse ones need three: e_1 and a vector near it collide 0.1 % of the time after two
@@ -18,7 +18,7 @@ _NODES = 96  # of the quadrature, each way
 
 
 @register("hash family", "crosspolytope", "CrossPolytope")
-class CrossPolytope(HashFamily):
+class CrossPolytope(ByOneKernel, HashFamily):
     """The signed coordinate that is largest in absolute value after a random rotation.
 
     The similarity is the cosine, as for SimHash, but one hash tells 2m directions apart, m = `polytope_dim`, and near
@@ -208,18 +208,6 @@ class CrossPolytope(HashFamily):
             else:
                 mu[: self.dim] = self._center
         self._mu = read_only(mu)
-
-    def _hash_dense(self, X, out):
-        self._probe_dense(X, out[:, :, None])
-
-    def _hash_csr(self, indptr, indices, values, out):
-        self._probe_csr(indptr, indices, values, out[:, :, None])
-
-    def _probe_dense(self, X, out):
-        self._run(X, *NO_CSR, out)
-
-    def _probe_csr(self, indptr, indices, values, out):
-        self._run(NO_ROWS, indptr, indices, values, out)
 
     def _run(self, X, indptr, indices, values, out):
         from mongoose_nb.kernels.hashing import crosspolytope as kernels

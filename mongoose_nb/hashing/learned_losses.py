@@ -13,14 +13,11 @@ B. *Triplet* is the hinge on cosines of Chen et al. ("MONGOOSE", ICLR 2021, sect
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from mongoose_nb.core.registry import Registered, register
-
-if TYPE_CHECKING:
-    from typing import Any
 
 
 class Examples:

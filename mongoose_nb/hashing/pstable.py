@@ -8,12 +8,12 @@ from numpy.typing import ArrayLike
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_count
+from mongoose_nb.hashing.arguments import ByOneKernel, as_count
 from mongoose_nb.hashing.base import HashFamily
 
 
 @register("hash family", "pstable", "PStable")
-class PStable(HashFamily):
+class PStable(ByOneKernel, HashFamily):
     """The slot of width w in which a random projection falls: ``floor((a @ x + b) / w)``.
 
     Two rows share a slot with a probability that falls with their distance: Euclidean for normal a, Manhattan for Cauchy
@@ -165,18 +165,6 @@ class PStable(HashFamily):
             project_exact(self._center, self._functions, moved)
             start = read_only(start - moved)
         self._start = start
-
-    def _hash_dense(self, X, out):
-        self._probe_dense(X, out[:, :, None])
-
-    def _hash_csr(self, indptr, indices, values, out):
-        self._probe_csr(indptr, indices, values, out[:, :, None])
-
-    def _probe_dense(self, X, out):
-        self._run(X, *NO_CSR, out)
-
-    def _probe_csr(self, indptr, indices, values, out):
-        self._run(NO_ROWS, indptr, indices, values, out)
 
     def _run(self, X, indptr, indices, values, out):
         from mongoose_nb.kernels.hashing.codes import Rows

@@ -12,6 +12,7 @@ from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.arguments import NO_CSR, NO_ROWS, as_float32
 from mongoose_nb.hashing.base import HashFamily
 from mongoose_nb.hashing.flips import flip_order
+from mongoose_nb.hashing.rows import check_finite
 
 _SMALL = 8  # so few dense rows are summed directly: no BLAS call, no change of its threads
 
@@ -166,7 +167,7 @@ class SimHash(HashFamily):
         needed = (self.dim, self.K * self.L)
         if functions.shape != needed:
             raise ValueError(f"functions has shape {functions.shape}; needed is (dim, K * L) = {needed}")
-        self._check_finite(functions, "functions")
+        check_finite(functions, "functions")
         self._functions = read_only(functions)
         self._norm_max = float(np.sqrt(np.einsum("if,if->f", functions, functions, dtype=np.float64).max()))
 

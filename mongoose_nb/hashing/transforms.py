@@ -17,7 +17,8 @@ import numpy as np
 
 from mongoose_nb.core.registry import Registered, find, name_of, register
 from mongoose_nb.core.validation import check_int, check_number
-from mongoose_nb.hashing.arguments import as_count, as_float32
+from mongoose_nb.hashing.arguments import as_count
+from mongoose_nb.hashing.rows import check_csr, check_finite, dense_rows, is_sparse
 
 _FORMAT = 1
 
@@ -390,18 +391,11 @@ class SignALSH(_Powers):
 
 def _rows(X, dim):
     """`X` as float32 rows, dense (n, d) or CSR, of `dim` coordinates and without NaN or infinity."""
-    sparse = getattr(X, "format", None)
-    if sparse is not None and hasattr(X, "tocsr"):
-        if sparse != "csr":
-            raise TypeError(f"X is sparse in format {sparse!r}; rows are read from CSR: pass X.tocsr()")
-        X = X.astype(np.float32)
-        values = X.data
-    else:
-        X = values = np.atleast_2d(as_float32(X, "X"))
-    if len(X.shape) != 2 or (dim is not None and X.shape[1] != dim):
-        raise ValueError(f"X has shape {X.shape}; this transform takes rows of {'d' if dim is None else dim} coordinates")
-    if not np.isfinite(values).all():
-        raise ValueError("X holds NaN or infinity (in float32), which have no inner product; replace them first")
+    if not is_sparse(X):
+        return dense_rows(X, dim)
+    check_csr(X, dim)
+    X = X.astype(np.float32)
+    check_finite(X.data, "X")
     return X
 
 

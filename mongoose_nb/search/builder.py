@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mongoose_nb.core.registry import find
+from mongoose_nb.hashing.rows import is_sparse
 from mongoose_nb.search.families import FamilyChoice
 from mongoose_nb.search.functions import Functions, one_at_a_time
 from mongoose_nb.search.ids import IdMap
@@ -27,7 +28,7 @@ from mongoose_nb.search.metrics import Metric
 from mongoose_nb.search.parallel import default_threads, in_parts
 from mongoose_nb.search.projection import SAMPLE, WIDTHS, Projection, row_lengths
 from mongoose_nb.search.rows import RowStore
-from mongoose_nb.search.rows.base import Batch, grown, is_sparse, own, zeros
+from mongoose_nb.search.rows.base import Batch, grown, own, zeros
 from mongoose_nb.search.snapshot import Snapshot
 
 if TYPE_CHECKING:

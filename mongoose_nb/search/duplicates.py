@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.hashing.rows import is_sparse
 from mongoose_nb.search.metrics import Jaccard
 from mongoose_nb.search.parallel import default_threads, pool_of
-from mongoose_nb.search.rows.base import is_sparse
 from mongoose_nb.search.rows.sparse import SparseRows
 
 if TYPE_CHECKING:

@@ -1,11 +1,16 @@
 """Checks of one answer of a search index, and of the ids that it has."""
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
 from mongoose_nb.testing.report import require, require_equal
 
 
-def judge(ids, distances, Q, k, rows, check=None, *, distance, rtol, atol):
+def judge(ids: Any, distances: Any, Q: np.ndarray, k: int, rows: dict[int, np.ndarray], check: str | None = None, *,
+          distance: Callable[[np.ndarray, np.ndarray], np.ndarray], rtol: float = 1e-4,
+          atol: float = 1e-5) -> tuple[np.ndarray, np.ndarray]:
     """Check one answer: shapes, padding, ids, order and distances. `check` is the name of the failure instead of the usual ones."""
     ids, distances = np.asarray(ids), np.asarray(distances)
     for name, array in (("ids", ids), ("distances", distances)):
@@ -35,7 +40,7 @@ def judge(ids, distances, Q, k, rows, check=None, *, distance, rtol, atol):
     return ids, distances
 
 
-def members(index, rows, check, outside=()):
+def members(index: Any, rows: dict[int, np.ndarray], check: str, outside: Iterable[int] = ()) -> None:
     """Check the length of an index, that it has the ids of `rows`, and that it has none of `outside`."""
     require(len(index) == len(rows), check, f"len: observed {len(index)}, expected {len(rows)}", observed=len(index), expected=len(rows))
     if not hasattr(type(index), "__contains__"):
@@ -46,13 +51,13 @@ def members(index, rows, check, outside=()):
         require(j not in index, check, f"observed that id {j} is in the index, expected that it is not", observed=True, expected=False)
 
 
-def same(check, got, wanted, what):
+def same(check: str, got: Sequence[np.ndarray], wanted: Sequence[np.ndarray], what: str) -> None:
     """Check that two answers are equal to the last bit."""
     for name, one, two in zip(("ids", "distances"), got, wanted):
         require_equal(check, one, two, f"{name}, {what}")
 
 
-def candidate_lists(given, n_queries):
+def candidate_lists(given: Any, n_queries: int) -> list[list[int]]:
     """Candidates as a list of lists, from a pair (indptr, ids) or from one array per query."""
     if isinstance(given, tuple) and len(given) == 2 and len(given[0]) == n_queries + 1:
         indptr, ids = (np.asarray(part) for part in given)

@@ -15,17 +15,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mongoose_nb.testing.factories import as_factory, dim_of
-from mongoose_nb.testing.pairs import find_metric, pairs_at, similarity_of
+from mongoose_nb.testing.pairs import Metric, find_metric, pairs_at, similarity_of
 from mongoose_nb.testing.report import Report, interval, require
 from mongoose_nb.testing.statistics import clopper_pearson
-
-if TYPE_CHECKING:
-    from mongoose_nb.testing.pairs import Metric
 
 _ROUNDING = 1e-6  # of a closed form, where the two rows are known in float32
 _TELLING = 8  # agreements, and disagreements, that a column needs to be compared with others
@@ -38,8 +35,29 @@ def check_collisions(family: Any, *, metric: str | Metric = "cosine", dim: int |
 
     Parameters
     ----------
-    family, metric, dim, values, probability, over, pairs, nnz, functions, alpha, tolerance, seed
+    family, metric, dim, seed
         As in `check_hash_family`.
+    values : sequence of float, optional
+        Similarities to try; those of the metric by default.
+    probability : callable, optional
+        From similarity to the probability that one *column* agrees, where that is not ``family.collision_probability(similarity) ** K``:
+        hashes folded into a few bits, or drawn without repetition. ``collision_probability_of`` is left aside then.
+    over : {"functions", "pairs"}, default "functions"
+        What the closed form averages over. "functions": it holds for every pair of rows of that similarity, and is tried on fixed
+        pairs. "pairs": it holds on average over random pairs as `pairs_at` makes them, as for families whose probability depends on
+        more than one number. ``collision_probability_of`` is tried on fixed pairs in either case.
+    pairs : int, default 2
+        Fixed pairs at each similarity.
+    nnz : int, optional
+        Most nonzero coordinates of a pair, as in `pairs_at`: 2 or 3 make it hard for functions that mix coordinates badly.
+    functions : int, default 20,000
+        Columns to draw, at least. The interval in which a probability near a half is located has a half-width of about
+        ``2 / sqrt(functions)``, so this many tell 0.50 from 0.52.
+    alpha : float, default 1e-3
+        Most probability with which a correct family fails, over all statements of the call together, if its columns are independent:
+        the bounds are exact (Clopper-Pearson) and divided among the statements (Bonferroni).
+    tolerance : float, default 0
+        Relative error that the closed form admits, where it is an approximation.
 
     Returns
     -------
@@ -110,7 +128,7 @@ def check_sensitivity(family: Any, S0: float, c: float, p1: float, p2: float, *,
     Parameters
     ----------
     family, metric, dim, nnz, seed
-        As in `check_hash_family`; no closed form is needed.
+        As in `check_collisions`; no closed form is needed.
     S0, c : float
         Limits in units of `metric`. Below one is `c` for a similarity (`S0` positive), above one for a distance.
     p1, p2 : float

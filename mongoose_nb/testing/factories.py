@@ -8,6 +8,8 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mongoose_nb.testing.report import Report
+
 
 def as_factory(family: Any) -> Callable[[int], Any]:
     """A function ``make(seed)``, from a factory or from a family that can be copied and rebuilt."""
@@ -41,6 +43,20 @@ def thread_counts() -> list[int]:
 
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     return sorted({1, min(2, most), most})
+
+
+def over_threads(report: Report, run: Callable[[], Any], compare: Callable[[Any, Any, str], None]) -> None:
+    """Check that ``run()`` gives the same for all numbers of threads: ``compare(got, wanted, what)`` raises where it does not."""
+    first, *others = thread_counts()
+    if not others:
+        report.skip("threads", "Numba has one thread here")
+        return
+    with threads(first):
+        wanted = run()
+    for number in others:
+        with threads(number):
+            compare(run(), wanted, f"with {number} threads instead of {first}")
+    report.holds("threads", f"{[first, *others]}")
 
 
 @contextlib.contextmanager

@@ -6,16 +6,13 @@ import copy
 import pickle
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from mongoose_nb.testing.factories import as_factory, dim_of, thread_counts, threads
-from mongoose_nb.testing.pairs import find_metric, rows_of
+from mongoose_nb.testing.factories import as_factory, dim_of, over_threads
+from mongoose_nb.testing.pairs import Metric, find_metric, rows_of
 from mongoose_nb.testing.report import CheckFailed, Report, require, require_equal
-
-if TYPE_CHECKING:
-    from mongoose_nb.testing.pairs import Metric
 
 _SINGLES = 40  # rows that are also hashed alone
 _CHILD = """
@@ -171,18 +168,12 @@ def _unchanged(report, family, X, S):
 
 
 def _threads(report, family, X, S, codes):
-    counts = thread_counts()
-    if len(counts) < 2:
-        report.skip("threads", "Numba has one thread here")
-        return
-    of_csr = None
-    for number in counts:
-        with threads(number):
-            require_equal("threads", family.hash(X.copy()), codes, f"{number} threads")
-            if S is not None:
-                of_csr = family.hash(S.copy()) if of_csr is None else of_csr
-                require_equal("threads", family.hash(S.copy()), of_csr, f"{number} threads, CSR rows")
-    report.holds("threads", f"{counts}")
+    def compare(got, wanted, what):
+        for one, other, form in zip(got, wanted, ("dense", "CSR")):
+            require_equal("threads", one, other, f"{what}, {form} rows")
+        require_equal("threads", got[0], codes, what)
+
+    over_threads(report, lambda: [family.hash(rows.copy()) for rows in (X, S) if rows is not None], compare)
 
 
 def _state(report, family, X, codes):

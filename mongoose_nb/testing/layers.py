@@ -1,17 +1,21 @@
 """What a layer of a network promises: its gradients are those of its value, and it keeps nothing of a batch."""
 
+import functools
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from mongoose_nb.testing.factories import thread_counts, threads
+from mongoose_nb.testing.factories import over_threads
 from mongoose_nb.testing.report import CheckFailed, Report, require, require_equal
 
 # Steps of finite differences, halved once: values are float32, so they must not be small.
 STEP = 2.0**-4
 
 
-def check_layer(make_layer, *, n_inputs=7, n_samples=9, tolerance=2e-3, seed=0) -> Report:
+def check_layer(make_layer: Callable[[], Any], *, n_inputs: int = 7, n_samples: int = 9, tolerance: float = 2e-3,
+                seed: int = 0) -> Report:
     """Check a hidden layer of `nn`, one of yours for instance.
 
     Parameters
@@ -51,7 +55,7 @@ def check_layer(make_layer, *, n_inputs=7, n_samples=9, tolerance=2e-3, seed=0) 
     _gradients(report, case, layer, g_input, gradients, tolerance)
     _unchanged(report, case, layer)
     _no_batch_kept(report, case, layer)
-    _threads(report, case, layer)
+    over_threads(report, lambda: case.passes(layer), functools.partial(_same, "threads"))
     _description(report, case, make_layer)
     _pickle(report, case, layer)
     _step(report, case, layer)
@@ -213,20 +217,6 @@ def _no_batch_kept(report, case, layer):
     layer.backward(other[1], other[2])
     _same("no batch kept", (value, case.matrix(layer, g_input), _dense(gradients)), alone, "after another forward pass")
     report.holds("no batch kept")
-
-
-def _threads(report, case, layer):
-    counts = thread_counts()
-    if len(counts) < 2:
-        report.skip("threads", "there is one thread only")
-        return
-    outcomes = []
-    for number in counts:
-        with threads(number):
-            outcomes.append(case.passes(layer))
-    for number, outcome in zip(counts[1:], outcomes[1:]):
-        _same("threads", outcome, outcomes[0], f"with {number} threads instead of {counts[0]}")
-    report.holds("threads", f"{counts}")
 
 
 def _description(report, case, make_layer):

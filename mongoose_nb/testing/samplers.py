@@ -3,19 +3,22 @@
 import contextlib
 import json
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from mongoose_nb.core.arrays import Parameter, Rows
 from mongoose_nb.core.registry import describe, make
 from mongoose_nb.core.saving import join, restore, split, state_of
-from mongoose_nb.testing.factories import thread_counts, threads
+from mongoose_nb.testing.factories import over_threads
 from mongoose_nb.testing.report import Report, require
 
 COUNTS = ("labels", "retrieved", "uniform", "active")
 
 
-def check_sampler(make_sampler, *, n_outputs=300, width=8, batch=20, steps=8, seed=0):
+def check_sampler(make_sampler: Callable[[], Any], *, n_outputs: int = 300, width: int = 8, batch: int = 20, steps: int = 8,
+                  seed: int = 0) -> Report:
     """Check a sampler against the contract that `nn.Sampler` states.
 
     The sampler is bound to a small layer, whose weights move as in training, and has to choose candidates for random activations.
@@ -54,22 +57,26 @@ def check_sampler(make_sampler, *, n_outputs=300, width=8, batch=20, steps=8, se
     report = Report()
     _check_description(make_sampler, report)
     settings = {"n_outputs": n_outputs, "width": width, "batch": batch, "seed": seed}
-    first = Run(make_sampler(), **settings)
+    first = _Run(make_sampler(), **settings)
     traces = [first.step() for _ in range(2 * steps)]
+
+    def run():
+        again = _Run(make_sampler(), **settings)
+        return [again.step() for _ in traces]
+
     for check in ("ids", "labels first", "duplicates", "counts"):
         report.holds(check)
     if first.shared and first.sets.ids is not None:
         report.holds("pair column")
-    again = Run(make_sampler(), **settings)
-    _require_same("same again", traces, [again.step() for _ in range(2 * steps)])
+    _require_same("same again", traces, run())
     report.holds("same again")
-    _check_threads(make_sampler, settings, traces, report)
+    over_threads(report, run, lambda got, wanted, what: _require_same("threads", wanted, got))
     _check_looking(make_sampler, settings, traces, report)
     _check_state(make_sampler, settings, traces, steps, report)
     return report
 
 
-class Run:
+class _Run:
     """A bound sampler with its layer, which moves at every step.
 
     Parameters
@@ -105,14 +112,14 @@ class Run:
         h, labels = self.data()
         if self.shared:
             sets = self.sampler.shared(h, labels, self.number, self.timer)
-            check_shared(sets, labels, self.n_outputs)
+            _check_shared(sets, labels, self.n_outputs)
         else:
             sets = self.sampler.per_sample(h, labels, self.number, self.timer)
-            check_sets(sets, labels, self.n_outputs)
+            _check_sets(sets, labels, self.n_outputs)
             self.sampler.after_loss(sets, np.full(len(sets.ids), 0.1, np.float32))
-        check_counts(self.sampler.counts(), sets)
+        _check_counts(self.sampler.counts(), sets)
         self.sets = sets
-        trace = fingerprint(sets)
+        trace = _fingerprint(sets)
         rng = np.random.default_rng([self.seed, self.number, 1])
         self.weights.value += np.float32(0.1) * rng.standard_normal(self.weights.value.shape).astype(np.float32)
         self.sampler.after_update(self.number, self.timer, lambda: None)
@@ -126,13 +133,13 @@ class Run:
         restore(self.sampler, join(json.loads(json.dumps(settings)), {name: array.copy() for name, array in arrays.items()}))
 
 
-def fingerprint(sets):
+def _fingerprint(sets):
     """The ids that were chosen and their weights, as bytes."""
     parts = [sets.ids] if not hasattr(sets, "start") else [sets.ids[s:s + n] for s, n in zip(sets.start, sets.count)]
     return b"|".join(b"" if part is None else np.ascontiguousarray(part).tobytes() for part in (*parts, sets.shifts))
 
 
-def check_ids(ids, n_outputs):
+def _check_ids(ids, n_outputs):
     """Ids of a type that kernels take, within the layer, each once."""
     require(isinstance(ids, np.ndarray) and ids.dtype == np.int32 and ids.ndim == 1, "ids", f"ids must be an int32 array with one axis; "
             f"got {getattr(ids, 'dtype', type(ids).__name__)}")
@@ -140,7 +147,7 @@ def check_ids(ids, n_outputs):
     require(len(np.unique(ids)) == len(ids), "duplicates", f"{len(ids) - len(np.unique(ids))} ids are repeated")
 
 
-def check_sets(sets, labels, n_outputs):
+def _check_sets(sets, labels, n_outputs):
     """`ActiveSets` for these labels."""
     n = len(labels.start)
     for name in ("start", "count", "n_label", "n_exact", "n_hit"):
@@ -150,18 +157,18 @@ def check_sets(sets, labels, n_outputs):
             "of one an id, or empty")
     for i in range(n):
         ids = sets.ids[sets.start[i]:sets.start[i] + sets.count[i]]
-        check_ids(ids, n_outputs)
+        _check_ids(ids, n_outputs)
         own = labels.ids[labels.start[i]:labels.start[i] + labels.count[i]]
         require(sets.n_label[i] == len(own) and np.array_equal(ids[:len(own)], own), "labels first", f"sample {i} has the labels "
                 f"{own.tolist()}, its set begins with {ids[:len(own)].tolist()}")
         require(sets.n_label[i] <= sets.n_exact[i] <= sets.count[i], "counts", "n_label <= n_exact <= count must hold")
 
 
-def check_shared(shared, labels, n_outputs):
+def _check_shared(shared, labels, n_outputs):
     """A `SharedSet` for these labels."""
     if shared.ids is None:
         return
-    check_ids(shared.ids, n_outputs)
+    _check_ids(shared.ids, n_outputs)
     own = np.unique(labels.flat()[1])
     require(np.array_equal(np.sort(shared.ids[:shared.n_label]), own), "labels first", f"the batch has the labels {own.tolist()}, the set "
             f"begins with {shared.ids[:shared.n_label].tolist()}")
@@ -171,7 +178,7 @@ def check_shared(shared, labels, n_outputs):
     require(shared.shifts.shape in ((0,), shared.ids.shape), "ids", "shifts must be of one number an id, or empty")
 
 
-def check_counts(counts, sets):
+def _check_counts(counts, sets):
     """Counts that say what was chosen."""
     if not hasattr(sets, "start") and sets.ids is None:
         return
@@ -202,24 +209,16 @@ def _check_description(make_sampler, report):
     report.holds("pickle")
 
 
-def _check_threads(make_sampler, settings, traces, report):
-    for count in thread_counts():
-        with threads(count):
-            run = Run(make_sampler(), **settings)
-            _require_same("threads", traces, [run.step() for _ in traces])
-    report.holds("threads")
-
-
 def _check_looking(make_sampler, settings, traces, report):
     """Looks and predictions between the steps change nothing."""
-    run = Run(make_sampler(), **settings)
+    run = _Run(make_sampler(), **settings)
     for number, trace in enumerate(traces):
         h, _ = run.data()
         if number:
             seen = run.sampler.peek(h)
-            (check_sets if hasattr(seen, "start") else check_shared)(seen, Rows.empty(len(h)), settings["n_outputs"])
+            (_check_sets if hasattr(seen, "start") else _check_shared)(seen, Rows.empty(len(h)), settings["n_outputs"])
             if not run.shared:
-                check_sets(run.sampler.per_sample(h, Rows.empty(len(h)), number, run.timer, False), Rows.empty(len(h)),
+                _check_sets(run.sampler.per_sample(h, Rows.empty(len(h)), number, run.timer, False), Rows.empty(len(h)),
                            settings["n_outputs"])
         require(run.step() == trace, "peek", f"the candidates of step {number} are others where peek, or a prediction, came before")
     report.holds("peek")
@@ -229,7 +228,7 @@ def _check_looking(make_sampler, settings, traces, report):
 
 def _check_state(make_sampler, settings, traces, steps, report):
     """What is saved after half of the steps goes on exactly, and saving changes nothing."""
-    run, other = Run(make_sampler(), **settings), Run(make_sampler(), **settings)
+    run, other = _Run(make_sampler(), **settings), _Run(make_sampler(), **settings)
     for _ in range(steps):
         run.step()
     other.go_on_from(run)

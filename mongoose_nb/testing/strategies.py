@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 try:
     from hypothesis import strategies as st
@@ -23,10 +23,7 @@ except ImportError as error:
 
 import numpy as np
 
-from mongoose_nb.testing.pairs import find_metric, pairs_at, similarity_of
-
-if TYPE_CHECKING:
-    from mongoose_nb.testing.pairs import Metric
+from mongoose_nb.testing.pairs import Metric, find_metric, pairs_at, similarity_of
 
 __all__ = ["pairs", "sets", "sparse_rows", "vectors"]
 

@@ -52,6 +52,32 @@ class Forgetful(Shape):
         self.area = side**2
 
 
+class Open(Shape):
+    """Takes arguments that have no names."""
+
+    def __init__(self, side, **options):
+        self.side, self.options = side, options
+
+
+class Listed(Shape):
+    """Takes arguments that have no names, and says which."""
+
+    def __init__(self, *sides):
+        self.sides = sides
+
+    def config(self):
+        """Nothing that a constructor could take by name."""
+        return {}
+
+
+def test_constructors_with_unnamed_arguments_can_be_used_but_not_saved():
+    shape = Open(2, colour="red")
+    assert repr(shape) == "Open(side=2)" and fresh(shape).options == {"colour": "red"} and fresh(shape) is not shape
+    with pytest.raises(TypeError, match=r"network.shape cannot be saved: the constructor of Open takes \*\*options; name its arguments"):
+        describe(shape, "network.shape")
+    assert describe(Listed(1, 2))["name"].endswith(":Listed")
+
+
 def test_what_is_there():
     assert "shape of the tests" in kinds()
     assert registered("shape of the tests") == {"circle": Circle, "pair": Pair}

@@ -249,8 +249,8 @@ class TestContract:
         X = rows(4)
         S = sp.csr_array(X)
         for wrong, error, text in [
-            (X[:, :-1], ValueError, "49 columns.*dim=50"), (np.zeros(7), ValueError, "7 columns"),
-            (np.zeros((2, 2, DIM)), ValueError, "3 dimensions"), (np.float32(1), ValueError, "0 dimensions"),
+            (X[:, :-1], ValueError, r"shape \(4, 49\).*dim=50"), (np.zeros(7), ValueError, r"shape \(1, 7\)"),
+            (np.zeros((2, 2, DIM)), ValueError, r"shape \(2, 2, 50\)"), (np.float32(1), ValueError, r"shape \(\)"),
             (X.astype(complex), TypeError, "complex"), (np.full((1, DIM), "a"), TypeError, "dtype"),
             (S.tocsc(), TypeError, "tocsr"), (S[:, :-1], ValueError, "dim=50"),
         ]:

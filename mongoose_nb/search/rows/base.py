@@ -54,11 +54,6 @@ def contiguous(X: np.ndarray) -> np.ndarray:
     return read_only(X if flags.c_contiguous and flags.aligned else np.require(X, None, ["C", "A"]))
 
 
-def is_sparse(X: object) -> bool:
-    """Whether X is a SciPy sparse matrix or array."""
-    return hasattr(X, "tocsr") and hasattr(X, "format")
-
-
 def two_axes(X: np.ndarray, dim: int) -> np.ndarray:
     """X as (n, dim)."""
     if X.ndim == 1:

@@ -8,7 +8,8 @@ import numpy as np
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
-from mongoose_nb.search.rows.base import is_sparse, scan, two_axes
+from mongoose_nb.hashing.rows import is_sparse
+from mongoose_nb.search.rows.base import scan, two_axes
 from mongoose_nb.search.rows.dense import ArrayRows
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import numpy as np
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.arguments import as_float32
-from mongoose_nb.search.rows.base import RowStore, check_finite, contiguous, grown, is_sparse, kernels, own, scan, two_axes
+from mongoose_nb.hashing.rows import is_sparse
+from mongoose_nb.search.rows.base import RowStore, check_finite, contiguous, grown, kernels, own, scan, two_axes
 
 if TYPE_CHECKING:
     from mongoose_nb.search.metrics import Metric

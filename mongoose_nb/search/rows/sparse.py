@@ -10,7 +10,8 @@ import numpy as np
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.arguments import as_float32
-from mongoose_nb.search.rows.base import RowStore, check_finite, grown, is_sparse, own, scan, two_axes
+from mongoose_nb.hashing.rows import check_csr, is_sparse
+from mongoose_nb.search.rows.base import RowStore, check_finite, grown, own, scan, two_axes
 
 if TYPE_CHECKING:
     from mongoose_nb.search.metrics import Metric
@@ -43,13 +44,7 @@ class SparseRows(RowStore):
         from scipy import sparse
 
         if is_sparse(X):
-            if X.format != "csr":
-                raise TypeError(f"X is sparse in format {X.format!r}; rows are read from CSR: pass X.tocsr()")
-            if len(X.shape) != 2 or X.shape[1] != self.dim:
-                raise ValueError(f"rows have shape {X.shape}; this index holds rows of dim={self.dim}")
-            inside = not X.indices.size or (X.indices.min() >= 0 and X.indices.max() < self.dim)
-            if not inside or X.indptr[0] != 0 or (np.diff(X.indptr) < 0).any():  # the kernels index without checks
-                raise ValueError(f"X is a broken CSR matrix: indices must lie in [0, {self.dim}) and indptr start at 0 and not decrease")
+            check_csr(X, self.dim)
         else:
             X = np.asarray(X)
             X = sparse.csr_matrix(two_axes(X if X.dtype == bool else as_float32(X, "X"), self.dim))
