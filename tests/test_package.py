@@ -176,8 +176,6 @@ PRIVATE = [re.compile(pattern, re.I) for pattern in (
     r"\bstands? in most of\b", r"\bKeptTables\b", r"\bfiller\b", r"\bnn\.split\b", r"\bschedule\.(Drift|ExponentialDecay|FixedPeriod)\b",
     r"\bmongoose_nb\.(schedule|estimators|targets|cli|io|errors)\b", r"\bsearch\.(neighbors|faiss_like|hnswlib_like|dedup)\b",
     r"\bat the ground\b", r"\blists? of (a|the) (sample|batch)\b")]
-# Packages whose docstrings still have such words.
-NOT_YET_PLAIN = ()
 USER_PAGES = sorted({ROOT.parent / "README.md", *(ROOT.parent / "docs").glob("*.md"), *(ROOT.parent / "docs" / "guide").glob("*.md")})
 
 
@@ -190,8 +188,7 @@ def test_pages_use_the_words_of_the_field(path):
     assert not private_words(re.sub(r"<!-- begin.*?<!-- end", "", path.read_text(encoding="utf-8"), flags=re.S))
 
 
-@pytest.mark.parametrize("path", [p for p in sorted(ROOT.rglob("*.py")) if not p.relative_to(ROOT).as_posix().startswith(NOT_YET_PLAIN)],
-                         ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_docstrings_use_the_words_of_the_field(path):
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -217,10 +214,8 @@ def test_constants_in_the_documentation_exist(names, file):
 
 # ------------------------------------------------------------------ code
 
-# Packages and files whose public functions have no annotations yet.
-NOT_YET_TYPED = ()
 # Kernels are typed by Numba, from the arrays that they are given.
-TYPED = [path for path in sorted(ROOT.rglob("*.py")) if not path.relative_to(ROOT).as_posix().startswith(("kernels/", *NOT_YET_TYPED))]
+TYPED = [path for path in sorted(ROOT.rglob("*.py")) if not path.relative_to(ROOT).as_posix().startswith("kernels/")]
 # Methods that Python calls, with arguments of its own.
 UNTYPED_METHODS = {"__init_subclass__", "__getattr__", "__dir__", "__deepcopy__", "__reduce__", "__repr__"}
 
@@ -240,8 +235,6 @@ def test_public_functions_are_annotated(path):
     assert not list(without(ast.parse(path.read_text(encoding="utf-8")).body))
 
 
-# Packages in which objects still reach into others.
-NOT_YET_PRIVATE = ()
 # Methods of named tuples, whose names begin with an underscore, and the parts of Numba and argparse that there is no other way to.
 PUBLIC_BY_CUSTOM = {"_replace", "_asdict", "_fields", "_make"}
 FOREIGN = {"core/jit.py": {"_cache", "_impl", "_cache_path", "_cache_file"}, "commands/cli.py": {"_actions"}}
@@ -283,8 +276,7 @@ def test_what_reaches_into_another():
     assert [bool(list(reaches(ast.parse(code)))) for code in own + others] == [False] * len(own) + [True] * len(others)
 
 
-@pytest.mark.parametrize("path", [p for p in sorted(ROOT.rglob("*.py")) if not p.relative_to(ROOT).as_posix().startswith(NOT_YET_PRIVATE)],
-                         ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_object_reaches_into_another(path):
     allowed = FOREIGN.get(path.relative_to(ROOT).as_posix(), frozenset())
     assert not list(reaches(ast.parse(path.read_text(encoding="utf-8")), allowed))
