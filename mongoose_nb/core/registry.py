@@ -30,7 +30,7 @@ _SHORT: dict[type, str] = {}  # class -> its short name
 
 
 class NotRegisteredError(ValueError):
-    """A name that no class of this program is known under."""
+    """Raised for a name that no registered class has."""
 
 
 def _path(cls):
@@ -101,10 +101,18 @@ def register(kind: str, name: str, *aliases: str) -> Callable[[type], type]:
 
     Raises
     ------
-    ValueError
-        If another class has the name.
+    ValueError, TypeError
+        If another class has the name, if there is no such kind, or if the class does not derive from its abstraction.
     """
+    wrong = [other for other in (name, *aliases) if not isinstance(other, str)]
+    if wrong:
+        raise TypeError(f"a name must be a string; got {wrong[0]!r}")
+
     def decorate(cls):
+        if kind not in _CLASSES:
+            raise ValueError(f"there is no kind {kind!r}; give one of {kinds()}")
+        if getattr(cls, "kind", None) != kind:
+            raise TypeError(f"{cls.__qualname__} is no {kind}: derive it from the base class of that kind")
         for other in (name, *aliases):
             _add(kind, other, cls)
         _SHORT[cls] = name
@@ -129,9 +137,14 @@ def kinds() -> list[str]:
     return sorted(_CLASSES)
 
 
+def is_own(cls: type) -> bool:
+    """Whether a class is one of the user's, not of this package: what it returns is checked, and files name its module."""
+    return not cls.__module__.startswith(f"{__name__.split('.')[0]}.")
+
+
 def name_of(cls: type) -> str:
-    """The short name of a registered class, or its import path."""
-    return _SHORT.get(cls) or _path(cls)
+    """The name of a class in files: the short one, or the import path of a class of the user's own, so that errors name its module."""
+    return _path(cls) if is_own(cls) else _SHORT.get(cls) or _path(cls)
 
 
 def registered(kind: str, package: str = "") -> dict[str, type[Any]]:
@@ -164,6 +177,9 @@ def find(kind: str, name: Any) -> type[Any]:
     if cls is None:
         if isinstance(name, str) and ":" in name.strip(":"):
             module, _, qualname = name.partition(":")
+            if module == "__main__":
+                raise NotRegisteredError(f"{kind} {qualname!r} was defined in the script that saved it: move the class to a module that "
+                                         "both programs import, and save again")
             raise NotRegisteredError(f"{kind} {name!r} is not known in this program: import the module {module!r}, which defines "
                                      f"{qualname!r}, before loading")
         raise NotRegisteredError(f"{kind} {name!r} is unknown; give one of {sorted(registered(kind))}, or an object")
@@ -192,7 +208,7 @@ def make(kind: str, value: Any, **defaults: Any) -> Any:
     if isinstance(described, dict) and "name" in described:
         cls = find(kind, described["name"])
         return cls(**defaults | {name: _rebuild(argument) for name, argument in described.items() if name not in ("name", "kind")})
-    raise TypeError(f"a {kind} must be one of {sorted(registered(kind))} or a {kind} object; got {value!r}")
+    raise TypeError(f"the {kind} must be one of {sorted(registered(kind))} or a {kind} object; got {value!r}")
 
 
 def fresh(obj: Any) -> Any:
@@ -206,6 +222,8 @@ def fresh(obj: Any) -> Any:
 
 def _rebuild(value):
     """A description's value as a constructor takes it: nested descriptions are made objects."""
+    if isinstance(value, dict) and value.get("kind") == "array":
+        return np.array(value["values"], value["dtype"])
     if isinstance(value, dict) and "kind" in value and "name" in value:
         return make(value["kind"], value)
     if isinstance(value, list):
@@ -237,17 +255,31 @@ def describe(value: Any, where: str = "object") -> Any:
             config = value.config()
         except TypeError as error:
             raise TypeError(f"{where} cannot be saved: {error}") from None
-        return {"name": name_of(type(value)), **{name: _nested(argument, f"{where}.{name}") for name, argument in config.items()}}
+        out = {"name": name_of(type(value)), **{name: _nested(argument, f"{where}.{name}") for name, argument in config.items()}}
+        if is_own(type(value)):
+            _check_round_trip(value, out, where)
+        return out
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind in "biufU":
+        return {"kind": "array", "dtype": value.dtype.str, "values": value.tolist()}
     if isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "biufU":
-        return value.tolist()
+        return value.item()
     if isinstance(value, list | tuple):
         return [_nested(item, f"{where}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):  # a description that the user gave
         return {key: describe(item, f"{where}[{key!r}]") for key, item in value.items()}
     raise TypeError(f"{where} is {value!r} ({type(value).__module__}.{type(value).__qualname__}), which a file cannot hold; derive its "
-                    "class from one of this package's abstractions and keep the arguments of the constructor as attributes")
+                    "class from one of this package's abstractions, or give numbers, strings, lists, arrays, or dicts with string keys")
+
+
+def _check_round_trip(obj, described, where):
+    """Refuse a description that makes another object."""
+    again = make(obj.kind, described).config()
+    for name, value in again.items():
+        if _nested(value, f"{where}.{name}") != described[name]:
+            raise TypeError(f"{where} cannot be saved: {type(obj).__qualname__} does not keep its argument {name!r} as it was given "
+                            f"({described[name]!r} becomes {value!r}); store it unchanged as self.{name}")
 
 
 def _nested(value, where):

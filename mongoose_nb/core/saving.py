@@ -40,6 +40,12 @@ class Stateful:
     #: those of them that may be missing in files of earlier versions, and then stay as they are
     optional: tuple[str, ...] = ()
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name in ("saved_state", "resizable", "optional"):
+            if isinstance(getattr(cls, name), str):
+                raise TypeError(f"{cls.__qualname__}.{name} must be a tuple of attribute names; got {getattr(cls, name)!r}")
+
     def state_restored(self) -> None:
         """Called when all of `saved_state` has been restored. Raise a ValueError where it does not fit together."""
 
@@ -72,6 +78,10 @@ def state_of(obj: Any, where: str | None = None) -> dict[str, Any]:
         For a value that a file cannot hold; the message names it.
     """
     where = type(obj).__name__ if where is None else where
+    missing = [name for name in obj.saved_state if not hasattr(obj, name)]
+    if missing:
+        raise TypeError(f"saved_state of {type(obj).__qualname__} names {missing[0]!r}, which {where} does not have; set it in the "
+                        "constructor or when the object is bound")
     return {_saved_name(name): _plain(getattr(obj, name), f"{where}.{_saved_name(name)}") for name in obj.saved_state}
 
 
@@ -173,7 +183,8 @@ def restore(obj: Any, state: dict[str, Any], where: str | None = None) -> None:
 def _array(own, saved, resizable, where):
     if isinstance(own, np.ndarray):
         if saved.dtype != own.dtype or saved.ndim != own.ndim or not (resizable or saved.shape == own.shape):
-            raise ValueError(f"the saved {where} is {saved.dtype} {saved.shape}; needed is {own.dtype} {own.shape}")
+            raise ValueError(f"the saved {where} is {saved.dtype} {saved.shape}; needed is {own.dtype} {own.shape} (a class names "
+                             "attributes whose shape may change in `resizable`)")
     elif own is not None:
         raise ValueError(f"the saved {where} is an array; needed is a value like {own!r}")
     return np.array(saved)  # what comes from a file may be read-only
@@ -191,7 +202,8 @@ def _scalar(own, saved, where):
     else:
         fits = not isinstance(own, np.ndarray)
     if not fits:
-        raise ValueError(f"the saved {where} is {saved!r}; needed is a value like {own!r}")
+        raise ValueError(f"the saved {where} is {saved!r}; needed is a value like {own!r} (an attribute keeps the type of its first "
+                         "value)")
     if isinstance(own, np.generic):
         return own.dtype.type(saved)
     if isinstance(own, float):

@@ -37,9 +37,9 @@ def check_number(name: str, value: Any, *, low: float | None = None, high: float
     too_low = low is not None and (value <= low if open_low else value < low)
     too_high = high is not None and (value >= high if open_high else value > high)
     if not math.isfinite(value) or too_low or too_high:
-        left = "-inf" if low is None else f"{'(' if open_low else '['}{low:g}"
-        right = "inf" if high is None else f"{high:g}{')' if open_high else ']'}"
-        raise ValueError(f"{name} must be a finite number in {left}, {right}; got {value!r}")
+        left = "" if low is None else f" {'above' if open_low else 'of at least'} {low:g}"
+        right = "" if high is None else f" {'below' if open_high else 'of at most'} {high:g}"
+        raise ValueError(f"{name} must be a finite number{left}{' and' if left and right else ''}{right}; got {value!r}")
     return value
 
 
@@ -67,8 +67,8 @@ def check_int(name: str, value: Any, *, low: int | None = None, high: int | None
         raise TypeError(f"{name} must be an integer; got {value!r}")
     value = int(value)
     if (low is not None and value < low) or (high is not None and value > high):
-        raise ValueError(f"{name} must be an integer from {low if low is not None else '-inf'} to "
-                         f"{high if high is not None else 'inf'}; got {value}")
+        allowed = f"from {low} upwards" if high is None else f"of at most {high}" if low is None else f"from {low} to {high}"
+        raise ValueError(f"{name} must be an integer {allowed}; got {value}")
     return value
 
 

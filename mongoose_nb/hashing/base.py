@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mongoose_nb.core.arrays import read_only
-from mongoose_nb.core.registry import Registered, find, name_of, parameters, registered
+from mongoose_nb.core.registry import Registered, find, is_own, name_of, parameters, registered
 from mongoose_nb.hashing.arguments import as_count, as_float32, as_seed
 from mongoose_nb.hashing.rows import check_finite, csr_rows, dense_rows, is_sparse
 
@@ -221,6 +221,9 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
                 self._hash_dense(dense, out)
             else:
                 self._hash_csr(parts[0], parts[1], parts[2], out)
+            if is_own(type(self)) and int(out.max()) >= self.n_buckets:
+                raise RuntimeError(f"{type(self).__qualname__} gave code {out.max()}; codes must be from 0 to n_buckets - 1 = "
+                                   f"{self.n_buckets - 1}")
         return out
 
     # --- multi-probe --------------------------------------------------------------------------------------------------
@@ -381,6 +384,8 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
             To be given to `from_state`, here or in another process. The key ``"center"`` is absent where there is no
             centre.
         """
+        if not self.arrays:
+            raise TypeError(f"{type(self).__qualname__} cannot be saved: name the attributes that hold its functions in `arrays`")
         state = {
             "family": name_of(type(self)), "format": _FORMAT, "dim": self.dim, "K": self.K, "L": self.L,
             "seed": self.seed, "generation": self._generation, "version": self.version, **self._own_arguments(),

@@ -90,6 +90,8 @@ class Network(Predictor):
         super().__init__(optimizer, lr, lr_schedule, clip_norm, seed)
         self.n_features = check_int("n_features", n_features, low=1)
         self.n_outputs = check_int("n_outputs", n_outputs, low=1, high=2**31 - 2)
+        if not isinstance(hidden, list | tuple):
+            raise TypeError(f"hidden must be a list or tuple of widths and layers, such as (128,); got {hidden!r}")
         self.hidden = tuple(hidden)
         self.activation, self._activation = activation, make("activation", activation)
         self.loss = loss
@@ -153,6 +155,8 @@ class Network(Predictor):
         batch_size = check_int("batch_size", batch_size, low=1)
         parts = Whole(*self._check(X, Y)) if Y is not None else Chunks(X, self._check, epochs, steps_per_epoch, self.lr_schedule)
         if validation is not None:
+            if not isinstance(validation, list | tuple) or len(validation) != 2:
+                raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")
             validation = self._check(*validation)
         listeners = training.make_listeners(callbacks, early_stopping, verbose, validated=validation is not None)
         marked = listeners.savers or resume is not None

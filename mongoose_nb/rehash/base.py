@@ -61,7 +61,7 @@ class Schedule(Registered, Stateful, kind="rehash schedule"):
 
     def due(self, step: int) -> bool:
         """Whether to rehash after step `step` (from 0); asked once a step, in order."""
-        raise NotImplementedError  # abstract
+        raise NotImplementedError(f"{type(self).__qualname__} has neither due nor after_step; give it one of them")
 
     def after_step(self, step: int, touched: np.ndarray | None, stored: Stored) -> Any:
         """Which rows to re-insert after step `step` (from 0); called once a step, in order.

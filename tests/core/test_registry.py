@@ -20,6 +20,7 @@ from mongoose_nb.core.registry import (
     register,
     registered,
 )
+from mongoose_nb.rehash import FixedPeriod
 
 
 class Shape(Registered, kind="shape of the tests"):
@@ -83,7 +84,8 @@ def test_what_is_there():
     assert registered("shape of the tests") == {"circle": Circle, "pair": Pair}
     for name in ("circle", "Circle", "disc", f"{__name__}:Circle"):
         assert find("shape of the tests", name) is Circle
-    assert name_of(Circle) == "circle" and name_of(Square) == f"{__name__}:Square" and find("shape of the tests", name_of(Square)) is Square
+    assert name_of(Circle) == f"{__name__}:Circle"
+    assert name_of(Square) == f"{__name__}:Square" and find("shape of the tests", name_of(Square)) is Square
 
 
 def test_making():
@@ -122,6 +124,20 @@ def test_a_class_that_is_defined_again_replaces_itself_and_another_is_refused():
     for name in ("circle", "disc"):
         with pytest.raises(ValueError, match=f"'{name}' is registered already, by .*Circle; give .*another name"):
             register("shape of the tests", name)(Square)
+
+
+def test_classes_of_the_package_are_named_shortly_and_others_by_their_module():
+    assert name_of(FixedPeriod) == "fixed period" and describe(Circle(2)) == {"name": f"{__name__}:Circle", "radius": 2}
+
+
+@pytest.mark.parametrize("arguments, error, message", [
+    (("shpae", "square"), ValueError, "there is no kind 'shpae'; give one of"),
+    (("rehash schedule", "square"), TypeError, "Square is no rehash schedule: derive it from the base class"),
+    (("shape of the tests", 3), TypeError, "a name must be a string; got 3"),
+])
+def test_what_cannot_be_registered(arguments, error, message):
+    with pytest.raises(error, match=message):
+        register(*arguments)(Square)
 
 
 @pytest.mark.parametrize("call, error, message", [

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb.core import files
@@ -98,6 +98,7 @@ states = st.recursive(st.dictionaries(names, st.one_of(values, st.integers(0, 4)
                       lambda inner: st.dictionaries(names, st.one_of(values, inner), max_size=3), max_leaves=8)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(states)
 def test_splitting_and_joining(state):
     settings, arrays = split(state)

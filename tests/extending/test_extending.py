@@ -73,9 +73,8 @@ def test_saved_and_loaded_in_a_fresh_process(name, tmp_path):
 
 def test_a_program_that_does_not_know_the_class_is_told(name, tmp_path):
     network(name).partial_fit(*problem(), batch_size=5).save(tmp_path / "net")
-    short = {"hash_family": "rademacher", "rehash_schedule": "doubling", "sampler": "popular", "layer": "residual"}[name]
     done = fresh_process(tmp_path / "net", "")
-    assert f"'{short}' is unknown" in done.stderr and "FormatError" in done.stderr
+    assert f"import the module '{name}'" in done.stderr and "FormatError" in done.stderr and "cannot be read" in done.stderr
 
 
 def test_resumed_with_the_same_bits(name, tmp_path):
@@ -169,3 +168,83 @@ def test_the_search_metric(tmp_path):
             "print(len(LSHIndex.load(sys.argv[1])))")
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "index"), str(HERE)], capture_output=True, text=True)
     assert done.stdout.strip() == "1500", done.stderr
+
+
+# ------------------------------------------------------------------ what is wrong is refused, by name
+
+
+class Wild(nn.Sampler):
+    """Chooses outputs that may not be there."""
+
+    def __init__(self, ids=(40, 2), shape="sample"):
+        self.ids, self.shape = ids, shape
+
+    def per_sample(self, h, labels, step, timer, train=True):
+        return self.count(nn.ActiveSets.of(labels, uniform=[np.array(self.ids)] * len(h)))
+
+    def shared(self, h, labels, step, timer):
+        return self.count(nn.SharedSet.of(labels, uniform=np.array(self.ids)))
+
+    def peek(self, h):
+        return nn.ActiveSets.of(nn.Rows.empty(len(h)), uniform=[np.array(self.ids)] * len(h))
+
+
+@pytest.mark.parametrize("shape", ["sample", "batch"])
+@pytest.mark.parametrize("ids, message", [([OUTPUTS, 2], f"chose output {OUTPUTS}; the layer has outputs 0 to {OUTPUTS - 1}"),
+                                          ([-1, 2], "chose output -1"), ([2, 2, 3], "chose an output twice")])
+def test_a_sampler_that_chooses_what_is_not_there(ids, message, shape):
+    X = problem()[0]
+    Y = np.full(X.shape[0], 5)
+    with pytest.raises(ValueError, match=message):
+        Network(FEATURES, OUTPUTS, hidden=(7,), sampler=Wild(ids, shape)).fit(X, Y, epochs=1)
+
+
+class TooLarge(Rademacher):
+    """Gives codes that are no buckets."""
+
+    def _hash_dense(self, X, out):
+        out[...] = 200
+
+
+def test_a_family_with_codes_that_are_no_buckets():
+    with pytest.raises(RuntimeError, match="TooLarge gave code 200; codes must be from 0 to n_buckets - 1 = 7"):
+        TooLarge(4, 3, 2).hash(np.ones((2, 4)))
+    with pytest.raises(RuntimeError, match="TooLarge gave code 200"):
+        Network(FEATURES, OUTPUTS, sampler=nn.LSH(10, tables=tables(family=TooLarge))).fit(*problem(), epochs=1)
+
+
+class Doubled(Doubling):
+    """Does not keep its argument as it was given."""
+
+    def __init__(self, first=5):
+        super().__init__(2 * first)
+
+
+class Wide64(Residual):
+    """Its value is not float32."""
+
+    def forward(self, x, run):
+        y, cache = super().forward(x, run)
+        return y.astype(np.float64), cache
+
+
+def test_arguments_that_a_file_would_change(tmp_path):
+    net = Network(FEATURES, OUTPUTS, sampler=nn.LSH(10, tables=tables(rehash=Doubled(2)))).partial_fit(*problem())
+    with pytest.raises(TypeError, match="Doubled does not keep its argument 'first' as it was given .4 becomes 8."):
+        net.save(tmp_path / "net")
+    assert not (tmp_path / "net").exists()
+
+
+def test_arrays_as_arguments_come_back_as_arrays():
+    class Listed(Popular):
+        def __init__(self, first):
+            super().__init__(9)
+            self.first = first
+
+    again = make("sampler", describe(Listed(np.array([2, 4], np.int16))))
+    assert again.first.dtype == np.int16 and again.first.tolist() == [2, 4]
+
+
+def test_a_layer_whose_value_is_not_float32():
+    with pytest.raises(TypeError, match=r"layer Wide64 gave float64 \(.*, 7\); its value must be float32"):
+        Network(FEATURES, OUTPUTS, hidden=(7, Wide64(3))).fit(*problem(), epochs=1)

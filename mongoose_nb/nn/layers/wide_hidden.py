@@ -12,6 +12,7 @@ from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.layers.sampled import Sampled
 from mongoose_nb.nn.sampling.base import Sampler
+from mongoose_nb.nn.sampling.candidate_sets import check_sets
 
 
 @register("layer", "wide")
@@ -49,6 +50,7 @@ class Wide(Sampled):
         from mongoose_nb.kernels.layers.active import logits_active
 
         sets = self.sampler.per_sample(x, Rows.empty(len(x)), run.step, run.timer, run.train)
+        sets = check_sets(self.sampler, sets, self.units)
         with run.timer("forward"):
             z = self._buffers.lend("z", len(sets.ids)) if run.train else np.zeros(len(sets.ids), np.float32)
             logits_active(x, self.weights.value, self.bias.value, sets.start, sets.count, sets.ids, z)

@@ -15,7 +15,7 @@ from mongoose_nb.nn.layers.losses import Loss
 from mongoose_nb.nn.layers.sampled import Sampled
 from mongoose_nb.nn.retrieval.exact import best_outputs
 from mongoose_nb.nn.sampling.base import Sampler
-from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
+from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, check_sets
 
 
 class WideOutput(Sampled):
@@ -70,7 +70,7 @@ class WideOutput(Sampled):
         from mongoose_nb.kernels.layers.active import Lists, loss_active
 
         lend = self._buffers.lend
-        sets = self.sampler.per_sample(h, labels, run.step, run.timer)
+        sets = check_sets(self.sampler, self.sampler.per_sample(h, labels, run.step, run.timer), self.units)
         with run.timer("forward"):
             delta, grad, losses = lend("delta", len(sets.ids)), lend("grad", h.shape), lend("loss", len(h))
             lists = Lists(sets.start, sets.count, read_only(sets.ids), sets.n_label, sets.n_exact, sets.shift, sets.shifts)
@@ -86,7 +86,7 @@ class WideOutput(Sampled):
 
         get, lend, logistic = self._buffers.get, self._buffers.lend, self.loss_kind.logistic
         n, width = h.shape
-        chosen = self.sampler.shared(h, labels, run.step, run.timer)
+        chosen = check_sets(self.sampler, self.sampler.shared(h, labels, run.step, run.timer), self.units)
         with run.timer("forward"):
             everything = chosen.ids is None
             m = self.units if everything else len(chosen.ids)

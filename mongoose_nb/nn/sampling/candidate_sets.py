@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.core.registry import make
+from mongoose_nb.core.registry import Registered, is_own, make
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.kernels.tables.bundles import Alias, Draw, Labels, Scratch, Selection, Sets, Views
 from mongoose_nb.nn.sampling import strategies  # noqa: F401  (registers them)
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mongoose_nb.nn.sampling.strategies import Strategy
 
 NO_SHIFTS = np.zeros(0, np.float32)
+Sets_ = TypeVar("Sets_", bound="ActiveSets | SharedSet")
 
 
 class ActiveSets(NamedTuple):
@@ -145,6 +146,34 @@ def suits_most_voted(views: Views) -> bool:
 
 
 _NO_TABLES = Views(np.zeros((1, 1), np.int32), np.zeros((1, 1, 2), np.int32), np.zeros((1, 1), np.uint32))
+
+
+
+def check_sets(sampler: Registered, sets: Sets_, n_outputs: int) -> Sets_:
+    """The sets that a sampler chose; those of a user's own sampler are checked, since kernels read and write by their ids.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no sets, name an output that there is not, or name one twice.
+    """
+    if not is_own(type(sampler)):
+        return sets
+    name = type(sampler).__qualname__
+    if not isinstance(sets, ActiveSets | SharedSet):
+        raise TypeError(f"sampler {name} must return ActiveSets (per_sample) or a SharedSet (shared); got {type(sets).__name__}")
+    if sets.ids is None:
+        return sets
+    if isinstance(sets, ActiveSets):
+        sample, ids = Rows(sets.start, sets.count, sets.ids, np.zeros(0, np.float32)).flat()
+    else:
+        sample, ids = np.zeros(len(sets.ids), np.int64), sets.ids
+    wrong = ids[(ids < 0) | (ids >= n_outputs)]
+    if len(wrong):
+        raise ValueError(f"sampler {name} chose output {wrong[0]}; the layer has outputs 0 to {n_outputs - 1}")
+    if len(np.unique(sample * n_outputs + ids)) < len(ids):
+        raise ValueError(f"sampler {name} chose an output twice for one set; give every id once")
+    return sets
 
 
 class ActiveSetBuilder:

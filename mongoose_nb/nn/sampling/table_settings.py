@@ -82,6 +82,11 @@ class Tables(Registered, kind="table settings"):
 
     def _check(self):
         cls = self.family_class
+        name = name_of(cls)  # files name the module of a class of the user's own
+        if isinstance(self.family, dict):
+            self.family = {**self.family, "name": name}
+        elif isinstance(self.family, str):
+            self.family = name
         if self.rehash is not None:
             make_schedule(self.rehash)  # refuses what it cannot use
         make_learned(self.learn)

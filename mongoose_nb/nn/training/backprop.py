@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.arrays import Rows
+from mongoose_nb.core.registry import is_own
 from mongoose_nb.nn.layers.base import Layer, Run, named
 from mongoose_nb.nn.layers.wide_output import WideOutput
 from mongoose_nb.nn.training.finite import LARGEST_GRADIENT, NotFiniteError, find_not_finite, largest
@@ -23,8 +24,18 @@ def forward(layers: Sequence[Layer], x: Any, run: Run, inputs: list | None = Non
             inputs.append(x)
         with contextlib.nullcontext() if layer.times_itself else run.timer("forward"):
             x, cache = layer.forward(x, run)
+        if is_own(type(layer)) and not isinstance(x, Rows):
+            _check_value(layer, x)
         caches.append(cache)
     return x, caches
+
+
+def _check_value(layer, x):
+    """Refuse a value of a user's own layer that the next one cannot compute with."""
+    if not isinstance(x, np.ndarray) or x.dtype != np.float32 or x.ndim != 2 or x.shape[1] != layer.n_outputs:
+        given = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+        raise TypeError(f"layer {type(layer).__qualname__} gave {given}; its value must be float32 of shape "
+                        f"(n, n_outputs={layer.n_outputs})")
 
 
 def loss_and_gradients(layers: Sequence[Layer], output: WideOutput, x: Rows, labels: Rows, run: Run,
