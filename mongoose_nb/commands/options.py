@@ -122,10 +122,11 @@ GROUPS = {
     "sampler": (
         Option("sampler", word, "NAME", "full | uniform | lsh | adaptive | auto: which outputs a step computes"),
         Option("candidates", whole, "N", "outputs beside the labels"),
-        Option("head", share, "SHARE", "lsh: share of the candidates that the hash tables retrieve, or auto; the rest is uniform"),
+        Option("head", share, "SHARE", "lsh: share of the candidates that the hash tables retrieve, or auto; the rest is random"),
         Option("shape", word, "NAME", "sample | batch: candidates for each sample, or shared by the batch"),
         Option("correction", word, "NAME", "tail | logq | importance | none: what sampled outputs stand for"),
-        Option("fill", switch, None, "lsh: whether uniform outputs are added at all"),
+        Option("proposal", word, "NAME", "uniform | frequency | mixture: what random outputs of a sample are drawn from"),
+        Option("fill", switch, None, "lsh: whether random outputs are added at all"),
         Option("family", word, "NAME", "lsh: hash family, such as simhash, dwta or crosspolytope"),
         Option("K", limit, "N", "lsh: hashes per table, or none for a number that fits the outputs"),
         Option("L", whole, "N", "lsh: tables"),

@@ -42,8 +42,7 @@ class Alias(NamedTuple):
     Without cells, rows are drawn uniformly, and none twice.
     """
 
-    threshold: np.ndarray = np.zeros(0, np.uint32)  # (n_rows,): 2^32 times the share of row i in cell i
-    other: np.ndarray = np.zeros(0, np.int32)  # (n_rows,): the row that has the rest of cell i
+    cells: np.ndarray = np.zeros((0, 2), np.uint32)  # (n_rows, 2): 2^32 times the share of row i in cell i; the row that has the rest
     log_rest: np.ndarray = np.zeros(0)  # (n_rows,) float64: logarithm of the probability that a draw is not row i
 
 
@@ -54,8 +53,7 @@ class Draw(NamedTuple):
     step: np.uint64
     places: np.ndarray  # (n,) int64
     n_rows: int
-    threshold: np.ndarray
-    other: np.ndarray
+    cells: np.ndarray
     log_rest: np.ndarray
 
 

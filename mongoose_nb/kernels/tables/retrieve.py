@@ -88,17 +88,26 @@ def _fill_uniform(mark, n_rows, want, key, out):
 
 
 @inline
-def _fill_drawn(mark, threshold, other, draws, key, out):
+def _fill_drawn(mark, cells, draws, key, out):
     """The distinct ids of so many independent draws from an `Alias`, without those that are marked; how many."""
     n = 0
     for _ in range(draws):
         key = mix64(key)
-        row = np.int32(below(key, threshold.shape[0]))
-        row = row if (key & LOW) < threshold[row] else other[row]
+        cell = below(key, cells.shape[0])
+        other = np.int64(cells[cell, 1])
+        row = other + ((key & LOW) < cells[cell, 0]) * (cell - other)  # no branch: it would be guessed wrong
         out[n] = row
-        n += mark[row] == 0  # no branch: it would be guessed wrong
+        n += mark[row] == 0
         mark[row] = TAKEN
     return n
+
+
+@inline
+def _log_weight(x):
+    """-log(1 - exp(-x)), by its series for small x, where the error is below 1e-7."""
+    if x < 0.5:
+        return 0.5 * x - x * x * (1 / 24 - x * x / 2880) - math.log(x)
+    return -math.log(-math.expm1(-x))
 
 
 @inline
@@ -158,7 +167,7 @@ def active_sets(views, labels, selection, draw, scratch, sets):
     use_tables, counted, fill = selection.use_tables, selection.counted, selection.fill
     whole_buckets, min_votes, head = selection.whole_buckets, selection.min_votes, selection.head
     seed, step, places, n_rows = draw.seed, draw.step, draw.places, draw.n_rows
-    threshold, other, log_rest = draw.threshold, draw.other, draw.log_rest
+    cells, log_rest = draw.cells, draw.log_rest
     mark, touched = scratch.mark, scratch.touched
     sizes, start, ids = sets.sizes, sets.start, sets.ids
     n_label, n_exact, n_active, n_hit, shifts = sets.n_label, sets.n_exact, sets.n_active, sets.n_hit, sets.shifts
@@ -193,10 +202,10 @@ def active_sets(views, labels, selection, draw, scratch, sets):
             n_exact[i] = n
             n_hit[i] = hits
             draws = sizes[i] - n if fill else 0
-            if 0 < draws < n_rows - n and threshold.shape[0] > 0:
-                n += _fill_drawn(row, threshold, other, draws, key2(key, UNIFORM), out[n:])
+            if 0 < draws < n_rows - n and cells.shape[0] > 0:
+                n += _fill_drawn(row, cells, draws, key2(key, UNIFORM), out[n:])
                 for q in range(n_exact[i], n):
-                    shifts[start[i] + q] = -math.log(-math.expm1(draws * log_rest[out[q]]))
+                    shifts[start[i] + q] = _log_weight(-draws * log_rest[out[q]])
             else:
                 n += _fill_uniform(row, n_rows, draws, key2(key, UNIFORM), out[n:])
             n_active[i] = n

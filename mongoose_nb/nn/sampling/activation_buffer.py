@@ -29,52 +29,35 @@ class ActivationBuffer(Stateful):
     resizable = ("h", "labels")
 
     def __init__(self, capacity: int, width: int) -> None:
-        self._shape = capacity, width
-        self._h = np.zeros((capacity, width), np.float32)
-        self._labels = np.full((capacity, MAX_LABELS), -1, np.int32)
+        self._capacity, self._width = capacity, width
+        #: activations, (len, width) float32, in no order
+        self.h = np.zeros((0, width), np.float32)
+        #: their labels, (len, 16) int32, -1 where there are fewer
+        self.labels = np.zeros((0, MAX_LABELS), np.int32)
         self._seen = 0
 
     def __len__(self) -> int:
-        return min(self._seen, self._shape[0])
-
-    @property
-    def h(self) -> np.ndarray:
-        """Activations, (len, width) float32, in no order."""
-        return self._h[:len(self)]
-
-    @h.setter
-    def h(self, value: np.ndarray) -> None:
-        self._h = value
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Their labels, (len, 16) int32, -1 where there are fewer."""
-        return self._labels[:len(self)]
-
-    @labels.setter
-    def labels(self, value: np.ndarray) -> None:
-        self._labels = value
+        return len(self.h)
 
     def add(self, h: np.ndarray, labels: Rows | None = None) -> None:
         """Keep the rows of `h` (n, width) with their `labels` (`Rows`), in the place of the oldest."""
-        first = max(0, len(h) - len(self._h))
-        place = (self._seen + np.arange(first, len(h))) % len(self._h)
-        self._h[place] = h[first:]
-        self._labels[place] = -1 if labels is None else padded(labels)[first:]
+        first = max(0, len(h) - self._capacity)
+        place = (self._seen + np.arange(first, len(h))) % self._capacity
         self._seen += len(h)
+        more = min(self._seen, self._capacity) - len(self)
+        if more:
+            self.h, self.labels = (np.concatenate([a, np.zeros((more, a.shape[1]), a.dtype)]) for a in (self.h, self.labels))
+        self.h[place] = h[first:]
+        self.labels[place] = -1 if labels is None else padded(labels)[first:]
 
     def state_restored(self) -> None:
-        """Make room for what is still to come, and refuse what does not fit."""
-        capacity, width = self._shape
+        """Refuse what does not fit."""
         if not 0 <= self._seen < 2**62:
             raise ValueError(f"the saved number of activations is {self._seen}; needed is one from 0 to 2^62")
-        for name, columns, empty in (("h", width, 0), ("labels", MAX_LABELS, -1)):
-            saved = getattr(self, f"_{name}")
-            if saved.shape != (len(self), columns):
-                raise ValueError(f"the saved activations' {name} have shape {saved.shape}; needed is {(len(self), columns)}")
-            ring = np.full((capacity, columns), empty, saved.dtype)
-            ring[:len(saved)] = saved
-            setattr(self, name, ring)
+        for name, columns in (("h", self._width), ("labels", MAX_LABELS)):
+            saved, needed = getattr(self, name), (min(self._seen, self._capacity), columns)
+            if saved.shape != needed:
+                raise ValueError(f"the saved activations' {name} have shape {saved.shape}; needed is {needed}")
 
 
 def padded(labels: Rows | None) -> np.ndarray:

@@ -71,8 +71,8 @@ class Proposal(Registered, Stateful, kind="proposal"):
 
             p = self.probabilities()
             with np.errstate(divide="ignore"):  # an output that is drawn for certain
-                self._alias = Alias(np.empty(len(p), np.uint32), np.empty(len(p), np.int32), np.log1p(-p))
-            build_alias(p, self._alias.threshold, self._alias.other)
+                self._alias = Alias(np.empty((len(p), 2), np.uint32), np.log1p(-p))
+            build_alias(p, self._alias.cells)
         return self._alias
 
 

@@ -53,14 +53,14 @@ def key2(a, b):
 
 def naive_draw(alias, taken, draws, seed, step, place):
     """The ids of sample `place`, one draw after the other, in Python's integers."""
-    n, found = len(alias.threshold), []
+    n, found = len(alias.cells), []
     if draws >= n - len(taken):
         return None  # all others
     key = key2(key2(key2(seed, step), place), WORD)
     for _ in range(draws):
         key = mix64(key)
         row = ((key >> 32) * n) >> 32
-        row = row if (key & 0xFFFFFFFF) < int(alias.threshold[row]) else int(alias.other[row])
+        row = row if (key & 0xFFFFFFFF) < int(alias.cells[row, 0]) else int(alias.cells[row, 1])
         if row not in taken and row not in found:
             found.append(row)
     return found
@@ -275,7 +275,7 @@ class TestTraining:
         for _ in range(7):  # tables are built at 2, 4, 6 and 10 samples; the last four are counted only
             proposal.observe(rows_of([[1, 3], [3]]))
         restore(other, state_of(proposal))
-        np.testing.assert_array_equal(other.alias.threshold, proposal.alias.threshold)
+        np.testing.assert_array_equal(other.alias.cells, proposal.alias.cells)
         assert state_of(other)["samples"] == 10 and state_of(other)["frequency"]["samples"] == 14
         state = state_of(proposal)
         state["counted"] = state["counted"] - 9
