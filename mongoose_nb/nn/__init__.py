@@ -12,6 +12,7 @@ Gradients are values (`layers.gradients`). Where a batch touches few rows they a
 """
 
 from mongoose_nb.core.arrays import Rows
+from mongoose_nb.nn.features import Features
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named
 from mongoose_nb.nn.layers.dense import Dense
@@ -42,7 +43,7 @@ from mongoose_nb.nn.training.optimizers import SGD, AdaGrad, Adam, RowAdam
 
 __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
-    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Full", "History", "JSONLines", "LRSchedule", "LSH",
+    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Features", "Full", "History", "JSONLines", "LRSchedule", "LSH",
     "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "Network", "ProgressBar", "Retriever", "RowAdam", "Rows", "Run",
     "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables", "Threshold", "Uniform", "Wide", "named",
 ]

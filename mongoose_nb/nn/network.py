@@ -25,6 +25,8 @@ from mongoose_nb.nn.training.timing import PhaseTimer
 
 # Samples whose hidden activations are held at once when predicting.
 PREDICT_BLOCK = 8192
+# Multiplications for a row that is ranked again, about.
+RANKED_WORK = 1 << 17
 
 
 class Network:
@@ -69,6 +71,8 @@ class Network:
         Passes over training data taken.
     retriever : Retriever or None
         What `fit_serving` made: gives the outputs that ``predict_topk(exact=False)`` scores.
+    ranking : ranking.Ranking or None
+        What `fit_ranking` made: ranks the best outputs again.
 
     Notes
     -----
@@ -105,6 +109,7 @@ class Network:
     def _build(self):
         self.layers, self.output = build_layers(self, self._activation)
         self.retriever = None
+        self.ranking = None
         self._parameters = named([*((f"hidden{i}", layer.parameters()) for i, layer in enumerate(self.layers)),
                                   ("output", self.output.parameters())])
         for parameter in self._parameters.values():
@@ -216,7 +221,7 @@ class Network:
                                                         **parts.logs()})
                 io.load_callbacks(listeners.callbacks, states, resume)
                 return training.train(self, parts, progress, listeners=listeners, lock=self._lock,
-                                      validate=None if validation is None else lambda: self.evaluate(*validation))
+                                      validate=None if validation is None else lambda: self.evaluate(*validation, ranked=False))
         finally:
             self._progress = None
 
@@ -310,6 +315,48 @@ class Network:
         self.retriever = retriever
         return {**report, "seconds": time.perf_counter() - start}
 
+    def fit_ranking(self, X, Y, *, candidates=None, C=0.5, features="tfidf", neighbours=100, held_out=0.1, prune=0.05, seed=None):
+        """Train linear rankers, and keep the training rows as neighbours, to rank the network's best outputs again.
+
+        Afterwards `predict_topk` and `evaluate` rank by both (`ranking.Ranking`), unless ``ranked=False``. The network stays as it is.
+        The ranking is saved with it, and stays until this is called again. A network trained for a few epochs is enough: it only has to
+        bring the right labels among the candidates.
+
+        Parameters
+        ----------
+        X, Y
+            As for `fit`: the training data.
+        candidates : int, optional
+            Best outputs of the network that are candidates of a row; half as many labels with the most votes join them. By default 100,
+            or all labels where rows times labels are at most 16.8 million.
+        C : float
+            Weight of the rankers' losses beside their regularisation.
+        features : str or Features
+            The form in which rankers and neighbours see a row: ``"tfidf"``, ``"log"``, ``"unit"``, ``"none"``, or a step of your own
+            (`nn.Features`).
+        neighbours : int
+            Nearest training rows that vote for their labels.
+        held_out : float
+            Share of the rows, at most 5,000, on which margins and votes are mixed. The rankers are trained on them too, afterwards.
+        prune : float
+            Weights of rankers up to this size are dropped.
+        seed : int, optional
+            That of the network by default.
+
+        Returns
+        -------
+        dict
+            ``pairs``, ``weights``, ``mixture``, ``held_out`` (P@1, P@3, P@5 of each source and of the mixture), ``seconds`` by part, and
+            ``bytes`` of the rankers and neighbours.
+        """
+        from mongoose_nb.nn.ranking import Ranking
+
+        X, Y = self._check(X, Y)
+        ranking = Ranking(candidates, C, features, neighbours, held_out, prune, self.seed if seed is None else seed)
+        report = ranking.fit(X, Y, lambda k: self.predict_topk(X, k, ranked=False)[0])
+        self.ranking = ranking
+        return {**report, "bytes": ranking.nbytes}
+
     def rehash(self):
         """Bring the hash tables up to date with the weights now, whatever the schedule says."""
         if self.retriever is not None:
@@ -328,7 +375,7 @@ class Network:
         with compute_threads(self._work(X, X.shape[0])), self._lock:
             return np.array(self._forward(Rows.of(X), PhaseTimer()))
 
-    def predict_topk(self, X, k=5, *, exact=True, candidates=None):
+    def predict_topk(self, X, k=5, *, exact=True, candidates=None, ranked=None):
         """Best `k` outputs of every row.
 
         Parameters
@@ -340,18 +387,24 @@ class Network:
             of the LSH sampler, made for training, which miss many of the best outputs where there are many outputs.
         candidates : int, optional
             With ``exact=False``, most outputs to score for a row; by default the number of `fit_serving`, else the sampler's.
+        ranked : bool, optional
+            Whether the best outputs are ranked again by what `fit_ranking` made; by default if there is such a ranking.
 
         Returns
         -------
         ids : (n, k) int32
             Best first, the lower id first among equals; -1 where fewer than k were scored.
         scores : (n, k) float32
-            Logits; -inf where the id is -1.
+            Logits, or scores of the ranking; -inf where the id is -1.
         """
         from mongoose_nb.data.validate import check_X
 
         k = check_int("k", k, low=1, high=self.n_outputs)
         X = check_X(X, n_features=self.n_features)
+        if ranked and self.ranking is None:
+            raise ValueError("ranked=True needs a ranking: call fit_ranking first")
+        if self.ranking is not None and ranked is not False:
+            return self._ranked(X, k, exact, candidates)
         source = self.retriever or self.output.sampler
         if not exact and not hasattr(source, "retrieve"):
             raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {source!r}: call fit_serving first")
@@ -372,6 +425,18 @@ class Network:
                     ids[block], scores[block] = self._topk(Rows.of(X, block), k, exact, candidates, timer)
         return ids, scores
 
+    def _ranked(self, X, k, exact, candidates):
+        """The best of the ranking, block by block."""
+        ranking = self.ranking
+        parts = []
+        for lo in range(0, max(1, X.shape[0]), PREDICT_BLOCK):
+            block = X[lo:lo + PREDICT_BLOCK]
+            n = min(ranking.n_proposed, self.n_outputs)
+            proposed = self.predict_topk(block, n, exact=exact, candidates=candidates, ranked=False)[0] if n else None
+            with kernel_threads(block.shape[0] * RANKED_WORK):
+                parts.append(ranking.topk(block, k, proposed))
+        return tuple(np.concatenate(part) for part in zip(*parts))
+
     def _topk(self, x, k, exact, candidates, timer):
         h = self._forward(x, timer)
         if exact:
@@ -383,7 +448,7 @@ class Network:
         """The best output of every row, (n,) int32."""
         return self.predict_topk(X, 1)[0][:, 0]
 
-    def evaluate(self, X, Y, *, k=None, exact=True, propensity=None):
+    def evaluate(self, X, Y, *, k=None, exact=True, propensity=None, ranked=None):
         """Scores on labelled rows.
 
         Parameters
@@ -396,6 +461,8 @@ class Network:
             See `predict_topk`.
         propensity : (n_outputs,) array, optional
             Inverse propensities (`metrics.inverse_propensity` of the training labels); adds PSP@k.
+        ranked : bool, optional
+            See `predict_topk`.
 
         Returns
         -------
@@ -406,7 +473,7 @@ class Network:
 
         X, Y = self._check(X, Y)
         k = min(5, self.n_outputs) if k is None else check_int("k", k, low=1, high=self.n_outputs)
-        predicted, _ = self.predict_topk(X, k, exact=exact)
+        predicted, _ = self.predict_topk(X, k, exact=exact, ranked=ranked)
         table = {"P": metrics.precision_at_k(Y, predicted, k), "nDCG": metrics.ndcg_at_k(Y, predicted, k),
                  "R": metrics.recall_at_k(Y, predicted, k)}
         if propensity is not None:
