@@ -21,6 +21,8 @@ RERANK = 2
 class NeighbourVotes(Stateful):
     """Nearest training rows by inner product (the cosine, of rows of length one), found by an inverted index, and their votes.
 
+    Values of training rows are rounded to half precision, as they are saved.
+
     Parameters
     ----------
     neighbours : int
@@ -37,8 +39,8 @@ class NeighbourVotes(Stateful):
         Their labels.
     """
 
-    saved_state = ("indptr", "ids", "values", "label_indptr", "label_ids", "shape")
-    resizable = ("indptr", "ids", "values", "label_indptr", "label_ids")
+    saved_state = ("indptr", "ids", "halves", "label_indptr", "label_ids", "shape")
+    resizable = ("indptr", "ids", "halves", "label_indptr", "label_ids")
 
     def __init__(self, neighbours: int = 100, *, budget: int = 20_000):
         self.neighbours = check_int("neighbours", neighbours, low=1)
@@ -46,7 +48,16 @@ class NeighbourVotes(Stateful):
         self.indptr, self.ids, self.values = np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
         self.label_indptr, self.label_ids = np.zeros(1, np.int64), np.zeros(0, np.int32)
         self.shape = (0, 0)  # features, labels
-        self._postings = None
+        self._index = None
+
+    @property
+    def halves(self) -> np.ndarray:
+        """The bits of the training rows' values at half precision, uint16."""
+        return self.values.astype(np.float16).view(np.uint16)
+
+    @halves.setter
+    def halves(self, values: np.ndarray) -> None:
+        self.values = values.view(np.float16).astype(np.float32)
 
     @property
     def rows(self) -> sp.csr_matrix:
@@ -65,7 +76,7 @@ class NeighbourVotes(Stateful):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the rows and labels, without the index that is made of them when it is first needed."""
+        """Bytes of the rows and labels as they are saved, without the index that is made of them when it is first needed."""
         return sum(getattr(self, name).nbytes for name in self.resizable)
 
     def fit(self, X: sp.csr_matrix, Y: sp.csr_matrix) -> NeighbourVotes:
@@ -81,19 +92,34 @@ class NeighbourVotes(Stateful):
         NeighbourVotes
             self
         """
-        self.indptr, self.ids, self.values = X.indptr.astype(np.int64), X.indices.astype(np.int32), X.data.astype(np.float32)
+        self.indptr, self.ids = X.indptr.astype(np.int64), X.indices.astype(np.int32)
+        # beyond what half precision holds, the largest: neighbours are meant for rows of length one
+        self.values = np.clip(X.data, -65504, 65504).astype(np.float16).astype(np.float32)
         self.label_indptr, self.label_ids = Y.indptr.astype(np.int64), Y.indices.astype(np.int32)
         self.shape = (X.shape[1], Y.shape[1])
-        self._postings = None
+        self._index = None
         return self
 
     def state_restored(self) -> None:
         """Check that the arrays describe rows, and labels of as many."""
+        fits = len(self.ids) == len(self.values) and len(self.indptr) == len(self.label_indptr) and np.isfinite(self.values).all()
         for indptr, ids, width in ((self.indptr, self.ids, self.shape[0]), (self.label_indptr, self.label_ids, self.shape[1])):
-            if (len(indptr) != len(self.indptr) or len(self.ids) != len(self.values) or indptr[0] != 0 or (np.diff(indptr) < 0).any()
-                    or indptr[-1] != len(ids) or (len(ids) and not 0 <= ids.min() <= ids.max() < width)):
-                raise ValueError("the saved rows of the neighbours do not fit each other")
-        self._postings = None
+            fits = fits and indptr[0] == 0 and (np.diff(indptr) >= 0).all() and indptr[-1] == len(ids)
+            fits = fits and (not len(ids) or 0 <= ids.min() <= ids.max() < width)
+        if not fits:
+            raise ValueError("the saved rows of the neighbours do not fit each other")
+        self._index = None
+
+    def _indexed(self):
+        """(rows, inverted index, labels) as queries need them, made when they are first needed."""
+        if self._index is None:
+            from mongoose_nb.kernels.ranking.neighbours import Postings
+
+            columns = self.rows.tocsc()
+            postings = Postings(columns.indptr.astype(np.int64), read_only(columns.indices.astype(np.int32, copy=False)),
+                                read_only(columns.data))
+            self._index = csr_rows(self.rows), postings, self.labels
+        return self._index
 
     def nearest(self, X: sp.csr_matrix, k: int | None = None, *, leave_out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The nearest training rows.
@@ -120,10 +146,7 @@ class NeighbourVotes(Stateful):
         if X.shape[1] != self.shape[0]:
             raise ValueError(f"rows have {X.shape[1]} features; the training rows have {self.shape[0]}")
         n = len(self.indptr) - 1
-        if self._postings is None:
-            columns = self.rows.tocsc()
-            self._postings = kernels.Postings(columns.indptr.astype(np.int64), read_only(columns.indices.astype(np.int32, copy=False)),
-                                              read_only(columns.data))
+        rows, postings, _ = self._indexed()
         k = self.neighbours if k is None else check_int("k", k, low=1)
         slots = max(1, min(numba.get_num_threads(), X.shape[0]))
         walk = kernels.Walk(np.empty((slots, n), np.float32), np.zeros((slots, n), np.int32), np.empty((slots, n), np.int32),
@@ -132,7 +155,7 @@ class NeighbourVotes(Stateful):
         short = np.empty((slots, RERANK * k), np.float32), np.empty((slots, RERANK * k), np.int64)
         leave_out = np.full(X.shape[0], -1) if leave_out is None else np.asarray(leave_out, np.int64)
         ids, products = np.empty((X.shape[0], k), np.int64), np.empty((X.shape[0], k), np.float32)
-        kernels.nearest(csr_rows(X), csr_rows(self.rows), self._postings, self.budget, leave_out, walk, short, ids, products)
+        kernels.nearest(csr_rows(X), rows, postings, self.budget, leave_out, walk, short, ids, products)
         return ids, products
 
     def votes(self, ids: np.ndarray, products: np.ndarray) -> sp.csr_matrix:
@@ -156,7 +179,7 @@ class NeighbourVotes(Stateful):
         worth /= np.maximum(worth.sum(axis=1, keepdims=True), np.float32(1e-30))
         indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
         rows = sparse.csr_matrix((worth[there], ids[there], indptr), shape=(m, len(self.indptr) - 1))
-        votes = rows @ self.labels
+        votes = rows @ self._indexed()[2]
         votes.sort_indices()
         return votes
 

@@ -13,6 +13,7 @@ N, D = 200, 60
 X = sparse.random(N, D, 0.1, format="csr", dtype=np.float32, random_state=3)
 X.data[:] = np.random.default_rng(3).standard_normal(X.nnz)  # of both signs: sums may be zero on the way
 X = unit_rows(X)
+X.data = X.data.astype(np.float16).astype(np.float32)  # as they are kept
 Q = unit_rows(sparse.random(30, D, 0.1, format="csr", dtype=np.float32, random_state=4))
 Y = sparse.csr_matrix((np.random.default_rng(5).random((N, 12)) < 0.2).astype(np.float32))
 
@@ -95,7 +96,7 @@ def test_saved():
     restore(again, join(*split(state)))
     for a, b in zip(votes.nearest(Q), again.nearest(Q), strict=True):
         np.testing.assert_array_equal(a, b)
-    for change in ({"ids": state["ids"] + D}, {"values": state["values"][:-1]}, {"label_indptr": state["label_indptr"][1:]},
+    for change in ({"ids": state["ids"] + D}, {"halves": state["halves"][:-1]}, {"label_indptr": state["label_indptr"][1:]},
                    {"label_ids": state["label_ids"] - 1}):
         with pytest.raises(ValueError, match="do not fit each other"):
             restore(NeighbourVotes(5), {**state, **change})

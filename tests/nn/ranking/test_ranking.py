@@ -88,7 +88,7 @@ def test_saved_with_the_network(net, optimizer, tmp_path):
 def test_a_damaged_file_is_refused(net, tmp_path):
     net.save(tmp_path / "net")
     settings, arrays = files.load(tmp_path / "net", "network")
-    for name, change in (("state.ranking.rankers.ids", lambda a: a + X.shape[1]), ("state.ranking.voters.values", lambda a: a[1:]),
+    for name, change in (("state.ranking.rankers.ids", lambda a: a + X.shape[1]), ("state.ranking.voters.halves", lambda a: a[1:]),
                          ("state.ranking.step.idf", lambda a: a[1:])):
         files.save(tmp_path / "bad", "network", settings, {**arrays, name: change(arrays[name])})
         with pytest.raises(files.FormatError, match="is damaged"):
