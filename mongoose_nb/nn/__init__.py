@@ -7,6 +7,7 @@
                           |                       |
                           +----- sampling/ -------+            which units a step computes: Full, Uniform, LSH, Auto
       optimizers.py  lr.py  activations.py  callbacks.py  diagnostics.py      constants of a step; what happens around it
+      retrieval/  ranking/  features.py       outputs that a prediction scores; their second ranking by rankers and neighbours
 
 Gradients are values (`layers.gradients`). Where a batch touches few rows they are pairs (row, sample), sorted by row, one owner per row.
 """

@@ -142,7 +142,7 @@ class LinearRankers(Stateful):
             np.zeros((threads, size.max(initial=1)), dtype) for dtype in (np.float64, np.int32, np.int8)))
         margins = np.full(len(row) if len(held) else 0, -1, np.float32)
         self.bias, self.n_features = np.full(n_labels, -1, np.float32), X.shape[1]
-        counts, ids, passes, violation = np.zeros(n_labels, np.int64), [], 0, 0.0
+        counts, parts, passes, violation = np.zeros(n_labels, np.int64), [], 0, 0.0
         for group in _groups(room):
             labels, slot_start = _dealt(order[group], threads)
             start = np.concatenate([[0], np.cumsum(np.minimum(work[labels], X.shape[1]))])
@@ -151,16 +151,16 @@ class LinearRankers(Stateful):
             kernels.train(rows, read_only(squares), pairs, labels, rule, slot_start, scratch, found, margins)
             counts[labels], self.bias[labels] = found.kept, found.bias
             passes, violation = max(passes, int(found.passes.max())), max(violation, float(found.violation.max()))
-            for k, label in enumerate(labels):
-                part = slice(start[k], start[k] + found.kept[k])
-                ids.append((label, found.ids[part].copy(), found.values[part].copy()))
-        ids.sort(key=lambda entry: entry[0])
+            kept = _ranges(start[:-1], found.kept)
+            parts.append((labels, found.ids[kept], found.values[kept]))
         self.indptr = np.concatenate([[0], np.cumsum(counts)])
-        self.values = np.concatenate([part[2] for part in ids]) if ids else np.zeros(0, np.float32)
-        self.ids = np.concatenate([part[1] for part in ids]) if ids else np.zeros(0, np.int32)
+        self.ids, self.values = np.empty(self.indptr[-1], np.int32), np.empty(self.indptr[-1], np.float32)
+        for labels, ids, values in parts:
+            place = _ranges(self.indptr[labels], counts[labels])
+            self.ids[place], self.values[place] = ids, values
         weights = self.weights
         weights.has_sorted_indices = False
-        weights.sort_indices()  # in place
+        weights.sort_indices()
         self.ids, self.values = weights.indices.astype(np.int32, copy=False), weights.data
         self.report = {"pairs": len(row), "weights": len(self.ids), "passes": passes, "violation": violation}
         self.held_margins = None
@@ -206,6 +206,11 @@ def _pairs(Y, candidates):
     labels = sparse.csr_matrix((np.full(len(Y.indices), 2, np.int8), Y.indices, Y.indptr), shape=Y.shape)
     both = (listed + labels).tocsc()
     return both.indptr.astype(np.int64), both.indices.astype(np.int32, copy=False), (both.data >= 2).astype(np.int8)
+
+
+def _ranges(start, count):
+    """All numbers of the ranges that begin at `start` and have `count` numbers, one range after the other."""
+    return np.repeat(start - (np.cumsum(count) - count), count) + np.arange(count.sum())
 
 
 def _groups(room):
