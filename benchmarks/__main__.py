@@ -98,6 +98,15 @@ def main():
     serve.add_argument("--weights", type=pathlib.Path, help="also write the output weights and the test rows' activations into this "
                        "folder, rows.npy and queries.npy, for ann")
     serve.add_argument("--json", action="store_true")
+    accuracy = commands.add_parser("accuracy", help="P@1, P@3, P@5 of a network with its ranking, beside omikuji, neighbours, linear SVMs")
+    accuracy.add_argument("--data", type=pathlib.Path, required=True, help="folder that has a folder for each set")
+    accuracy.add_argument("--sets", nargs="+", default=["bibtex", "delicious", "eurlex57k", "xc_gowalla"])
+    accuracy.add_argument("--omikuji", help="Python interpreter of an environment with omikuji")
+    accuracy.add_argument("--epochs", type=int, default=5, help="of the network")
+    accuracy.add_argument("--lr", type=float, default=2e-3)
+    accuracy.add_argument("--seed", type=int, default=0)
+    accuracy.add_argument("--threads", type=int)
+    accuracy.add_argument("--json", action="store_true")
     words = commands.add_parser("next-word", help="make a set of next words from documents, for the other benchmarks")
     words.add_argument("--train", type=pathlib.Path, required=True, help="documents, a JSON object with a \"text\" a line, .jsonl.xz")
     words.add_argument("--test", type=pathlib.Path, required=True, help="likewise")
@@ -150,7 +159,7 @@ def main():
         command.add_argument("--work", type=pathlib.Path, required=True, help="folder for models on the way; the same call goes on")
         command.add_argument("--minutes", type=float, default=60.0, help="time for training in this call")
         command.add_argument("--json", action="store_true")
-    for command in (step, curve, costs, ann, ablation, equal, serve, words, attention, copy, charlm):
+    for command in (step, curve, costs, ann, ablation, equal, serve, accuracy, words, attention, copy, charlm):
         command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between "
                              "the markers of this name")
     args = parser.parse_args()

@@ -7,11 +7,13 @@
                           |                       |
                           +----- sampling/ -------+            which units a step computes: Full, Uniform, LSH, Auto
       optimizers.py  lr.py  activations.py  callbacks.py  diagnostics.py      constants of a step; what happens around it
+      retrieval/  ranking/  features.py       outputs that a prediction scores; their second ranking by rankers and neighbours
 
 Gradients are values (`layers.gradients`). Where a batch touches few rows they are pairs (row, sample), sorted by row, one owner per row.
 """
 
 from mongoose_nb.core.arrays import Rows
+from mongoose_nb.nn.features import Features
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named
 from mongoose_nb.nn.layers.dense import Dense
@@ -43,8 +45,8 @@ from mongoose_nb.nn.training.optimizers import SGD, AdaGrad, Adam, RowAdam
 
 __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
-    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Frequency", "Full", "History", "JSONLines", "LRSchedule", "LSH",
-    "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "Mixture", "Network", "ProgressBar", "Proposal", "Retriever",
-    "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables", "Threshold", "Uniform", "Wide",
-    "named",
+    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Features", "Frequency", "Full", "History", "JSONLines",
+    "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "Mixture", "Network", "ProgressBar",
+    "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables",
+    "Threshold", "Uniform", "Wide", "named",
 ]

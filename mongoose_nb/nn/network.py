@@ -74,6 +74,8 @@ class Network(Predictor):
         Passes over training data taken.
     retriever : Retriever or None
         What `fit_serving` made: gives the outputs that ``predict_topk(exact=False)`` scores.
+    ranking : ranking.Ranking or None
+        What `fit_ranking` made: ranks the best outputs again.
 
     Notes
     -----
@@ -103,6 +105,7 @@ class Network(Predictor):
         self.layers, self.output = build_layers(self, self._activation)
         self._named = {**{f"hidden{i}": layer for i, layer in enumerate(self.layers)}, "output": self.output}
         self.retriever = None
+        self.ranking = None
         self._parameters = named((name, layer.parameters()) for name, layer in self._named.items())
         for parameter in self._parameters.values():
             parameter.attach(self.optimizer)
@@ -170,7 +173,7 @@ class Network(Predictor):
                 progress.epochs, progress.stopped, progress.done = epochs, progress.stopped and not progress.done, False
         progress.skip = skip
         return self._train(parts, progress, listeners, parts.work(self._work, batch_size),
-                           None if validation is None else lambda: self.evaluate(*validation),
+                           None if validation is None else lambda: self.evaluate(*validation, ranked=False),
                            lambda: io.load_callbacks(listeners.callbacks, states, resume))
 
     def partial_fit(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, batch_size: int = 256) -> Network:

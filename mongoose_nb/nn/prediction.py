@@ -14,6 +14,7 @@ from mongoose_nb.core.threads import compute_threads, kernel_threads
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.model import Model
+from mongoose_nb.nn.ranking import Ranking
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
 from mongoose_nb.nn.sampling.activation_buffer import padded
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 
 # Samples whose hidden activations are held at once when predicting.
 PREDICT_BLOCK = 8192
+# Multiplications for a row that is ranked again, about.
+RANKED_WORK = 1 << 17
 
 
 class Predictor(Model):
-    """The part of `Network` that predicts. It has the attributes ``layers``, ``output``, ``retriever`` and the sizes from there."""
+    """The part of `Network` that predicts: its layers, output layer, retriever and ranking are made there."""
 
     def _check(self, X, Y):
         from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
@@ -64,7 +67,7 @@ class Predictor(Model):
             return np.array(self._forward(Rows.of(X), PhaseTimer()))
 
     def predict_topk(self, X: np.ndarray | scipy.sparse.csr_matrix, k: int = 5, *, exact: bool = True,
-                     candidates: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+                     candidates: int | None = None, ranked: bool | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Best `k` outputs of every row.
 
         Parameters
@@ -76,18 +79,24 @@ class Predictor(Model):
             of the LSH sampler, made for training, which miss many of the best outputs where there are many outputs.
         candidates : int, optional
             With ``exact=False``, most outputs to score for a row; by default the number of `fit_serving`, else the sampler's.
+        ranked : bool, optional
+            Whether the best outputs are ranked again by what `fit_ranking` made; by default if there is such a ranking.
 
         Returns
         -------
         ids : (n, k) int32
             Best first, the lower id first among equals; -1 where fewer than k were scored.
         scores : (n, k) float32
-            Logits; -inf where the id is -1.
+            Logits, or scores of the ranking; -inf where the id is -1.
         """
         from mongoose_nb.data.validate import check_X
 
         k = check_int("k", k, low=1, high=self.n_outputs)
         X = check_X(X, n_features=self.n_features)
+        if ranked and self.ranking is None:
+            raise ValueError("ranked=True needs a ranking: call fit_ranking first")
+        if self.ranking is not None and ranked is not False:
+            return self._ranked(X, k, exact, candidates)
         source = self.retriever or self.output.sampler
         if not exact and not hasattr(source, "retrieve"):
             raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {source!r}: call fit_serving first")
@@ -108,6 +117,17 @@ class Predictor(Model):
                     ids[block], scores[block] = self._topk(Rows.of(X, block), k, exact, candidates, timer)
         return ids, scores
 
+    def _ranked(self, X, k, exact, candidates):
+        """The best of the ranking, block by block."""
+        ranking, parts = self.ranking, []
+        for lo in range(0, max(1, X.shape[0]), PREDICT_BLOCK):
+            block = X[lo:lo + PREDICT_BLOCK]
+            n = min(ranking.n_proposed, self.n_outputs)
+            proposed = self.predict_topk(block, n, exact=exact, candidates=candidates, ranked=False)[0] if n else None
+            with kernel_threads(block.shape[0] * RANKED_WORK):
+                parts.append(ranking.topk(block, k, proposed))
+        return tuple(np.concatenate(part) for part in zip(*parts))
+
     def _topk(self, x, k, exact, candidates, timer):
         h = self._forward(x, timer)
         if exact:
@@ -120,7 +140,7 @@ class Predictor(Model):
         return self.predict_topk(X, 1)[0][:, 0]
 
     def evaluate(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, k: int | None = None, exact: bool = True,
-                 propensity: np.ndarray | None = None) -> dict[str, float]:
+                 propensity: np.ndarray | None = None, ranked: bool | None = None) -> dict[str, float]:
         """Scores on labelled rows.
 
         Parameters
@@ -133,6 +153,8 @@ class Predictor(Model):
             See `predict_topk`.
         propensity : (n_outputs,) array, optional
             Inverse propensities (`metrics.inverse_propensity` of the training labels); adds PSP@k.
+        ranked : bool, optional
+            See `predict_topk`.
 
         Returns
         -------
@@ -143,7 +165,7 @@ class Predictor(Model):
 
         X, Y = self._check(X, Y)
         k = min(5, self.n_outputs) if k is None else check_int("k", k, low=1, high=self.n_outputs)
-        predicted, _ = self.predict_topk(X, k, exact=exact)
+        predicted, _ = self.predict_topk(X, k, exact=exact, ranked=ranked)
         table = {"P": metrics.precision_at_k(Y, predicted, k), "nDCG": metrics.ndcg_at_k(Y, predicted, k),
                  "R": metrics.recall_at_k(Y, predicted, k)}
         if propensity is not None:
@@ -192,6 +214,48 @@ class Predictor(Model):
             report = retriever.fit(h, padded(Rows.of(Y, chosen)))
         self.retriever = retriever
         return {**report, "seconds": time.perf_counter() - start}
+
+    def fit_ranking(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, candidates: int | None = None, C: float = 0.5,
+                    features: Any = "tfidf", neighbours: int = 100, held_out: float = 0.1, prune: float = 0.05,
+                    seed: int | None = None) -> dict[str, Any]:
+        """Train linear rankers, and keep the training rows as neighbours, to rank the network's best outputs again.
+
+        Afterwards `predict_topk` and `evaluate` rank by both (`ranking.Ranking`), unless ``ranked=False``. The network stays as it is.
+        The ranking is saved with it, and stays until this is called again. A network trained for a few epochs is enough: it only has to
+        bring the right labels among the candidates.
+
+        Parameters
+        ----------
+        X, Y
+            As for `fit`: the training data.
+        candidates : int, optional
+            Best outputs of the network that are candidates of a row; half as many labels with the most votes join them. By default 100,
+            or all labels where rows times labels are at most 16.8 million.
+        C : float
+            Weight of the rankers' losses beside their regularisation.
+        features : str or Features
+            The form in which rankers and neighbours see a row: ``"tfidf"``, ``"log"``, ``"unit"``, ``"none"``, or a step of your own
+            (`nn.Features`).
+        neighbours : int
+            Nearest training rows that vote for their labels.
+        held_out : float
+            Share of the rows, at most 5,000, on which margins and votes are mixed. The rankers are trained on them too, afterwards.
+        prune : float
+            Weights of rankers up to this size are dropped.
+        seed : int, optional
+            That of the network by default.
+
+        Returns
+        -------
+        dict
+            ``pairs``, ``weights``, ``mixture``, ``held_out`` (P@1, P@3, P@5 of each source and of the mixture), ``seconds`` by part, and
+            ``bytes`` of the rankers and neighbours.
+        """
+        X, Y = self._check(X, Y)
+        ranking = Ranking(candidates, C, features, neighbours, held_out, prune, self.seed if seed is None else seed)
+        report = ranking.fit(X, Y, lambda k: self.predict_topk(X, k, ranked=False)[0])
+        self.ranking = ranking
+        return {**report, "bytes": ranking.nbytes}
 
     def rehash(self) -> None:
         """Bring the hash tables up to date with the weights now, whatever the schedule says."""

@@ -4,8 +4,9 @@
 
     network      constructor arguments of the network (`describe`)
     retriever    of the one that `fit_serving` made, or null
+    ranking      of the one that `fit_ranking` made; files without one may lack the name
     step, epoch
-    state        samplers by layer; the retriever; of a checkpoint also the progress and the callbacks
+    state        samplers by layer; the retriever; the ranking; of a checkpoint also the progress and the callbacks
 
     arrays       parameters as "output.weights", with moments "output.weights.m" and "output.weights.v"; those of the state as
                  "state.samplers.output.manager.mean"
@@ -25,6 +26,7 @@ from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
 from mongoose_nb.core.registry import describe, make, name_of, parameters
 from mongoose_nb.core.saving import Stateful, join, restore, split, state_of
 from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn import ranking as _ranking  # noqa: F401  (registers it)
 from mongoose_nb.nn.layers.wide_hidden import Wide
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ def _state(network, optimizer, callbacks=()):
            "callbacks": {str(i): {"name": name, "state": state_of(callback, name)} for i, (name, callback) in enumerate(_named(callbacks))}}
     if network.retriever is not None:
         out["retriever"] = state_of(network.retriever, "retriever")
+    if network.ranking is not None:
+        out["ranking"] = state_of(network.ranking, "ranking")
     return out
 
 
@@ -82,7 +86,10 @@ def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progres
         progress[0].tick()
         state["progress"] = state_of(progress[0])
     retriever = None if network.retriever is None else describe(network.retriever, "retriever")
-    write_model(network, path, KIND, {"network": model_settings(network), "retriever": retriever}, state, optimizer=optimizer, keep=keep)
+    settings = {"network": model_settings(network), "retriever": retriever}
+    if network.ranking is not None:
+        settings["ranking"] = describe(network.ranking, "ranking")
+    write_model(network, path, KIND, settings, state, optimizer=optimizer, keep=keep)
 
 
 def write_model(model: Any, path: str | os.PathLike, kind: str, settings: dict, state: dict, *, optimizer: bool, keep: int = 1) -> None:
@@ -199,6 +206,10 @@ def _restore(network, saved, arrays):
         retriever = make("retriever", saved["retriever"])
         network.use_retriever(retriever)
         restore(network.retriever, state["retriever"], "retriever")
+    if saved.get("ranking") is not None:
+        ranking = make("ranking", saved["ranking"])
+        restore(ranking, state["ranking"], "ranking")
+        network.ranking = ranking
     return state
 
 

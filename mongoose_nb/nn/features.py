@@ -1,0 +1,196 @@
+"""Feature steps that are fitted on training rows and saved: tf-idf, logarithms of counts, rows of length one.
+
+::
+
+    step = TfIdf().fit(X)           X: CSR, or dense
+    rows = step.transform(X_new)    CSR float32 from CSR, dense from dense
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mongoose_nb.core.registry import Registered, fresh, make, register
+from mongoose_nb.core.saving import Stateful
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    Matrix = np.ndarray | sp.csr_matrix
+
+
+class Features(Registered, Stateful, kind="features"):
+    """A step that turns rows into other rows of the same width.
+
+    A step of your own overrides `apply`, and `learn` where it learns something; it names in `saved_state` what that is.
+    """
+
+    saved_state = ("n_features",)
+    #: number of columns, 0 before `fit`
+    n_features = 0
+
+    def fit(self, X: Matrix) -> Features:
+        """Learn from training rows.
+
+        Parameters
+        ----------
+        X : (n, d) CSR or dense
+
+        Returns
+        -------
+        Features
+            self
+        """
+        from mongoose_nb.data.validate import check_X
+
+        X = check_X(X)
+        self.learn(X)
+        self.n_features = X.shape[1]
+        return self
+
+    def transform(self, X: Matrix) -> Matrix:
+        """Rows in the new form.
+
+        Parameters
+        ----------
+        X : (n, d) CSR or dense
+
+        Returns
+        -------
+        (n, d) float32
+            CSR or dense, as `X`. The rows that were given stay as they are.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`, or for another width, or for values that the step cannot take.
+        """
+        from scipy import sparse
+
+        from mongoose_nb.data.validate import check_X
+
+        if not self.n_features:
+            raise ValueError(f"{self!r} is not fitted: call fit first")
+        rows = check_X(X, n_features=self.n_features)
+        out = self.apply(rows)
+        return out if sparse.issparse(X) else out.toarray()
+
+    def learn(self, X: sp.csr_matrix) -> None:
+        """Learn from canonical CSR rows; nothing by default."""
+
+    def apply(self, X: sp.csr_matrix) -> sp.csr_matrix:
+        """The new form of canonical CSR rows, as a matrix of its own or `X` itself."""
+        raise NotImplementedError  # abstract
+
+
+def unit_rows(X: sp.csr_matrix) -> sp.csr_matrix:
+    """CSR rows scaled to length one; rows of zeros stay.
+
+    Parameters
+    ----------
+    X : (n, d) CSR
+
+    Returns
+    -------
+    (n, d) CSR float32
+    """
+    counts = np.diff(X.indptr)
+    row = np.repeat(np.arange(X.shape[0]), counts)
+    length = np.sqrt(np.bincount(row, X.data.astype(np.float64) ** 2, X.shape[0]))
+    length[length == 0] = 1
+    return _with_values(X, X.data / np.repeat(length, counts))
+
+
+def _with_values(X, values):
+    from scipy import sparse
+
+    return sparse.csr_matrix((values.astype(np.float32), X.indices, X.indptr), shape=X.shape)
+
+
+def _logarithms(X, step):
+    if X.nnz and X.data.min() < 0:
+        raise ValueError(f"{step!r} takes counts, and X has negative values; use features='unit'")
+    return np.log1p(X.data.astype(np.float64))
+
+
+@register("features", "none")
+class NoFeatures(Features):
+    """The rows as they are."""
+
+    def apply(self, X: sp.csr_matrix) -> sp.csr_matrix:
+        """As `Features.apply`."""
+        return X
+
+
+@register("features", "unit")
+class UnitRows(Features):
+    """Rows of length one."""
+
+    def apply(self, X: sp.csr_matrix) -> sp.csr_matrix:
+        """As `Features.apply`."""
+        return unit_rows(X)
+
+
+@register("features", "log")
+class LogCounts(Features):
+    """log(1 + count), in rows of length one."""
+
+    def apply(self, X: sp.csr_matrix) -> sp.csr_matrix:
+        """As `Features.apply`."""
+        return unit_rows(_with_values(X, _logarithms(X, self)))
+
+
+@register("features", "tfidf")
+class TfIdf(Features):
+    """Counts times inverse document frequency, in rows of length one.
+
+    The factor of a feature is ``log((1 + n) / (1 + rows that have it)) + 1``, as in scikit-learn.
+
+    Parameters
+    ----------
+    sublinear : bool
+        Take log(1 + count) in place of the count.
+
+    Attributes
+    ----------
+    idf : (n_features,) float32
+    """
+
+    saved_state = ("n_features", "idf")
+    resizable = ("idf",)
+
+    def __init__(self, sublinear: bool = False) -> None:
+        self.sublinear = bool(sublinear)
+        self.idf = np.zeros(0, np.float32)
+
+    def learn(self, X: sp.csr_matrix) -> None:
+        """Count the rows that have each feature."""
+        rows = np.bincount(X.indices[X.data != 0], minlength=X.shape[1])
+        self.idf = (np.log((1 + X.shape[0]) / (1 + rows)) + 1).astype(np.float32)
+
+    def state_restored(self) -> None:
+        """Check that there is a factor for each feature."""
+        if self.idf.shape != (self.n_features,) or not np.isfinite(self.idf).all():
+            raise ValueError(f"the saved idf has shape {self.idf.shape} for {self.n_features} features, or is not finite")
+
+    def apply(self, X: sp.csr_matrix) -> sp.csr_matrix:
+        """As `Features.apply`."""
+        values = _logarithms(X, self) if self.sublinear else X.data
+        return unit_rows(_with_values(X, values * self.idf[X.indices]))
+
+
+def make_features(features: Any) -> Features:
+    """A step that is not fitted yet.
+
+    Parameters
+    ----------
+    features : str, dict or Features
+        A registered name, such as ``"tfidf"``, a description, or a step, of which a new one is made.
+
+    Returns
+    -------
+    Features
+    """
+    return fresh(make("features", features))

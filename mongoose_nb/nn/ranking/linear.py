@@ -1,0 +1,231 @@
+"""One linear ranker for each label, trained on the rows that could be mistaken for its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mongoose_nb.core.arrays import read_only
+from mongoose_nb.core.saving import Stateful
+from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.nn.ranking.lists import Lists, csr_rows
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+# Room for the weights of the labels that are trained in one call, before they are pruned: 128 MB.
+ROOM = 1 << 24
+
+
+class LinearRankers(Stateful):
+    """A support vector machine (L2, squared hinge) for each label, over the rows that have the label or have it as a candidate.
+
+    Weights up to `prune` are dropped. A label that no row has gets no weights and the bias -1. Per kept weight the rankers take 8 bytes,
+    and training takes about 5 bytes for each pair of a row and a label, 128 MB for a group of labels, and a vector of all features for
+    each thread. Any number of threads gives the same bits.
+
+    Parameters
+    ----------
+    C : float
+        Weight of the losses beside the regularisation.
+    prune : float
+        Largest weight that is dropped.
+    tolerance : float
+        Largest violation of the optimality conditions at which the training of a label ends.
+    passes : int
+        Most passes over the pairs of a label.
+    seed : int
+        Of the order in which pairs are visited.
+
+    Attributes
+    ----------
+    weights : (labels, features) CSR
+        Kept weights.
+    bias : (labels,) float32
+
+    References
+    ----------
+    Hsieh et al., "A dual coordinate descent method for large-scale linear SVM", ICML 2008. Prabhu et al., "Parabel", WWW 2018: rankers
+    that see only rows which reach them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> from mongoose_nb.nn.ranking import LinearRankers, Lists
+    >>> X = sparse.csr_matrix(np.eye(4, dtype=np.float32)[[0, 1, 0, 1]])
+    >>> Y = sparse.csr_matrix(np.eye(2, dtype=np.float32)[[0, 1, 0, 1]])
+    >>> every = Lists(np.arange(0, 9, 2), np.tile(np.arange(2, dtype=np.int32), 4))
+    >>> rankers = LinearRankers(C=10.0).fit(X, Y, every)
+    >>> (rankers.scores(X, every).reshape(4, 2) > 0).tolist()
+    [[True, False], [False, True], [True, False], [False, True]]
+    """
+
+    saved_state = ("indptr", "ids", "values", "bias", "n_features")
+    resizable = ("indptr", "ids", "values", "bias")
+
+    def __init__(self, C: float = 0.5, *, prune: float = 0.05, tolerance: float = 0.1, passes: int = 20, seed: int = 0) -> None:
+        self.C = check_number("C", C, low=0.0, open_low=True)
+        self.prune = check_number("prune", prune, low=0.0)
+        self.tolerance = check_number("tolerance", tolerance, low=0.0, open_low=True)
+        self.passes = check_int("passes", passes, low=1)
+        self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
+        self.indptr, self.ids = np.zeros(1, np.int64), np.zeros(0, np.int32)
+        self.values, self.bias = np.zeros(0, np.float32), np.zeros(0, np.float32)
+        self.n_features = 0
+        #: of the last `fit`: pairs, weights, passes (most), violation (largest)
+        self.report: dict = {}
+        #: of the last `fit` with held-out rows: their margins, (n, labels) CSR
+        self.held_margins: sp.csr_matrix | None = None
+
+    @property
+    def weights(self) -> sp.csr_matrix:
+        """Kept weights, (labels, features) CSR."""
+        from scipy import sparse
+
+        return sparse.csr_matrix((self.values, self.ids, self.indptr), shape=(len(self.bias), self.n_features))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights."""
+        return self.indptr.nbytes + self.ids.nbytes + self.values.nbytes + self.bias.nbytes
+
+    def state_restored(self) -> None:
+        """Check that the arrays describe rows of weights."""
+        n = len(self.bias)
+        if (self.indptr.shape != (n + 1,) or self.indptr[0] != 0 or (np.diff(self.indptr) < 0).any() or self.indptr[-1] != len(self.ids)
+                or len(self.ids) != len(self.values) or (len(self.ids) and not 0 <= self.ids.min() <= self.ids.max() < self.n_features)):
+            raise ValueError("the saved weights of linear rankers do not fit each other")
+
+    def fit(self, X: sp.csr_matrix, Y: sp.csr_matrix, candidates: Lists, *, held: np.ndarray | None = None) -> LinearRankers:
+        """Train all labels.
+
+        Parameters
+        ----------
+        X : (n, features) CSR float32
+            Canonical; rows of length one suit the default of C.
+        Y : (n, labels) CSR
+            Canonical indicator.
+        candidates : Lists
+            Labels of each row for whose rankers it is an example; a counterexample, where it does not have the label.
+        held : (n,) bool, optional
+            Rows without which the rankers are trained first. Their margins under these rankers are then in `held_margins`; training goes
+            on with all rows.
+
+        Returns
+        -------
+        LinearRankers
+            self
+        """
+        import numba
+
+        from mongoose_nb.kernels.ranking import linear as kernels
+
+        n, n_labels = Y.shape
+        indptr, row, positive = _pairs(Y, candidates)
+        held = np.zeros(0, bool) if held is None else np.asarray(held, bool)
+        size = np.diff(indptr)
+        work = np.diff(np.concatenate([[0], np.cumsum(np.diff(X.indptr)[row], dtype=np.int64)])[indptr])
+        has = np.zeros(n_labels, bool)
+        has[Y.indices] = True
+        order = np.flatnonzero(has)
+        order = order[np.argsort(-work[order], kind="stable")]
+        room = np.minimum(work[order], X.shape[1])
+        rows = csr_rows(X)
+        squares = np.add.reduceat(np.append(X.data, np.float32(0)) ** 2, X.indptr[:-1]).astype(np.float32)
+        squares[np.diff(X.indptr) == 0] = 0
+        pairs = kernels.Pairs(indptr, row, positive, held)
+        rule = kernels.Rule(self.C, self.tolerance, self.passes, self.prune, self.seed)
+        threads = numba.get_num_threads()
+        scratch = kernels.Scratch(np.zeros((threads, X.shape[1]), np.float32), *(
+            np.zeros((threads, size.max(initial=1)), dtype) for dtype in (np.float64, np.int32, np.int8)))
+        margins = np.full(len(row) if len(held) else 0, -1, np.float32)
+        self.bias, self.n_features = np.full(n_labels, -1, np.float32), X.shape[1]
+        counts, parts, passes, violation = np.zeros(n_labels, np.int64), [], 0, 0.0
+        for group in _groups(room):
+            labels, slot_start = _dealt(order[group], threads)
+            start = np.concatenate([[0], np.cumsum(np.minimum(work[labels], X.shape[1]))])
+            found = kernels.Found(start, np.zeros(len(labels), np.int64), np.empty(start[-1], np.int32), np.empty(start[-1], np.float32),
+                                  np.zeros(len(labels), np.float32), np.zeros(len(labels), np.float32), np.zeros(len(labels), np.int32))
+            kernels.train(rows, read_only(squares), pairs, labels, rule, slot_start, scratch, found, margins)
+            counts[labels], self.bias[labels] = found.kept, found.bias
+            passes, violation = max(passes, int(found.passes.max())), max(violation, float(found.violation.max()))
+            kept = _ranges(start[:-1], found.kept)
+            parts.append((labels, found.ids[kept], found.values[kept]))
+        self.indptr = np.concatenate([[0], np.cumsum(counts)])
+        self.ids, self.values = np.empty(self.indptr[-1], np.int32), np.empty(self.indptr[-1], np.float32)
+        for labels, ids, values in parts:
+            place = _ranges(self.indptr[labels], counts[labels])
+            self.ids[place], self.values[place] = ids, values
+        weights = self.weights
+        weights.has_sorted_indices = False
+        weights.sort_indices()
+        self.ids, self.values = weights.indices.astype(np.int32, copy=False), weights.data
+        self.report = {"pairs": len(row), "weights": len(self.ids), "passes": passes, "violation": violation}
+        self.held_margins = None
+        if len(held):
+            from scipy import sparse
+
+            whole = np.where(held[row], margins, np.float32(0))
+            self.held_margins = sparse.csc_matrix((whole, row, indptr), shape=Y.shape).tocsr()
+        return self
+
+    def scores(self, X: sp.csr_matrix, candidates: Lists) -> np.ndarray:
+        """Margins of the candidates of each row.
+
+        Parameters
+        ----------
+        X : (n, features) CSR float32
+        candidates : Lists
+
+        Returns
+        -------
+        (entries,) float32
+            As long as ``candidates.ids``.
+        """
+        import numba
+
+        from mongoose_nb.kernels.ranking import linear as kernels
+
+        if X.shape[1] != self.n_features:
+            raise ValueError(f"rows have {X.shape[1]} features; these rankers were trained on {self.n_features}")
+        out = np.empty(len(candidates.ids), np.float32)
+        slots = max(1, min(numba.get_num_threads(), X.shape[0]))
+        rankers = kernels.SparseRows(self.indptr, read_only(self.ids), read_only(self.values))
+        kernels.scores(csr_rows(X), (candidates.indptr, read_only(candidates.ids)), rankers, self.bias,
+                       np.zeros((slots, self.n_features), np.float32), out)
+        return out
+
+
+def _pairs(Y, candidates):
+    """(indptr, row, positive): pairs by label, rows ascending: a row's candidates and its labels."""
+    from scipy import sparse
+
+    listed = sparse.csr_matrix((np.ones(len(candidates.ids), np.int8), candidates.ids, candidates.indptr), shape=Y.shape)
+    labels = sparse.csr_matrix((np.full(len(Y.indices), 2, np.int8), Y.indices, Y.indptr), shape=Y.shape)
+    both = (listed + labels).tocsc()
+    return both.indptr.astype(np.int64), both.indices.astype(np.int32, copy=False), (both.data >= 2).astype(np.int8)
+
+
+def _ranges(start, count):
+    """All numbers of the ranges that begin at `start` and have `count` numbers, one range after the other."""
+    return np.repeat(start - (np.cumsum(count) - count), count) + np.arange(count.sum())
+
+
+def _groups(room):
+    """Slices of labels whose weights have room together."""
+    ends = np.cumsum(room)
+    lo = 0
+    while lo < len(room):
+        hi = max(lo + 1, int(np.searchsorted(ends, (ends[lo - 1] if lo else 0) + ROOM, side="right")))
+        yield slice(lo, hi)
+        lo = hi
+
+
+def _dealt(labels, threads):
+    """Labels, given with falling work, dealt to the threads to and fro: (labels by thread, start of each thread's)."""
+    place = np.arange(len(labels)) % (2 * threads)
+    owner = np.minimum(place, 2 * threads - 1 - place)
+    order = np.argsort(owner, kind="stable")
+    return labels[order].astype(np.int64), np.searchsorted(owner[order], np.arange(threads + 1))

@@ -1,0 +1,130 @@
+"""Candidate labels of rows, as one array with row pointers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from mongoose_nb.core.arrays import read_only
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from mongoose_nb.kernels.ranking.linear import SparseRows
+
+
+class Lists(NamedTuple):
+    """Labels of each row: ``ids[indptr[i] : indptr[i + 1]]``, ascending.
+
+    Parameters
+    ----------
+    indptr : (n + 1,) int64 array
+    ids : int32 array
+    """
+
+    indptr: np.ndarray
+    ids: np.ndarray
+
+    @property
+    def row(self) -> np.ndarray:
+        """The row of each entry, (entries,) int64."""
+        return np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
+
+    def matrix(self, n_labels: int) -> sp.csr_matrix:
+        """As an indicator, (n, n_labels) CSR int8.
+
+        Parameters
+        ----------
+        n_labels : int
+        """
+        from scipy import sparse
+
+        return sparse.csr_matrix((np.ones(len(self.ids), np.int8), self.ids, self.indptr), shape=(len(self.indptr) - 1, n_labels))
+
+    def take(self, rows: np.ndarray) -> Lists:
+        """The lists of some rows.
+
+        Parameters
+        ----------
+        rows : (m,) int
+        """
+        part = self.matrix(int(self.ids.max(initial=0)) + 1)[rows]
+        return Lists(part.indptr.astype(np.int64), part.indices.astype(np.int32, copy=False))
+
+    def look_up(self, matrix: sp.csr_matrix) -> np.ndarray:
+        """What a sparse matrix holds at the entries, zero where it holds nothing.
+
+        Parameters
+        ----------
+        matrix : (n, labels) CSR with ascending ids
+
+        Returns
+        -------
+        (entries,) array of the matrix's type
+        """
+        width = matrix.shape[1]
+        keys = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr)) * width + matrix.indices
+        out = np.zeros(len(self.ids), matrix.dtype)
+        if len(keys):
+            wanted = self.row * width + self.ids
+            at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+            there = keys[at] == wanted
+            out[there] = matrix.data[at[there]]
+        return out
+
+
+def all_labels(n: int, n_labels: int) -> Lists:
+    """Every label for each of n rows.
+
+    Parameters
+    ----------
+    n, n_labels : int
+    """
+    return Lists(np.arange(n + 1, dtype=np.int64) * n_labels, np.tile(np.arange(n_labels, dtype=np.int32), n))
+
+
+def union(ids: np.ndarray, votes: sp.csr_matrix, most: int) -> Lists:
+    """The labels of a table and those with the most votes.
+
+    Parameters
+    ----------
+    ids : (n, k) int
+        Different ids in each row; -1 for none.
+    votes : (n, labels) CSR
+    most : int
+        Labels to take for their votes, of equal ones those with the lower ids.
+
+    Returns
+    -------
+    Lists
+    """
+    from scipy import sparse
+
+    n, n_labels = votes.shape
+    ids = np.sort(ids, axis=1)
+    there = ids >= 0
+    listed = Lists(np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64), ids[there].astype(np.int32)).matrix(n_labels)
+    size = np.diff(votes.indptr)
+    kept = np.ones(len(votes.data), bool)
+    if size.max(initial=0) > most:
+        row = np.repeat(np.arange(n), size)
+        order = np.lexsort((votes.indices, -votes.data, row))
+        kept[order] = np.arange(len(row)) - votes.indptr[row] < most
+    indptr = np.concatenate([[0], np.cumsum(kept)])[votes.indptr]
+    voted = sparse.csr_matrix((np.ones(int(kept.sum()), np.int8), votes.indices[kept], indptr), shape=votes.shape)
+    both = listed + voted
+    return Lists(both.indptr.astype(np.int64), both.indices.astype(np.int32, copy=False))
+
+
+def csr_rows(X: sp.csr_matrix) -> SparseRows:
+    """The arrays of a CSR matrix as kernels take them.
+
+    Parameters
+    ----------
+    X : (n, d) CSR
+    """
+    from mongoose_nb.kernels.ranking.linear import SparseRows
+
+    return SparseRows(X.indptr.astype(np.int64), read_only(X.indices.astype(np.int32, copy=False)),
+                      read_only(X.data.astype(np.float32, copy=False)))

@@ -1,0 +1,185 @@
+"""Votes of the nearest training rows for their labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mongoose_nb.core.arrays import read_only
+from mongoose_nb.core.saving import Stateful
+from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.ranking.lists import csr_rows
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+# Rows that are scored exactly for each neighbour, where the budget does not allow for all postings.
+RERANK = 2
+
+
+class NeighbourVotes(Stateful):
+    """Nearest training rows by inner product (the cosine, of rows of length one), found by an inverted index, and their votes.
+
+    Values of training rows are rounded to half precision, as they are saved.
+
+    Parameters
+    ----------
+    neighbours : int
+        Rows that vote.
+    budget : int
+        Most entries of the inverted index to read for a query, those of its strongest features first. A query that takes no more is
+        answered exactly.
+
+    Attributes
+    ----------
+    rows : (n, features) CSR
+        Training rows.
+    labels : (n, labels) CSR
+        Their labels.
+    """
+
+    saved_state = ("indptr", "ids", "halves", "label_indptr", "label_ids", "shape")
+    resizable = ("indptr", "ids", "halves", "label_indptr", "label_ids")
+
+    def __init__(self, neighbours: int = 100, *, budget: int = 20_000) -> None:
+        self.neighbours = check_int("neighbours", neighbours, low=1)
+        self.budget = check_int("budget", budget, low=1)
+        self.indptr, self.ids, self.values = np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
+        self.label_indptr, self.label_ids = np.zeros(1, np.int64), np.zeros(0, np.int32)
+        self.shape = (0, 0)  # features, labels
+        self._index = None
+
+    @property
+    def halves(self) -> np.ndarray:
+        """The bits of the training rows' values at half precision, uint16."""
+        return self.values.astype(np.float16).view(np.uint16)
+
+    @halves.setter
+    def halves(self, values: np.ndarray) -> None:
+        self.values = values.view(np.float16).astype(np.float32)
+
+    @property
+    def rows(self) -> sp.csr_matrix:
+        """Training rows, (n, features) CSR."""
+        from scipy import sparse
+
+        return sparse.csr_matrix((self.values, self.ids, self.indptr), shape=(len(self.indptr) - 1, self.shape[0]))
+
+    @property
+    def labels(self) -> sp.csr_matrix:
+        """Labels of the training rows, (n, labels) CSR of ones."""
+        from scipy import sparse
+
+        ones = np.ones(len(self.label_ids), np.float32)
+        return sparse.csr_matrix((ones, self.label_ids, self.label_indptr), shape=(len(self.indptr) - 1, self.shape[1]))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows and labels as they are saved, without the index that is made of them when it is first needed."""
+        return sum(getattr(self, name).nbytes for name in self.resizable)
+
+    def fit(self, X: sp.csr_matrix, Y: sp.csr_matrix) -> NeighbourVotes:
+        """Keep rows and their labels.
+
+        Parameters
+        ----------
+        X : (n, features) CSR float32
+        Y : (n, labels) CSR
+
+        Returns
+        -------
+        NeighbourVotes
+            self
+        """
+        self.indptr, self.ids = X.indptr.astype(np.int64), X.indices.astype(np.int32)
+        # beyond what half precision holds, the largest: neighbours are meant for rows of length one
+        self.values = np.clip(X.data, -65504, 65504).astype(np.float16).astype(np.float32)
+        self.label_indptr, self.label_ids = Y.indptr.astype(np.int64), Y.indices.astype(np.int32)
+        self.shape = (X.shape[1], Y.shape[1])
+        self._index = None
+        return self
+
+    def state_restored(self) -> None:
+        """Check that the arrays describe rows, and labels of as many."""
+        fits = len(self.ids) == len(self.values) and len(self.indptr) == len(self.label_indptr) and np.isfinite(self.values).all()
+        for indptr, ids, width in ((self.indptr, self.ids, self.shape[0]), (self.label_indptr, self.label_ids, self.shape[1])):
+            fits = fits and indptr[0] == 0 and (np.diff(indptr) >= 0).all() and indptr[-1] == len(ids)
+            fits = fits and (not len(ids) or 0 <= ids.min() <= ids.max() < width)
+        if not fits:
+            raise ValueError("the saved rows of the neighbours do not fit each other")
+        self._index = None
+
+    def _indexed(self):
+        """(rows, inverted index, labels) as queries need them, made when they are first needed."""
+        if self._index is None:
+            from mongoose_nb.kernels.ranking.neighbours import Postings
+
+            columns = self.rows.tocsc()
+            postings = Postings(columns.indptr.astype(np.int64), read_only(columns.indices.astype(np.int32, copy=False)),
+                                read_only(columns.data))
+            self._index = csr_rows(self.rows), postings, self.labels
+        return self._index
+
+    def nearest(self, X: sp.csr_matrix, k: int | None = None, *, leave_out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest training rows.
+
+        Parameters
+        ----------
+        X : (m, features) CSR float32
+        k : int, optional
+            Rows to find, `neighbours` by default.
+        leave_out : (m,) int, optional
+            A training row that may not be a neighbour, or -1: the row itself, where training rows are looked up.
+
+        Returns
+        -------
+        ids : (m, k) int64
+            Best first, of equal ones the lower first; -1 where fewer were found.
+        products : (m, k) float32
+            Inner products, 0 where the id is -1.
+        """
+        import numba
+
+        from mongoose_nb.kernels.ranking import neighbours as kernels
+
+        if X.shape[1] != self.shape[0]:
+            raise ValueError(f"rows have {X.shape[1]} features; the training rows have {self.shape[0]}")
+        n = len(self.indptr) - 1
+        rows, postings, _ = self._indexed()
+        k = self.neighbours if k is None else check_int("k", k, low=1)
+        slots = max(1, min(numba.get_num_threads(), X.shape[0]))
+        walk = kernels.Walk(np.empty((slots, n), np.float32), np.zeros((slots, n), np.int32), np.empty((slots, n), np.int32),
+                            np.zeros((slots, X.shape[1]), np.float32),
+                            np.empty((slots, max(1, int(np.diff(X.indptr).max(initial=0)))), np.float32))
+        short = np.empty((slots, RERANK * k), np.float32), np.empty((slots, RERANK * k), np.int64)
+        leave_out = np.full(X.shape[0], -1) if leave_out is None else np.asarray(leave_out, np.int64)
+        ids, products = np.empty((X.shape[0], k), np.int64), np.empty((X.shape[0], k), np.float32)
+        kernels.nearest(csr_rows(X), rows, postings, self.budget, leave_out, walk, short, ids, products)
+        return ids, products
+
+    def votes(self, ids: np.ndarray, products: np.ndarray) -> sp.csr_matrix:
+        """Share of the votes that each label has; a neighbour's vote is worth its inner product.
+
+        Parameters
+        ----------
+        ids, products : (m, k)
+            From `nearest`, or the first columns of it.
+
+        Returns
+        -------
+        (m, labels) CSR float32
+            With rows that have labels in common, shares add up to more than one.
+        """
+        from scipy import sparse
+
+        m = len(ids)
+        there = (ids >= 0) & (products > 0)
+        worth = np.where(there, products, np.float32(0))
+        worth /= np.maximum(worth.sum(axis=1, keepdims=True), np.float32(1e-30))
+        indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+        rows = sparse.csr_matrix((worth[there], ids[there], indptr), shape=(m, len(self.indptr) - 1))
+        votes = rows @ self._indexed()[2]
+        votes.sort_indices()
+        return votes
+

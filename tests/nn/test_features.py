@@ -1,0 +1,84 @@
+"""Feature steps: what they compute, what they refuse, and that they are saved."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfTransformer
+
+from mongoose_nb.core.registry import describe, make, registered
+from mongoose_nb.core.saving import join, restore, split, state_of
+from mongoose_nb.nn import Features
+from mongoose_nb.nn.features import TfIdf, make_features
+
+rng = np.random.default_rng(0)
+X = sparse.random(40, 25, 0.2, format="csr", dtype=np.float32, random_state=1)
+X.data[:] = rng.integers(1, 6, X.nnz)
+X = sparse.csr_matrix(X.toarray() * (np.arange(40) != 3)[:, None])  # an empty row
+NEW = X[20:]
+
+
+def lengths(rows):
+    return np.sqrt(np.asarray(rows.multiply(rows).sum(1)).ravel())
+
+
+@pytest.mark.parametrize("name", registered("features", "mongoose_nb."))
+def test_all_of_them(name):
+    step = make_features(name).fit(X)
+    before = NEW.copy()
+    rows = step.transform(NEW)
+    assert rows.format == "csr" and rows.dtype == np.float32 and rows.shape == NEW.shape
+    assert (NEW != before).nnz == 0
+    np.testing.assert_allclose(step.transform(NEW.toarray()), rows.toarray(), rtol=1e-6)
+    if name != "none":
+        np.testing.assert_allclose(lengths(step.transform(X))[np.arange(40) != 3], 1, rtol=1e-6)
+        assert lengths(step.transform(X))[3] == 0
+    again = make("features", describe(step))
+    restore(again, join(*split(state_of(step))))
+    assert (again.transform(NEW) != rows).nnz == 0
+
+
+@pytest.mark.parametrize("sublinear", [False, True])
+def test_tf_idf_is_that_of_scikit_learn(sublinear):
+    counts = X.copy()
+    if sublinear:  # there it is 1 + log(count); here log(1 + count)
+        counts.data = np.log1p(counts.data)
+    np.testing.assert_allclose(TfIdf(sublinear).fit(X).transform(NEW).toarray(),
+                               TfidfTransformer().fit(X).transform(counts[20:]).toarray() if not sublinear
+                               else _unit(counts[20:].toarray() * TfidfTransformer().fit(X).idf_), rtol=1e-5)
+
+
+def _unit(rows):
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+
+
+def test_logarithms():
+    np.testing.assert_allclose(make_features("log").fit(X).transform(X).toarray(), _unit(np.log1p(X.toarray())), rtol=1e-5)
+
+
+def test_a_step_of_the_users_own():
+    class Signs(Features):
+        def apply(self, X):
+            out = X.copy()
+            out.data = np.sign(out.data)
+            return out
+
+    step = make_features(Signs())
+    assert set(step.fit(X).transform(X).data) == {1.0}
+    assert describe(step)["name"].endswith("Signs")
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda: make_features("tfidf").transform(X), ValueError, "not fitted"),
+    (lambda: make_features("tfidf").fit(X).transform(X[:, :5]), ValueError, "5 features|25"),
+    (lambda: make_features("log").fit(-X).transform(-X), ValueError, "negative values; use features='unit'"),
+    (lambda: make_features("bm26"), ValueError, "features 'bm26' is unknown"),
+    (lambda: make_features(3), TypeError, "must be one of")])
+def test_refusals(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_damaged_state_is_refused():
+    step = TfIdf().fit(X)
+    with pytest.raises(ValueError, match="the saved idf has shape"):
+        restore(TfIdf(), {**state_of(step), "idf": step.idf[:-1]})
