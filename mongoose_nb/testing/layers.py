@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.testing.factories import over_threads
-from mongoose_nb.testing.report import CheckFailed, Report, require, require_equal
+from mongoose_nb.testing.report import CheckFailed, Report, described, require, require_equal
 
 # Steps of finite differences, halved once: values are float32, so they must not be small.
 STEP = 2.0**-4
@@ -223,7 +223,7 @@ def _description(report, case, make_layer):
     from mongoose_nb.core.registry import describe, make
 
     layer = make_layer()
-    description = describe(layer, "layer")
+    description = described(layer, "layer")
     again = make("layer", description)
     require(describe(again) == description, "description", f"observed {describe(again)} of a layer made from {description}")
     _same("description", case.passes(case.build(again)), case.passes(case.build(layer)), "of a layer made from the description")

@@ -95,6 +95,16 @@ def require(condition: Any, check: str, message: str, **figures: Any) -> None:
         raise CheckFailed(check, message, **figures)
 
 
+def described(obj: Any, where: str) -> Any:
+    """Description of an object for a file; raise `CheckFailed` if it has none."""
+    from mongoose_nb.core.registry import describe
+
+    try:
+        return describe(obj, where)
+    except TypeError as error:
+        raise CheckFailed("description", str(error)) from error
+
+
 def require_equal(check: str, got: np.ndarray, wanted: np.ndarray, what: str) -> None:
     """Raise `CheckFailed` unless two arrays of codes are equal; the message names the first place where they are not."""
     got, wanted = np.asarray(got), np.asarray(wanted)

@@ -12,7 +12,7 @@ from mongoose_nb.core.arrays import Parameter, Rows
 from mongoose_nb.core.registry import describe, make
 from mongoose_nb.core.saving import join, restore, split, state_of
 from mongoose_nb.testing.factories import over_threads
-from mongoose_nb.testing.report import Report, require
+from mongoose_nb.testing.report import Report, described, require
 
 COUNTS = ("labels", "retrieved", "uniform", "active")
 
@@ -200,9 +200,9 @@ def _require_same(check, wanted, got):
 
 def _check_description(make_sampler, report):
     sampler = make_sampler()
-    described = json.loads(json.dumps(describe(sampler, "sampler")))
-    again = describe(make("sampler", described), "sampler")
-    require(json.loads(json.dumps(again)) == described, "description", f"{described} makes a sampler that is described as {again}")
+    description = json.loads(json.dumps(described(sampler, "sampler")))
+    again = described(make("sampler", description), "sampler")
+    require(json.loads(json.dumps(again)) == description, "description", f"{description} makes a sampler that is described as {again}")
     report.holds("description")
     copy = pickle.loads(pickle.dumps(sampler))
     require(describe(copy) == describe(sampler), "pickle", f"{sampler!r} comes back as {copy!r}")

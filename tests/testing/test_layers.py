@@ -115,7 +115,7 @@ class TransposedGradient(nn.Dense):
     (KeepsTheBatch, "no batch kept", "after another forward pass"),
     (ChangesItsInput, "input unchanged|gradients", ""),
     (LeavesOutTheBias, "gradient names", r"observed \['weights'\], expected those of parameters\(\), \['bias', 'weights'\]"),
-    (ChangesItsArgument, "description", "made from"),
+    (ChangesItsArgument, "description", "does not keep its argument 'scale'"),
     (CannotBePickled, "pickle", "cannot be pickled"),
     (WrongWidth, "value", r"observed shape \(9, 7\), expected \(9, 8\)"),
     (lambda: TransposedGradient(5), "gradient names", r"observed shape \(5, 7\), expected \(7, 5\)"),
