@@ -102,7 +102,7 @@ def main():
     accuracy.add_argument("--data", type=pathlib.Path, required=True, help="folder that has a folder for each set")
     accuracy.add_argument("--sets", nargs="+", default=["bibtex", "delicious", "eurlex57k", "xc_gowalla"])
     accuracy.add_argument("--omikuji", help="Python interpreter of an environment with omikuji")
-    accuracy.add_argument("--epochs", type=int, default=5, help="of the network")
+    accuracy.add_argument("--epochs", type=int, default=3, help="of the network")
     accuracy.add_argument("--lr", type=float, default=2e-3)
     accuracy.add_argument("--seed", type=int, default=0)
     accuracy.add_argument("--threads", type=int)

@@ -230,7 +230,7 @@ class Predictor(Model):
             As for `fit`: the training data.
         candidates : int, optional
             Best outputs of the network that are candidates of a row; half as many labels with the most votes join them. By default 100,
-            or all labels where rows times labels are at most 16.8 million.
+            or all labels where rows times labels are at most 4.2 million.
         C : float
             Weight of the rankers' losses beside their regularisation.
         features : str or Features

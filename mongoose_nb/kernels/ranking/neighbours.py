@@ -1,9 +1,9 @@
 """Nearest rows by an inverted index: exact, or within a budget of postings.
 
 A. *The strongest features first.* A query walks the posting lists of its features from the largest value down, sums the products, and
-   stops when the budget is spent. The best rows by these sums are scored exactly. Under tf-idf the largest values belong to rare
-   features, whose lists are short: 45,000 texts, a budget of 30,000 of about a million postings, and nine tenths of the 20 nearest
-   rows are found. SimHash tables found six tenths of them in ten times the time.
+   skips the lists that its budget has no room for. The best rows by these sums are scored exactly. Under tf-idf the largest values
+   belong to rare features, whose lists are short: on 45,000 texts, 20,000 of 706,000 postings find 0.999 of the 20 nearest rows and
+   0.974 of the 100 nearest, in a sixth of the time. SimHash tables at 8 to 128 probes found 0.57 to 0.60 of the 20 nearest.
 B. One query has one writer: any number of threads, same bits.
 """
 

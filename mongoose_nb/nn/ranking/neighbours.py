@@ -39,8 +39,8 @@ class NeighbourVotes(Stateful):
         Their labels.
     """
 
-    saved_state = ("indptr", "ids", "halves", "label_indptr", "label_ids", "shape")
-    resizable = ("indptr", "ids", "halves", "label_indptr", "label_ids")
+    saved_state = ("shape", "indptr", "packed_ids", "halves", "label_indptr", "label_ids")
+    resizable = ("indptr", "packed_ids", "halves", "label_indptr", "label_ids")
 
     def __init__(self, neighbours: int = 100, *, budget: int = 20_000) -> None:
         self.neighbours = check_int("neighbours", neighbours, low=1)
@@ -58,6 +58,18 @@ class NeighbourVotes(Stateful):
     @halves.setter
     def halves(self, values: np.ndarray) -> None:
         self.values = values.view(np.float16).astype(np.float32)
+
+    @property
+    def packed_ids(self) -> np.ndarray:
+        """The bytes of the training rows' feature ids, two each up to 65,536 features, else four."""
+        return self.ids.astype(self._packing()).view(np.uint8)
+
+    @packed_ids.setter
+    def packed_ids(self, packed: np.ndarray) -> None:
+        self.ids = packed.view(self._packing()).astype(np.int32)  # a ValueError if the bytes do not come out even
+
+    def _packing(self):
+        return np.uint16 if self.shape[0] <= 1 << 16 else np.int32
 
     @property
     def rows(self) -> sp.csr_matrix:
@@ -92,11 +104,11 @@ class NeighbourVotes(Stateful):
         NeighbourVotes
             self
         """
+        self.shape = (X.shape[1], Y.shape[1])
         self.indptr, self.ids = X.indptr.astype(np.int64), X.indices.astype(np.int32)
         # beyond what half precision holds, the largest: neighbours are meant for rows of length one
         self.values = np.clip(X.data, -65504, 65504).astype(np.float16).astype(np.float32)
         self.label_indptr, self.label_ids = Y.indptr.astype(np.int64), Y.indices.astype(np.int32)
-        self.shape = (X.shape[1], Y.shape[1])
         self._index = None
         return self
 

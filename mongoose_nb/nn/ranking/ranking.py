@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
 # Pairs of a training row and a label up to which every label is a candidate of every row.
-EVERY_PAIR = 1 << 24
+EVERY_PAIR = 1 << 22
 # Held-out rows, at most, and neighbours that name candidates of a training row.
 MOST_HELD, NAMING = 5000, 20
 
@@ -42,7 +42,7 @@ class Ranking(Registered, Stateful, kind="ranking"):
     ----------
     candidates : int, optional
         Best outputs of the network that are candidates of a row; half as many labels with the most votes join them. By default 100, or
-        all labels where rows times labels are at most 16.8 million.
+        all labels where rows times labels are at most 4.2 million.
     C : float
         Weight of the rankers' losses beside their regularisation.
     features : str or Features

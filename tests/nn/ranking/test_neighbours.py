@@ -89,14 +89,17 @@ def test_the_same_for_any_number_of_threads():
         np.testing.assert_array_equal(a, b)
 
 
-def test_saved():
-    votes = NeighbourVotes(5).fit(X, Y)
+@pytest.mark.parametrize("width", [D, (1 << 16) + 1])  # ids of two and of four bytes
+def test_saved(width):
+    wide = [sparse.csr_matrix((part.data, part.indices, part.indptr), shape=(part.shape[0], width)) for part in (X, Q)]
+    votes = NeighbourVotes(5).fit(wide[0], Y)
     again = NeighbourVotes(5)
     state = state_of(votes)
     restore(again, join(*split(state)))
-    for a, b in zip(votes.nearest(Q), again.nearest(Q), strict=True):
+    for a, b in zip(votes.nearest(wide[1]), again.nearest(wide[1]), strict=True):
         np.testing.assert_array_equal(a, b)
-    for change in ({"ids": state["ids"] + D}, {"halves": state["halves"][:-1]}, {"label_indptr": state["label_indptr"][1:]},
+    assert len(state["packed_ids"]) == (2 if width == D else 4) * X.nnz
+    for change in ({"packed_ids": state["packed_ids"] | 128}, {"halves": state["halves"][:-1]}, {"label_indptr": state["label_indptr"][1:]},
                    {"label_ids": state["label_ids"] - 1}):
         with pytest.raises(ValueError, match="do not fit each other"):
             restore(NeighbourVotes(5), {**state, **change})
