@@ -4,13 +4,15 @@ A. Two passes over a row that is in cache: mean, then squares of what is left. O
    is large.
 B. Gradients of gain and bias are summed by blocks of rows whose number the number of rows decides, then in order: the same bits for any
    number of threads.
-C. Constants come in the arrays' precision (`one` is 1): a literal would turn float32 loops into float64 ones.
+C. Nothing is re-ordered (no fastmath): Numba compiles the body of a parallel loop once for the process that compiles it and once for the
+   cache, and sums that may be re-ordered came out with other last bits in the first process of a machine.
+D. Constants come in the arrays' precision (`one` is 1): a literal would turn float32 loops into float64 ones.
 """
 
 import numpy as np
 from numba import prange
 
-from mongoose_nb.core.jit import parallel
+from mongoose_nb.core.jit import strict_parallel
 
 BLOCK = 128
 
@@ -20,7 +22,7 @@ def count_blocks(n):
     return max(1, min(16, n // BLOCK))
 
 
-@parallel
+@strict_parallel
 def layer_norm(x, gain, bias, eps, one, normal, inverse, out):
     """out = normal * gain + bias, normal = (x - mean) * inverse; x, normal, out (n, d), inverse (n,)."""
     n, d = x.shape
@@ -41,7 +43,7 @@ def layer_norm(x, gain, bias, eps, one, normal, inverse, out):
             out[i, j] = v * gain[j] + bias[j]
 
 
-@parallel
+@strict_parallel
 def layer_norm_backward(g, gain, normal, inverse, one, parts, dx):
     """dx (n, d) from g = d loss / d out; parts (blocks, 2, d): sums of g * normal and of g over every block of rows."""
     n, d = g.shape
