@@ -7,6 +7,8 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 
 def check_number(name: str, value: Any, *, low: float | None = None, high: float | None = None, open_low: bool = False,
                  open_high: bool = False) -> float:
@@ -91,3 +93,33 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
     return value
+
+
+def check_rows(name: str, value: Any, n: int) -> np.ndarray:
+    """Indices of some of n rows, ascending, int64.
+
+    Parameters
+    ----------
+    name : str
+        What the error calls it.
+    value : (m,) array of whole numbers
+        At least one and fewer than n, without repetition.
+    n : int
+
+    Returns
+    -------
+    (m,) int64
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else.
+    """
+    rows = np.asarray(value)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be a number or a list of row indices; got an array of shape {rows.shape} and dtype {rows.dtype}")
+    rows = np.sort(rows.astype(np.int64))
+    if not 0 < len(rows) < n or rows[0] < 0 or rows[-1] >= n or (np.diff(rows) == 0).any():
+        raise ValueError(f"{name} must name some, not all, of the rows 0 to {n - 1}, each once; got {len(rows)} of them"
+                         + (f", from {rows[0]} to {rows[-1]}" if len(rows) else ""))
+    return rows

@@ -11,7 +11,7 @@ from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads, kernel_threads
-from mongoose_nb.core.validation import check_int
+from mongoose_nb.core.validation import check_int, check_rows
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.model import Model
 from mongoose_nb.nn.ranking import Ranking
@@ -22,6 +22,8 @@ from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training.timing import PhaseTimer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import scipy.sparse
 
     from mongoose_nb.hashing import LearnedHash
@@ -30,6 +32,26 @@ if TYPE_CHECKING:
 PREDICT_BLOCK = 8192
 # Multiplications for a row that is ranked again, about.
 RANKED_WORK = 1 << 17
+
+
+class _Proposals:
+    """What a ranking asks of a network (`ranking.Proposer`)."""
+
+    def __init__(self, network, exact=True, candidates=None):
+        self.n_outputs, self.network, self.how = network.n_outputs, network, {"exact": exact, "candidates": candidates, "ranked": False}
+
+    def best(self, X, k):
+        """Best outputs of every row."""
+        return self.network.predict_topk(X, k, **self.how)[0]
+
+    def log_probabilities(self, X, lists):
+        """Logarithms of the probabilities; under the softmax, they sum to one over what is listed for a row."""
+        from mongoose_nb.kernels.ranking.lists import listed_logits
+
+        out, output = np.empty(len(lists.ids), np.float32), self.network.output
+        h = self.network.hidden_activations(X)
+        listed_logits(h, output.weights.value, output.bias.value, lists.indptr, lists.ids, out)
+        return output.loss_kind.log_probabilities(out, lists.indptr)
 
 
 class Predictor(Model):
@@ -122,10 +144,8 @@ class Predictor(Model):
         ranking, parts = self.ranking, []
         for lo in range(0, max(1, X.shape[0]), PREDICT_BLOCK):
             block = X[lo:lo + PREDICT_BLOCK]
-            n = min(ranking.n_proposed, self.n_outputs)
-            proposed = self.predict_topk(block, n, exact=exact, candidates=candidates, ranked=False)[0] if n else None
             with kernel_threads(block.shape[0] * RANKED_WORK):
-                parts.append(ranking.topk(block, k, proposed))
+                parts.append(ranking.topk(block, k, _Proposals(self, exact, candidates)))
         return tuple(np.concatenate(part) for part in zip(*parts))
 
     def _topk(self, x, k, exact, candidates, timer):
@@ -215,45 +235,46 @@ class Predictor(Model):
         self.retriever = retriever
         return {**report, "seconds": time.perf_counter() - start}
 
-    def fit_ranking(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, candidates: int | None = None, C: float = 0.5,
-                    features: Any = "tfidf", neighbours: int = 100, held_out: float = 0.1, prune: float = 0.05,
+    def fit_ranking(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, candidates: int | None = None,
+                    sources: Sequence | None = None, features: Any = "auto", held_out: float | np.ndarray = 0.1,
                     seed: int | None = None) -> dict[str, Any]:
-        """Train linear rankers, and keep the training rows as neighbours, to rank the network's best outputs again.
+        """Train what ranks the network's best outputs again: linear rankers, neighbours that vote, counts, weighed on held-out rows.
 
-        Afterwards `predict_topk` and `evaluate` rank by both (`ranking.Ranking`), unless ``ranked=False``. The network stays as it is.
-        The ranking is saved with it, and stays until this is called again. A network trained for a few epochs is enough: it only has to
-        bring the right labels among the candidates.
+        Afterwards `predict_topk` and `evaluate` rank by these sources (`ranking.Ranking`), unless ``ranked=False``. The network stays as
+        it is. The ranking is saved with it, and stays until this is called again. A network trained for a few epochs is enough: it only
+        has to bring the right labels among the candidates. Where it was not trained on the held-out rows, its probabilities are weighed
+        too. Sources that add nothing are dropped.
 
         Parameters
         ----------
         X, Y
             As for `fit`: the training data.
         candidates : int, optional
-            Best outputs of the network that are candidates of a row; half as many labels with the most votes join them. By default 100,
+            Best outputs of the network that are candidates of a row; half as many labels that sources name join them. By default 100,
             or all labels where rows times labels are at most 4.2 million.
-        C : float
-            Weight of the rankers' losses beside their regularisation.
+        sources : sequence of str or Source, optional
+            What knows of candidates: by default ``"rankers"``, ``"neighbours"``, ``"co-occurrence"`` and ``"network"``. Objects take
+            arguments, such as ``ranking.LinearRankers(C=1.0)``; a class of your own derives from `ranking.Source`.
         features : str or Features
-            The form in which rankers and neighbours see a row: ``"tfidf"``, ``"log"``, ``"unit"``, ``"none"``, or a step of your own
-            (`nn.Features`).
-        neighbours : int
-            Nearest training rows that vote for their labels.
-        held_out : float
-            Share of the rows, at most 5,000, on which margins and votes are mixed. The rankers are trained on them too, afterwards.
-        prune : float
-            Weights of rankers up to this size are dropped.
+            The form in which sources see a row: ``"tfidf"``, ``"log"``, ``"unit"``, ``"none"``, a step of your own (`nn.Features`), or
+            ``"auto"``: the one by which neighbours vote best.
+        held_out : float or (m,) int array
+            Share of the rows, at most 5,000, on which sources are weighed; or indices of rows that the network was not trained on: then
+            its probabilities are weighed too. Sources learn from these rows too, afterwards.
         seed : int, optional
             That of the network by default.
 
         Returns
         -------
         dict
-            ``pairs``, ``weights``, ``mixture``, ``held_out`` (P@1, P@3, P@5 of each source and of the mixture), ``seconds`` by part, and
-            ``bytes`` of the rankers and neighbours.
+            ``features``, ``mixture`` (the terms of the score), ``held_out`` (P@1, P@3, P@5 of each source and of the mixture),
+            ``seconds`` by part, and ``bytes`` of what was kept.
         """
         X, Y = self._check(X, Y)
-        ranking = Ranking(candidates, C, features, neighbours, held_out, prune, self.seed if seed is None else seed)
-        report = ranking.fit(X, Y, lambda k: self.predict_topk(X, k, ranked=False)[0])
+        held = None if np.ndim(held_out) == 0 else check_rows("held_out", held_out, X.shape[0])
+        share = 0.1 if held is not None else held_out
+        ranking = Ranking(candidates, sources, features, share, self.seed if seed is None else seed)
+        report = ranking.fit(X, Y, _Proposals(self), held)
         self.ranking = ranking
         return {**report, "bytes": ranking.nbytes}
 

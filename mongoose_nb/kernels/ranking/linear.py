@@ -2,9 +2,9 @@
 
 The problem of one label over its pairs (row x, sign y), with a feature of constant value one for the bias::
 
-    min_w  |w|^2 / 2 + C * sum_i max(0, 1 - y_i w.x_i)^2
+    min_w  |w|^2 / 2 + sum_i C_i * max(0, 1 - y_i w.x_i)^2          C_i: C, of a counterexample C * counterweight
 
-    dual:  min_{a >= 0}  |sum_i a_i y_i x_i|^2 / 2 + sum_i a_i^2 / (4 C) - sum_i a_i
+    dual:  min_{a >= 0}  |sum_i a_i y_i x_i|^2 / 2 + sum_i a_i^2 / (4 C_i) - sum_i a_i
 
 A. *One label has one writer*, and its random order is counter-based, so that any number of threads gives the same bits. A thread
    has one dense vector of weights, and clears only the entries that it has touched.
@@ -49,6 +49,7 @@ class Rule(NamedTuple):
     """How one label is solved."""
 
     C: float
+    counterweight: float  # of a counterexample's loss, beside an example's
     tolerance: float  # largest violation of the optimality conditions
     passes: int  # most passes over the pairs
     prune: float  # weights up to this size are dropped
@@ -87,7 +88,7 @@ def _margin(rows, r, w, bias):
 @inline
 def _solve(rows, squares, pairs, first, rule, key, w, bias, alpha, active, m, touched):
     """Optimise over the first m entries of `active`, from where `alpha`, `w` and `bias` stand: (bias, violation, passes)."""
-    diagonal = 0.5 / rule.C
+    of_example, of_counterexample = 0.5 / rule.C, 0.5 / (rule.C * rule.counterweight)
     n_active = m
     limit = INFINITY
     counter = np.uint64(0)
@@ -106,6 +107,7 @@ def _solve(rows, squares, pairs, first, rule, key, w, bias, alpha, active, m, to
             o = active[i]
             r = pairs.row[first + o]
             y = 1.0 if pairs.positive[first + o] else -1.0
+            diagonal = of_example if pairs.positive[first + o] else of_counterexample
             a = alpha[o]
             G = y * _margin(rows, r, w, bias) - 1.0 + diagonal * a
             PG = G

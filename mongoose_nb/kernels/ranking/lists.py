@@ -1,4 +1,4 @@
-"""The best entries of lists."""
+"""The best entries of lists, and the logits of what is listed."""
 
 import numpy as np
 from numba import prange
@@ -38,3 +38,25 @@ def best_entries(scores, indptr, entries, best):
         for at in range(held, k):
             best[i, at] = -np.inf
             entries[i, at] = -1
+
+
+@parallel
+def listed_logits(H, W, bias, indptr, ids, out):
+    """Logits ``H[i] @ W[j] + bias[j]`` of the outputs j that are listed for each row i.
+
+    Parameters
+    ----------
+    H : (n, d) float32
+    W : (outputs, d) float32
+    bias : (outputs,) float32
+    indptr : (n + 1,) int64
+    ids : (entries,) int32
+    out : (entries,) float32
+        Out.
+    """
+    for i in prange(indptr.shape[0] - 1):
+        for p in range(indptr[i], indptr[i + 1]):
+            total = np.float32(0)
+            for d in range(H.shape[1]):
+                total += H[i, d] * W[ids[p], d]
+            out[p] = total + bias[ids[p]]

@@ -2,18 +2,25 @@
 
 ::
 
-    Ranking (ranking.py)            candidates of a row, their scores, the best of them
-      features.py (in nn)           tf-idf or another form of the rows, fitted and saved
-      LinearRankers (linear.py)     a support vector machine for each label -> margins
-      NeighbourVotes (neighbours.py)  nearest training rows by an inverted index -> shares of votes
-      Mixture (mixture.py)          both in one score, chosen on held-out rows
-      Lists (lists.py)              candidates of rows as one array
+    Ranking (ranking.py)              candidates of a row, their scores, the best of them
+      features.py (in nn, and here)   tf-idf or another form of the rows, chosen, fitted and saved
+      Source (source.py)              what is known of candidates; registered:
+        LinearRankers (linear.py)     a support vector machine for each label -> margins
+        NeighbourVotes (neighbours.py)  nearest training rows by an inverted index -> shares of votes
+        Cooccurrence (cooccurrence.py)  counts of labels by feature -> shares
+        NetworkSource (network_source.py)  the network -> logarithms of probabilities
+      Mixture (mixture.py)            all in one score, weighed on held-out rows
+      Lists (lists.py)                candidates of rows as one array
 """
 
+from mongoose_nb.nn.ranking.cooccurrence import Cooccurrence
 from mongoose_nb.nn.ranking.linear import LinearRankers
 from mongoose_nb.nn.ranking.lists import Lists, all_labels
 from mongoose_nb.nn.ranking.mixture import Mixture
 from mongoose_nb.nn.ranking.neighbours import NeighbourVotes
-from mongoose_nb.nn.ranking.ranking import Ranking
+from mongoose_nb.nn.ranking.network_source import NetworkSource
+from mongoose_nb.nn.ranking.ranking import Proposer, Ranking, held_rows
+from mongoose_nb.nn.ranking.source import Query, Source, Training
 
-__all__ = ["LinearRankers", "Lists", "Mixture", "NeighbourVotes", "Ranking", "all_labels"]
+__all__ = ["Cooccurrence", "LinearRankers", "Lists", "Mixture", "NeighbourVotes", "NetworkSource", "Proposer", "Query", "Ranking", "Source",
+           "Training", "all_labels", "held_rows"]

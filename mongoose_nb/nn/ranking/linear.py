@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.core.arrays import read_only
-from mongoose_nb.core.saving import Stateful
+from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.ranking.lists import Lists, csr_rows
+from mongoose_nb.nn.ranking.source import Query, Source, Training, as_it_is
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -18,7 +19,28 @@ if TYPE_CHECKING:
 ROOM = 1 << 24
 
 
-class LinearRankers(Stateful):
+def log_sigmoid(margins: np.ndarray) -> np.ndarray:
+    """Logarithm of the logistic function of three times a margin.
+
+    Parameters
+    ----------
+    margins : float32 array
+    """
+    return -np.logaddexp(np.float32(0), -3 * margins)
+
+
+def squared_hinge(margins: np.ndarray) -> np.ndarray:
+    """The negative loss of a label by its margin, that of Parabel's label trees.
+
+    Parameters
+    ----------
+    margins : float32 array
+    """
+    return -np.square(np.maximum(0, 1 - margins))
+
+
+@register("ranking source", "rankers")
+class LinearRankers(Source):
     """A support vector machine (L2, squared hinge) for each label, over the rows that have the label or have it as a candidate.
 
     Weights up to `prune` are dropped. A label that no row has gets no weights and the bias -1. Per kept weight the rankers take 8 bytes,
@@ -64,6 +86,7 @@ class LinearRankers(Stateful):
 
     saved_state = ("indptr", "ids", "values", "bias", "n_features")
     resizable = ("indptr", "ids", "values", "bias")
+    forms = {"margin": as_it_is, "log sigmoid": log_sigmoid, "squared hinge": squared_hinge}
 
     def __init__(self, C: float = 0.5, *, prune: float = 0.05, tolerance: float = 0.1, passes: int = 20, seed: int = 0) -> None:
         self.C = check_number("C", C, low=0.0, open_low=True)
@@ -86,11 +109,6 @@ class LinearRankers(Stateful):
 
         return sparse.csr_matrix((self.values, self.ids, self.indptr), shape=(len(self.bias), self.n_features))
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the weights."""
-        return self.indptr.nbytes + self.ids.nbytes + self.values.nbytes + self.bias.nbytes
-
     def state_restored(self) -> None:
         """Check that the arrays describe rows of weights."""
         n = len(self.bias)
@@ -98,7 +116,8 @@ class LinearRankers(Stateful):
                 or len(self.ids) != len(self.values) or (len(self.ids) and not 0 <= self.ids.min() <= self.ids.max() < self.n_features)):
             raise ValueError("the saved weights of linear rankers do not fit each other")
 
-    def fit(self, X: sp.csr_matrix, Y: sp.csr_matrix, candidates: Lists, *, held: np.ndarray | None = None) -> LinearRankers:
+    def fit(self, X: sp.csr_matrix, Y: sp.csr_matrix, candidates: Lists, *, held: np.ndarray | None = None,
+            counterweight: float = 1.0) -> LinearRankers:
         """Train all labels.
 
         Parameters
@@ -112,6 +131,8 @@ class LinearRankers(Stateful):
         held : (n,) bool, optional
             Rows without which the rankers are trained first. Their margins under these rankers are then in `held_margins`; training goes
             on with all rows.
+        counterweight : float
+            Weight of a counterexample's loss. Where candidates are listed for one row in ten, each counterexample stands for ten.
 
         Returns
         -------
@@ -123,6 +144,7 @@ class LinearRankers(Stateful):
         from mongoose_nb.kernels.ranking import linear as kernels
 
         n, n_labels = Y.shape
+        counterweight = check_number("counterweight", counterweight, low=0.0, open_low=True)
         indptr, row, positive = _pairs(Y, candidates)
         held = np.zeros(0, bool) if held is None else np.asarray(held, bool)
         size = np.diff(indptr)
@@ -136,7 +158,7 @@ class LinearRankers(Stateful):
         squares = np.add.reduceat(np.append(X.data, np.float32(0)) ** 2, X.indptr[:-1]).astype(np.float32)
         squares[np.diff(X.indptr) == 0] = 0
         pairs = kernels.Pairs(indptr, row, positive, held)
-        rule = kernels.Rule(self.C, self.tolerance, self.passes, self.prune, self.seed)
+        rule = kernels.Rule(self.C, counterweight, self.tolerance, self.passes, self.prune, self.seed)
         threads = numba.get_num_threads()
         scratch = kernels.Scratch(np.zeros((threads, X.shape[1]), np.float32), *(
             np.zeros((threads, size.max(initial=1)), dtype) for dtype in (np.float64, np.int32, np.int8)))
@@ -170,6 +192,21 @@ class LinearRankers(Stateful):
             whole = np.where(held[row], margins, np.float32(0))
             self.held_margins = sparse.csc_matrix((whole, row, indptr), shape=Y.shape).tocsr()
         return self
+
+    def train(self, training: Training, lists: Lists, counterweight: float) -> None:
+        """As `Source.train`."""
+        held = np.zeros(training.X.shape[0], bool)
+        held[training.held] = True
+        self.fit(training.rows, training.Y, lists, held=held, counterweight=counterweight)
+
+    def held_values(self, training: Training, lists: Lists) -> tuple[np.ndarray, ...]:
+        """As `Source.held_values`."""
+        margins, self.held_margins = lists.look_up(self.held_margins[training.held]), None
+        return (margins,)
+
+    def values_of(self, query: Query, lists: Lists, answer: Any) -> tuple[np.ndarray, ...]:
+        """As `Source.values_of`."""
+        return (self.scores(query.rows, lists),)
 
     def scores(self, X: sp.csr_matrix, candidates: Lists) -> np.ndarray:
         """Margins of the candidates of each row.

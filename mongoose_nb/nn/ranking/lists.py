@@ -84,6 +84,77 @@ def all_labels(n: int, n_labels: int) -> Lists:
     return Lists(np.arange(n + 1, dtype=np.int64) * n_labels, np.tile(np.arange(n_labels, dtype=np.int32), n))
 
 
+def no_labels(n: int) -> Lists:
+    """No label for each of n rows.
+
+    Parameters
+    ----------
+    n : int
+    """
+    return Lists(np.zeros(n + 1, np.int64), np.zeros(0, np.int32))
+
+
+def joined(parts: list[Lists]) -> Lists:
+    """The lists of several groups of rows, one after the other.
+
+    Parameters
+    ----------
+    parts : list of Lists
+    """
+    ends = np.concatenate([[0], *(np.diff(part.indptr) for part in parts)]).cumsum()
+    return Lists(ends.astype(np.int64), np.concatenate([part.ids for part in parts]))
+
+
+def best_of_lists(scores: np.ndarray, indptr: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The best entries of each list.
+
+    Parameters
+    ----------
+    scores : (entries,) float32
+    indptr : (n + 1,) int64
+    k : int
+
+    Returns
+    -------
+    entries : (n, k) int64
+        Best first, of equal ones the first; -1 where the list is shorter.
+    scores : (n, k) float32
+        -inf where the entry is -1.
+    """
+    from mongoose_nb.kernels.ranking.lists import best_entries
+
+    n = len(indptr) - 1
+    entries, best = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
+    best_entries(np.ascontiguousarray(scores, np.float32), np.ascontiguousarray(indptr, np.int64), entries, best)
+    return entries, best
+
+
+def best_of_rows(matrix: sp.csr_matrix, most: int) -> sp.csr_matrix:
+    """The highest values of each row of a sparse matrix.
+
+    Parameters
+    ----------
+    matrix : (n, labels) CSR float32
+        With ascending ids.
+    most : int
+        Values that are kept of a row, of equal ones those with the lower ids.
+
+    Returns
+    -------
+    (n, labels) CSR float32
+        With ascending ids.
+    """
+    from scipy import sparse
+
+    if np.diff(matrix.indptr).max(initial=0) <= most:
+        return matrix
+    entries, _ = best_of_lists(matrix.data, matrix.indptr, most)
+    kept = np.zeros(matrix.nnz, bool)
+    kept[entries[entries >= 0]] = True
+    indptr = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
+    return sparse.csr_matrix((matrix.data[kept], matrix.indices[kept], indptr), shape=matrix.shape)
+
+
 def union(ids: np.ndarray, votes: sp.csr_matrix, most: int) -> Lists:
     """The labels of a table and those with the most votes.
 
@@ -105,14 +176,8 @@ def union(ids: np.ndarray, votes: sp.csr_matrix, most: int) -> Lists:
     ids = np.sort(ids, axis=1)
     there = ids >= 0
     listed = Lists(np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64), ids[there].astype(np.int32)).matrix(n_labels)
-    size = np.diff(votes.indptr)
-    kept = np.ones(len(votes.data), bool)
-    if size.max(initial=0) > most:
-        row = np.repeat(np.arange(n), size)
-        order = np.lexsort((votes.indices, -votes.data, row))
-        kept[order] = np.arange(len(row)) - votes.indptr[row] < most
-    indptr = np.concatenate([[0], np.cumsum(kept)])[votes.indptr]
-    voted = sparse.csr_matrix((np.ones(int(kept.sum()), np.int8), votes.indices[kept], indptr), shape=votes.shape)
+    voted = best_of_rows(votes, most)
+    voted = sparse.csr_matrix((np.ones(voted.nnz, np.int8), voted.indices, voted.indptr), shape=votes.shape)
     both = listed + voted
     return Lists(both.indptr.astype(np.int64), both.indices.astype(np.int32, copy=False))
 

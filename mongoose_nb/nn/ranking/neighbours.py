@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.core.arrays import read_only
-from mongoose_nb.core.saving import Stateful
+from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int
-from mongoose_nb.nn.ranking.lists import csr_rows
+from mongoose_nb.nn.ranking.cooccurrence import log_share
+from mongoose_nb.nn.ranking.lists import Lists, csr_rows
+from mongoose_nb.nn.ranking.source import Query, Source, Training, as_it_is
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+# Neighbours that name candidates of a training row, and the part of all neighbours that also votes alone.
+NAMING, PART = 20, 5
 # Rows that are scored exactly for each neighbour, where the budget does not allow for all postings.
 RERANK = 2
 
 
-class NeighbourVotes(Stateful):
+@register("ranking source", "neighbours")
+class NeighbourVotes(Source):
     """Nearest training rows by inner product (the cosine, of rows of length one), found by an inverted index, and their votes.
 
     Values of training rows are rounded to half precision, as they are saved.
@@ -41,6 +46,8 @@ class NeighbourVotes(Stateful):
 
     saved_state = ("shape", "indptr", "packed_ids", "halves", "label_indptr", "label_ids")
     resizable = ("indptr", "packed_ids", "halves", "label_indptr", "label_ids")
+    columns = ("all", "nearest fifth")
+    forms = {"share": as_it_is, "log share": log_share}
 
     def __init__(self, neighbours: int = 100, *, budget: int = 20_000) -> None:
         self.neighbours = check_int("neighbours", neighbours, low=1)
@@ -48,7 +55,7 @@ class NeighbourVotes(Stateful):
         self.indptr, self.ids, self.values = np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
         self.label_indptr, self.label_ids = np.zeros(1, np.int64), np.zeros(0, np.int32)
         self.shape = (0, 0)  # features, labels
-        self._index = None
+        self._index = self._held = None
 
     @property
     def halves(self) -> np.ndarray:
@@ -112,6 +119,37 @@ class NeighbourVotes(Stateful):
         self._index = None
         return self
 
+    def learn(self, training: Training) -> None:
+        """Keep the rows, and let them vote on those that are held out."""
+        self.fit(training.rows, training.Y)
+        self._held = self._votes(training.rows[training.held], training.held)
+
+    def named_for(self, training: Training, chosen: np.ndarray) -> sp.csr_matrix:
+        """As `Source.named_for`."""
+        return self.votes(*self.nearest(training.rows[chosen], min(NAMING, self.neighbours), leave_out=chosen))
+
+    def held_values(self, training: Training, lists: Lists) -> tuple[np.ndarray, ...]:
+        """As `Source.held_values`."""
+        votes, self._held = self._held, None
+        return tuple(lists.look_up(part) for part in votes)
+
+    def ask(self, query: Query) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+        """Votes of all neighbours, and of the nearest fifth."""
+        return self._votes(query.rows)
+
+    def _votes(self, rows, leave_out=None):
+        ids, products = self.nearest(rows, leave_out=leave_out)
+        part = max(1, self.neighbours // PART)
+        return self.votes(ids, products), self.votes(ids[:, :part], products[:, :part])
+
+    def named(self, answer: Any) -> sp.csr_matrix:
+        """As `Source.named`."""
+        return answer[0]
+
+    def values_of(self, query: Query, lists: Lists, answer: Any) -> tuple[np.ndarray, ...]:
+        """As `Source.values_of`."""
+        return tuple(lists.look_up(part) for part in answer)
+
     def state_restored(self) -> None:
         """Check that the arrays describe rows, and labels of as many."""
         fits = len(self.ids) == len(self.values) and len(self.indptr) == len(self.label_indptr) and np.isfinite(self.values).all()
@@ -120,7 +158,7 @@ class NeighbourVotes(Stateful):
             fits = fits and (not len(ids) or 0 <= ids.min() <= ids.max() < width)
         if not fits:
             raise ValueError("the saved rows of the neighbours do not fit each other")
-        self._index = None
+        self._index = self._held = None
 
     def _indexed(self):
         """(rows, inverted index, labels) as queries need them, made when they are first needed."""

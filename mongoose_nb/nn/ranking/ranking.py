@@ -1,74 +1,80 @@
-"""Re-ranking of a network's best outputs by linear rankers and the votes of neighbours."""
+"""Re-ranking of a network's best outputs by several sources of knowledge about them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mongoose_nb.core.registry import Registered, register
+from mongoose_nb.core.registry import Registered, fresh, make, name_of, register
 from mongoose_nb.core.saving import Stateful
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.features import Features, make_features
+from mongoose_nb.nn.ranking.cooccurrence import Cooccurrence
+from mongoose_nb.nn.ranking.features import choose_features
 from mongoose_nb.nn.ranking.linear import LinearRankers
-from mongoose_nb.nn.ranking.lists import Lists, all_labels, union
-from mongoose_nb.nn.ranking.mixture import Mixture, best_of_lists
+from mongoose_nb.nn.ranking.lists import Lists, all_labels, best_of_lists, joined, no_labels, union
+from mongoose_nb.nn.ranking.mixture import Mixture
 from mongoose_nb.nn.ranking.neighbours import NeighbourVotes
+from mongoose_nb.nn.ranking.network_source import NetworkSource
+from mongoose_nb.nn.ranking.source import Query, Source, Training
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
 # Pairs of a training row and a label up to which every label is a candidate of every row.
 EVERY_PAIR = 1 << 22
-# Held-out rows, at most, and neighbours that name candidates of a training row.
-MOST_HELD, NAMING = 5000, 20
+# Rows whose candidates are found at once: their lists are sorted several times, at about 20 bytes for a candidate.
+BLOCK = 1 << 14
+# Candidates that are listed for training rows, about, at most: 16.8 million. They take about 20 bytes each while rankers are trained.
+MOST_LISTED = 1 << 24
+# Share of the labels among the candidates that may be lost with a source whose values are of no use.
+RECALL = 0.002
+# Held-out rows, at most.
+MOST_HELD = 5000
 
 
-@register("ranking", "linear")
+@register("ranking", "mixture")
 class Ranking(Registered, Stateful, kind="ranking"):
-    """Scores a row's candidates by a linear ranker for each label and by the votes of the nearest training rows.
+    """Scores a row's candidates by what several sources know of them.
 
     ::
 
-        network ──> best outputs ──┐                      ┌─> margins of the rankers ─┐
-                                   ├─> candidates of a row┤                           ├─> score
-        nearest training rows ─────┘                      └─> shares of the votes ────┘
+        network ──> best outputs ─────────────┐
+        nearest training rows ──> their labels├─> candidates of a row ─> values of each source ─> weighed sum
+        counts of labels by feature ──> likely┘
 
-    Training goes through `Network.fit_ranking`.
+    Training goes through `Network.fit_ranking`. Sources that add nothing on the held-out rows are dropped.
 
     Parameters
     ----------
     candidates : int, optional
-        Best outputs of the network that are candidates of a row; half as many labels with the most votes join them. By default 100, or
+        Best outputs of the network that are candidates of a row; half as many labels that sources name join them. By default 100, or
         all labels where rows times labels are at most 4.2 million.
-    C : float
-        Weight of the rankers' losses beside their regularisation.
+    sources : sequence of str or Source, optional
+        By default a linear ranker for each label, votes of the nearest training rows, counts of labels by feature, and the network's
+        probabilities.
     features : str or Features
-        The form in which rankers and neighbours see a row: ``"tfidf"``, ``"log"``, ``"unit"``, ``"none"``, or a step of your own.
-    neighbours : int
-        Training rows that vote.
+        The form in which sources see a row: ``"auto"``, ``"tfidf"``, ``"log"``, ``"unit"``, ``"none"``, or a step of your own.
     held_out : float
-        Share of the rows, at most 5,000, on which the mixture is chosen. The rankers are trained on them too, afterwards.
-    prune : float
-        Weights of rankers up to this size are dropped.
+        Share of the rows, at most 5,000, on which sources are weighed. They learn from them too, afterwards.
     seed : int
-        Of the held-out rows and of the order of training.
+        Of the held-out rows and of what is drawn.
     """
 
-    saved_state = ("step", "rankers", "voters", "mixture", "everything")
+    saved_state = ("step", "members", "mixture", "everything")
 
-    def __init__(self, candidates: int | None = None, C: float = 0.5, features: str | dict | Features = "tfidf", neighbours: int = 100,
-                 held_out: float = 0.1, prune: float = 0.05, seed: int = 0) -> None:
+    def __init__(self, candidates: int | None = None, sources: Sequence[str | dict | Source] | None = None,
+                 features: str | dict | Features = "auto", held_out: float = 0.1, seed: int = 0) -> None:
         self.candidates = None if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
-        self.C, self.prune, self.seed = C, prune, check_int("seed", seed, low=0, high=2**63 - 1)
-        self.features = features
-        self.neighbours = neighbours
-        self.held_out = check_number("held_out", held_out, low=0.0, high=1.0, open_low=True, open_high=True)
-        self.step = make_features(features)
-        self.rankers = LinearRankers(C, prune=prune, seed=self.seed)
-        self.voters = NeighbourVotes(neighbours)
+        self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
+        self.sources = ([LinearRankers(seed=self.seed), NeighbourVotes(), Cooccurrence(), NetworkSource()] if sources is None
+                        else [make("ranking source", source) for source in sources])
+        self.features, self.held_out = features, check_number("held_out", held_out, low=0.0, high=1.0, open_low=True, open_high=True)
+        self.step = make_features("none" if features == "auto" else features)
+        self.members = _Members(self.sources)
         self.mixture = Mixture()
         self.everything = False
 
@@ -79,98 +85,226 @@ class Ranking(Registered, Stateful, kind="ranking"):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the rankers and of the rows that vote."""
-        return self.rankers.nbytes + self.voters.nbytes
+        """Bytes of what sources have learned."""
+        return sum(member.nbytes for member in self.members.by_name.values())
 
-    def fit(self, X: sp.csr_matrix, Y: sp.csr_matrix, propose: Callable[[int], np.ndarray]) -> dict[str, Any]:
-        """Train the rankers, keep the rows that vote, and choose the mixture.
+    def fit(self, X: sp.csr_matrix, Y: sp.csr_matrix, network: Proposer, held: np.ndarray | None = None) -> dict[str, Any]:
+        """Train the sources, weigh them, and drop those that add nothing.
 
         Parameters
         ----------
         X : (n, features) CSR float32
         Y : (n, labels) CSR indicator
-        propose : callable
-            ``propose(k)`` gives the k best outputs of the network for every row of X, (n, k) int, -1 for none.
+        network : Proposer
+        held : (m,) int, optional
+            Rows that the network was not trained on: then its probabilities are weighed too. By default a share of `held_out`, drawn at
+            random.
 
         Returns
         -------
         dict
-            ``pairs``, ``weights`` (kept), ``mixture`` (margin, votes and weight), ``held_out`` (P@1, P@3 and P@5 of ``rankers``,
-            ``neighbours`` and ``mixture`` among the candidates), and ``seconds`` by part.
+            ``features`` (the form), ``mixture`` (its terms), ``held_out`` (P@1, P@3 and P@5 of each source and of the ``mixture`` among
+            the candidates), and ``seconds`` by part.
         """
-        from scipy import sparse
-
         n, n_labels = Y.shape
         if n < 2:
             raise ValueError(f"X has {n} rows; the ranking needs at least 2, for some are held out")
-        clock, start = {}, time.perf_counter()
-
-        def lap(name):
-            nonlocal start
-            now = time.perf_counter()
-            clock[name], start = now - start, now
-
+        clock = _Clock()
         self.everything = self.candidates is None and n * n_labels <= EVERY_PAIR or (self.candidates or 0) >= n_labels
-        rows = self.step.fit(X).transform(X)
-        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, 3])))
-        held = np.sort(rng.permutation(n)[:max(1, min(MOST_HELD, round(self.held_out * n), n - 1))])
-        self.voters.fit(rows, Y)
-        votes, nearest = self._votes(rows[held], leave_out=held)
-        lap("neighbours of held-out rows")
+        unseen, held = held is not None, held_rows(n, self.held_out, self.seed) if held is None else np.sort(held)
+        if self.features == "auto":
+            self.features = choose_features(X, Y, held)
+            self.step = make_features(self.features)
+            clock.lap("features")
+        training = Training(X, self.step.fit(X).transform(X), network, Y, held, unseen)
+        for name, member in self.members.by_name.items():
+            member.learn(training)
+            clock.lap(name)
+        lists, of_held, counterweight, needed = self._candidates(training)
+        clock.lap("candidates")
+        columns = {}
+        for name, member in self.members.by_name.items():
+            member.train(training, lists, counterweight)
+            values = member.held_values(training, of_held)
+            if values is not None:
+                columns[name] = dict(zip(member.columns, values, strict=True)), member.forms
+            clock.lap(name)
+        scores = self.mixture.fit(columns, of_held.indptr, of_held.look_up(Y[held]) > 0)
+        self._keep({*self.mixture.sources, *needed})
+        clock.lap("mixture")
+        return {"features": str(self.step), "mixture": self.mixture.terms, "held_out": scores, "seconds": clock.seconds}
+
+    def _keep(self, names):
+        """Drop the other sources."""
+        kept = [(source, member) for source, (name, member) in zip(self.sources, self.members.by_name.items()) if name in names]
+        self.sources = [source for source, _ in kept]
+        self.members = _Members([member for _, member in kept], copy=False)
+
+    def _candidates(self, training):
+        """(candidates of all rows, of the held-out rows, rows for which one with candidates stands, sources that candidates need).
+
+        Candidates are looked up for a sample of the rows where they would be too many.
+        """
+        n, n_labels = training.Y.shape
+        held = training.held
         if self.everything:
-            lists, of_held = all_labels(n, n_labels), all_labels(len(held), n_labels)
-        else:
-            proposed = propose(min(self.n_proposed, n_labels))
-            lap("outputs of the network")
-            rest = np.setdiff1d(np.arange(n), held)
-            named = self.voters.votes(*self.voters.nearest(rows[rest], min(NAMING, self.neighbours), leave_out=rest))
-            order = np.argsort(np.concatenate([rest, held]), kind="stable")
-            lists = union(proposed, sparse.vstack([named, votes], format="csr")[order], self._voted)
-            of_held = lists.take(held)
-            del proposed, named
-        lap("candidates")
-        mask = np.zeros(n, bool)
-        mask[held] = True
-        margins = of_held.look_up(self.rankers.fit(rows, Y, lists, held=mask).held_margins[held])
-        lap("rankers")
-        positive = of_held.look_up(Y[held]) > 0
-        scores = self.mixture.fit(margins, of_held.look_up(votes), of_held.look_up(nearest), of_held.indptr, positive)
-        lap("mixture")
-        return {"pairs": self.rankers.report["pairs"], "weights": self.rankers.report["weights"],
-                "mixture": {name: getattr(self.mixture, name) for name in self.mixture.saved_state}, "held_out": scores, "seconds": clock}
+            return all_labels(n, n_labels), all_labels(len(held), n_labels), 1.0, []
+        rest = training.rest
+        listed = max(1, min(len(rest), MOST_LISTED // (self.n_proposed + self._voted)))
+        order = shuffled(len(rest), self.seed, 4)
+        chosen, others = np.sort(rest[order[:listed]]), np.sort(rest[order[listed:]])
+        of_held, needed = self._held_candidates(training)
+        blocks = [self._candidates_of(training, chosen[lo:lo + BLOCK]) for lo in range(0, listed, BLOCK)]
+        lists = joined([*blocks, of_held, no_labels(len(others))])
+        order = np.argsort(np.concatenate([chosen, held, others]), kind="stable")
+        return lists.take(order), of_held, n / (listed + len(held)), needed
+
+    def _candidates_of(self, training, chosen):
+        """Candidates of some training rows."""
+        return self._union(*self._named(training, chosen), training.Y.shape[1])
+
+    def _named(self, training, chosen):
+        """What the network and the sources propose for training rows."""
+        return (training.network.best(training.X[chosen], min(self.n_proposed, training.Y.shape[1])),
+                [member.named_for(training, chosen) for member in self.members.by_name.values()])
+
+    def _held_candidates(self, training):
+        """Candidates of the held-out rows, and names of the sources without which fewer of their labels are candidates."""
+        held, n_labels = training.held, training.Y.shape[1]
+        proposed, named = self._named(training, held)
+        labels = training.Y[held]
+        lists, needed = self._union(proposed, named, n_labels), []
+        found = lists.look_up(labels).sum()
+        for i, name in enumerate(self.members.by_name):
+            others = [part for j, part in enumerate(named) if j != i]
+            if named[i] is not None and self._union(proposed, others, n_labels).look_up(labels).sum() < (1 - RECALL) * found:
+                needed.append(name)
+            elif named[i] is not None:
+                named[i] = None
+        return lists, needed
+
+    def _union(self, proposed, named, n_labels):
+        from scipy import sparse
+
+        votes = sum((part for part in named if part is not None), sparse.csr_matrix((len(proposed), n_labels), dtype=np.float32)).tocsr()
+        votes.sort_indices()
+        return union(proposed, votes, self._voted)
 
     @property
     def _voted(self):
         return max(1, self.n_proposed // 2)
 
-    def _votes(self, rows, leave_out=None):
-        """Shares of the votes of all neighbours, and of the nearest fifth."""
-        ids, products = self.voters.nearest(rows, leave_out=leave_out)
-        fifth = max(1, self.neighbours // 5)
-        return self.voters.votes(ids, products), self.voters.votes(ids[:, :fifth], products[:, :fifth])
-
-    def topk(self, X: sp.csr_matrix, k: int, proposed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def topk(self, X: sp.csr_matrix, k: int, network: Proposer) -> tuple[np.ndarray, np.ndarray]:
         """The best k labels of every row.
 
         Parameters
         ----------
         X : (n, features) CSR float32
         k : int
-        proposed : (n, m) int, or None
-            Best outputs of the network; None where all labels are candidates (`n_proposed` is 0).
+        network : Proposer
 
         Returns
         -------
         ids : (n, k) int32
             Best first, the lower id first among equals; -1 where a row has fewer candidates.
         scores : (n, k) float32
-            -inf where the id is -1.
+            -inf where the id is -1. `Mixture.probabilities` turns them into probabilities.
         """
-        rows = self.step.transform(X)
-        votes, nearest = self._votes(rows)
-        lists: Lists = all_labels(*votes.shape) if self.everything else union(proposed, votes, self._voted)
-        scores = self.mixture.scores(self.rankers.scores(rows, lists), lists.look_up(votes), lists.look_up(nearest))
+        lists, scores = self.scores(X, network)
         entries, best = best_of_lists(scores, lists.indptr, k)
         ids = np.full(entries.shape, -1, np.int32)
         ids[entries >= 0] = lists.ids[entries[entries >= 0]]
         return ids, best
+
+    def scores(self, X: sp.csr_matrix, network: Proposer) -> tuple[Lists, np.ndarray]:
+        """The candidates of every row, and the score of each.
+
+        Parameters
+        ----------
+        X : (n, features) CSR float32
+        network : Proposer
+
+        Returns
+        -------
+        Lists
+        scores : (entries,) float32
+        """
+        query, n_labels = Query(X, self.step.transform(X), network), network.n_outputs
+        answers = {name: member.ask(query) for name, member in self.members.by_name.items()}
+        if self.everything:
+            lists = all_labels(X.shape[0], n_labels)
+        else:
+            named = [member.named(answers[name]) for name, member in self.members.by_name.items()]
+            lists = self._union(network.best(X, min(self.n_proposed, n_labels)), named, n_labels)
+        columns = {name: (dict(zip(member.columns, member.values_of(query, lists, answers[name]), strict=True)), member.forms)
+                   for name, member in self.members.by_name.items() if name in self.mixture.sources}
+        return lists, self.mixture.scores(columns) if columns else np.zeros(len(lists.ids), np.float32)
+
+
+class _Members(Stateful):
+    """Sources that learn, by name."""
+
+    def __init__(self, sources, copy=True):
+        self.by_name = {}
+        for source in sources:
+            name = name_of(type(source))
+            if name in self.by_name:
+                raise ValueError(f"there are two sources {name!r}; give one of each class")
+            self.by_name[name] = fresh(source) if copy else source
+        self.saved_state = tuple(f"source{i}" for i in range(len(self.by_name)))
+        for i, member in enumerate(self.by_name.values()):
+            setattr(self, f"source{i}", member)
+
+
+class _Clock:
+    """Seconds by part."""
+
+    def __init__(self):
+        self.seconds, self._start = {}, time.perf_counter()
+
+    def lap(self, name):
+        """Since the last lap, for this part."""
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._start
+        self._start = now
+
+
+class Proposer(Protocol):
+    """What a ranking asks of a network."""
+
+    n_outputs: int
+
+    def best(self, X: sp.csr_matrix, k: int) -> np.ndarray:
+        """The k best outputs of every row, (n, k) int, -1 for none."""
+
+    def log_probabilities(self, X: sp.csr_matrix, lists: Lists) -> np.ndarray:
+        """The logarithm of the probability of each listed output of each row, (entries,) float32."""
+
+
+def held_rows(n: int, share: float, seed: int) -> np.ndarray:
+    """Rows to hold out, drawn at random: a share of n, at most 5,000 and at least one.
+
+    Parameters
+    ----------
+    n : int
+        Rows, at least 2.
+    share : float
+    seed : int
+
+    Returns
+    -------
+    (m,) int64
+        Ascending.
+    """
+    return np.sort(shuffled(n, seed, 3)[:max(1, min(MOST_HELD, round(share * n), n - 1))])
+
+
+def shuffled(n: int, seed: int, stream: int) -> np.ndarray:
+    """The numbers 0 to n - 1 in random order.
+
+    Parameters
+    ----------
+    n : int
+    seed, stream : int
+    """
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, stream]))).permutation(n)

@@ -1,11 +1,12 @@
-"""The mixture: never worse than a source where it was chosen, better where both know something, saved."""
+"""The mixture: never worse than a source where it was chosen, better where they know different things, calibrated, saved."""
 
 import numpy as np
 import pytest
 
 from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.nn.ranking import Mixture
-from mongoose_nb.nn.ranking.mixture import precision
+from mongoose_nb.nn.ranking.mixture import logistic_fit, precision
+from mongoose_nb.nn.ranking.source import as_it_is
 
 ROWS, EACH = 400, 12
 INDPTR = np.arange(0, ROWS * EACH + 1, EACH)
@@ -17,37 +18,69 @@ def seen(noise, seed):
     return (POSITIVE + noise * np.random.default_rng(seed).standard_normal(len(POSITIVE))).astype(np.float32)
 
 
-@pytest.mark.parametrize("margin, votes", [(0.3, 3.0), (3.0, 0.3), (0.7, 0.7)])
-def test_never_worse_than_a_source_and_better_than_two_that_know_different_things(margin, votes):
-    margins, shares = 2 * seen(margin, 1) - 1, np.maximum(seen(votes, 2), 0)
-    nothing = np.zeros_like(shares)
+def source(*columns, **forms):
+    return {str(i): column for i, column in enumerate(columns)}, forms or {"value": as_it_is}
+
+
+@pytest.mark.parametrize("first, second", [(0.3, 3.0), (3.0, 0.3), (0.7, 0.7)])
+def test_never_worse_than_a_source_and_better_than_two_that_know_different_things(first, second):
+    columns = {"first": source(seen(first, 1)), "second": source(seen(second, 2), np.zeros(len(POSITIVE), np.float32), value=as_it_is,
+                                                                 cubed=lambda v: v**3)}
     mixture = Mixture()
-    report = mixture.fit(margins, shares, nothing, INDPTR, POSITIVE)
+    report = mixture.fit(columns, INDPTR, POSITIVE)
     mean = {name: np.mean(list(scores.values())) for name, scores in report.items()}
-    assert mean["mixture"] >= max(mean["rankers"], mean["neighbours"])
-    if margin == votes:
-        assert report["mixture"]["P@1"] > max(report["rankers"]["P@1"], report["neighbours"]["P@1"])
-    got = precision(mixture.scores(margins, shares, nothing), INDPTR, POSITIVE)
+    assert mean["mixture"] >= max(mean["first"], mean["second"]) and len(report) == 3
+    if first == second:
+        assert report["mixture"]["P@1"] > max(report["first"]["P@1"], report["second"]["P@1"])
+        assert sorted(mixture.sources) == ["first", "second"]
+    got = precision(mixture.scores(columns), INDPTR, POSITIVE)
     np.testing.assert_allclose(got, list(report["mixture"].values()))
     again = Mixture()
     restore(again, state_of(mixture))
-    np.testing.assert_array_equal(again.scores(margins, shares, nothing), mixture.scores(margins, shares, nothing))
+    np.testing.assert_array_equal(again.scores(columns), mixture.scores(columns))
+    np.testing.assert_array_equal(again.probabilities(got.astype(np.float32)), mixture.probabilities(got.astype(np.float32)))
 
 
-def test_votes_of_the_nearest_alone():
+def test_a_source_that_adds_nothing_is_left_out():
     mixture = Mixture()
-    mixture.fit(np.zeros(len(POSITIVE), np.float32), np.zeros(len(POSITIVE), np.float32), POSITIVE.astype(np.float32), INDPTR, POSITIVE)
-    assert "of the nearest" in mixture.votes and mixture.scores(*[POSITIVE.astype(np.float32)] * 3).std() > 0
+    mixture.fit({"knows": source(seen(0.1, 1)), "noise": source(seen(100, 2))}, INDPTR, POSITIVE)
+    assert mixture.sources == ["knows"]
+
+
+def test_probabilities_are_shares_of_hits():
+    """Of candidates with a probability near p, a share near p are labels: within four standard errors, in each of five groups."""
+    mixture, values = Mixture(), seen(0.5, 3)
+    mixture.fit({"only": source(values)}, INDPTR, POSITIVE)
+    other = np.random.default_rng(9)
+    labels = other.random(200_000) < 1 / EACH
+    scores = mixture.scores({"only": source((labels + 0.5 * other.standard_normal(len(labels))).astype(np.float32))})
+    p = mixture.probabilities(scores)
+    for group in np.array_split(np.argsort(p), 5):
+        error = np.sqrt(max(p[group].mean(), 1e-3) / len(group) + 1 / POSITIVE.sum() * p[group].mean() ** 2)
+        assert abs(labels[group].mean() - p[group].mean()) < 4 * error + 0.01
+    assert mixture.probabilities(np.array([-np.inf], np.float32)) == 0
+
+
+def test_the_logistic_fit_is_at_the_optimum():
+    scores = seen(0.7, 4)
+    a, b = logistic_fit(scores, POSITIVE)
+    n = POSITIVE.sum()
+    target = np.where(POSITIVE, (n + 1) / (n + 2), 1 / (len(POSITIVE) - n + 2))
+    residual = 1 / (1 + np.exp(-(a * scores.astype(float) + b))) - target
+    assert abs(residual.sum()) < 1e-2 and abs(residual @ scores) < 1e-2
+    for scores, labels in ((np.zeros(0, np.float32), np.zeros(0, bool)), (np.ones(5, np.float32), np.ones(5, bool)),
+                           (np.array([-1, 1], np.float32), np.array([False, True]))):
+        assert np.isfinite(logistic_fit(scores, labels)).all()
 
 
 def test_a_damaged_state_is_refused():
-    for change in ({"margin": "most"}, {"votes": "all of the nearest"}):
-        with pytest.raises(ValueError, match="which are not known"):
-            restore(Mixture(), {**state_of(Mixture()), **change})
+    for terms in ([["rankers", "", "value"]], [[1, "", "value", 1.0]], [["rankers", "", "value", float("nan")]]):
+        with pytest.raises(ValueError, match="the saved mixture has the term"):
+            restore(Mixture(), {**state_of(Mixture()), "terms": terms})
 
 
-def test_without_rows_the_margins_rank():
+def test_without_rows_a_source_ranks():
     mixture = Mixture()
     none = np.zeros(0, np.float32)
-    mixture.fit(none, none, none, np.zeros(1, np.int64), np.zeros(0, bool))
-    assert (mixture.margin, mixture.votes, mixture.weight) == ("margin", "", 0.0)
+    mixture.fit({"first": source(none), "second": source(none)}, np.zeros(1, np.int64), np.zeros(0, bool))
+    assert len(mixture.terms) == 1

@@ -9,10 +9,12 @@ from scipy import sparse
 from mongoose_nb.core import files
 from mongoose_nb.core.registry import registered
 from mongoose_nb.nn import Features, Network
-from mongoose_nb.nn.ranking import Ranking, ranking
+from mongoose_nb.nn.prediction import _Proposals
+from mongoose_nb.nn.ranking import NeighbourVotes, Ranking, ranking
 
 X, LABEL = planted(n=1500, n_outputs=300)
 TRAIN, TEST = slice(0, 1200), slice(1200, 1500)
+SOURCES = ["rankers", NeighbourVotes(20), "co-occurrence", "network"]
 WAYS = {"every label": {}, "candidates": {"candidates": 30}}
 
 
@@ -25,7 +27,7 @@ def trained(**settings):
 @pytest.fixture(scope="module", params=WAYS)
 def net(request):
     out = trained()
-    out.report = out.fit_ranking(X[TRAIN], LABEL[TRAIN], neighbours=20, **WAYS[request.param])
+    out.report = out.fit_ranking(X[TRAIN], LABEL[TRAIN], sources=SOURCES, **WAYS[request.param])
     return out
 
 
@@ -33,9 +35,13 @@ def test_better_than_the_network(net):
     alone, ranked = (net.evaluate(X[TEST], LABEL[TEST], k=1, ranked=r)["P@1"] for r in (False, None))
     assert ranked > max(0.9, alone)
     report = net.report
-    assert report["held_out"]["mixture"]["P@1"] >= max(report["held_out"][name]["P@1"] for name in ("rankers", "neighbours")) - 0.05
-    assert report["weights"] == len(net.ranking.rankers.values) and report["bytes"] == net.ranking.nbytes
-    assert report["pairs"] == (1200 * 300 if net.ranking.everything else report["pairs"]) and min(report["seconds"].values()) >= 0
+    held = report["held_out"]
+    assert held["mixture"]["P@1"] >= max(scores["P@1"] for scores in held.values()) - 0.05 and "network" not in held
+    assert report["bytes"] == net.ranking.nbytes > 0 and report["features"] == str(net.ranking.step)
+    assert min(report["seconds"].values()) >= 0
+    assert [name for name, *_ in report["mixture"]] == net.ranking.mixture.sources
+    kept = set(net.ranking.members.by_name)
+    assert kept >= set(net.ranking.mixture.sources) and (net.ranking.everything <= (kept == set(net.ranking.mixture.sources)))
     assert net.ranking.everything == (net.ranking.candidates is None)
 
 
@@ -54,24 +60,57 @@ def test_what_predict_topk_gives(net):
 
 def test_more_than_there_are_candidates():
     net = trained()
-    net.fit_ranking(X[TRAIN], LABEL[TRAIN], candidates=3, neighbours=2)
+    net.fit_ranking(X[TRAIN], LABEL[TRAIN], candidates=3, sources=["rankers", NeighbourVotes(2)])
     ids, scores = net.predict_topk(X[TEST], 10)
     assert ((ids == -1) == np.isneginf(scores)).all() and (ids[:, -1] == -1).all() and (ids[:, :3] >= 0).all()
 
 
-def test_scores_by_hand(net):
-    """The mixture of margins and votes, computed densely."""
-    own = net.ranking
-    rows = own.step.transform(X[TEST])
-    margins = rows.toarray() @ own.rankers.weights.toarray().T + own.rankers.bias
-    found = own.voters.nearest(rows)
-    shares = own.voters.votes(*found).toarray()
-    nearest = own.voters.votes(*(part[:, :4] for part in found)).toarray()
-    scores = own.mixture.scores(*(part.astype(np.float32).ravel() for part in (margins, shares, nearest))).reshape(margins.shape)
-    ids, got = net.predict_topk(X[TEST], 3)
+def test_scores_by_hand():
+    """The weighed sum of margins, votes, counts and probabilities, computed densely."""
+    net = trained()
+    net.fit_ranking(X[TRAIN], LABEL[TRAIN], sources=SOURCES, held_out=np.arange(100))
+    own, weights = net.ranking, {"rankers": 0.5, "neighbours": 2.0, "co-occurrence": 0.3, "network": 1.5}
+    own = Ranking(None, SOURCES, "tfidf")
+    own.everything = True
+    data = _indicator(LABEL[TRAIN])
+    own._keep = lambda names: None
+    own.fit(X[TRAIN], data, _Proposals(net))
+    own.mixture.terms = [[name, column, form, weights[name]] for name, column, form in
+                         (("rankers", "", "squared hinge"), ("neighbours", "nearest fifth", "share"), ("co-occurrence", "", "log share"),
+                          ("network", "", "log probability"))]
+    members, rows = own.members.by_name, own.step.transform(X[TEST])
+    margins = rows.toarray() @ members["rankers"].weights.toarray().T + members["rankers"].bias
+    found = members["neighbours"].nearest(rows)
+    nearest = members["neighbours"].votes(*(part[:, :4] for part in found)).toarray()
+    counts = rows.toarray() @ members["co-occurrence"].table.toarray()
+    counts /= np.maximum(counts.sum(axis=1, keepdims=True), 1e-30)
+    logits = net.hidden_activations(X[TEST]) @ net.output.weights.value.T + net.output.bias.value
+    log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    scores = 0.5 * -np.maximum(0, 1 - margins) ** 2 + 2 * nearest + 0.3 * np.log(counts + 1e-3) + 1.5 * log_p
+    ids, got = own.topk(X[TEST], 3, _Proposals(net))
     np.testing.assert_allclose(got, np.take_along_axis(scores, ids, 1), rtol=1e-4, atol=1e-4)
-    if own.everything:
-        np.testing.assert_allclose(got, -np.sort(-scores, axis=1)[:, :3], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(got, -np.sort(-scores, axis=1)[:, :3], rtol=1e-4, atol=1e-4)
+
+
+def test_the_network_is_weighed_where_it_has_not_seen_the_rows():
+    """A network that is trained well is all that a ranking needs, or a part of it."""
+    rest = np.arange(200, 1200)
+    net = Network(X.shape[1], 300, hidden=(32,), sampler="full", lr=0.02, seed=4)
+    net.fit(X[rest], LABEL[rest], epochs=5, batch_size=100)
+    report = net.fit_ranking(X[TRAIN], LABEL[TRAIN], held_out=np.arange(200))
+    assert report["held_out"]["network"]["P@1"] > 0.5
+    assert report["held_out"]["mixture"]["P@1"] >= report["held_out"]["network"]["P@1"] - 0.02
+    report = net.fit_ranking(X[TRAIN], LABEL[TRAIN], sources=["network"], held_out=np.arange(200))
+    assert net.ranking.mixture.sources == ["network"] and net.ranking.nbytes == 0
+    np.testing.assert_array_equal(net.predict(X[TEST]), net.predict_topk(X[TEST], 1, ranked=False)[0][:, 0])
+
+
+def test_candidates_of_a_sample_of_the_rows(monkeypatch):
+    """Counterexamples of some rows, each standing for several: nearly as good as those of all."""
+    monkeypatch.setattr(ranking, "MOST_LISTED", 45 * 400)
+    net = trained()
+    net.fit_ranking(X[TRAIN], LABEL[TRAIN], candidates=30, sources=["rankers", "neighbours"])
+    assert net.evaluate(X[TEST], LABEL[TEST], k=1)["P@1"] > 0.9
 
 
 @pytest.mark.parametrize("optimizer", [True, False])
@@ -88,8 +127,13 @@ def test_saved_with_the_network(net, optimizer, tmp_path):
 def test_a_damaged_file_is_refused(net, tmp_path):
     net.save(tmp_path / "net")
     settings, arrays = files.load(tmp_path / "net", "network")
-    for name, change in (("state.ranking.rankers.ids", lambda a: a + X.shape[1]), ("state.ranking.voters.halves", lambda a: a[1:]),
-                         ("state.ranking.step.idf", lambda a: a[1:])):
+    damage = {"rankers": ("ids", lambda a: a + X.shape[1]), "neighbours": ("halves", lambda a: a[1:]),
+              "co-occurrence": ("values", lambda a: a[1:]), "network": None}
+    names = net.ranking.mixture.sources
+    changes = [(f"state.ranking.members.source{i}.{damage[name][0]}", damage[name][1])
+               for i, name in enumerate(net.ranking.members.by_name) if damage[name]]
+    assert names and changes
+    for name, change in changes:
         files.save(tmp_path / "bad", "network", settings, {**arrays, name: change(arrays[name])})
         with pytest.raises(files.FormatError, match="is damaged"):
             Network.load(tmp_path / "bad")
@@ -100,7 +144,7 @@ def test_the_same_for_any_number_of_threads(net):
     try:
         numba.set_num_threads(1)
         other = trained()
-        other.fit_ranking(X[TRAIN], LABEL[TRAIN], neighbours=20, candidates=net.ranking.candidates)
+        other.fit_ranking(X[TRAIN], LABEL[TRAIN], sources=SOURCES, candidates=net.ranking.candidates)
         got = other.predict_topk(X[TEST], 4)
     finally:
         numba.set_num_threads(threads)
@@ -121,7 +165,7 @@ def test_it_stays_while_the_network_trains(net, tmp_path):
 def test_through_hash_tables():
     net = trained()
     net.fit_serving(X[TRAIN], LABEL[TRAIN], candidates=40, K=4, L=10, rows=500)
-    net.fit_ranking(X[TRAIN], LABEL[TRAIN], candidates=30, neighbours=20)
+    net.fit_ranking(X[TRAIN], LABEL[TRAIN], candidates=30, sources=SOURCES)
     assert net.evaluate(X[TEST], LABEL[TEST], k=1, exact=False)["P@1"] > 0.9
     assert (net.predict_topk(X[TEST], 3, exact=False, candidates=1)[0][:, 0] >= 0).all()
 
@@ -138,7 +182,7 @@ class Squares(Features):
 @pytest.mark.parametrize("features", [*registered("features", "mongoose_nb."), Squares()], ids=str)
 def test_features(features, tmp_path):
     net = trained()
-    net.fit_ranking(X[TRAIN], LABEL[TRAIN], features=features, neighbours=20)
+    net.fit_ranking(X[TRAIN], LABEL[TRAIN], features=features, sources=SOURCES)
     assert net.evaluate(X[TEST], LABEL[TEST], k=1)["P@1"] > 0.9
     net.save(tmp_path / "net")
     np.testing.assert_array_equal(Network.load(tmp_path / "net").predict(X[TEST]), net.predict(X[TEST]))
@@ -155,8 +199,11 @@ def test_rows_and_labels_of_any_kind():
 
 
 @pytest.mark.parametrize("options, error, message", [
-    ({"candidates": 0}, ValueError, "candidates"), ({"C": 0}, ValueError, "C must be"), ({"neighbours": 0}, ValueError, "neighbours"),
-    ({"held_out": 1.0}, ValueError, "held_out"), ({"prune": -1}, ValueError, "prune"), ({"features": "most"}, ValueError, "is unknown")])
+    ({"candidates": 0}, ValueError, "candidates"), ({"sources": ["most"]}, ValueError, "is unknown"),
+    ({"sources": ["network", "network"]}, ValueError, "two sources"), ({"features": "most"}, ValueError, "is unknown"),
+    ({"held_out": 1.0}, ValueError, "held_out"), ({"held_out": np.array([0.5])}, TypeError, "row indices"),
+    ({"held_out": [0, 0]}, ValueError, "each once"), ({"held_out": [-1]}, ValueError, "each once"),
+    ({"held_out": [1200]}, ValueError, "each once"), ({"held_out": []}, TypeError, "row indices")])
 def test_refusals(options, error, message):
     net = Network(X.shape[1], 300, hidden=(4,), sampler="full")
     with pytest.raises(error, match=message):
@@ -171,10 +218,11 @@ def test_refusals(options, error, message):
 def test_every_label_where_pairs_are_few(monkeypatch):
     monkeypatch.setattr(ranking, "EVERY_PAIR", 1000)
     few = Ranking()
-    few.fit(X[:10], _indicator(LABEL[:10]), lambda k: np.tile(np.arange(k), (10, 1)))
+    network = _Proposals(trained())
+    few.fit(X[:10], _indicator(LABEL[:10]), network)
     assert not few.everything and few.n_proposed == 100
     every = Ranking(300)
-    every.fit(X[:10], _indicator(LABEL[:10]), None)
+    every.fit(X[:10], _indicator(LABEL[:10]), network)
     assert every.everything and every.n_proposed == 0
 
 

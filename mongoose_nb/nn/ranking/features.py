@@ -1,0 +1,48 @@
+"""The form in which neighbours find each other best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mongoose_nb.nn.features import Features, make_features
+from mongoose_nb.nn.ranking.neighbours import NeighbourVotes
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+# What is tried, the first of equal ones wins; held-out rows on which it is tried.
+TRIED = ("tfidf", {"name": "tfidf", "sublinear": True}, "unit")
+ROWS = 1000
+PLACES = 5
+
+
+def choose_features(X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray) -> Features:
+    """The features by which the vote of the nearest rows has the highest mean of P@1 to P@5.
+
+    Parameters
+    ----------
+    X : (n, features) CSR float32
+    Y : (n, labels) CSR
+    held : (m,) int64
+        Rows that are looked up among all others.
+
+    Returns
+    -------
+    Features
+        Not fitted: tf-idf of counts or of their logarithms, or rows of length one.
+    """
+    from mongoose_nb import metrics
+
+    if X.nnz and X.data.min() < 0:
+        return make_features("unit")
+    some = held[:ROWS]
+
+    def precision(features):
+        rows = make_features(features).fit(X).transform(X)
+        voters = NeighbourVotes().fit(rows, Y)
+        votes = voters.votes(*voters.nearest(rows[some], leave_out=some))
+        return metrics.precision_at_k(Y[some], metrics.ranking.top_k(votes, PLACES, Y.shape[1]), min(PLACES, Y.shape[1])).mean()
+
+    return make_features(max(TRIED, key=precision))
