@@ -7,6 +7,7 @@ then written from all that are kept (`accuracy_page`).
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -87,9 +88,14 @@ def run_worker(python, worker, settings, minutes=None, *, house=False):
             raise Failure(f"more than {minutes:g} minutes" if isinstance(error, subprocess.TimeoutExpired) else str(error)) from error
         if done.returncode:
             errors.seek(0)
-            last = errors.read().strip().rsplit("\n", 1)[-1][-300:]
-            raise Failure(f"ended with status {done.returncode}: {last or 'no message'}")
+            last = (errors.read().splitlines() or ["no message"])[-1][-300:]
+            raise Failure(f"ended with status {done.returncode}: {last}")
     return json.loads(done.stdout.strip().rsplit("\n", 1)[-1])
+
+
+def short(value):
+    """A measured number, or a list of them, with five digits."""
+    return [short(v) for v in value] if isinstance(value, list) else float(f"{value:.5g}")
 
 
 def score(answer, Y_test, propensity):
@@ -97,7 +103,8 @@ def score(answer, Y_test, propensity):
     ids = np.array(answer.pop("ids"))
     precision, ndcg, psp = (f(Y_test, ids, K) for f in (metrics.precision_at_k, metrics.ndcg_at_k,
                                                         lambda Y, ids, k: metrics.psp_at_k(Y, ids, propensity, k)))
-    return {"P": [float(precision[k - 1]) for k in (1, 3, 5)], "nDCG": float(ndcg[4]), "PSP": [float(psp[k - 1]) for k in (1, 5)], **answer}
+    row = {"P": [precision[k - 1] for k in (1, 3, 5)], "nDCG": ndcg[K - 1], "PSP": [psp[k - 1] for k in (1, 5)], **answer}
+    return {name: short(value) for name, value in row.items()}
 
 
 def measure_set(folder, systems, peers, args, done):
@@ -114,9 +121,10 @@ def measure_set(folder, systems, peers, args, done):
             entry = SYSTEMS[system]
             settings = {"system": system, "train": train, "test": test, "threads": args.threads, "k": K, "n_labels": size["labels"],
                         "epochs": args.epochs, "lr": args.lr, "seed": args.seed}
+            worker = ROOT / "benchmarks" / "peers" / f"{entry.worker}_worker.py"
             try:
-                answer = run_worker(peers.get(entry.environment, sys.executable), ROOT / "benchmarks" / "peers" / f"{entry.worker}_worker.py",
-                                    settings, args.minutes, house=entry.environment is None)
+                answer = run_worker(peers.get(entry.environment, sys.executable), worker, settings, args.minutes,
+                                    house=entry.environment is None)
                 row = answer if "skipped" in answer else score(answer, Y_test, propensity)
             except Failure as failure:
                 row = {"failed": str(failure)}
@@ -131,7 +139,8 @@ def keep_row(path, name, size, system, row):
     if "failed" not in row or "P" not in rows.get(system, {}):
         rows[system] = row
     entry |= {**size, "systems": {known: rows[known] for known in SYSTEMS if known in rows}}
-    text = json.dumps(kept, indent=1)
+    # a line for each system
+    text = re.sub(r"\{[^{}]*\}", lambda found: " ".join(found.group().split()), json.dumps(kept, indent=1))
     path.with_suffix(".part").write_text(text + "\n", encoding="utf-8")
     path.with_suffix(".part").replace(path)
     return kept

@@ -8,12 +8,21 @@ from benchmarks.document import write_block
 TITLES = {"bibtex": "bibtex", "delicious": "delicious", "eurlex57k": "EURLEX57K", "xc_gowalla": "Gowalla", "xc_diginetica": "Diginetica",
           "next-word": "next word"}
 OURS = ("auto", "network + ranking", "network")  # the first that was measured is what we recommend
-BASELINES = ("vote of 100 neighbours", "co-occurrence counts", "linear SVM for each label", "logistic regression for each label")
-# Ours are filled, baselines are light, others have an edge only; colours that differ for those who do not see red and green too.
-MARKS = {"auto": ("*", "#c0392b"), "network + ranking": ("o", "#c0392b"), "network": ("v", "#e8a598"),
-         "vote of 100 neighbours": ("s", "#b8b8b8"), "co-occurrence counts": ("P", "#b8b8b8"), "linear SVM for each label": ("^", "#8a8a8a"),
-         "logistic regression for each label": ("<", "#8a8a8a"), "omikuji (Parabel)": ("D", "#1f6fb4"), "omikuji (Bonsai-like)": ("d", "#1f6fb4"),
-         "PECOS XR-Linear": ("X", "#2a9d6e"), "napkinXC PLT": ("h", "#7b5ea7"), "PyTorch, sampled softmax": ("p", "#d68910")}
+# Mark and colour in the chart, in the order of the tables. Marks differ as well as colours.
+MARKS = {
+    "auto": ("*", "#c0392b"),
+    "network + ranking": ("o", "#c0392b"),
+    "network": ("v", "#e8a598"),
+    "vote of 100 neighbours": ("s", "#b8b8b8"),
+    "co-occurrence counts": ("P", "#b8b8b8"),
+    "linear SVM for each label": ("^", "#8a8a8a"),
+    "logistic regression for each label": ("<", "#8a8a8a"),
+    "omikuji (Parabel)": ("D", "#1f6fb4"),
+    "omikuji (Bonsai-like)": ("d", "#1f6fb4"),
+    "PECOS XR-Linear": ("X", "#2a9d6e"),
+    "napkinXC PLT": ("h", "#7b5ea7"),
+    "PyTorch, sampled softmax": ("p", "#d68910"),
+}
 
 
 def title(name):
@@ -24,6 +33,11 @@ def title(name):
 def measured(entry):
     """Rows with scores, by system."""
     return {system: row for system, row in entry["systems"].items() if "P" in row}
+
+
+def in_order(systems):
+    """Names in the order of `MARKS`, then those without a mark."""
+    return sorted(systems, key=lambda system: (list(MARKS).index(system) if system in MARKS else len(MARKS), system))
 
 
 def brief(row):
@@ -39,9 +53,9 @@ def table(name, entry):
              f"{entry['labels']:,} labels",
              f"{entry['threads']} threads; networks of {entry['epochs']} epochs, learning rate {entry['lr']:g} falling to zero; "
              f"seed {entry['seed']}",
-             f"{'':35} {'P@1':>6} {'P@3':>6} {'P@5':>6} {'nDCG@5':>6} {'PSP@1':>6} {'PSP@5':>6} {'s':>7} {'cpu s':>7} {'peak':>6} {'model':>7} "
-             f"{'ms':>7} {'ms':>7}",
-             f"{'':35} {'':6} {'':6} {'':6} {'':6} {'':6} {'':6} {'':7} {'':7} {'MB':>6} {'MB':>7} {'single':>7} {'batch':>7}  measured"]
+             f"{'':35} {'P@1':>6} {'P@3':>6} {'P@5':>6} {'nDCG@5':>6} {'PSP@1':>6} {'PSP@5':>6} {'s':>7} {'cpu s':>7} {'peak':>6} "
+             f"{'model':>7} {'ms':>7} {'ms':>7}",
+             f"{'':93} {'MB':>6} {'MB':>7} {'single':>7} {'batch':>7}  measured"]
     for system, row in measured(entry).items():
         scores = " ".join(f"{score:6.4f}" for score in (*row["P"], row["nDCG"], *row["PSP"]))
         lines.append(f"{system:35} {scores} {row['seconds']:7.1f} {row['cpu']:7.1f} {row['peak_MB']:6.0f} {row['bytes'] / 1e6:7.1f} "
@@ -52,7 +66,7 @@ def table(name, entry):
 
 def overview(kept):
     """P@1 and P@5 of every system on every set, in Markdown; the best of each in bold."""
-    systems = [system for system in MARKS if any(system in measured(entry) for entry in kept.values())]
+    systems = in_order({system for entry in kept.values() for system in measured(entry)})
     lines = [f"| | {' | '.join(title(name) for name in kept)} |", "|---" * (len(kept) + 1) + "|"]
     for system in systems:
         cells = []
@@ -83,13 +97,13 @@ def conclusions(kept):
         pair = ours_and_best(entry)
         if pair is None:
             continue
-        rows = measured(entry)
-        ours, best = (rows[system] for system in pair)
+        ours, best = (measured(entry)[system] for system in pair)
         points = 100 * (ours["P"][0] - best["P"][0])
         error = 100 * math.sqrt(best["P"][0] * (1 - best["P"][0]) / entry["test_rows"])
         place = "level with" if abs(points) < 0.05 else f"{abs(points):.1f} points {'ahead of' if points > 0 else 'behind'}"
-        lines.append(f"- **{title(name)}**: {pair[0]} {ours['P'][0]:.3f}, {place} {pair[1]} ({best['P'][0]:.3f}, standard error {error:.1f} "
-                     f"points). Training takes {ours['cpu']:.0f} s of the processor ({best['cpu']:.0f} s), the model "
+        scores = [" / ".join(f"{value:.3f}" for value in row["P"]) for row in (ours, best)]
+        lines.append(f"- **{title(name)}**: {pair[0]} is {place} {pair[1]} at P@1 (standard error {error:.1f} points). P@1 / P@3 / P@5 are "
+                     f"{scores[0]} ({scores[1]}). Training takes {ours['cpu']:.0f} s of the processor ({best['cpu']:.0f} s), the model "
                      f"{ours['bytes'] / 1e6:.0f} MB ({best['bytes'] / 1e6:.0f} MB), a single row {ours['ms_single']:.1f} ms "
                      f"({best['ms_single']:.1f} ms).")
     return "\n".join(lines)
@@ -117,7 +131,7 @@ def plot(kept, path):
             handles[system] = ax.scatter(max(row["cpu"], 0.01), row["P"][0], marker=mark, color=colour, s=60, zorder=3)
         ax.set(xscale="log", title=f"{title(name)}, {entry['labels']:,} labels", xlabel="processor seconds of training", ylabel="P@1")
         ax.margins(0.12)
-    known = [system for system in MARKS if system in handles]
+    known = in_order(handles)
     figure.tight_layout(rect=(0, 1.0 / figure.get_figheight(), 1, 1))
     figure.legend([handles[system] for system in known], known, loc="lower center", ncols=3, fontsize=9, frameon=False)
     figure.savefig(path, bbox_inches="tight", metadata={"Date": None, "Creator": None})

@@ -7,10 +7,12 @@ import scipy.sparse as sp
 from protocol import System, best_of_csr, serve
 
 from mongoose_nb import data, metrics
+from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.nn.features import make_features
 from mongoose_nb.nn.ranking import NeighbourVotes
 
 CHUNK = 1024  # rows whose scores are held at a time
+POSTINGS = 20_000  # that a query of neighbours reads, about
 
 
 class Counts(System):
@@ -47,11 +49,13 @@ class Votes(Counts):
         self.predict(train[0][:8], 1)
 
     def save(self, folder):
-        """The arrays of the index, which has no file of its own."""
-        np.zeros(self.voters.nbytes, np.uint8).tofile(os.path.join(folder, "index"))
+        """The arrays that a network with neighbours saves."""
+        for name in self.voters.resizable:
+            np.save(os.path.join(folder, f"{name}.npy"), getattr(self.voters, name))
 
     def predict(self, rows, k):
-        shares = self.voters.votes(*self.voters.nearest(self.step.transform(rows)))
+        with compute_threads(POSTINGS * rows.shape[0]):
+            shares = self.voters.votes(*self.voters.nearest(self.step.transform(rows)))
         return metrics.top_k(shares, k, self.n_labels)
 
 

@@ -20,7 +20,8 @@ class SampledSoftmax(System):
     def fit(self, train):
         torch.set_num_threads(self.settings["threads"])
         X, Y = train
-        data = Data({"fptr": X.indptr, "feat": X.indices, "val": X.data, "lptr": Y.indptr, "lab": Y.indices, "shape": (*X.shape, Y.shape[1])})
+        data = Data({"fptr": X.indptr, "feat": X.indices, "val": X.data, "lptr": Y.indptr, "lab": Y.indices,
+                     "shape": (*X.shape, Y.shape[1])})
         lr = self.settings["lr"]
         self.net = Baseline(data, False, lr, NEGATIVES, HIDDEN, 0.01, self.settings["seed"])
         steps = self.settings["epochs"] * max(1, data.n // BATCH)
@@ -39,8 +40,9 @@ class SampledSoftmax(System):
             weight, bias = self.net.w.weight.t(), self.net.b.weight.view(-1)
             for lo in range(0, rows.shape[0], BATCH):
                 X = rows[lo:lo + BATCH]
-                batch = (torch.from_numpy(X.indices.astype(np.int64)), torch.from_numpy(X.indptr[:-1].astype(np.int64)), torch.from_numpy(X.data))
-                found.append(torch.addmm(bias, self.net.hidden(batch), weight).topk(min(k, weight.shape[1]), dim=1).indices.numpy())
+                parts = X.indices.astype(np.int64), X.indptr[:-1].astype(np.int64), X.data
+                hidden = self.net.hidden([torch.from_numpy(part) for part in parts])
+                found.append(torch.addmm(bias, hidden, weight).topk(min(k, weight.shape[1]), dim=1).indices.numpy())
         return np.concatenate(found)
 
 
