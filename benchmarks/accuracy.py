@@ -94,8 +94,8 @@ def run_worker(python, worker, settings, minutes=None, *, house=False):
 
 
 def short(value):
-    """A measured number, or a list of them, with five digits."""
-    return [short(v) for v in value] if isinstance(value, list) else float(f"{value:.5g}")
+    """A measured number, or a list of them, with five digits; bytes in full."""
+    return [short(v) for v in value] if isinstance(value, list) else value if isinstance(value, int) else float(f"{value:.5g}")
 
 
 def score(answer, Y_test, propensity):

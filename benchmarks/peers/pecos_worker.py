@@ -23,7 +23,8 @@ class XRLinear(System):
     def predict(self, rows, k):
         X = unit_rows(rows)
         X.sort_indices()
-        return best_of_csr(self.model.predict(X, only_topk=k, threads=self.settings["threads"]), k)
+        threads = self.settings["threads"] if X.shape[0] > 1 else 1  # waiting for a second one takes longer than a row
+        return best_of_csr(self.model.predict(X, only_topk=k, threads=threads), k)
 
 
 if __name__ == "__main__":

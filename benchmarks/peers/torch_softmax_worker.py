@@ -36,6 +36,7 @@ class SampledSoftmax(System):
 
     def predict(self, rows, k):
         found = []
+        torch.set_num_threads(self.settings["threads"] if rows.shape[0] > 1 else 1)  # waiting for a second one takes longer than a row
         with torch.no_grad():
             weight, bias = self.net.w.weight.t(), self.net.b.weight.view(-1)
             for lo in range(0, rows.shape[0], BATCH):
