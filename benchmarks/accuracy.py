@@ -133,7 +133,7 @@ def measure_set(folder, systems, peers, args, done):
 
 def keep_row(path, name, size, system, row):
     """Add one system's figures to the file, in the order of `SYSTEMS`; a failure does not replace figures."""
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = load_kept(path)
     entry = kept.setdefault(name, {"systems": {}})
     rows = entry.pop("systems")
     if "failed" not in row or "P" not in rows.get(system, {}):
@@ -146,20 +146,38 @@ def keep_row(path, name, size, system, row):
     return kept
 
 
+def load_kept(path):
+    """Figures of earlier runs."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def check_conditions(path, names, conditions):
+    """Figures of a set stand in one table, so they must be measured in the same way."""
+    kept = load_kept(path)
+    for name in names:
+        differ = [f"{key} {kept[name][key]}, now {value}" for key, value in conditions.items() if kept.get(name, {}).get(key, value) != value]
+        if differ:
+            raise ValueError(f"{path} has figures of {name} with {'; '.join(differ)}: use the same settings, another --keep, or remove "
+                             "the set from the file")
+
+
 def run(args):
     """Measure the sets that are named; returns all kept figures and their tables. See ``python -m benchmarks accuracy --help``."""
+    if args.docs and not args.keep:
+        raise ValueError("--docs writes what was kept: add --keep FILE")
     peers = parse_peers(args.peer)
     systems = choose(args.systems and args.systems.split(";"), peers)
     args.threads = args.threads or os.cpu_count()
     keep = args.keep or pathlib.Path(tempfile.mkdtemp()) / "accuracy.json"
     conditions = {"threads": args.threads, "epochs": args.epochs, "lr": args.lr, "seed": args.seed}
+    check_conditions(keep, args.sets, conditions)
     for name in args.sets:
         def done(size, system, row, name=name):
             keep_row(keep, name, {**size, **conditions}, system, row)
             print(f"{name}: {system}: {accuracy_page.brief(row)}", file=sys.stderr, flush=True)
 
         measure_set(args.data / name, systems, peers, args, done)
-    kept = json.loads(keep.read_text(encoding="utf-8")) if keep.exists() else {}
+    kept = load_kept(keep)
     if args.docs and kept:
         accuracy_page.write(kept, args.docs)
     return kept, "\n\n".join(accuracy_page.table(name, entry) for name, entry in kept.items())

@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import textwrap
 
 from benchmarks.document import write_block
 
@@ -102,10 +103,11 @@ def conclusions(kept):
         error = 100 * math.sqrt(best["P"][0] * (1 - best["P"][0]) / entry["test_rows"])
         place = "level with" if abs(points) < 0.05 else f"{abs(points):.1f} points {'ahead of' if points > 0 else 'behind'}"
         scores = [" / ".join(f"{value:.3f}" for value in row["P"]) for row in (ours, best)]
-        lines.append(f"- **{title(name)}**: {pair[0]} is {place} {pair[1]} at P@1 (standard error {error:.1f} points). P@1 / P@3 / P@5 are "
-                     f"{scores[0]} ({scores[1]}). Training takes {ours['cpu']:.0f} s of the processor ({best['cpu']:.0f} s), the model "
-                     f"{ours['bytes'] / 1e6:.0f} MB ({best['bytes'] / 1e6:.0f} MB), a single row {ours['ms_single']:.1f} ms "
-                     f"({best['ms_single']:.1f} ms).")
+        text = (f"- **{title(name)}**: {pair[0]} is {place} {pair[1]} at P@1 (standard error {error:.1f} points). P@1 / P@3 / P@5 are "
+                f"{scores[0]} ({scores[1]}). Training takes {ours['cpu']:.0f} s of the processor ({best['cpu']:.0f} s), the model "
+                f"{ours['bytes'] / 1e6:.0f} MB ({best['bytes'] / 1e6:.0f} MB), a single row {ours['ms_single']:.1f} ms "
+                f"({best['ms_single']:.1f} ms).")
+        lines += textwrap.wrap(text, 140, subsequent_indent="  ", break_on_hyphens=False)
     return "\n".join(lines)
 
 

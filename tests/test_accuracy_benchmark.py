@@ -120,8 +120,12 @@ def test_a_partial_run_changes_its_own_figures(modules, tmp_path):
     assert kept["bibtex"]["systems"]["network"] == better and kept["toy"]["systems"]["network"] == row
     assert page.overview(kept).splitlines()[2:] == ["| network | **0.625** / 0.200 | **0.500** / **0.300** |",
                                                     "| omikuji (Parabel) | 0.500 / **0.300** |  |"]
-    assert "network is 12.5 points ahead of omikuji (Parabel)" in page.conclusions(kept) and "toy" not in page.conclusions(kept)
+    told = " ".join(page.conclusions(kept).split())
+    assert "network is 12.5 points ahead of omikuji (Parabel)" in told and "toy" not in told
     assert "failed: no memory" in page.table("bibtex", kept["bibtex"])
+    accuracy.check_conditions(keep, ["bibtex", "another"], {"epochs": 1, "lr": 0.1})
+    with pytest.raises(ValueError, match="figures of bibtex with epochs 1, now 2: use the same"):
+        accuracy.check_conditions(keep, ["bibtex"], {"epochs": 2, "lr": 0.1})
 
 
 def test_blocks_of_a_page(modules, tmp_path):
