@@ -155,7 +155,8 @@ def check_conditions(path, names, conditions):
     """Figures of a set stand in one table, so they must be measured in the same way."""
     kept = load_kept(path)
     for name in names:
-        differ = [f"{key} {kept[name][key]}, now {value}" for key, value in conditions.items() if kept.get(name, {}).get(key, value) != value]
+        entry = kept.get(name, conditions)
+        differ = [f"{key} {entry[key]}, now {value}" for key, value in conditions.items() if entry[key] != value]
         if differ:
             raise ValueError(f"{path} has figures of {name} with {'; '.join(differ)}: use the same settings, another --keep, or remove "
                              "the set from the file")
