@@ -98,14 +98,22 @@ def main():
     serve.add_argument("--weights", type=pathlib.Path, help="also write the output weights and the test rows' activations into this "
                        "folder, rows.npy and queries.npy, for ann")
     serve.add_argument("--json", action="store_true")
-    accuracy = commands.add_parser("accuracy", help="P@1, P@3, P@5 of a network with its ranking, beside omikuji, neighbours, linear SVMs")
-    accuracy.add_argument("--data", type=pathlib.Path, required=True, help="folder that has a folder for each set")
-    accuracy.add_argument("--sets", nargs="+", default=["bibtex", "delicious", "eurlex57k", "xc_gowalla"])
-    accuracy.add_argument("--omikuji", help="Python interpreter of an environment with omikuji")
-    accuracy.add_argument("--epochs", type=int, default=3, help="of the network")
+    accuracy = commands.add_parser("accuracy", help="accuracy, time and memory of our networks, of baselines, omikuji, PECOS, napkinXC "
+                                   "and PyTorch, each in a process of its own")
+    accuracy.add_argument("--data", type=pathlib.Path, default=pathlib.Path(), help="folder that has a folder for each set")
+    accuracy.add_argument("--sets", nargs="+", default=[], help="names of the folders; without, only show and write what was kept")
+    accuracy.add_argument("--systems", help="names, separated by ;, by default all whose environment is given")
+    accuracy.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="Python interpreter of an environment with "
+                          "omikuji, pecos, napkinxc or torch; once for each")
+    accuracy.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same set and system "
+                          "replaced")
+    accuracy.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables and chart are written from all that is "
+                          "kept (needs matplotlib)")
+    accuracy.add_argument("--epochs", type=int, default=3, help="of the networks")
     accuracy.add_argument("--lr", type=float, default=2e-3)
     accuracy.add_argument("--seed", type=int, default=0)
-    accuracy.add_argument("--threads", type=int)
+    accuracy.add_argument("--minutes", type=float, help="stop a system after so long")
+    accuracy.add_argument("--threads", type=int, help="of every system, all by default")
     accuracy.add_argument("--json", action="store_true")
     words = commands.add_parser("next-word", help="make a set of next words from documents, for the other benchmarks")
     words.add_argument("--train", type=pathlib.Path, required=True, help="documents, a JSON object with a \"text\" a line, .jsonl.xz")

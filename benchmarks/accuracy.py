@@ -1,132 +1,184 @@
-"""P@1, P@3 and P@5 of a network with and without its ranking, beside label trees, a vote of neighbours, and linear machines.
+"""Accuracy, time and memory of our networks and of what people use instead, on the same rows, each system in a process of its own.
 
-All systems get the same rows. The others run with their defaults: omikuji's are three trees of Parabel, LinearSVC has C=1 and the rows as
-tf-idf. Each system uses the given number of threads. Beside the seconds by the clock there are those of the processor, all threads: on a
-busy machine only they can be compared.
+Figures of all sets and systems are kept in one file. A run measures some of them again and leaves the others; the pages and the chart are
+then written from all that are kept (`accuracy_page`).
 """
 
 import json
+import os
 import pathlib
+import re
 import subprocess
+import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 import numpy as np
 
-from mongoose_nb import Network, data, metrics, nn
-from mongoose_nb.nn.features import make_features
-from mongoose_nb.nn.ranking import NeighbourVotes
+from benchmarks import accuracy_page
+from mongoose_nb import data, metrics
 
 K = 5
-NEIGHBOURS = 100
-SVM_UP_TO = 1000  # labels for which one machine a label is trained
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-class Clock:
-    """Seconds by the clock and of the processor."""
+class Entry(NamedTuple):
+    """Where a system runs: its worker, and the name of the environment, None for ours."""
 
-    def __enter__(self):
-        self.start = time.perf_counter(), time.process_time()
-        return self
-
-    def __exit__(self, *error):
-        self.seconds, self.cpu = time.perf_counter() - self.start[0], time.process_time() - self.start[1]
+    worker: str
+    environment: str | None = None
 
 
-def file_size(net):
-    """Bytes of a network's file, without the optimiser's moments."""
-    with tempfile.TemporaryDirectory() as folder:
-        net.save(pathlib.Path(folder) / "net", optimizer=False)
-        return (pathlib.Path(folder) / "net").stat().st_size
+SYSTEMS = {
+    "network": Entry("network"),
+    "network + ranking": Entry("network"),
+    "vote of 100 neighbours": Entry("baseline"),
+    "co-occurrence counts": Entry("baseline"),
+    "linear SVM for each label": Entry("baseline"),
+    "logistic regression for each label": Entry("baseline"),
+    "omikuji (Parabel)": Entry("omikuji", "omikuji"),
+    "omikuji (Bonsai-like)": Entry("omikuji", "omikuji"),
+    "PECOS XR-Linear": Entry("pecos", "pecos"),
+    "napkinXC PLT": Entry("napkinxc", "napkinxc"),
+    "PyTorch, sampled softmax": Entry("torch_softmax", "torch"),
+}
 
 
-def ours(X, Y, X_test, epochs, lr, seed):
-    """Yields the row of the network, and that of the same network with its ranking."""
-    with Clock() as trained:
-        net = Network(X.shape[1], Y.shape[1], sampler="auto", optimizer=nn.Adam(lr), lr_schedule="linear", seed=seed)
-        net.fit(X, Y, epochs=epochs)
-    with Clock() as asked:
-        ids, _ = net.predict_topk(X_test, K)
-    yield {"system": "network", "seconds": trained.seconds, "cpu": trained.cpu, "bytes": file_size(net), "ids": ids,
-           "ms": 1000 * asked.seconds / len(ids)}
-    with Clock() as ranked:
-        report = net.fit_ranking(X, Y)
-    net.predict_topk(X_test[:10], K)
-    with Clock() as asked:
-        ids, _ = net.predict_topk(X_test, K)
-    yield {"system": "network + ranking", "seconds": trained.seconds + ranked.seconds, "cpu": trained.cpu + ranked.cpu,
-           "bytes": file_size(net), "ids": ids, "ms": 1000 * asked.seconds / len(ids), "report": report}
+class Failure(Exception):
+    """A system that did not come to an end."""
 
 
-def votes(X, Y, X_test):
-    """The row of the nearest rows' vote."""
-    with Clock() as trained:
-        step = make_features("tfidf").fit(X)
-        voters = NeighbourVotes(NEIGHBOURS).fit(step.transform(X), Y)
-        voters.nearest(step.transform(X_test[:1]))
-    with Clock() as asked:
-        shares = voters.votes(*voters.nearest(step.transform(X_test)))
-        ids = metrics.ranking.top_k(shares, K, Y.shape[1])
-    return {"system": f"vote of {NEIGHBOURS} neighbours", "seconds": trained.seconds, "cpu": trained.cpu, "bytes": voters.nbytes,
-            "ids": ids, "ms": 1000 * asked.seconds / len(ids)}
+def parse_peers(given):
+    """Interpreters by the name of the environment, from NAME=PYTHON."""
+    names = sorted({entry.environment for entry in SYSTEMS.values()} - {None})
+    peers = {}
+    for item in given:
+        name, _, python = item.partition("=")
+        if name not in names or not python:
+            raise ValueError(f"--peer {item}: expected NAME=PYTHON with a NAME of {', '.join(names)} and the interpreter of an "
+                             "environment that has it")
+        peers[name] = python
+    return peers
 
 
-def linear_svm(X, Y, X_test):
-    """The row of scikit-learn's LinearSVC, one for each label."""
-    from sklearn.feature_extraction.text import TfidfTransformer
-    from sklearn.svm import LinearSVC
-
-    step = TfidfTransformer().fit(X)
-    A, B, columns = step.transform(X), step.transform(X_test), Y.tocsc()
-    scores, kept = np.full((B.shape[0], Y.shape[1]), -np.inf), 0
-    asked = 0.0
-    with Clock() as trained:
-        for label in range(Y.shape[1]):
-            y = columns[:, [label]].toarray().ravel() > 0
-            if y.any() and not y.all():
-                model = LinearSVC(dual=True, tol=0.1).fit(A, y)
-                kept += int((np.abs(model.coef_) > 0).sum())
-                start = time.perf_counter()
-                scores[:, label] = model.decision_function(B)
-                asked += time.perf_counter() - start
-    return {"system": "linear SVM, one for each label", "seconds": trained.seconds, "cpu": trained.cpu, "bytes": 12 * kept,
-            "ids": np.argsort(-scores, axis=1, kind="stable")[:, :K], "ms": 1000 * asked / len(scores)}
+def choose(names, peers):
+    """The systems to run: those that are named, or all that have an environment."""
+    unknown = [name for name in names or () if name not in SYSTEMS]
+    if unknown:
+        raise ValueError(f"unknown systems {'; '.join(unknown)}: expected some of {'; '.join(SYSTEMS)}")
+    lacking = sorted({SYSTEMS[name].environment for name in names or ()} - {None, *peers})
+    if lacking:
+        raise ValueError(f"no environment for {', '.join(lacking)}: add --peer {lacking[0]}=PYTHON")
+    return [name for name, entry in SYSTEMS.items() if (name in names if names else entry.environment in (None, *peers))]
 
 
-def omikuji(python, X, Y, X_test, Y_test, threads):
-    """The row of omikuji, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        train, test = (pathlib.Path(folder) / name for name in ("train.txt", "test.txt"))
+def run_worker(python, worker, settings, minutes=None, *, house=False):
+    """What a worker measured."""
+    threads = str(settings["threads"])
+    env = {**os.environ, **{f"{kind}_NUM_THREADS": threads for kind in ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON")}}
+    env.pop("PYTHONPATH", None)
+    if house:
+        env["PYTHONPATH"] = str(ROOT)
+    with tempfile.TemporaryFile("w+") as errors:
+        try:
+            done = subprocess.run([python, str(worker), json.dumps(settings)], stdout=subprocess.PIPE, stderr=errors, env=env, text=True,
+                                  timeout=60 * minutes if minutes else None, check=False)
+        except (subprocess.TimeoutExpired, OSError) as error:
+            raise Failure(f"more than {minutes:g} minutes" if isinstance(error, subprocess.TimeoutExpired) else str(error)) from error
+        if done.returncode:
+            errors.seek(0)
+            last = (errors.read().splitlines() or ["no message"])[-1][-300:]
+            raise Failure(f"ended with status {done.returncode}: {last}")
+    return json.loads(done.stdout.strip().rsplit("\n", 1)[-1])
+
+
+def short(value):
+    """A measured number, or a list of them, with five digits; bytes in full."""
+    return [short(v) for v in value] if isinstance(value, list) else value if isinstance(value, int) else float(f"{value:.5g}")
+
+
+def score(answer, Y_test, propensity):
+    """The answer with its scores in place of the ids."""
+    ids = np.array(answer.pop("ids"))
+    precision, ndcg, psp = (f(Y_test, ids, K) for f in (metrics.precision_at_k, metrics.ndcg_at_k,
+                                                        lambda Y, ids, k: metrics.psp_at_k(Y, ids, propensity, k)))
+    row = {"P": [precision[k - 1] for k in (1, 3, 5)], "nDCG": ndcg[K - 1], "PSP": [psp[k - 1] for k in (1, 5)], **answer}
+    return {name: short(value) for name, value in row.items()}
+
+
+def measure_set(folder, systems, peers, args, done):
+    """Measure systems on one set; calls ``done(system, row)`` after each."""
+    X, Y, X_test, Y_test = data.load_dataset(folder)
+    propensity = metrics.inverse_propensity(Y)
+    size = {"rows": X.shape[0], "test_rows": X_test.shape[0], "features": X.shape[1], "labels": Y.shape[1]}
+    with tempfile.TemporaryDirectory() as texts:
+        train, test = (os.path.join(texts, name) for name in ("train.txt", "test.txt"))
         data.write_xc(train, X, Y)
         data.write_xc(test, X_test, Y_test)
-        settings = {"train": str(train), "test": str(test), "threads": threads, "k": K}
-        done = subprocess.run([python, pathlib.Path(__file__).with_name("omikuji_worker.py"), json.dumps(settings)], capture_output=True,
-                              text=True, check=True)
-    answer = json.loads(done.stdout.strip().split("\n")[-1])
-    ids = np.array([row + [-1] * (K - len(row)) for row in answer["ids"]])
-    return {"system": "omikuji (Parabel)", **{name: answer[name] for name in ("seconds", "cpu", "bytes", "ms")}, "ids": ids}
+        del X, Y, X_test
+        for system in systems:
+            entry = SYSTEMS[system]
+            settings = {"system": system, "train": train, "test": test, "threads": args.threads, "k": K, "n_labels": size["labels"],
+                        "epochs": args.epochs, "lr": args.lr, "seed": args.seed}
+            worker = ROOT / "benchmarks" / "peers" / f"{entry.worker}_worker.py"
+            try:
+                answer = run_worker(peers.get(entry.environment, sys.executable), worker, settings, args.minutes,
+                                    house=entry.environment is None)
+                row = answer if "skipped" in answer else score(answer, Y_test, propensity)
+            except Failure as failure:
+                row = {"failed": str(failure)}
+            done(size, system, {**row, "date": time.strftime("%Y-%m-%d")})
+
+
+def keep_row(path, name, size, system, row):
+    """Add one system's figures to the file, in the order of `SYSTEMS`; a failure does not replace figures."""
+    kept = load_kept(path)
+    entry = kept.setdefault(name, {"systems": {}})
+    rows = entry.pop("systems")
+    if "failed" not in row or "P" not in rows.get(system, {}):
+        rows[system] = row
+    entry |= {**size, "systems": {known: rows[known] for known in SYSTEMS if known in rows}}
+    # a line for each system
+    text = re.sub(r"\{[^{}]*\}", lambda found: " ".join(found.group().split()), json.dumps(kept, indent=1))
+    path.with_suffix(".part").write_text(text + "\n", encoding="utf-8")
+    path.with_suffix(".part").replace(path)
+    return kept
+
+
+def load_kept(path):
+    """Figures of earlier runs."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def check_conditions(path, names, conditions):
+    """Figures of a set stand in one table, so they must be measured in the same way."""
+    kept = load_kept(path)
+    for name in names:
+        entry = kept.get(name, conditions)
+        differ = [f"{key} {entry[key]}, now {value}" for key, value in conditions.items() if entry[key] != value]
+        if differ:
+            raise ValueError(f"{path} has figures of {name} with {'; '.join(differ)}: use the same settings, another --keep, or remove "
+                             "the set from the file")
 
 
 def run(args):
-    """Measure the sets; returns (figures, table)."""
-    import numba
-
-    if args.threads:
-        numba.set_num_threads(args.threads)
-    threads = numba.get_num_threads()
-    figures, lines = {}, [f"{threads} threads; s, cpu s: training; ms: one row of many; network of {args.epochs} epochs",
-                          f"{'set':<13} {'system':<31} {'P@1':>6} {'P@3':>6} {'P@5':>6} {'s':>7} {'cpu s':>7} {'MB':>6} {'ms':>6}"]
+    """Measure the sets that are named; returns all kept figures and their tables. See ``python -m benchmarks accuracy --help``."""
+    if args.docs and not args.keep:
+        raise ValueError("--docs writes what was kept: add --keep FILE")
+    peers = parse_peers(args.peer)
+    systems = choose(args.systems and args.systems.split(";"), peers)
+    args.threads = args.threads or os.cpu_count()
+    keep = args.keep or pathlib.Path(tempfile.mkdtemp()) / "accuracy.json"
+    conditions = {"threads": args.threads, "epochs": args.epochs, "lr": args.lr, "seed": args.seed}
+    check_conditions(keep, args.sets, conditions)
     for name in args.sets:
-        X, Y, X_test, Y_test = data.load_dataset(args.data / name)
-        rows = [*ours(X, Y, X_test, args.epochs, args.lr, args.seed), votes(X, Y, X_test)]
-        if Y.shape[1] <= SVM_UP_TO:
-            rows.append(linear_svm(X, Y, X_test))
-        if args.omikuji:
-            rows.append(omikuji(args.omikuji, X, Y, X_test, Y_test, threads))
-        for row in rows:
-            precision = metrics.precision_at_k(Y_test, row.pop("ids"), K)
-            row["P"] = [float(precision[k - 1]) for k in (1, 3, 5)]
-            lines.append(f"{name:<13} {row['system']:<31} " + " ".join(f"{p:6.4f}" for p in row["P"])
-                         + f" {row['seconds']:7.1f} {row['cpu']:7.1f} {row['bytes'] / 1e6:6.1f} {row['ms']:6.2f}")
-        figures[name] = rows
-    return figures, "\n".join(lines)
+        def done(size, system, row, name=name):
+            keep_row(keep, name, {**size, **conditions}, system, row)
+            print(f"{name}: {system}: {accuracy_page.brief(row)}", file=sys.stderr, flush=True)
+
+        measure_set(args.data / name, systems, peers, args, done)
+    kept = load_kept(keep)
+    if args.docs and kept:
+        accuracy_page.write(kept, args.docs)
+    return kept, "\n\n".join(accuracy_page.table(name, entry) for name, entry in kept.items())

@@ -4,8 +4,11 @@ import pathlib
 import time
 
 
-def write_block(path, name, text):
-    """Replace what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->`` in a document by `text`, dated."""
+def write_block(path, name, text, *, markdown=False):
+    """Replace what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->`` in a document by `text`.
+
+    Text is dated and set in a block of code, unless it is `markdown`.
+    """
     path = pathlib.Path(path)
     document = path.read_text(encoding="utf-8")
     begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
@@ -13,5 +16,5 @@ def write_block(path, name, text):
         raise ValueError(f"{path} has no markers {begin} and {end}")
     head, rest = document.split(begin, 1)
     tail = rest.split(end, 1)[1]
-    block = f"\n```text\n{text.rstrip()}\nmeasured {time.strftime('%Y-%m-%d')}\n```\n"
+    block = f"\n{text.rstrip()}\n" if markdown else f"\n```text\n{text.rstrip()}\nmeasured {time.strftime('%Y-%m-%d')}\n```\n"
     path.write_text(f"{head}{begin}{block}{end}{tail}", encoding="utf-8")

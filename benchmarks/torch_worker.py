@@ -18,8 +18,7 @@ import torch
 class Data:
     """A split as CSR arrays, cut into batches."""
 
-    def __init__(self, path):
-        arrays = np.load(path)
+    def __init__(self, arrays):
         self.fptr, self.feat, self.val = arrays["fptr"], arrays["feat"].astype(np.int64), arrays["val"].astype(np.float32)
         self.lptr, self.lab = arrays["lptr"], arrays["lab"].astype(np.int64)
         self.n, self.d, self.l = (int(v) for v in arrays["shape"])
@@ -108,7 +107,7 @@ def main():
     """Serve commands until told to quit."""
     settings = json.loads(sys.argv[1])
     torch.set_num_threads(settings["threads"])
-    train, test = (Data(f"{settings['set']}/{split}.npz") for split in ("train", "test"))
+    train, test = (Data(np.load(f"{settings['set']}/{split}.npz")) for split in ("train", "test"))
     net = Baseline(train, settings["full"], settings["lr"], settings["negatives"], settings["hidden"], settings["input_std"],
                    settings["seed"])
     for line in sys.stdin:
