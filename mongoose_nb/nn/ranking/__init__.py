@@ -19,8 +19,8 @@ from mongoose_nb.nn.ranking.lists import Lists, all_labels
 from mongoose_nb.nn.ranking.mixture import Mixture
 from mongoose_nb.nn.ranking.neighbours import NeighbourVotes
 from mongoose_nb.nn.ranking.network_source import NetworkSource
-from mongoose_nb.nn.ranking.ranking import Proposer, Ranking, held_rows
-from mongoose_nb.nn.ranking.source import Query, Source, Training
+from mongoose_nb.nn.ranking.ranking import Ranking, held_rows
+from mongoose_nb.nn.ranking.source import Proposer, Query, Source, Training
 
 __all__ = ["Cooccurrence", "LinearRankers", "Lists", "Mixture", "NeighbourVotes", "NetworkSource", "Proposer", "Query", "Ranking", "Source",
            "Training", "all_labels", "held_rows"]

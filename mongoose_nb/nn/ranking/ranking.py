@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from mongoose_nb.nn.ranking.lists import Lists, all_labels, best_of_lists, joine
 from mongoose_nb.nn.ranking.mixture import Mixture
 from mongoose_nb.nn.ranking.neighbours import NeighbourVotes
 from mongoose_nb.nn.ranking.network_source import NetworkSource
-from mongoose_nb.nn.ranking.source import Query, Source, Training
+from mongoose_nb.nn.ranking.source import Proposer, Query, Source, Training
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -267,18 +267,6 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[name] = self.seconds.get(name, 0.0) + now - self._start
         self._start = now
-
-
-class Proposer(Protocol):
-    """What a ranking asks of a network."""
-
-    n_outputs: int
-
-    def best(self, X: sp.csr_matrix, k: int) -> np.ndarray:
-        """The k best outputs of every row, (n, k) int, -1 for none."""
-
-    def log_probabilities(self, X: sp.csr_matrix, lists: Lists) -> np.ndarray:
-        """The logarithm of the probability of each listed output of each row, (entries,) float32."""
 
 
 def held_rows(n: int, share: float, seed: int) -> np.ndarray:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,7 +23,17 @@ from mongoose_nb.nn.ranking.lists import Lists
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-    from mongoose_nb.nn.ranking.ranking import Proposer
+
+class Proposer(Protocol):
+    """What a ranking asks of a network."""
+
+    n_outputs: int
+
+    def best(self, X: sp.csr_matrix, k: int) -> np.ndarray:
+        """The k best outputs of every row, (n, k) int, -1 for none."""
+
+    def log_probabilities(self, X: sp.csr_matrix, lists: Lists) -> np.ndarray:
+        """The logarithm of the probability of each listed output of each row, (entries,) float32."""
 
 
 class Query(NamedTuple):
