@@ -10,6 +10,7 @@ from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.nn import auto
 from mongoose_nb.nn import saving as io
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named, part_of
@@ -175,6 +176,36 @@ class Network(Predictor):
         return self._train(parts, progress, listeners, parts.work(self._work, batch_size),
                            None if validation is None else lambda: self.evaluate(*validation, ranked=False),
                            lambda: io.load_callbacks(listeners.callbacks, states, resume))
+
+    def fit_auto(self, X: Any, Y: Any, *, epochs: int | None = None, batch_size: int = 256, held_out: float = 0.1, callbacks: Sequence = (),
+                 **options: Any) -> dict[str, Any]:
+        """Train, and choose by rows kept aside what ranks the best outputs again: for the best accuracy, without settings.
+
+        A share of the rows is kept from the network. On these, `fit_ranking` weighs the network's probabilities, linear rankers, votes of
+        the nearest training rows, and counts of labels by feature; all but the network learn from all rows. Whether hash tables give hard
+        negatives (``sampler="auto"``) is decided by them too.
+
+        Parameters
+        ----------
+        X, Y
+            As for `fit`; not chunks.
+        epochs : int, optional
+            Passes of the network; by default 3 to 10, so that it sees 120,000 samples.
+        batch_size : int
+        held_out : float
+            Share of the rows, at most 5,000, that are kept aside. Fewer than 200 rows are too few: then the network alone is trained.
+        callbacks : sequence
+            See `nn.callbacks`.
+        **options
+            Of `fit`, such as ``verbose``. With ``early_stopping`` the rows kept aside are scored after each epoch.
+
+        Returns
+        -------
+        dict
+            ``history``, ``choice`` (one line: what was chosen, and why), and what `fit_ranking` gives.
+        """
+        return auto.fit_auto(self, *self._check(X, Y), epochs=epochs, batch_size=batch_size, held_out=held_out, callbacks=callbacks,
+                             **options)
 
     def partial_fit(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, batch_size: int = 256) -> Network:
         """Train for one pass over the given rows, from the present state.

@@ -31,6 +31,9 @@ class Adaptive(LSH):
     steps. Once it reaches `threshold`, half of the candidates come from hash tables, to the end of training. Where labels never stand
     out, hard negatives teach nothing that holds for other samples, and the tables are never built.
 
+    Rows of later passes are known by heart, and say little about others. Where rows are kept aside (`Network.fit_auto`), the sampler is
+    told their P@1 instead, and needs `TOLD` of it.
+
     Parameters
     ----------
     candidates : int
@@ -39,6 +42,10 @@ class Adaptive(LSH):
         P@1 from which on the tables are used.
     """
 
+    #: P@1 of rows that were never trained on, from which on tables are used
+    TOLD = 0.1
+    #: whether the sampler does not look itself, but is told
+    told = False
     optional = ("_began", "_hits", "_seen")
 
     def __init__(self, candidates: int = 1000, *, threshold: float = 0.2) -> None:
@@ -59,13 +66,24 @@ class Adaptive(LSH):
 
     def shared(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer) -> SharedSet:
         """`SharedSet` of the batch."""
-        if not self.hard_negatives:
+        if not self.hard_negatives and not self.told:
             self._look(h, labels, step, timer)
         if self.hard_negatives:
             return super().shared(h, labels, step, timer)
         self.manager.observe(h, labels)
         with timer("retrieve"):
             return self.count(self._builder.shared(labels, self.candidates, step=step))
+
+    def judge(self, precision: float, step: int) -> None:
+        """Begin to use tables if P@1 of rows that were never trained on is high enough.
+
+        Parameters
+        ----------
+        precision : float
+        step : int
+        """
+        if not self.hard_negatives and precision >= self.TOLD:
+            self._began = step
 
     def _look(self, h, labels, step, timer):
         """Count hits among the samples of a look, and judge when there are enough."""

@@ -1,0 +1,119 @@
+"""Training that decides by rows kept aside: which sources rank, whether hash tables give hard negatives, how long to train."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.nn.ranking import held_rows
+from mongoose_nb.nn.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import scipy.sparse as sp
+
+# Rows below which nothing is kept aside: a tenth of them could not tell one choice from another.
+FEWEST = 200
+# Samples that a network sees by default, about, and the fewest and most passes over the rows.
+SAMPLES, LEAST, MOST = 120_000, 3, 10
+# Step of the first look at the rows kept aside, doubled from look to look, and rows of a look.
+FIRST_LOOK, LOOKED_AT = 128, 256
+
+
+def epochs_for(n: int) -> int:
+    """Passes over n rows after which a network brings the right candidates.
+
+    Parameters
+    ----------
+    n : int
+    """
+    return max(LEAST, min(MOST, round(SAMPLES / n)))
+
+
+@register("callback", "look at held-out rows")
+class HeldOutLook(Callback):
+    """Tells a sampler that can use it (`nn.Adaptive`) the P@1 on rows kept aside, at steps 128, 256, 512, ...
+
+    Rows that are trained on are known by heart after a pass, so that their P@1 says nothing.
+
+    Parameters
+    ----------
+    X, Y
+        Rows kept aside, and their labels: CSR matrices.
+    """
+
+    def __init__(self, X: sp.csr_matrix, Y: sp.csr_matrix) -> None:
+        self.X, self.Y = X, Y
+
+    def config(self) -> dict[str, Any]:
+        """None of the rows: a checkpoint does not hold them."""
+        return {}
+
+    def on_fit_begin(self, network: Any, logs: Any) -> None:
+        """From now on the sampler is told."""
+        self._sampler = network.output.sampler if hasattr(network.output.sampler, "judge") else None
+        if self._sampler is not None:
+            self._sampler.told = True
+
+    def on_batch_end(self, network: Any, logs: Any) -> None:
+        """Look, if it is time."""
+        step = network.step
+        if self._sampler is not None and step >= FIRST_LOOK and step & (step - 1) == 0:
+            best, _ = network.predict_topk(self.X, 1, ranked=False)
+            self._sampler.judge(float(np.mean(self.Y[np.arange(len(best)), best[:, 0]])), step)
+
+
+def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | None = None, batch_size: int = 256,
+             held_out: float = 0.1, callbacks: Sequence = (), **options: Any) -> dict[str, Any]:
+    """See `Network.fit_auto`; takes canonical rows.
+
+    Parameters
+    ----------
+    network : Network
+    X, Y : CSR
+    epochs, batch_size, held_out, callbacks
+        As there.
+    **options
+        Of `Network.fit`.
+
+    Returns
+    -------
+    dict
+    """
+    held_out = check_number("held_out", held_out, low=0.0, high=1.0, open_low=True, open_high=True)
+    n = X.shape[0]
+    epochs = epochs_for(n) if epochs is None else check_int("epochs", epochs, low=1)
+    if n < FEWEST:
+        network.ranking = None
+        history = network.fit(X, Y, epochs=epochs, batch_size=batch_size, callbacks=callbacks, **options)
+        return {"history": history, "choice": f"the network alone: {n} rows are too few to keep some aside (at least {FEWEST})"}
+    held = held_rows(n, held_out, network.seed)
+    rest = np.setdiff1d(np.arange(n), held)
+    looked = held[:: max(1, len(held) // LOOKED_AT)]
+    if options.get("early_stopping") is not None and options.get("validation") is None:
+        options["validation"] = X[held], Y[held]
+    history = network.fit(X[rest], Y[rest], epochs=epochs, batch_size=batch_size,
+                          callbacks=[HeldOutLook(X[looked], Y[looked]), *callbacks], **options)
+    report = network.fit_ranking(X, Y, held_out=held)
+    if network.ranking.mixture.sources == ["network"]:
+        network.ranking = None
+    return {"history": history, **report, "choice": describe_choice(report, len(held))}
+
+
+def describe_choice(report: dict[str, Any], rows: int) -> str:
+    """One line that says what was chosen and why.
+
+    Parameters
+    ----------
+    report : dict
+        Of `Network.fit_ranking`.
+    rows : int
+        Rows that were kept aside.
+    """
+    taken = " + ".join(f"{source} x {weight:g}" for source, _, _, weight in report["mixture"])
+    alone = ", ".join(f"{source} {scores['P@1']:.3f}" for source, scores in report["held_out"].items() if source != "mixture")
+    return f"{taken} on {report['features']}, by {rows:,} rows kept aside: P@1 {report['held_out']['mixture']['P@1']:.3f} (alone: {alone})"

@@ -1,0 +1,87 @@
+"""`Network.fit_auto`: rows kept aside, what it chooses, the same bits, and what it refuses."""
+
+import numpy as np
+import pytest
+from nn_problem import planted
+
+from mongoose_nb import nn
+from mongoose_nb.nn import Network
+from mongoose_nb.nn.auto import HeldOutLook, epochs_for
+
+X, LABEL = planted(n=1500, n_outputs=300)
+TRAIN, TEST = slice(0, 1200), slice(1200, 1500)
+
+
+def network(**settings):
+    return Network(X.shape[1], 300, **{"hidden": (16,), "sampler": "auto", "lr": 0.01, "seed": 4, **settings})
+
+
+@pytest.fixture(scope="module")
+def trained():
+    net = network()
+    return net, net.fit_auto(X[TRAIN], LABEL[TRAIN], epochs=2, batch_size=100)
+
+
+def test_better_than_the_network_alone_and_says_why(trained):
+    net, report = trained
+    assert net.evaluate(X[TEST], LABEL[TEST], k=1)["P@1"] > max(0.9, net.evaluate(X[TEST], LABEL[TEST], k=1, ranked=False)["P@1"])
+    assert len(report["history"]) == 2 and "by 120 rows kept aside: P@1" in report["choice"]
+    assert all(source in report["choice"] for source in net.ranking.mixture.sources)
+    assert net.step == 2 * 11  # 1,080 rows in batches of 100
+
+
+def test_the_same_again_and_saved(trained, tmp_path):
+    net, _ = trained
+    other = network()
+    other.fit_auto(X[TRAIN], LABEL[TRAIN], epochs=2, batch_size=100)
+    other.save(tmp_path / "net")
+    for other in (other, Network.load(tmp_path / "net")):
+        for a, b in zip(net.predict_topk(X[TEST], 3), other.predict_topk(X[TEST], 3), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_few_rows_have_no_ranking():
+    net = network()
+    report = net.fit_auto(X[:150], LABEL[:150], epochs=1)
+    assert net.ranking is None and "too few" in report["choice"]
+
+
+def test_a_good_network_may_stay_alone():
+    """Dense rows around centres, which no single feature tells apart."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 3000)
+    rows = rng.standard_normal((3000, 2)).astype(np.float32)
+    y = (rows[:, 0] * rows[:, 1] > 0).astype(int)  # exclusive or
+    net = Network(2, 2, hidden=(32, 32), sampler="full", lr=0.01)
+    report = net.fit_auto(rows[:2000], y[:2000], epochs=30)
+    assert "network" in report["choice"] and net.evaluate(rows[2000:], y[2000:], k=1)["P@1"] > 0.9
+
+
+def test_early_stopping_looks_at_the_rows_kept_aside():
+    report = network().fit_auto(X[TRAIN], LABEL[TRAIN], epochs=3, early_stopping=5)
+    assert all("P@1" in entry for entry in report["history"])
+
+
+def test_epochs():
+    assert [epochs_for(n) for n in (10, 12_000, 30_000, 1_000_000)] == [10, 10, 4, 3]
+
+
+def test_the_sampler_is_told_and_does_not_look_itself():
+    net = network(sampler=nn.Adaptive(50), lr=0.0001)
+    sampler = net.output.sampler
+    look = HeldOutLook(*net._check(X[TEST], LABEL[TEST]))
+    look.on_fit_begin(net, {})
+    sampler._look = None  # it would raise
+    net.partial_fit(X[TRAIN], LABEL[TRAIN], batch_size=8)
+    look.on_batch_end(net, {})
+    assert sampler.told and not sampler.hard_negatives
+    sampler.judge(0.05, 128)
+    assert not sampler.hard_negatives
+    sampler.judge(0.15, 128)
+    assert sampler.hard_negatives
+
+
+@pytest.mark.parametrize("options, message", [({"held_out": 0}, "held_out"), ({"epochs": 0}, "epochs"), ({"held_out": 1.5}, "held_out")])
+def test_refusals(options, message):
+    with pytest.raises(ValueError, match=message):
+        network().fit_auto(X[TRAIN], LABEL[TRAIN], **options)
