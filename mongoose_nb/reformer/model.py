@@ -28,7 +28,7 @@ from mongoose_nb.reformer.body import make_body
 from mongoose_nb.reformer.cores import Core, check_layers
 from mongoose_nb.reformer.evaluation import draw, summary
 from mongoose_nb.reformer.head import SoftmaxHead, logits, one_label, scores
-from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask
+from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask, as_tokens
 
 # Hashes of evaluation and of generation come from steps that training does not reach.
 EVALUATION_STEP, GENERATION_STEP = 1 << 40, 1 << 41
@@ -204,14 +204,13 @@ class ReformerLM(Model):
         if tokens.ndim != 2 or not 2 <= tokens.shape[1] <= self.max_length + 1 or not np.issubdtype(tokens.dtype, np.integer):
             raise ValueError(f"tokens must be integers (batch, 2 to max_length + 1 = {self.max_length + 1}); got {tokens.dtype} of shape "
                              f"{tokens.shape}")
-        if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.n_tokens:
-            raise ValueError(f"tokens must be from 0 to {self.n_tokens - 1}; got {tokens.min()} to {tokens.max()}")
+        tokens = as_tokens("tokens", tokens, self.n_tokens)
         shape = (tokens.shape[0], tokens.shape[1] - 1)
         weight = np.ones(shape, bool) if weight is None else np.broadcast_to(np.asarray(weight, bool), shape)
         counted = np.flatnonzero(weight)
         if not len(counted):
             raise ValueError("no prediction of the batch counts; its weight must be True somewhere")
-        return tokens.astype(np.int32, copy=False), counted
+        return tokens, counted
 
     def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         """After a step of the optimiser: hash tables follow, and rotations learn when it is time to."""
@@ -359,11 +358,11 @@ class ReformerLM(Model):
         if prompt.ndim not in (1, 2) or prompt.shape[-1] < 1:
             raise ValueError(f"prompt must be tokens of shape (length,) or (batch, length), one at least; got shape {prompt.shape}")
         rng = stream(check_int("seed", seed, low=0), "generated tokens")
-        tokens = np.atleast_2d(prompt)
+        tokens = np.atleast_2d(as_tokens("prompt", prompt, self.n_tokens))
         for _ in range(n):
             new = draw(self.logits(tokens[:, -self.max_length:]), temperature, top_k, rng)
-            tokens = np.concatenate([tokens, new[:, None].astype(tokens.dtype)], axis=1)
-        return tokens[:, prompt.shape[-1]:].astype(np.int32).reshape(*prompt.shape[:-1], n)
+            tokens = np.concatenate([tokens, new[:, None].astype(np.int32)], axis=1)
+        return tokens[:, prompt.shape[-1]:].reshape(*prompt.shape[:-1], n)
 
     # ------------------------------------------------------------------ saving
 

@@ -161,6 +161,25 @@ class TestGenerate:
         assert m.generate(prompt[0], 0).shape == (0,)
         assert m.generate(prompt, LENGTH + 5, temperature=0).shape == (3, LENGTH + 5)  # longer than max_length
 
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.int64, np.uint64])
+    def test_the_dtype_of_the_prompt_does_not_matter(self, dtype):
+        """A vocabulary larger than the dtype: new tokens are neither cut off nor fed back wrongly."""
+        m = ReformerLM(70_000, max_length=LENGTH, width=8, n_heads=2, bucket_size=4, n_hashes=2, seed=3)
+        prompt = batch()[0][:, :5]
+        want = m.generate(prompt, 6, seed=1)
+        assert want.max() > 65_536 and (want > 255).sum() > 10
+        np.testing.assert_array_equal(m.generate(prompt.astype(dtype), 6, seed=1), want)
+        np.testing.assert_array_equal(m.generate(prompt[0].astype(dtype), 6, temperature=0), m.generate(prompt[0], 6, temperature=0))
+        np.testing.assert_array_equal(m.logits(prompt.astype(dtype)), m.logits(prompt))
+        ours, same = (TextTask(text, N_TOKENS, 4).batch(0, 2)[0] for text in (prompt.ravel().astype(dtype), prompt.ravel()))
+        np.testing.assert_array_equal(ours, same)
+
+    @pytest.mark.parametrize("prompt", [[0.0, 1.0], [[True]], [0, N_TOKENS], [-1], [2**32], np.array([2**64 - 1], np.uint64)])
+    def test_prompts_that_are_no_tokens(self, prompt):
+        for n in (0, 1):
+            with pytest.raises(ValueError, match="prompt must be"):
+                model().generate(prompt, n)
+
     def test_draws_follow_the_softmax(self):
         """Counts of 3,000 draws of one token within 4.5 standard deviations of what the softmax says: 99.9 % for all of them."""
         m = model()
