@@ -62,6 +62,10 @@ class ReformerLM(Model):
         Rounds of hashing, and mean size of a bucket, for all layers or for each.
     full_attention_up_to : int
         Sequences no longer than this are attended to exactly.
+    strict : bool
+        Whether the attention of a token depends on nothing that comes later: not by values, nor by the number of buckets and the bounds
+        of chunks. A prefix alone then has the logits that it has in a longer text, up to rounding, and the perplexity of `evaluate` is
+        that of a strictly causal model. See `attention.LSHAttention`. Needs ``full_attention_up_to=0``.
     thresh, scheduler_hashes, lr_rotations, margin
         Of layers with learned rotations: the rotations learn when this share of the bits has changed that watch the query-key
         projection, so many bits for every row of it (rounded up to a multiple of 64), with this learning rate; margin of the triplet loss.
@@ -93,11 +97,11 @@ class ReformerLM(Model):
     def __init__(self, n_tokens: int, *, max_length: int = 1024, width: int = 256, embedding_width: int | None = None, n_layers: int = 2,
                  n_heads: int = 4, ff_width: int | None = None, activation: str | Activation = "relu", ff_chunks: int = 1,
                  attention: str | Sequence[str] = "lsh", n_hashes: int | Sequence[int] = 4, bucket_size: int | Sequence[int] = 64,
-                 full_attention_up_to: int = 0, thresh: float = 0.03, scheduler_hashes: int = 64, lr_rotations: float = 0.05,
-                 margin: float = 1.0, positions: str | tuple[int, int] = "sinusoidal", dropout: float = 0.0, reversible: bool = True,
-                 sampler: str | dict | Sampler | None = None, optimizer: str | Optimizer = "adam", lr: float = 1e-3,
-                 lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = 0.5, seed: int = 0,
-                 dtype: str = "float32") -> None:
+                 full_attention_up_to: int = 0, strict: bool = False, thresh: float = 0.03, scheduler_hashes: int = 64,
+                 lr_rotations: float = 0.05, margin: float = 1.0, positions: str | tuple[int, int] = "sinusoidal", dropout: float = 0.0,
+                 reversible: bool = True, sampler: str | dict | Sampler | None = None, optimizer: str | Optimizer = "adam",
+                 lr: float = 1e-3, lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = 0.5,
+                 seed: int = 0, dtype: str = "float32") -> None:
         super().__init__(optimizer, lr if isinstance(optimizer, str) else None, lr_schedule, clip_norm, seed)
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
         self.max_length = check_int("max_length", max_length, low=1)
@@ -112,6 +116,10 @@ class ReformerLM(Model):
         self.ff_chunks = check_int("ff_chunks", ff_chunks, low=1)
         self.attention, self.n_hashes, self.bucket_size = check_layers(self.n_layers, attention, n_hashes, bucket_size)
         self.full_attention_up_to = check_int("full_attention_up_to", full_attention_up_to, low=0)
+        self.strict = bool(strict)
+        if self.strict and self.full_attention_up_to:
+            raise ValueError(f"strict=True needs full_attention_up_to=0, as attention must not depend on the length; "
+                             f"got {full_attention_up_to}")
         self.thresh = check_number("thresh", thresh, low=0.0, high=1.0)
         self.scheduler_hashes = check_int("scheduler_hashes", scheduler_hashes, low=1)
         self.lr_rotations = check_number("lr_rotations", lr_rotations, low=0.0, open_low=True)
@@ -298,7 +306,8 @@ class ReformerLM(Model):
         Returns
         -------
         dict
-            ``loss`` (nats a token) as ``eval_loss``, ``bits`` a token, ``accuracy`` and ``perplexity``.
+            ``loss`` (nats a token) as ``eval_loss``, ``bits`` a token, ``accuracy`` and ``perplexity``. With hashing, and without
+            ``strict=True``, which earlier tokens a token attends to depends on later ones: the perplexity is then no likelihood.
         """
         task = self._task(task)
         found = []

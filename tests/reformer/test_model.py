@@ -6,7 +6,9 @@ import pytest
 from reformer_problem import LENGTH, N_TOKENS, assert_slope, batch, model, perturb
 
 from mongoose_nb.nn import LSH, Adam, Callback, Linear, Tables
+from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer import CopyTask, ReformerLM, TextTask
+from mongoose_nb.reformer.model import GENERATION_STEP
 
 SETTINGS = {
     "full": {"attention": "full"},
@@ -144,6 +146,48 @@ class TestEvaluate:
         task = CopyTask(N_TOKENS, LENGTH)
         short, full = model(full_attention_up_to=LENGTH), model(attention="full")
         assert short.evaluate(task, batches=1) == full.evaluate(task, batches=1) != model().evaluate(task, batches=1)
+
+
+class TestStrict:
+    """A prefix alone has the logits that it has in a longer text."""
+
+    @pytest.mark.parametrize("attention", ["lsh", "triplet", "full"])
+    @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-4), ("float32", 1e-3)])
+    def test_prefixes(self, attention, dtype, tolerance):
+        m = model(attention=attention, strict=True, dtype=dtype)
+        perturb(m.parameters(), 0.3)
+        tokens = batch()[0]
+        later = tokens.copy()
+        later[:, 12:] = (later[:, 12:] + 1) % N_TOKENS
+        run = Run(7, train=False)
+        whole = m._body.forward(tokens, run)[0]
+        for n in (1, 5, 12, LENGTH):
+            np.testing.assert_allclose(m._body.forward(tokens[:, :n], run)[0], whole[:, :n], atol=tolerance)
+        np.testing.assert_allclose(m._body.forward(later, run)[0][:, :12], whole[:, :12], atol=tolerance)
+        if attention == "lsh":
+            loose = model(attention=attention, dtype=dtype)
+            perturb(loose.parameters(), 0.3)
+            assert np.abs(loose._body.forward(tokens[:, :12], run)[0] - loose._body.forward(tokens, run)[0][:, :12]).max() > 100 * tolerance
+
+    def test_scores_are_those_of_one_token_after_the_other(self):
+        """The loss of `evaluate` is the mean negative log-probability under `logits` of all prefixes: a likelihood."""
+        m = model(strict=True)
+        perturb(m.parameters(), 0.3)
+        tokens = batch()[0][:, :12]
+        whole = m._body.forward(tokens, Run(GENERATION_STEP, train=False))[0]
+        rows = np.stack([m.logits(tokens[:, :n]) for n in range(1, 13)], axis=1)
+        np.testing.assert_allclose(rows, whole @ m.parameters()["head.weights"].value.T + m.parameters()["head.bias"].value, atol=1e-3)
+
+    def test_it_trains_and_is_saved(self, tmp_path):
+        m = model(strict=True)
+        m.fit(CopyTask(N_TOKENS, LENGTH), batches=3, batch_size=4)
+        m.save(tmp_path / "model")
+        again = ReformerLM.load(tmp_path / "model")
+        assert again.strict and not model().strict
+        prompt = batch()[0][:, :5]
+        np.testing.assert_array_equal(again.generate(prompt, 5), m.generate(prompt, 5))
+        with pytest.raises(ValueError, match="full_attention_up_to=0"):
+            model(strict=True, full_attention_up_to=8)
 
 
 class TestGenerate:
