@@ -197,7 +197,7 @@ class DuplicateFinder:
             arguments = dict(settings["arguments"])
             self = cls(check_number("threshold", arguments.pop("threshold")), **arguments)
             self._restore(settings["dim"], settings["number"], arrays["indptr"], arrays["indices"], arrays["ids"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise files.FormatError(f"{os.fspath(path)!r} does not hold a whole stream of sets: {error}") from error
         return self
 
@@ -205,13 +205,15 @@ class DuplicateFinder:
         from mongoose_nb.kernels.search.duplicates import link_sets
 
         m = len(ids)
+        if (indptr.shape != (m + 1,) or ids.shape != (m,) or indices.ndim != 1 or indptr.dtype != np.int64 or ids.dtype != np.int64
+                or indices.dtype != np.int32 or indptr[0] != 0 or (np.diff(indptr) < 1).any() or indptr[-1] != len(indices)
+                or (np.diff(ids) < 1).any() or m and not 0 <= ids[0] <= ids[-1] < number):
+            raise ValueError("its sets and numbers do not fit each other")
         ascending = np.diff(indices.astype(np.int64)) > 0
         ascending[indptr[1:-1] - 1] = True  # between two sets
-        if (indptr.shape != (m + 1,) or ids.shape != (m,) or indptr.dtype != np.int64 or ids.dtype != np.int64 or indices.dtype != np.int32
-                or indptr[0] != 0 or (np.diff(indptr) < 1).any() or indptr[-1] != len(indices) or not ascending.all()
-                or (m and not 0 <= indices.min() <= indices.max() < dim) or (np.diff(ids) < 1).any() or m and ids[-1] >= number):
-            raise ValueError("its arrays do not fit each other")
-        self.dim, self._number = dim, check_int("number", number, low=m)
+        if m and not (ascending.all() and 0 <= indices.min() <= indices.max() < check_int("dim", dim, low=1, high=2**31 - 1)):
+            raise ValueError("its sets have members that are out of order or out of range")
+        self.dim, self._number = None if dim is None else check_int("dim", dim, low=1), check_int("number", number, low=m)
         if m:
             self._make_room(m, len(indices))
             self._indptr[:m + 1], self._indices[:len(indices)], self._ids[:m] = indptr, indices, ids

@@ -1,5 +1,6 @@
 """DuplicateFinder against all pairs."""
 
+import pathlib
 import pickle
 
 import numpy as np
@@ -9,6 +10,7 @@ from naive_search import naive_pairs, planted
 from scipy.stats import binom
 
 from mongoose_nb import DuplicateFinder, find_duplicates
+from mongoose_nb.core import files
 from mongoose_nb.core.files import FormatError
 
 
@@ -83,6 +85,36 @@ def test_files(tmp_path):
     (tmp_path / "stream").write_bytes(data[:-40] + b"\1" * 40)
     with pytest.raises(FormatError):
         DuplicateFinder.load(tmp_path / "stream")
+
+
+DAMAGE = [("indptr", lambda a: a[:0]), ("indptr", lambda a: a[:-1]), ("indptr", lambda a: a * 2), ("indptr", lambda a: -a),
+          ("indptr", lambda a: a.astype(np.int32)), ("indices", lambda a: a[::-1].copy()), ("indices", lambda a: a + 5000),
+          ("indices", lambda a: a[None]), ("indices", lambda a: a.astype(np.float32)), ("ids", lambda a: a[::-1].copy()),
+          ("ids", lambda a: a + 10**6), ("ids", lambda a: a[1:]), ("ids", lambda a: a - 1), ("number", lambda n: 3),
+          ("number", lambda n: "3"),
+          ("dim", lambda d: None), ("dim", lambda d: 10), ("version", lambda v: 2), ("arguments", lambda v: {}), ("arguments", lambda v: 5)]
+
+
+@pytest.mark.parametrize("place", range(len(DAMAGE)))
+def test_damaged_files_are_refused(place, tmp_path):
+    name, change = DAMAGE[place]
+    finder = DuplicateFinder(0.7)
+    finder.add(planted(20, seed=2))
+    finder.save(tmp_path / "stream")
+    settings, arrays = files.load(tmp_path / "stream", "duplicate_finder")
+    (settings if name in settings else arrays)[name] = change((settings if name in settings else arrays)[name])
+    files.save(tmp_path / "stream", "duplicate_finder", settings, arrays)
+    with pytest.raises(FormatError, match="stream"):
+        DuplicateFinder.load(tmp_path / "stream")
+
+
+def test_files_of_version_1_are_read():
+    """Written by the release that had it first."""
+    finder = DuplicateFinder.load(pathlib.Path(__file__).parents[1] / "golden" / "streams" / "v1.sets")
+    assert repr(finder) == "DuplicateFinder(threshold=0.5, recall=0.9, n_hashes=64, seed=7, sets=5)"
+    indptr, ids, similarity = finder.query([["a", "b", "c"], ["x", 1, b"y"], ["z"]])
+    assert indptr.tolist() == [0, 2, 3, 3] and ids.tolist() == [0, 1, 3] and similarity.tolist() == [1.0, 0.5, 1.0]
+    assert finder.add([["a", "b", "c", "e"]])[0].tolist() == [0]
 
 
 def test_arguments():
