@@ -38,7 +38,7 @@ def member_column(member: Hashable, dim: int = HASHED) -> int:
         data = b"s" + member.encode("utf-8", "surrogatepass")
     elif isinstance(member, bytes):
         data = b"b" + member
-    elif isinstance(member, numbers.Integral):
+    elif isinstance(member, numbers.Integral | np.bool_) or isinstance(member, float | np.floating) and float(member).is_integer():
         data = b"i%d" % int(member)
     else:
         raise TypeError(f"a member that is hashed must be a string, bytes or an integer; got {member!r}: give its name instead")
@@ -71,6 +71,9 @@ def as_sets(sets: Sets, column: Callable[[Hashable], int] | None = None) -> tupl
         values = sets.data
         if values.dtype.kind in "fc" and np.isnan(values).any():
             raise ValueError("sets hold NaN, which is neither a member nor none; replace it first, for instance with numpy.nan_to_num")
+        if sets.shape[1] > HASHED:
+            raise ValueError(f"sets have {sets.shape[1]} columns, and at most {HASHED} fit int32; number those that occur with "
+                             "numpy.unique")
         return _checked(sets, sets.shape[1])
     if isinstance(sets, str | bytes | os.PathLike):
         raise TypeError(f"sets is {type(sets).__name__} {sets!r:.60}; {_TEXT}")
@@ -100,8 +103,9 @@ def _of_array(X):
 
 
 def _of_lists(sets, column):
-    columns, indptr, members = {}, [0], []
+    columns, indptr, members, ordered = {}, [0], [], True
     for place, one in enumerate(sets):
+        ordered = ordered and isinstance(one, list | tuple | np.ndarray)
         if isinstance(one, str | bytes | os.PathLike):
             raise TypeError(f"sets[{place}] is {type(one).__name__} {one!r:.60}; {_TEXT}")
         try:
@@ -119,6 +123,9 @@ def _of_lists(sets, column):
                 number = columns[member] = len(columns) if column is None else column(member)
             members.append(number)
         indptr.append(len(members))
+    if ordered and columns and columns.keys() <= {0, 1} and len(set(np.diff(indptr).tolist())) == 1 and indptr[1] > 2:
+        raise ValueError(f"sets are lists of {indptr[1]} zeros and ones each: give numpy.array(sets) if they say which columns are "
+                         "members, and lists without repeats if 0 and 1 are the members")
     from scipy.sparse import csr_matrix
 
     dim = max(len(columns), 1) if column is None else HASHED

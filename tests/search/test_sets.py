@@ -17,7 +17,9 @@ WRONG = [
     ({"a": {1}}, TypeError, "values"), ([{1, float("nan")}], ValueError, "missing"), ([[np.float32("nan")]], ValueError, "missing"),
     ([[None]], ValueError, "missing"), ([[np.datetime64("NaT")]], ValueError, "missing"), ([[[1]]], TypeError, "hashable"),
     (np.array([[0, np.nan]]), ValueError, "NaN"), (sp.csr_matrix(np.array([[0, np.nan]])), ValueError, "NaN"),
-    (sp.coo_matrix(np.eye(2)), TypeError, "tocsr")]
+    (sp.coo_matrix(np.eye(2)), TypeError, "tocsr"), (np.eye(3, dtype=int).tolist(), ValueError, r"numpy.array\(sets\)"),
+    (list(np.eye(3)), ValueError, r"numpy.array\(sets\)"), (list(map(tuple, np.eye(3, dtype=bool))), ValueError, r"numpy.array\(sets\)"),
+    (sp.csr_matrix(([1, 1], ([0, 1], [5, 2**32 + 5])), shape=(2, 2**33)), ValueError, "columns")]
 
 
 @pytest.mark.parametrize("sets, error, words", WRONG)
@@ -37,6 +39,7 @@ def test_members_of_all_forms():
     for form in ([["b", "a", "b"], []], [("b", "a"), ()], [np.array([5, 7, 5]), np.array([])], iter([iter("ba"), iter("")])):
         indptr, indices, dim = as_sets(form)
         assert indptr.tolist() == [0, 2, 2] and indices.tolist() == [0, 1] and dim == 2
+    assert as_sets([[0, 1], [1, 0], [0, 1]])[0].tolist() == as_sets([{0, 1}, {1, 0}, {0, 1}])[0].tolist() == [0, 2, 4, 6]  # ids
     pandas = pytest.importorskip("pandas")
     assert as_sets(pandas.DataFrame(dense, columns=list("abc")))[1].tolist() == [1, 2]
     assert as_sets(pandas.Series([["x"], ["y", "x"]]))[0].tolist() == [0, 1, 3]
@@ -45,6 +48,7 @@ def test_members_of_all_forms():
 def test_hashed_members_are_the_same_in_every_process():
     assert [member_column(m) for m in ("a", b"a", 1, np.int64(1), "1", -1)] == [
         member_column("a"), member_column(b"a"), member_column(1), member_column(1), member_column("1"), member_column(-1)]
+    assert len({member_column(m) for m in (1, 1.0, True, np.True_, np.float32(1))}) == 1  # equal in Python
     assert len({member_column(m) for m in ("a", b"a", 1, "1", -1, b"1")}) == 6
     assert member_column("a") == 1395287998
     with pytest.raises(TypeError, match="integer"):
