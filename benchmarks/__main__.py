@@ -166,9 +166,9 @@ def main():
     causality = commands.add_parser("causality", help="how far attention depends on later tokens, with and without strict=True")
     causality.add_argument("--data", type=pathlib.Path, help="as for charlm; by default the text of Python's help")
     causality.add_argument("--characters", type=int, default=2_000_000, help="of the text")
-    causality.add_argument("--length", type=int, default=512)
-    causality.add_argument("--steps", type=int, default=400)
-    causality.add_argument("--places", type=int, default=40, help="characters of a window that are predicted from their prefix alone")
+    causality.add_argument("--length", type=int, default=256)
+    causality.add_argument("--steps", type=int, default=200)
+    causality.add_argument("--places", type=int, default=32, help="characters of a window that are predicted from their prefix alone")
     causality.add_argument("--json", action="store_true")
     for command in (copy, charlm):
         command.add_argument("--work", type=pathlib.Path, required=True, help="folder for models on the way; the same call goes on")
