@@ -163,11 +163,18 @@ def main():
     charlm.add_argument("--every", type=int, default=50, help="steps between scores")
     charlm.add_argument("--lr", type=float, default=3e-3, help="after 100 steps of warming up")
     charlm.add_argument("--eval-batches", type=int, default=16)
+    causality = commands.add_parser("causality", help="how far attention depends on later tokens, with and without strict=True")
+    causality.add_argument("--data", type=pathlib.Path, help="as for charlm; by default the text of Python's help")
+    causality.add_argument("--characters", type=int, default=2_000_000, help="of the text")
+    causality.add_argument("--length", type=int, default=256)
+    causality.add_argument("--steps", type=int, default=200)
+    causality.add_argument("--places", type=int, default=32, help="characters of a window that are predicted from their prefix alone")
+    causality.add_argument("--json", action="store_true")
     for command in (copy, charlm):
         command.add_argument("--work", type=pathlib.Path, required=True, help="folder for models on the way; the same call goes on")
         command.add_argument("--minutes", type=float, default=60.0, help="time for training in this call")
         command.add_argument("--json", action="store_true")
-    for command in (step, curve, costs, ann, ablation, equal, serve, accuracy, words, attention, copy, charlm):
+    for command in (step, curve, costs, ann, ablation, equal, serve, accuracy, words, attention, copy, charlm, causality):
         command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between "
                              "the markers of this name")
     args = parser.parse_args()

@@ -33,6 +33,8 @@ _LAZY = {
     "LSHTables": "mongoose_nb.tables",
     "LSHIndex": "mongoose_nb.search",
     "find_duplicates": "mongoose_nb.search.duplicates",
+    "DuplicateFinder": "mongoose_nb.search.stream",
+    "shingles": "mongoose_nb.search.shingles",
     "Network": "mongoose_nb.nn",
     "MongooseClassifier": "mongoose_nb.sklearn",
     "LSHNeighbors": "mongoose_nb.sklearn",

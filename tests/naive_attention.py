@@ -35,6 +35,16 @@ def reached(buckets, valid, chunk, causal, variant="paper", keys=None):
     return out
 
 
+def reached_before(buckets, valid, last):
+    """As `reached`, where a query sees the last so many keys of its bucket up to itself, (R, T, T) int."""
+    R, T = buckets.shape
+    out = np.zeros((R, T, T), int)
+    for r in range(R):
+        for i in np.flatnonzero(valid):
+            out[r, i, [j for j in range(i + 1) if valid[j] and buckets[r, j] == buckets[r, i]][-last:]] = 1
+    return out
+
+
 def weights_of(q, k, counts, shared):
     """Softmax weights (T, T) in which pair (i, j) counts `counts[i, j]` times; rows without any are zero. Also the log-partitions."""
     T, d = q.shape

@@ -40,3 +40,23 @@ def data(metric, n=400, dim=48, sparse=False, seed=0):
     if sparse:
         return sp.csr_matrix(np.where(X > 0.7, X, 0).astype(np.float32))
     return (X + 3).astype(np.float32)
+
+
+def planted(n=400, dim=5000, size=60, seed=0):
+    """Sets, every second one a copy of the one before with some members replaced."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(n // 2):
+        a = rng.choice(dim, size, replace=False)
+        b = a.copy()
+        change = rng.integers(0, size // 3)
+        b[:change] = rng.choice(dim, change, replace=False)
+        rows += [np.unique(a), np.unique(b)]
+    return sp.csr_matrix((np.ones(sum(map(len, rows))), np.concatenate(rows), np.cumsum([0] + [len(r) for r in rows])), shape=(n, dim))
+
+
+def naive_pairs(X, threshold):
+    """Pairs (i, j), i < j, that similar."""
+    similar = 1 - distances("jaccard", X, X)
+    i, j = np.nonzero(np.triu(similar >= threshold - 1e-12, 1))
+    return dict(zip(zip(i.tolist(), j.tolist()), similar[i, j]))

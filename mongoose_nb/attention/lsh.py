@@ -60,7 +60,8 @@ class LSHAttention:
     bucket_size : int
         Mean number of tokens in a bucket.
     causal : bool
-        Whether a token sees those before it only.
+        Whether a token sees the values of those before it only. Which of them it sees still depends on later tokens, by the number of
+        buckets and the bounds of chunks; see `strict`.
     rotations : {None, "random", "orthogonal"} or array
         Directions to hash by: an array (heads, n_hashes, width, columns), or (n_hashes, width, columns) for all heads, of which the
         first n_buckets / 2 columns are used; an object with an attribute `value` that is such an array (`LearnedRotations`), read at
@@ -79,11 +80,18 @@ class LSHAttention:
         that was trained with hashing may rely on it: give 0 to keep it.
     redraw : bool, optional
         Whether random rotations depend on the step; the variant's habit by default.
+    strict : bool
+        Whether nothing about a token depends on later ones, so that a prefix alone has the outputs that it has in a longer text, up to
+        rounding. A token then sees the last 2 * bucket_size tokens of its bucket; the number of buckets is fixed, and short sequences are
+        hashed too. Needs ``causal=True``, `n_buckets`, shared queries and keys, and variant ``"paper"``.
+    n_buckets : int, optional
+        Buckets of a round, an even number or 1; by default as many as hold `bucket_size` tokens each (`rotations.count_buckets`), which
+        depends on the number of tokens.
     """
 
     def __init__(self, n_hashes: int = 4, bucket_size: int = 64, causal: bool = False,
                  rotations: Any = None, seed: int = 0, variant: str = "paper", kind: str = "lsh",
-                 exact_below: int | None = None, redraw: bool | None = None) -> None:
+                 exact_below: int | None = None, redraw: bool | None = None, strict: bool = False, n_buckets: int | None = None) -> None:
         self.n_hashes = check_int("n_hashes", n_hashes, low=1, high=64)
         self.bucket_size = check_int("bucket_size", bucket_size, low=1)
         self.causal = bool(causal)
@@ -95,6 +103,26 @@ class LSHAttention:
                             check_int("exact_below", exact_below, low=0))
         self.scheme = SCHEMES[variant]
         self.redraw = self.scheme.redraw if redraw is None else bool(redraw)
+        self.strict = bool(strict)
+        self.n_buckets = None if n_buckets is None else check_int("n_buckets", n_buckets, low=1)
+        if self.n_buckets is not None and self.n_buckets > 1 and self.n_buckets % 2:
+            raise ValueError(f"n_buckets must be even, as a direction has two sides, or 1; got {n_buckets}")
+        if self.strict:
+            self._check_strict(exact_below)
+
+    def _check_strict(self, exact_below):
+        for name, value, wanted in (("causal", self.causal, True), ("variant", self.variant, "paper"),
+                                    ("exact_below", exact_below or 0, 0)):
+            if value != wanted:
+                raise ValueError(f"strict=True, where nothing depends on later tokens, needs {name}={wanted!r}; got {value!r}")
+        if self.n_buckets is None:
+            raise ValueError("strict=True needs n_buckets, for instance rotations.count_buckets(longest, bucket_size): their number "
+                             "must not depend on the length")
+        self.exact_below = 0
+
+    def count_buckets(self, length: int) -> int:
+        """Buckets of a round for so many tokens."""
+        return count_buckets(length, self.bucket_size) if self.n_buckets is None else self.n_buckets
 
     def is_exact(self, length: int) -> bool:
         """Whether so many tokens get exact attention."""
@@ -106,7 +134,7 @@ class LSHAttention:
         from mongoose_nb.core.threads import compute_threads
 
         B, H, T, d = x.array.shape
-        with compute_threads(B * H * T * d * self.n_hashes * count_buckets(T, self.bucket_size) // 2):
+        with compute_threads(B * H * T * d * self.n_hashes * self.count_buckets(T) // 2):
             return self._hash(x, step)
 
     def _hash(self, x, step):
@@ -114,7 +142,7 @@ class LSHAttention:
 
         B, H, T, d = x.array.shape
         rotations = "random" if self.rotations is None else getattr(self.rotations, "value", self.rotations)
-        directions = as_directions(rotations, H, self.n_hashes, d, count_buckets(T, self.bucket_size) // 2, x.rows.dtype, self.seed,
+        directions = as_directions(rotations, H, self.n_hashes, d, self.count_buckets(T) // 2, x.rows.dtype, self.seed,
                                    step if self.redraw else 0)
         codes = np.empty((B, H, self.n_hashes, T), np.int32)
         hash_tokens(x.heads, directions, codes)
@@ -153,6 +181,8 @@ class LSHAttention:
         v = check_heads("v", v, q)
         if k is not None and self.variant == "released":
             raise ValueError("variant='released' has no separate keys: leave k out, or use variant='paper'")
+        if k is not None and self.strict:
+            raise ValueError("strict=True has no separate keys: leave k out")
         k = q if k is None else check_heads("k", k, q)
         B, H, T, d = q.array.shape
         valid, counts = check_mask(mask, B, T)
@@ -191,15 +221,15 @@ class LSHAttention:
         scheme = self.scheme
         codes_q, codes_k = (buckets, buckets) if shared else buckets
         shape = (*valid.shape[:1], codes_q.shape[1], self.n_hashes, valid.shape[1])
-        n_buckets = count_buckets(shape[3], self.bucket_size)
+        n_buckets = self.count_buckets(shape[3])
         for codes in (codes_q, codes_k):
             _check_buckets(codes, shape, n_buckets)
-        rules = attention_chunks.Rules(scheme.chunk * self.bucket_size, shared, self.causal, scheme.across, scheme.distinct, scheme.wrap)
+        rules = attention_chunks.Rules(scheme.chunk * self.bucket_size, shared, self.causal, scheme.across, scheme.distinct, scheme.wrap,
+                                       self.strict)
         order_k, slot_k = np.empty((2, *shape), np.int32)
         order_q = order_k if shared else np.empty(shape, np.int32)
         reach = np.empty((*shape, 2), np.int32)
-        attention_sort.sort_tokens(codes_q, codes_k, valid, n_buckets, rules.chunk, self.causal, scheme.across, shared, order_q, order_k,
-                                   slot_k, reach)
+        attention_sort.sort_tokens(codes_q, codes_k, valid, n_buckets, rules, order_q, order_k, slot_k, reach)
         return attention_chunks.Plan(counts, order_q, order_k, slot_k, reach), rules
 
     def backward(self, dout: np.ndarray, cache: LSHCache | FullCache) -> tuple:
@@ -231,7 +261,8 @@ class LSHAttention:
 
     def __repr__(self):
         return (f"LSHAttention(n_hashes={self.n_hashes}, bucket_size={self.bucket_size}, causal={self.causal}, "
-                f"variant={self.variant!r}, kind={self.kind!r}, exact_below={self.exact_below})")
+                f"variant={self.variant!r}, kind={self.kind!r}, exact_below={self.exact_below}, strict={self.strict}, "
+                f"n_buckets={self.n_buckets})")
 
 
 def _check_buckets(codes, shape, n_buckets):

@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
         sub.add_argument("--seed", type=int, help="seed of the hash functions (default 0)")
         sub.add_argument("--recall", type=float,
                          help="wanted share of the k nearest rows" + (": tune before building" if sub is build else " (default 0.9)"))
+        sub.add_argument("--worst-tenth", type=float, metavar="RECALL", help="also the share that the worst tenth of the queries is to find"
+                         + (", with --recall" if sub is build else ""))
         sub.add_argument("--k", type=int, default=10, help="neighbours of that recall (default 10)")
         sub.add_argument("--memory", type=float, metavar="MB", help="most memory")
     tune.add_argument("--queries", metavar="FILE", help="queries like those to come (default: some of the rows)")
@@ -71,16 +73,19 @@ def _index(args, X, metric, **more):
 
 def _tuned(args, index, X, recall, queries=None):
     memory = None if args.memory is None else int(args.memory * 1e6)
-    return index.tune(X, queries=queries, recall=recall, k=args.k, memory=memory)
+    return index.tune(X, queries=queries, recall=recall, k=args.k, memory=memory, worst_tenth=args.worst_tenth)
 
 
 def _told(tuned):
     functions = ", learned functions" if tuned.learned else ""
     return (f"K={tuned.K} L={tuned.L} probes={tuned.probes} rerank={tuned.rerank}{functions}: expect recall {tuned.recall:.3f} +- "
-            f"{tuned.error:.3f} from {tuned.candidates:,.0f} candidates, {tuned.memory / 1e6:,.1f} MB")
+            f"{tuned.error:.3f}, {tuned.worst_tenth:.3f} of the worst tenth of the queries, from {tuned.candidates:,.0f} candidates, "
+            f"{tuned.memory / 1e6:,.1f} MB")
 
 
 def _build(args):
+    if args.worst_tenth is not None and args.recall is None:
+        raise ValueError("--worst-tenth goes with --recall")
     if os.path.exists(args.out) and not args.overwrite:
         raise FileExistsError(f"{args.out} exists; give --overwrite to replace it")
     X, metric = read_vectors(args.data)

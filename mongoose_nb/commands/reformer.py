@@ -96,7 +96,7 @@ def _model(settings, work):
         n_layers=settings["nlayers"], n_heads=settings["nhead"], ff_width=settings["ff_mult"] * settings["nhid"],
         ff_chunks=settings["ff_chunks"], attention=["full"] * settings["nlayers"] if settings["use_full_attn"] else each("attn_type_list"),
         n_hashes=each("n_hashes_list"), bucket_size=each("bucket_size_list"), full_attention_up_to=settings["full_attn_thres"],
-        thresh=settings["thresh"], scheduler_hashes=settings["scheduler_hashes"], margin=settings["tri_alpha"],
+        strict=settings["strict"], thresh=settings["thresh"], scheduler_hashes=settings["scheduler_hashes"], margin=settings["tri_alpha"],
         lr_rotations=settings["lr_tri"], positions=settings["positions"], dropout=settings["dropout"],
         reversible=not settings["store_activations"], sampler=settings["sampler"], optimizer=settings["optimizer"],
         lr=settings["lr_main"], lr_schedule=settings["lr_schedule"], clip_norm=settings["clip_norm"], seed=settings["seed"])

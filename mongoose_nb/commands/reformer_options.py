@@ -56,7 +56,8 @@ FLAGS = {
     ),
 }
 DEFAULTS = {name: default for group in FLAGS.values() for name, _, default, _, _ in group}
-SWITCHES = {"use_full_attn": "exact attention in all layers", "store_activations": "keep activations instead of computing them again"}
+SWITCHES = {"use_full_attn": "exact attention in all layers", "strict": "attention that does not depend on later tokens in any way",
+            "store_activations": "keep activations instead of computing them again"}
 # What may change when a run goes on.
 RESUMABLE = ("epochs", "print_loss", "eval_batches")
 
@@ -77,8 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             shown = "" if default is None else f" (default {default[0] if several else default})"
             group.add_argument(*_spellings(name), dest=name, type=kind[0] if several else kind, nargs="+" if several else None,
                                metavar=metavar, help=text + shown)
-        if title in ("model", "attention"):
-            name = "store_activations" if title == "model" else "use_full_attn"
+        for name in {"model": ("store_activations",), "attention": ("use_full_attn", "strict")}.get(title, ()):
             group.add_argument(*_spellings(name), dest=name, action="store_const", const=True, help=SWITCHES[name])
 
 

@@ -17,6 +17,7 @@ PURPOSES = {
     "learned rotations": 0x207A7E,
     "rotations": 0xA77E,
     "drift": 0x5C37C8,
+    "bands": 0xBA2D5,
 }
 
 

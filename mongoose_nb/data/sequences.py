@@ -167,7 +167,7 @@ def next_word(tokens: Any, window: int, vocab: int, *, mode: str = "position", d
     sizes = np.diff(bounds)
     first = np.repeat(bounds[:-1], sizes)
     place = np.arange(len(tokens))
-    labels = np.flatnonzero((place > first) & ~np.isin(tokens, np.asarray(skip_labels, np.int64)))
+    labels = np.flatnonzero((place > first) & ~np.isin(tokens, np.asarray(skip_labels)))
     if not len(labels):
         raise ValueError("next_word: no document has two tokens and a label that is not skipped")
     rows, columns, values = [], [], []

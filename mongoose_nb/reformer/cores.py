@@ -44,7 +44,8 @@ def make_core(model: Any, layer: int, seed: int) -> Core:
         rotations = LearnedRotations(model.n_heads, n_hashes, model.width // model.n_heads, n_buckets, loss=kind, lr=model.lr_rotations,
                                      margin=model.margin, sequences=SEQUENCES, schedule=Drift(model.thresh, check_every=10, bits=bits),
                                      seed=seed)
-    return Core(kind, n_hashes, bucket_size, model.full_attention_up_to, seed, rotations)
+    strict = max(1, count_buckets(model.max_length, bucket_size)) if model.strict else None
+    return Core(kind, n_hashes, bucket_size, model.full_attention_up_to, seed, rotations, strict)
 
 
 class Core:
@@ -63,12 +64,14 @@ class Core:
         Of the rotations.
     rotations : LearnedRotations, optional
         Those of a kind that learns.
+    strict_buckets : int, optional
+        Number of buckets, for attention that does not depend on later tokens; see `attention.LSHAttention`.
     """
 
     def __init__(self, kind: str, n_hashes: int, bucket_size: int, full_up_to: int, seed: int,
-                 rotations: LearnedRotations | None = None) -> None:
+                 rotations: LearnedRotations | None = None, strict_buckets: int | None = None) -> None:
         self.kind, self.n_hashes, self.bucket_size, self.full_up_to, self.seed = kind, n_hashes, bucket_size, full_up_to, seed
-        self.rotations = rotations
+        self.rotations, self.strict_buckets = rotations, strict_buckets
         self.instead = (kind, n_hashes)
         self._seen = None
 
@@ -89,7 +92,7 @@ class Core:
         if kind in LEARNED:
             rotations = self.rotations if n_hashes == self.n_hashes else SimpleNamespace(value=self.rotations.value[:, :n_hashes])
         return LSHAttention(n_hashes, self.bucket_size, True, rotations, self.seed, kind="full" if full else "lsh", exact_below=0,
-                            redraw=True)
+                            redraw=True, strict=self.strict_buckets is not None, n_buckets=self.strict_buckets)
 
     def forward(self, qk: np.ndarray, v: np.ndarray, mask: np.ndarray | None = None, step: int = 0) -> tuple:
         """(out, cache); see `attention.LSHAttention`."""

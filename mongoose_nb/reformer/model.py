@@ -28,7 +28,7 @@ from mongoose_nb.reformer.body import make_body
 from mongoose_nb.reformer.cores import Core, check_layers
 from mongoose_nb.reformer.evaluation import draw, summary
 from mongoose_nb.reformer.head import SoftmaxHead, logits, one_label, scores
-from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask
+from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask, as_tokens
 
 # Hashes of evaluation and of generation come from steps that training does not reach.
 EVALUATION_STEP, GENERATION_STEP = 1 << 40, 1 << 41
@@ -62,6 +62,10 @@ class ReformerLM(Model):
         Rounds of hashing, and mean size of a bucket, for all layers or for each.
     full_attention_up_to : int
         Sequences no longer than this are attended to exactly.
+    strict : bool
+        Whether the attention of a token depends on nothing that comes later: not by values, nor by the number of buckets and the bounds
+        of chunks. A prefix alone then has the logits that it has in a longer text, up to rounding, and the perplexity of `evaluate` is
+        that of a strictly causal model. See `attention.LSHAttention`. Needs ``full_attention_up_to=0``.
     thresh, scheduler_hashes, lr_rotations, margin
         Of layers with learned rotations: the rotations learn when this share of the bits has changed that watch the query-key
         projection, so many bits for every row of it (rounded up to a multiple of 64), with this learning rate; margin of the triplet loss.
@@ -93,11 +97,11 @@ class ReformerLM(Model):
     def __init__(self, n_tokens: int, *, max_length: int = 1024, width: int = 256, embedding_width: int | None = None, n_layers: int = 2,
                  n_heads: int = 4, ff_width: int | None = None, activation: str | Activation = "relu", ff_chunks: int = 1,
                  attention: str | Sequence[str] = "lsh", n_hashes: int | Sequence[int] = 4, bucket_size: int | Sequence[int] = 64,
-                 full_attention_up_to: int = 0, thresh: float = 0.03, scheduler_hashes: int = 64, lr_rotations: float = 0.05,
-                 margin: float = 1.0, positions: str | tuple[int, int] = "sinusoidal", dropout: float = 0.0, reversible: bool = True,
-                 sampler: str | dict | Sampler | None = None, optimizer: str | Optimizer = "adam", lr: float = 1e-3,
-                 lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = 0.5, seed: int = 0,
-                 dtype: str = "float32") -> None:
+                 full_attention_up_to: int = 0, strict: bool = False, thresh: float = 0.03, scheduler_hashes: int = 64,
+                 lr_rotations: float = 0.05, margin: float = 1.0, positions: str | tuple[int, int] = "sinusoidal", dropout: float = 0.0,
+                 reversible: bool = True, sampler: str | dict | Sampler | None = None, optimizer: str | Optimizer = "adam",
+                 lr: float = 1e-3, lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = 0.5,
+                 seed: int = 0, dtype: str = "float32") -> None:
         super().__init__(optimizer, lr if isinstance(optimizer, str) else None, lr_schedule, clip_norm, seed)
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
         self.max_length = check_int("max_length", max_length, low=1)
@@ -112,6 +116,10 @@ class ReformerLM(Model):
         self.ff_chunks = check_int("ff_chunks", ff_chunks, low=1)
         self.attention, self.n_hashes, self.bucket_size = check_layers(self.n_layers, attention, n_hashes, bucket_size)
         self.full_attention_up_to = check_int("full_attention_up_to", full_attention_up_to, low=0)
+        self.strict = bool(strict)
+        if self.strict and self.full_attention_up_to:
+            raise ValueError(f"strict=True needs full_attention_up_to=0, as attention must not depend on the length; "
+                             f"got {full_attention_up_to}")
         self.thresh = check_number("thresh", thresh, low=0.0, high=1.0)
         self.scheduler_hashes = check_int("scheduler_hashes", scheduler_hashes, low=1)
         self.lr_rotations = check_number("lr_rotations", lr_rotations, low=0.0, open_low=True)
@@ -204,14 +212,13 @@ class ReformerLM(Model):
         if tokens.ndim != 2 or not 2 <= tokens.shape[1] <= self.max_length + 1 or not np.issubdtype(tokens.dtype, np.integer):
             raise ValueError(f"tokens must be integers (batch, 2 to max_length + 1 = {self.max_length + 1}); got {tokens.dtype} of shape "
                              f"{tokens.shape}")
-        if tokens.size and not 0 <= tokens.min() <= tokens.max() < self.n_tokens:
-            raise ValueError(f"tokens must be from 0 to {self.n_tokens - 1}; got {tokens.min()} to {tokens.max()}")
+        tokens = as_tokens("tokens", tokens, self.n_tokens)
         shape = (tokens.shape[0], tokens.shape[1] - 1)
         weight = np.ones(shape, bool) if weight is None else np.broadcast_to(np.asarray(weight, bool), shape)
         counted = np.flatnonzero(weight)
         if not len(counted):
             raise ValueError("no prediction of the batch counts; its weight must be True somewhere")
-        return tokens.astype(np.int32, copy=False), counted
+        return tokens, counted
 
     def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         """After a step of the optimiser: hash tables follow, and rotations learn when it is time to."""
@@ -299,7 +306,8 @@ class ReformerLM(Model):
         Returns
         -------
         dict
-            ``loss`` (nats a token) as ``eval_loss``, ``bits`` a token, ``accuracy`` and ``perplexity``.
+            ``loss`` (nats a token) as ``eval_loss``, ``bits`` a token, ``accuracy`` and ``perplexity``. With hashing, and without
+            ``strict=True``, which earlier tokens a token attends to depends on later ones: the perplexity is then no likelihood.
         """
         task = self._task(task)
         found = []
@@ -359,11 +367,11 @@ class ReformerLM(Model):
         if prompt.ndim not in (1, 2) or prompt.shape[-1] < 1:
             raise ValueError(f"prompt must be tokens of shape (length,) or (batch, length), one at least; got shape {prompt.shape}")
         rng = stream(check_int("seed", seed, low=0), "generated tokens")
-        tokens = np.atleast_2d(prompt)
+        tokens = np.atleast_2d(as_tokens("prompt", prompt, self.n_tokens))
         for _ in range(n):
             new = draw(self.logits(tokens[:, -self.max_length:]), temperature, top_k, rng)
-            tokens = np.concatenate([tokens, new[:, None].astype(tokens.dtype)], axis=1)
-        return tokens[:, prompt.shape[-1]:].astype(np.int32).reshape(*prompt.shape[:-1], n)
+            tokens = np.concatenate([tokens, new[:, None].astype(np.int32)], axis=1)
+        return tokens[:, prompt.shape[-1]:].reshape(*prompt.shape[:-1], n)
 
     # ------------------------------------------------------------------ saving
 

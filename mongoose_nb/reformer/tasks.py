@@ -12,6 +12,25 @@ from mongoose_nb.nn.training.batches import Batch, Source
 from mongoose_nb.nn.training.progress import Progress
 
 
+def as_tokens(name: str, tokens: Any, n_tokens: int) -> np.ndarray:
+    """Tokens of any integer dtype as int32, looked at before they are converted.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the error.
+    tokens : integer array
+    n_tokens : int
+        Tokens are 0 to n_tokens - 1.
+    """
+    array = np.asarray(tokens)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{name} must be integers from 0 to {n_tokens - 1}; got dtype {array.dtype}")
+    if array.size and not 0 <= array.min() <= array.max() < n_tokens:
+        raise ValueError(f"{name} must be from 0 to {n_tokens - 1}; got {array.min()} to {array.max()}")
+    return np.ascontiguousarray(array, np.int32)
+
+
 class Task:
     """Endless training batches and a fixed sequence of evaluation batches.
 
@@ -75,14 +94,13 @@ class TextTask(Task):
     """
 
     def __init__(self, tokens: np.ndarray, n_tokens: int, length: int, *, seed: int = 0) -> None:
-        self.tokens = np.ascontiguousarray(tokens, np.int32)
         self.n_tokens = check_int("n_tokens", n_tokens, low=2)
+        self.tokens = np.asarray(tokens)
         self.length = check_int("length", length, low=1)
         self.seed = check_int("seed", seed, low=0)
         if self.tokens.ndim != 1 or len(self.tokens) <= self.length:
             raise ValueError(f"tokens must be one sequence of more than length={length}; got shape {self.tokens.shape}")
-        if self.tokens.min() < 0 or self.tokens.max() >= self.n_tokens:
-            raise ValueError(f"tokens must be from 0 to {self.n_tokens - 1}; got {self.tokens.min()} to {self.tokens.max()}")
+        self.tokens = as_tokens("tokens", self.tokens, self.n_tokens)
 
     def batch(self, index: int, size: int, *, train: bool = True) -> tuple:
         places = len(self.tokens) - self.length

@@ -16,6 +16,9 @@
     metrics/      what a distance needs: one class in one file
     tune          K, L, probes and rerank for a recall within a memory
     duplicates    all similar pairs of sets
+    stream        similar sets in a stream
+    sets          what is taken as sets
+    shingles      texts as sets
     compat/       the interfaces of faiss and hnswlib
 """
 

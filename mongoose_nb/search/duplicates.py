@@ -2,23 +2,27 @@
 
 Two sets of Jaccard similarity J meet in one of L bands of K hashes with probability ``1 - (1 - J^K)^L``, an S-shaped curve. K and L are
 chosen so that it rises just before the threshold. Sets that meet are compared exactly, so no pair below the threshold is reported; the
-curve tells which share of the others is missed.
+curve tells which share of the others is missed. Sets that are equal are found first, and of each group one is compared with others: the
+work is linear in the number of copies.
 """
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Hashable, Iterable, Sequence
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mongoose_nb.core.validation import check_int, check_number
-from mongoose_nb.hashing.rows import is_sparse
-from mongoose_nb.search.metrics import Jaccard
+from mongoose_nb.core.streams import stream
+from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.search.parallel import default_threads, pool_of
-from mongoose_nb.search.rows.sparse import SparseRows
+from mongoose_nb.search.sets import as_sets
 
 if TYPE_CHECKING:
-    import scipy.sparse
+    from collections.abc import Callable
+
+    from mongoose_nb.search.sets import Sets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,31 +31,76 @@ class Duplicates:
 
     Attributes
     ----------
-    pairs : ndarray of shape (m, 2), int64
-        Numbers of two sets, the smaller first; ascending.
-    similarity : ndarray of shape (m,), float64
-        Their Jaccard similarities.
+    first : ndarray of shape (n,), int64
+        For every set the number of the first set that equals it: its own where there is none before, or where it is empty.
+    links : ndarray of shape (m, 2), int64
+        Similar pairs of sets that differ, the smaller number first; ascending. Of equal sets the first one stands for all.
+    link_similarity : ndarray of shape (m,), float64
+        Similarities of the links.
     n : int
         Number of sets.
     K, L : int
-        Hashes per band, and bands.
+        Hashes per band, and bands; 0 where none were needed.
     expected_recall : float
         Probability of finding a pair exactly at the threshold; that of any other pair is larger.
     """
 
-    pairs: np.ndarray
-    similarity: np.ndarray
+    first: np.ndarray
+    links: np.ndarray
+    link_similarity: np.ndarray
     n: int
     K: int
     L: int
     expected_recall: float
+
+    @functools.cached_property
+    def _copies(self):
+        """Sets by group of equal ones, where groups begin, and their sizes: both by the number of the first set."""
+        sizes = np.bincount(self.first, minlength=self.n)
+        return np.argsort(self.first, kind="stable"), np.cumsum(sizes) - sizes, sizes
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of `pairs`, without listing them."""
+        sizes = self._copies[2].astype(object)  # the number of pairs may not fit int64
+        return int((sizes * (sizes - 1) // 2).sum() + (sizes[self.links[:, 0]] * sizes[self.links[:, 1]]).sum())
+
+    @functools.cached_property
+    def _expanded(self):
+        order, starts, sizes = self._copies
+        several = np.flatnonzero(sizes > 1)
+        left, right = np.concatenate([self.links, np.stack([several, several], axis=1)]).T
+        similarity = np.concatenate([self.link_similarity, np.ones(len(several))])
+        counts = sizes[left] * sizes[right]
+        which = np.repeat(np.arange(len(counts)), counts)
+        place = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+        a = order[starts[left[which]] + place // sizes[right[which]]]
+        b = order[starts[right[which]] + place % sizes[right[which]]]
+        once = (left[which] != right[which]) | (a < b)
+        pairs, similarity = np.stack([np.minimum(a, b), np.maximum(a, b)], axis=1)[once], similarity[which[once]]
+        ascending = np.lexsort((pairs[:, 1], pairs[:, 0]))
+        return pairs[ascending], similarity[ascending]
+
+    @property
+    def pairs(self) -> np.ndarray:
+        """All similar pairs (m, 2) int64, equal sets included: numbers of two sets, the smaller first; ascending.
+
+        A group of g equal sets has ``g * (g - 1) / 2`` of them. They are listed when they are asked for.
+        """
+        return self._expanded[0]
+
+    @property
+    def similarity(self) -> np.ndarray:
+        """Similarities (m,) float64 of the `pairs`."""
+        return self._expanded[1]
 
     def groups(self) -> np.ndarray:
         """Group numbers of the sets, (n,) int64: sets that pairs link have the number of the first of them."""
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import connected_components
 
-        links = coo_matrix((np.ones(len(self.pairs), np.int8), (self.pairs[:, 0], self.pairs[:, 1])), shape=(self.n, self.n))
+        left, right = np.concatenate([self.links, np.stack([np.arange(self.n), self.first], axis=1)]).T
+        links = coo_matrix((np.ones(len(left), np.int8), (left, right)), shape=(self.n, self.n))
         _, label = connected_components(links, directed=False)
         _, first, inverse = np.unique(label, return_index=True, return_inverse=True)
         return first[inverse].astype(np.int64)
@@ -97,31 +146,20 @@ def choose_bands(threshold: float, n_hashes: int = 128, recall: float = 0.95) ->
                      f"{float(s_curve(threshold, 1, n_hashes)):.3g}, less than recall={recall:g}; give more hashes or ask for less")
 
 
-def _as_csr(sets):
-    """Sets as CSR parts with ascending members: CSR already, or a sequence of iterables of hashable things."""
-    if is_sparse(sets):
-        return SparseRows(Jaccard(), sets.shape[1]).check(sets)[:2], sets.shape
-    numbers, indptr, members = {}, [0], []
-    for one in sets:
-        members.extend(numbers.setdefault(member, len(numbers)) for member in one)
-        indptr.append(len(members))
-    from scipy.sparse import csr_matrix
-
-    shape = len(indptr) - 1, max(len(numbers), 1)
-    X = csr_matrix((np.ones(len(members), np.float32), np.array(members, np.int32), np.array(indptr, np.int64)), shape=shape)
-    return SparseRows(Jaccard(), shape[1]).check(X)[:2], shape
-
-
-def find_duplicates(sets: "scipy.sparse.csr_matrix | Sequence[Iterable[Hashable]]", threshold: float = 0.8, *, recall: float = 0.95,
-                    n_hashes: int = 128, n_threads: int | None = None, seed: int = 0) -> Duplicates:
+def find_duplicates(sets: Sets, threshold: float = 0.8, *, measure: str = "jaccard", recall: float = 0.95, n_hashes: int = 128,
+                    n_threads: int | None = None, seed: int = 0) -> Duplicates:
     """Find pairs of sets that are at least `threshold` similar.
 
     Parameters
     ----------
-    sets : CSR matrix of shape (n, dim), or sequence of iterables
-        Members are the columns that are not zero, or any hashable objects, such as words.
+    sets : CSR matrix or two-dimensional array of shape (n, dim), or sequence of iterables
+        Of a matrix or array, members are the columns that are not zero, as in ``LSHIndex("jaccard")``. Of an iterable, they are any
+        hashable objects, such as words or numbers. `mongoose_nb.shingles` makes sets of texts.
     threshold : float
-        Least Jaccard similarity, in (0, 1].
+        Least similarity, in (0, 1].
+    measure : {"jaccard", "containment"}
+        Jaccard similarity: common members as a share of all. Containment: as a share of those of the smaller set, which is 1 where that is
+        a part of the other one. Pairs of the latter are all found.
     recall : float
         Wanted probability of finding a pair at the threshold; more similar pairs are found more surely.
     n_hashes : int
@@ -135,52 +173,106 @@ def find_duplicates(sets: "scipy.sparse.csr_matrix | Sequence[Iterable[Hashable]
     Duplicates
         Similarities are exact, so there are no false pairs. Empty sets are similar to nothing.
 
+    Raises
+    ------
+    TypeError, ValueError
+        The sets are text, hold NaN, or are something else that is not a set.
+
     Notes
     -----
-    The work grows with the square of the largest group of similar sets, as does the number of its pairs.
+    The work grows with the square of the largest group of similar sets that differ; equal ones are found first, in linear time. That of
+    containment grows with the number of sets that share their rarest members.
     """
-    K, L = choose_bands(threshold, n_hashes, recall)
-    (indptr, indices), shape = _as_csr(sets)
-    codes = _band_codes(indptr, indices, shape, K, L, seed)
-    there = np.flatnonzero(np.diff(indptr)).astype(np.int64)
+    check_choice("measure", measure, ("jaccard", "containment"))
+    threshold = check_number("threshold", threshold, low=0, high=1, open_low=True)
+    K, L = choose_bands(threshold, n_hashes, recall) if measure == "jaccard" else (0, 0)
+    threads = default_threads() if n_threads is None else check_int("n_threads", n_threads, low=1)
+    indptr, indices, dim = as_sets(sets)
+    n = len(indptr) - 1
+    first = _first_equal(indptr, indices)
+    distinct = np.flatnonzero((first == np.arange(n)) & (np.diff(indptr) > 0))
+    if measure == "jaccard":
+        left, right, similarity = _meeting(indptr, indices, distinct, threshold, K, L, threads, check_int("seed", seed, low=0))
+    else:
+        left, right, similarity = _containing(indptr, indices, distinct, threshold, threads)
+    left, right = np.minimum(left, right), np.maximum(left, right)
+    order = np.lexsort((right, left))
+    return Duplicates(first, np.stack([left[order], right[order]], axis=1), similarity[order], n, K, L,
+                      float(s_curve(threshold, K, L)) if L else 1.0)
+
+
+def hash_bands(indptr: np.ndarray, indices: np.ndarray, K: int, L: int, seed: int, n_threads: int = 1) -> np.ndarray:
+    """Codes (L, n) uint32 of L bands of K hashes of sets, as CSR parts."""
+    from mongoose_nb.kernels.search.duplicates import band_codes
+
+    factors = stream(seed, "bands").integers(0, 2**31, K * L, np.uint32) * np.uint32(2) + np.uint32(1)
+    n = len(indptr) - 1
+    codes = np.empty((L, n), np.uint32)
+    parts = min(n_threads, n // 32 + 1)
+    bounds = [n * part // parts for part in range(parts + 1)]
+    _mapped(parts, lambda part: band_codes(indptr, indices, factors, K, bounds[part], bounds[part + 1], codes), parts)
+    return codes
+
+
+def _mapped(threads, work, n):
+    """``[work(0), ..., work(n - 1)]``."""
+    return list(pool_of(threads).map(work, range(n)) if threads > 1 and n > 1 else map(work, range(n)))
+
+
+def _first_equal(indptr, indices):
+    from mongoose_nb.kernels.search.duplicates import first_equal, row_keys
+
+    keys, first = np.empty(len(indptr) - 1, np.uint64), np.empty(len(indptr) - 1, np.int64)
+    row_keys(indptr, indices, keys)
+    first_equal(np.argsort(keys, kind="stable"), keys, indptr, indices, first)
+    return first
+
+
+def _with_room(search: Callable, room: int):
+    """What ``search(left, right, similarity)`` writes, with as much room as it needs."""
+    while True:
+        out = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room)
+        found = search(*out)
+        if found <= room:
+            return [part[:found] for part in out]
+        room = found
+
+
+def _meeting(indptr, indices, distinct, threshold, K, L, threads, seed):
+    """Pairs of sets that meet in a band."""
+    from mongoose_nb.kernels.search.duplicates import band_pairs
+
+    codes = hash_bands(indptr, indices, K, L, seed, threads)
 
     def band(t):
-        from mongoose_nb.kernels.search.duplicates import band_pairs
+        order = distinct[np.argsort(codes[t, distinct], kind="stable")]
+        return _with_room(lambda *out: band_pairs(codes, t, order, indptr, indices, threshold, *out), max(64, len(distinct) // 8))
 
-        order = there[np.argsort(codes[t, there], kind="stable")]
-        room = max(64, len(there) // 8)
-        while True:
-            left, right, similarity = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room)
-            found = band_pairs(codes, t, order, indptr, indices, float(threshold), left, right, similarity)
-            if found <= room:
-                return left[:found], right[:found], similarity[:found]
-            room = found
-
-    threads = n_threads or default_threads()
-    parts = list(pool_of(threads).map(band, range(L)) if threads > 1 else map(band, range(L)))
-    left, right, similarity = (np.concatenate(column) for column in zip(*parts))
-    order = np.lexsort((right, left))
-    return Duplicates(np.stack([left[order], right[order]], axis=1), similarity[order], shape[0], K, L,
-                      float(s_curve(threshold, K, L)))
+    return [np.concatenate(column) for column in zip(*_mapped(threads, band, L))]
 
 
-def _band_codes(indptr, indices, shape, K, L, seed):
-    """Codes (L, n) uint32 of bands; of more than four hashes, codes of four and fewer are mixed to one."""
+def _containing(indptr, indices, distinct, threshold, threads):
+    """Pairs of which the larger set has enough members of the smaller one; all of them."""
     from scipy.sparse import csr_matrix
 
-    from mongoose_nb.hashing import MinHash
+    from mongoose_nb.kernels.search.duplicates import contained_pairs
 
-    X = csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=shape)
-    widths = [4] * (K // 4) + ([K % 4] if K % 4 else [])
-    # A pass over a set fills as many bins as it has members. With more bins most are copies of others, and bands meet together or not
-    # at all. So small sets are read several times, for a part of the bands each time.
-    members = max(1, len(indices) // max(1, shape[0]))
-    step = max(1, -(-L // 16), min(L, members // widths[0]))
-    out = np.zeros((L, shape[0]), np.uint64)
-    for number, width in enumerate(widths):
-        for lo in range(0, L, step):
-            key = (seed + 7919 * number + 104729 * lo) % 2**64
-            family = MinHash(shape[1], width, min(step, L - lo), seed=key, bits=32 // width if width > 2 else 16)
-            part = (out[lo:lo + step] ^ family.hash_tables(X)) * np.uint64(0x9E3779B97F4A7C15)
-            out[lo:lo + step] = part ^ (part >> np.uint64(29))
-    return (out >> np.uint64(32)).astype(np.uint32) ^ out.astype(np.uint32)
+    sizes = np.diff(indptr)
+    distinct = distinct[np.argsort(sizes[distinct], kind="stable")]
+    columns, inverse, counts = np.unique(indices, return_inverse=True, return_counts=True)
+    rank = np.empty(len(columns), np.int64)
+    rank[np.argsort(counts, kind="stable")] = np.arange(len(columns))
+    shape = len(indptr) - 1, max(len(columns), 1)
+    rows = csr_matrix((np.ones(len(indices), bool), rank[inverse.ravel()], indptr), shape=shape)[distinct]
+    rows.sort_indices()
+    lists = rows.tocsc()
+    parts = [np.ascontiguousarray(part, dtype) for part, dtype in ((rows.indptr, np.int64), (rows.indices, np.int32),
+                                                                   (lists.indptr, np.int64), (lists.indices, np.int32))]
+    n, tasks = len(distinct), max(1, min(len(distinct) // 256, 64))
+
+    def part(task):
+        lo, hi = task * n // tasks, (task + 1) * n // tasks
+        return _with_room(lambda *out: contained_pairs(lo, hi, *parts, threshold, *out), max(64, n // 8))
+
+    left, right, similarity = (np.concatenate(column) for column in zip(*_mapped(threads, part, tasks)))
+    return distinct[left], distinct[right], similarity

@@ -253,7 +253,7 @@ class LSHIndex:
         return self
 
     def tune(self, X: Rows, *, queries: Rows | None = None, learn: bool | None = None, recall: float = 0.9, k: int = 10,
-             memory: int | None = None, n_queries: int = 2000, seed: int = 0) -> Tuned:
+             memory: int | None = None, n_queries: int = 2000, seed: int = 0, worst_tenth: float | None = None) -> Tuned:
         """Choose K, L, probes and rerank for rows and queries like these, and set them.
 
         Parameters
@@ -275,6 +275,8 @@ class LSHIndex:
             Most queries that choose and measure. With more of them, the expectation is closer.
         seed : int
             Of the rows put aside.
+        worst_tenth : float, optional
+            Wanted share of the k nearest rows of the tenth of the queries that find least, besides `recall`.
 
         Returns
         -------
@@ -291,7 +293,7 @@ class LSHIndex:
 
         self._writable()
         tuned, chosen = choose(self._builder, X, queries=queries, learn=learn, recall=recall, k=k, memory=memory, n_queries=n_queries,
-                               seed=seed, n_threads=self.n_threads, max_candidates=self.max_candidates)
+                               seed=seed, n_threads=self.n_threads, max_candidates=self.max_candidates, worst=worst_tenth)
         with self._lock.writing():
             self.probes, self.rerank = tuned.probes, tuned.rerank
             self._builder.adopt(chosen)

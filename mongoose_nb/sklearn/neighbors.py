@@ -9,7 +9,8 @@ import numpy as np
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.search.index import LSHIndex
-from mongoose_nb.search.metrics import Metric
+from mongoose_nb.search.metrics import Hamming, Metric
+from mongoose_nb.sklearn.codes import CodeBits
 
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -34,8 +35,8 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     n_neighbors : int
         Neighbours of a row, itself not counted.
     metric : str or Metric
-        "euclidean", "cosine", "jaccard", "hamming" or "ip" as in scikit-learn: ``hamming`` is the share of columns that differ. Or any
-        other metric of `LSHIndex` that does not transform its rows.
+        "euclidean", "sqeuclidean", "cosine", "jaccard", "hamming" or "ip" as in scikit-learn: ``hamming`` is the share of columns that
+        differ, of zeros and ones or of other codes. Or any other metric of `LSHIndex` that does not transform its rows.
     mode : {"distance", "connectivity"}
         What `transform` stores. With "distance" each row of the graph has ``n_neighbors + 1`` entries, as a row of the training data
         is its own neighbour.
@@ -72,14 +73,24 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self.random_state = random_state
 
     def _rows(self, X, reset):
+        """Rows as the index takes them."""
         metric = make("search metric", self.metric)
-        X = validate_data(self, X, accept_sparse="csr" if "sparse" in metric.stores else False, dtype=np.float32, reset=reset)
-        return X != 0 if metric.stores == ("bits",) else X
+        bits = metric.stores == ("bits",)
+        X = validate_data(self, X, accept_sparse="csr" if "sparse" in metric.stores else False, dtype="numeric" if bits else np.float32,
+                          reset=reset)
+        if not bits:
+            return X
+        if reset:
+            self._codes = None if type(metric) is not Hamming or ((X == 0) | (X == 1)).all() else CodeBits(X)
+            # two bits for every code that differs; a share as in scikit-learn
+            self._unit = (1 if self._codes is None else 2) * (self.n_features_in_ if self.metric == "hamming" else 1)
+        return X if self._codes is None else self._codes(X)
 
     def fit(self, X: Rows, y: object = None) -> LSHNeighbors:
         """Index the rows X (n, dim), dense or (for cosine, jaccard and ip) CSR."""
         check_int("n_neighbors", self.n_neighbors, low=1)
         check_choice("mode", self.mode, ("distance", "connectivity"))
+        self._unit = 1
         X = self._rows(X, True)
         self.index_ = LSHIndex(self.metric, X.shape[1], K=self.K, L=self.L, probes=self.probes, rerank=self.rerank,
                                exact_fallback=True, seed=0 if self.random_state is None else self.random_state)
@@ -120,7 +131,7 @@ class LSHNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _query(self, X, k):
         indices, distances = self.index_.query(X, k, n_threads=None if self.n_jobs in (None, -1) else self.n_jobs)
         distances = distances.astype(np.float64)
-        return indices, distances / self.n_features_in_ if self.metric == "hamming" else distances
+        return indices, distances / self._unit
 
     def _of_themselves(self, k):
         n = self.n_samples_fit_

@@ -18,6 +18,9 @@ BUILD_BLOCK = 1 << 15
 # Buckets beyond this many per row held are empty for the most part; longer codes are folded onto fewer bits.
 _ODD = np.uint32(2654435769)
 
+#: largest id
+_MOST = 2**31 - 1
+
 
 def _columns(ids):
     """What picks the columns of ids out of an array: of one id a slice, which NumPy takes in a third of the time."""
@@ -139,6 +142,8 @@ class LSHTables:
         if len(ids) > 1 and len(np.unique(ids)) != len(ids):
             raise ValueError("ids must not repeat")
         n = len(self._present)
+        if not present and len(ids) and ids.max() > _MOST:
+            raise ValueError(f"ids must be at most {_MOST}, as tables hold int32; got {ids.max()}")
         if len(ids) == 1:
             row = int(ids[0])
             if row >= 0 and (row < n and bool(self._present[row])) == present:

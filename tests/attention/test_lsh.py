@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive_attention import by_rounds, reached, weights_of
+from naive_attention import by_rounds, reached, reached_before, weights_of
 
 from mongoose_nb.attention import LSHAttention, full_attention, lsh_attention
 from mongoose_nb.attention.rotations import count_buckets
@@ -24,7 +24,8 @@ def naive(layer, qk, v, k, mask, cache):
     for b in range(qk.shape[0]):
         for h in range(qk.shape[1]):
             codes, keys = (cache.buckets[b, h], None) if k is None else (c[b, h] for c in cache.buckets)
-            counts = reached(codes, mask[b], cache.rules.chunk, layer.causal, layer.variant, keys).sum(axis=0)
+            counts = (reached_before(codes, mask[b], cache.rules.chunk) if layer.strict else
+                      reached(codes, mask[b], cache.rules.chunk, layer.causal, layer.variant, keys)).sum(axis=0)
             if layer.variant == "paper":
                 counts = np.minimum(counts, 1)
             other = qk[b, h] if k is None else k[b, h]
@@ -32,11 +33,11 @@ def naive(layer, qk, v, k, mask, cache):
     return out
 
 
-@pytest.mark.parametrize("variant, causal, separate", CASES)
+@pytest.mark.parametrize("variant, causal, separate, strict", [(*case, False) for case in CASES] + [("paper", True, False, True)])
 @pytest.mark.parametrize("rounds", [1, 3])
-def test_forward_and_gradients(variant, causal, separate, rounds):
+def test_forward_and_gradients(variant, causal, separate, strict, rounds):
     qk, v, k, mask, dout = arrays(1, separate=separate)
-    layer = LSHAttention(rounds, 8, causal, variant=variant, exact_below=0)
+    layer = LSHAttention(rounds, 8, causal, variant=variant, exact_below=0, strict=strict, n_buckets=4 if strict else None)
     out, cache = layer.forward(qk, v, k, mask)
     np.testing.assert_allclose(out, naive(layer, qk, v, k, mask, cache), rtol=1e-12, atol=1e-13)
     assert (out[~mask[:, None].repeat(2, 1)] == 0).all()
@@ -101,6 +102,54 @@ def test_any_shape(B, H, T, d, rounds, bucket_size, causal, seed):
     out, cache = layer.forward(qk, v, mask=mask)
     np.testing.assert_allclose(out, naive(layer, qk, v, None, mask, cache), rtol=1e-10, atol=1e-11)
     assert all(np.isfinite(g).all() and g.shape == qk.shape for g in layer.backward(dout, cache))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(2, 300), st.integers(1, 12), st.integers(1, 4), st.integers(1, 20),
+       st.sampled_from([1, 2, 6, 16]), st.integers(0, 999))
+def test_a_prefix_alone_has_the_outputs_that_it_has_in_a_longer_text(B, H, T, d, rounds, bucket_size, n_buckets, seed):
+    """Strictly causal: hash functions, buckets and who is seen do not depend on later tokens; nor do gradients of what lies before."""
+    qk, v, _, mask, dout = arrays(seed, B, H, T, d)
+    layer = LSHAttention(rounds, bucket_size, True, strict=True, n_buckets=n_buckets, seed=seed)
+    out, cache = layer.forward(qk, v, mask=mask)
+    np.testing.assert_allclose(out, naive(layer, qk, v, None, mask, cache), rtol=1e-10, atol=1e-11)
+    n = 1 + seed % (T - 1)
+    before, part = layer.forward(qk[:, :, :n], v[:, :, :n], mask=mask[:, :n])
+    np.testing.assert_array_equal(cache.buckets[..., :n], part.buckets)
+    np.testing.assert_allclose(out[:, :, :n], before, rtol=1e-11, atol=1e-12)
+    dout[:, :, n:] = 0
+    for whole, some in zip(layer.backward(dout, cache), layer.backward(dout[:, :, :n], part)):
+        np.testing.assert_allclose(whole[:, :, :n], some, rtol=1e-9, atol=1e-10)
+        assert not whole[:, :, n:].any()
+
+
+def test_without_strict_a_prefix_depends_on_what_follows():
+    qk, v, _, _, _ = arrays(20, 1, 1, 256, padded=False)
+    layer = LSHAttention(1, 8, True, exact_below=0)
+    assert np.abs(layer.forward(qk, v)[0][:, :, :100] - layer.forward(qk[:, :, :100], v[:, :, :100])[0]).max() > 0.1
+    fixed = LSHAttention(1, 8, True, exact_below=0, n_buckets=4)  # functions alone do not help
+    assert np.abs(fixed.forward(qk, v)[0][:, :, :100] - fixed.forward(qk[:, :, :100], v[:, :, :100])[0]).max() > 0.1
+
+
+def test_strictly_causal_hashing_gives_the_same_bits_for_any_length():
+    qk, v, _, _, _ = arrays(21, 2, 2, 700, 16, dtype=np.float32, padded=False)
+    layer = LSHAttention(2, 16, True, strict=True, n_buckets=16)
+    whole = layer.buckets(qk)
+    for n in (1, 5, 127, 128, 129, 300, 699):
+        np.testing.assert_array_equal(layer.buckets(qk[:, :, :n]), whole[..., :n])
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"causal": False}, "needs causal=True; got False"), ({"variant": "released"}, "needs variant='paper'; got 'released'"),
+    ({"exact_below": 64}, "needs exact_below=0; got 64"), ({"n_buckets": None}, "needs n_buckets"),
+    ({"n_buckets": 3}, "n_buckets must be even"), ({"n_buckets": 0}, "n_buckets must be an integer from 1")])
+def test_strictly_causal_attention_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LSHAttention(**{"causal": True, "strict": True, "n_buckets": 4} | arguments)
+    layer = LSHAttention(causal=True, strict=True, n_buckets=4)
+    qk, v, k, _, _ = arrays(22, separate=True)
+    with pytest.raises(ValueError, match="no separate keys"):
+        layer.forward(qk, v, k)
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])

@@ -60,6 +60,9 @@ def test_tune_and_tuned_build(files, call, tmp_path):
     code, text, _ = call("tune", files / "rows.npy", "--recall", 0.8, "--k", 5, "--json")
     tuned = json.loads(text)
     assert code == 0 and tuned["reached"] and tuned["recall"] > 0.7
+    code, text, _ = call("tune", files / "rows.npy", "--recall", 0.8, "--worst-tenth", 0.6, "--k", 5)
+    assert code == 0 and "of the worst tenth" in text
+    assert call("build", files / "rows.npy", "--out", tmp_path / "other", "--worst-tenth", 0.6)[0] == 2
     code, text, errors = call("build", files / "rows.npy", "--out", tmp_path / "index", "--recall", 0.8, "--k", 5, "--json")
     assert code == 0 and json.loads(text)["tuned"] == tuned and "expect recall" in errors
     assert LSHIndex.load(tmp_path / "index").L == tuned["L"]

@@ -81,7 +81,9 @@ def test_every_flag_reaches_the_model(call, tmp_path):
     assert type(m.lr_schedule).__name__ == "Cosine" and describe(m.sampler)["name"] == "uniform"
     code, _, err = call(*SMALL, "--use_full_attn", "--epochs", 1, "--out", tmp_path / "full")
     assert code == 0 and ReformerLM.load(tmp_path / "full" / runs.MODEL).attention == ("full", "full")
-    assert set(SWITCHES) == {"use_full_attn", "store_activations"}
+    code, _, err = call(*SMALL, "--strict", "--epochs", 1, "--out", tmp_path / "strict")
+    assert code == 0 and ReformerLM.load(tmp_path / "strict" / runs.MODEL).strict
+    assert set(SWITCHES) == {"use_full_attn", "strict", "store_activations"}
 
 
 def test_resume_equals_uninterrupted(call, text, tmp_path):

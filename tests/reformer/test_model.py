@@ -6,7 +6,9 @@ import pytest
 from reformer_problem import LENGTH, N_TOKENS, assert_slope, batch, model, perturb
 
 from mongoose_nb.nn import LSH, Adam, Callback, Linear, Tables
+from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer import CopyTask, ReformerLM, TextTask
+from mongoose_nb.reformer.model import GENERATION_STEP
 
 SETTINGS = {
     "full": {"attention": "full"},
@@ -146,6 +148,48 @@ class TestEvaluate:
         assert short.evaluate(task, batches=1) == full.evaluate(task, batches=1) != model().evaluate(task, batches=1)
 
 
+class TestStrict:
+    """A prefix alone has the logits that it has in a longer text."""
+
+    @pytest.mark.parametrize("attention", ["lsh", "triplet", "full"])
+    @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-4), ("float32", 1e-3)])
+    def test_prefixes(self, attention, dtype, tolerance):
+        m = model(attention=attention, strict=True, dtype=dtype)
+        perturb(m.parameters(), 0.3)
+        tokens = batch()[0]
+        later = tokens.copy()
+        later[:, 12:] = (later[:, 12:] + 1) % N_TOKENS
+        run = Run(7, train=False)
+        whole = m._body.forward(tokens, run)[0]
+        for n in (1, 5, 12, LENGTH):
+            np.testing.assert_allclose(m._body.forward(tokens[:, :n], run)[0], whole[:, :n], atol=tolerance)
+        np.testing.assert_allclose(m._body.forward(later, run)[0][:, :12], whole[:, :12], atol=tolerance)
+        if attention == "lsh":
+            loose = model(attention=attention, dtype=dtype)
+            perturb(loose.parameters(), 0.3)
+            assert np.abs(loose._body.forward(tokens[:, :12], run)[0] - loose._body.forward(tokens, run)[0][:, :12]).max() > 100 * tolerance
+
+    def test_scores_are_those_of_one_token_after_the_other(self):
+        """The loss of `evaluate` is the mean negative log-probability under `logits` of all prefixes: a likelihood."""
+        m = model(strict=True)
+        perturb(m.parameters(), 0.3)
+        tokens = batch()[0][:, :12]
+        whole = m._body.forward(tokens, Run(GENERATION_STEP, train=False))[0]
+        rows = np.stack([m.logits(tokens[:, :n]) for n in range(1, 13)], axis=1)
+        np.testing.assert_allclose(rows, whole @ m.parameters()["head.weights"].value.T + m.parameters()["head.bias"].value, atol=1e-3)
+
+    def test_it_trains_and_is_saved(self, tmp_path):
+        m = model(strict=True)
+        m.fit(CopyTask(N_TOKENS, LENGTH), batches=3, batch_size=4)
+        m.save(tmp_path / "model")
+        again = ReformerLM.load(tmp_path / "model")
+        assert again.strict and not model().strict
+        prompt = batch()[0][:, :5]
+        np.testing.assert_array_equal(again.generate(prompt, 5), m.generate(prompt, 5))
+        with pytest.raises(ValueError, match="full_attention_up_to=0"):
+            model(strict=True, full_attention_up_to=8)
+
+
 class TestGenerate:
     def test_the_best_token(self):
         m = model()
@@ -160,6 +204,25 @@ class TestGenerate:
         np.testing.assert_array_equal(m.generate(prompt[0], 4, temperature=0), out[0])
         assert m.generate(prompt[0], 0).shape == (0,)
         assert m.generate(prompt, LENGTH + 5, temperature=0).shape == (3, LENGTH + 5)  # longer than max_length
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.int64, np.uint64])
+    def test_the_dtype_of_the_prompt_does_not_matter(self, dtype):
+        """A vocabulary larger than the dtype: new tokens are neither cut off nor fed back wrongly."""
+        m = ReformerLM(70_000, max_length=LENGTH, width=8, n_heads=2, bucket_size=4, n_hashes=2, seed=3)
+        prompt = batch()[0][:, :5]
+        want = m.generate(prompt, 6, seed=1)
+        assert want.max() > 65_536 and (want > 255).sum() > 10
+        np.testing.assert_array_equal(m.generate(prompt.astype(dtype), 6, seed=1), want)
+        np.testing.assert_array_equal(m.generate(prompt[0].astype(dtype), 6, temperature=0), m.generate(prompt[0], 6, temperature=0))
+        np.testing.assert_array_equal(m.logits(prompt.astype(dtype)), m.logits(prompt))
+        ours, same = (TextTask(text, N_TOKENS, 4).batch(0, 2)[0] for text in (prompt.ravel().astype(dtype), prompt.ravel()))
+        np.testing.assert_array_equal(ours, same)
+
+    @pytest.mark.parametrize("prompt", [[0.0, 1.0], [[True]], [0, N_TOKENS], [-1], [2**32], np.array([2**64 - 1], np.uint64)])
+    def test_prompts_that_are_no_tokens(self, prompt):
+        for n in (0, 1):
+            with pytest.raises(ValueError, match="prompt must be"):
+                model().generate(prompt, n)
 
     def test_draws_follow_the_softmax(self):
         """Counts of 3,000 draws of one token within 4.5 standard deviations of what the softmax says: 99.9 % for all of them."""

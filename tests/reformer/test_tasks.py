@@ -50,6 +50,9 @@ class TestText:
             TextTask(np.zeros(9, int), 3, 9)
         with pytest.raises(ValueError, match="tokens must be from 0 to 2; got 0 to 3"):
             TextTask(np.arange(20) % 4, 3, 9)
+        for wrong in (np.full(20, 2**32), np.full(20, 2**64 - 1, np.uint64), np.full(20, 0.7), np.zeros(20, bool)):  # not 0, as int32
+            with pytest.raises(ValueError, match="tokens must be"):
+                TextTask(wrong, 3, 9)
 
 
 @given(st.text())

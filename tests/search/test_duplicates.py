@@ -3,30 +3,12 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from naive_search import distances
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive_search import naive_pairs, planted
 from scipy.stats import binom
 
 from mongoose_nb.search.duplicates import choose_bands, find_duplicates, s_curve
-
-
-def planted(n=400, dim=5000, size=60, seed=0):
-    """Sets, every second one a copy of the one before with some members replaced."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for _ in range(n // 2):
-        a = rng.choice(dim, size, replace=False)
-        b = a.copy()
-        change = rng.integers(0, size // 3)
-        b[:change] = rng.choice(dim, change, replace=False)
-        rows += [np.unique(a), np.unique(b)]
-    return sp.csr_matrix((np.ones(sum(map(len, rows))), np.concatenate(rows), np.cumsum([0] + [len(r) for r in rows])), shape=(n, dim))
-
-
-def naive_pairs(X, threshold):
-    """Pairs (i, j), i < j, that similar."""
-    similar = 1 - distances("jaccard", X, X)
-    i, j = np.nonzero(np.triu(similar >= threshold - 1e-12, 1))
-    return dict(zip(zip(i.tolist(), j.tolist()), similar[i, j]))
 
 
 @pytest.mark.slow
@@ -68,7 +50,55 @@ def test_nothing_to_find():
 
 def test_a_group_of_many_equal_sets():
     found = find_duplicates([{1, 2, 3}] * 120 + [{4, 5}], 1.0)
-    assert len(found.pairs) == 120 * 119 // 2
+    assert len(found.pairs) == found.n_pairs == 120 * 119 // 2
+
+
+def test_copies_cost_linear_time_and_memory():
+    """300,000 copies would have 45 billion pairs; they are counted, not listed."""
+    found = find_duplicates([{1, 2, 3}] * 300_000 + [{1, 2, 3, 4}] * 2 + [{9}], 0.7)
+    assert found.links.tolist() == [[0, 300_000]] and found.link_similarity.tolist() == [0.75]
+    assert found.n_pairs == 300_002 * 300_001 // 2
+    assert np.flatnonzero(found.keep()).tolist() == [0, 300_002]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.frozensets(st.integers(0, 7), max_size=4), max_size=25), st.sampled_from([0.3, 0.5, 1.0]),
+       st.sampled_from(["jaccard", "containment"]))
+def test_pairs_of_small_sets(sets, threshold, measure):
+    """With a recall of all but certainty, the pairs are those of the definition; copies included, empty sets not."""
+    found = find_duplicates(sets, threshold, measure=measure, recall=1 - 1e-9, n_hashes=4096)
+    want = {}
+    for i, a in enumerate(sets):
+        for j, b in enumerate(sets[:i]):
+            size = len(a | b) if measure == "jaccard" else min(len(a), len(b))
+            if a and b and len(a & b) >= threshold * size:
+                want[j, i] = len(a & b) / size
+    assert dict(zip(map(tuple, found.pairs.tolist()), found.similarity.tolist())) == pytest.approx(want)
+    assert found.n_pairs == len(want) and (found.first <= np.arange(len(sets))).all()
+    assert all(sets[i] == sets[j] for i, j in enumerate(found.first.tolist()))
+
+
+def test_containment_finds_a_small_set_in_a_large_one():
+    X = planted(n=200, size=90)
+    small = X.copy()
+    small.data[np.arange(small.nnz) % 5 > 0] = 0  # a fifth of every set
+    small.eliminate_zeros()
+    both = sp.vstack([X, small], format="csr")
+    found = find_duplicates(both, 0.95, measure="containment")
+    assert {(i, i + 200) for i in range(200)} <= set(map(tuple, found.pairs.tolist())) and found.expected_recall == 1
+    assert not any((i, i + 200) in set(map(tuple, find_duplicates(both, 0.3).pairs.tolist())) for i in range(200))
+    for threads in (1, 3):
+        again = find_duplicates(both, 0.95, measure="containment", n_threads=threads)
+        np.testing.assert_array_equal(again.pairs, found.pairs)
+
+
+def test_a_dense_array_is_an_indicator():
+    X = planted(n=60, dim=300).toarray()
+    want = find_duplicates(sp.csr_matrix(X), 0.6)
+    for dense in (X, X != 0, X.astype(np.uint8), -X, np.asfortranarray(X)):
+        np.testing.assert_array_equal(find_duplicates(dense, 0.6).pairs, want.pairs)
+    ones = np.eye(4, dtype=int)
+    assert find_duplicates(ones, 0.5).pairs.tolist() == [] and find_duplicates(ones, 0.5).keep().all()
 
 
 def test_bands():

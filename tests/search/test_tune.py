@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mongoose_nb.search import LSHIndex
-from mongoose_nb.search.tune import recall_of
+from mongoose_nb.search.tune import recall_of, worst_tenth
 
 DIM = 24
 
@@ -30,6 +30,40 @@ def test_the_promise_holds(metric):
     assert index.stats()["K"] == promised.K and index.stats()["probes"] == promised.probes and index.L == promised.L
     assert np.diff(index.candidates(Q)[0]).mean() < 3000
     assert index.nbytes <= index.memory_usage(6000)
+
+
+def _uneven(n, seed):
+    """Half of the rows in tight clusters, whose neighbours are easy to find; half of them spread out."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(9).standard_normal((n // 40, DIM))
+    X = 3 * centres[rng.integers(0, len(centres), n)] + 0.05 * rng.standard_normal((n, DIM))
+    spread = rng.random(n) < 0.5
+    X[spread] = 2 * rng.standard_normal((spread.sum(), DIM))
+    return X.astype(np.float32)
+
+
+@pytest.mark.slow
+def test_the_worst_tenth_is_told_and_can_be_asked_for():
+    X, Q = _uneven(5000, 0), _uneven(1000, 1)
+    index, plain = LSHIndex("l2", DIM), LSHIndex("l2", DIM)
+    usual = plain.tune(X, recall=0.85, n_queries=600)
+    asked = index.tune(X, recall=0.85, worst_tenth=0.7, n_queries=600)
+    assert usual.reached and usual.worst_tenth < 0.6 and usual.recall - 0.1 > usual.worst_tenth
+    assert asked.reached and asked.candidates > usual.candidates
+    for ix, tuned, slack in ((plain, usual, 0.1), (index, asked, 0.1)):
+        ix.add(X)
+        shares = recall_of(ix.query(Q, 10)[1], ix.query(Q, 10, exact=True)[1])
+        assert abs(worst_tenth(shares).mean() - tuned.worst_tenth) < slack
+    assert asked.worst_tenth > 0.65
+    assert LSHIndex("l2", DIM).tune(X, recall=0.85, worst_tenth=1e-9, n_queries=600) == usual
+    with pytest.raises(ValueError, match="worst_tenth"):
+        index.tune(X, worst_tenth=1.5)
+
+
+def test_the_worst_tenth_is_the_mean_of_the_lowest():
+    shares = np.random.default_rng(0).permutation(25) / 25
+    np.testing.assert_allclose(np.sort(worst_tenth(shares)), [0, 1 / 25, 2 / 25])
+    assert worst_tenth(np.array([0.5])).tolist() == [0.5]
 
 
 def test_a_higher_recall_costs_more_and_memory_bounds_the_tables():

@@ -54,6 +54,36 @@ def test_hamming_is_a_share():
     assert (indices[:, 0] >= 0).all() and distances[:, 0].max() == 0 and distances.max() <= 1
 
 
+@pytest.mark.parametrize("codes", [np.arange(5), [-1, 1], [0, 2], [16777216, 16777217, 7], [0.25, 0.5, 3.0]])
+@pytest.mark.parametrize("train_size", ["exact", "tables"])
+def test_hamming_compares_codes(codes, train_size):
+    """Also of rows that hold codes which the rows of `fit` did not."""
+    rng = np.random.default_rng(0)
+    n = 150 if train_size == "exact" else 1500
+    X, Q = rng.choice(codes, (n, 6)), rng.choice([*codes, 99], (20, 6))
+    ours = LSHNeighbors(3, metric="hamming", L=100).fit(X)
+    theirs = KNeighborsTransformer(n_neighbors=3, metric="hamming", algorithm="brute").fit(X)
+    distances, indices = ours.kneighbors(Q)
+    np.testing.assert_allclose(distances, (X[indices] != Q[:, None]).mean(axis=2), rtol=1e-6)
+    if n == 150:
+        np.testing.assert_allclose(distances, theirs.kneighbors(Q)[0], rtol=1e-6)
+        np.testing.assert_allclose(ours.kneighbors()[0], theirs.kneighbors()[0], rtol=1e-6)
+
+
+def test_hamming_refuses_measurements():
+    with pytest.raises(ValueError, match="rows of codes"):
+        LSHNeighbors(3, metric="hamming").fit(np.random.default_rng(0).random((300_000, 1)))
+    ones = LSHNeighbors(1, metric="hamming").fit(naive.data("hamming", 60, 10))
+    with pytest.raises(ValueError, match="zeros and ones"):
+        ones.kneighbors(np.full((1, 10), 2))
+
+
+def test_squared_distances():
+    X = naive.data("l2", 200, 12)
+    theirs = KNeighborsTransformer(n_neighbors=5, metric="sqeuclidean", algorithm="brute").fit(X)
+    np.testing.assert_allclose(LSHNeighbors(5, metric="sqeuclidean").fit(X).kneighbors()[0], theirs.kneighbors()[0], rtol=1e-4)
+
+
 def test_recall_is_tuned_for():
     X = naive.data("l2", 1500, 16)
     model = LSHNeighbors(5, recall=0.9).fit(X)

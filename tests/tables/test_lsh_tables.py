@@ -326,6 +326,8 @@ class TestRefusals:
         (lambda t: t.insert([0], rows(1)), ValueError, "id 0 is in the tables already; use move"),
         (lambda t: t.insert([-1], rows(1)), ValueError, "from 0 on; got -1"),
         (lambda t: t.insert([30, 30], rows(2)), ValueError, "ids must not repeat"),
+        (lambda t: t.insert([2**32 + 30], rows(1)), ValueError, "ids must be at most"),
+        (lambda t: t.insert(np.array([31, 2**63], np.uint64), rows(2)), ValueError, "ids must be at most"),
         (lambda t: t.insert([30.5], rows(1)), TypeError, "ids must be integers"),
         (lambda t: t.insert([[30]], rows(1)), TypeError, "one axis"),
         (lambda t: t.insert([30], rows(1)[:, 1:]), ValueError, r"shape \(1, 11\)"),
@@ -340,7 +342,7 @@ class TestRefusals:
         (lambda t: t.candidates_from_codes(np.zeros((2, 5), np.int64), 0), ValueError, "codes must be unsigned"),
         (lambda t: t.candidates_from_codes(np.full((2, 5), 16, np.uint8), 0), ValueError, "code 16 is beyond 4 bits"),
         (lambda t: t.build(rows(5)[:, 1:]), ValueError, r"shape \(5, 11\)"),
-    ], ids=range(18))
+    ], ids=range(20))
     def test_calls(self, call, error, message):
         tables = LSHTables(FAMILIES["simhash"]()).build(rows(20))
         before = candidate_lists(tables, rows(20))

@@ -52,6 +52,7 @@ class Rules(NamedTuple):
     across: bool  # whether intervals are whole windows, and the causal mask goes by position
     distinct: bool  # whether a pair that several rounds reach counts once
     wrap: bool  # whether the first chunk looks back to the last one of the round before
+    strict: bool  # whether a query sees the last `chunk` keys of its bucket, wherever chunks begin
 
 
 class Plan(NamedTuple):

@@ -2,7 +2,7 @@
 
 A. One matrix product per block of tokens gives all rounds of a head. Its result is laid out with tokens as lanes, so that the search
    for the largest coordinate runs over 16 tokens side by side; a search along a row is one comparison after the other.
-B. Blocks have a fixed number of tokens: the same bits for any number of threads.
+B. Blocks have a fixed number of tokens, the last one too: the same bits for any number of threads, and for a token whatever follows it.
 C. A positive factor changes no bucket, so rows are hashed as they are, not normalised. Of equal coordinates the first one wins, and
    the positive side before the negative one.
 """
@@ -34,8 +34,8 @@ def hash_tokens(heads, rotations, codes):
         if C == 0:
             codes[b, h, :, lo:lo + n] = 0
             continue
-        X = np.empty((n, d), rows.dtype)
-        Y = np.empty((R * C, n), rows.dtype)
+        X = np.zeros((BLOCK, d), rows.dtype)
+        Y = np.empty((R * C, BLOCK), rows.dtype)
         best = np.empty(n, rows.dtype)
         place = np.empty(n, np.int32)
         for t in range(n):

@@ -6,6 +6,8 @@ B. A chunk of queries sees `window` = 2 * chunk keys: those up to the (bucket, p
    these are its own chunk and the one before (Reformer, section 2); where they are not, and a bucket may hold more of the ones than of
    the others, the window stays with the bucket instead of drifting off.
 C. Tokens that the mask leaves out are not sorted at all, so no chunk is wasted on padding.
+D. Where chunks begin depends on all tokens: a later one in a lower bucket shifts them. Under ``rules.strict`` a query sees the last `chunk`
+   keys of its bucket up to itself instead, which depends on nothing that comes later. These lie in its own chunk and the one before too.
 """
 
 import numpy as np
@@ -39,11 +41,12 @@ def _counting_sort(codes, valid, start, order, slot):
 
 
 @inline
-def _reach(codes_q, order_q, n_queries, start_k, order_k, chunk, causal, across, shared, reach):
+def _reach(codes_q, order_q, n_queries, start_k, order_k, rules, reach):
     """reach[t] = (first key slot, number of key slots) of query t in this round."""
     n_keys = start_k[start_k.shape[0] - 1]
     seen = 0  # keys up to the (bucket, position) of the query at hand
     bucket = 0
+    chunk = rules.chunk
     for first in range(0, n_queries, chunk):
         last = min(first + chunk, n_queries)
         for s in range(first, last):
@@ -55,15 +58,18 @@ def _reach(codes_q, order_q, n_queries, start_k, order_k, chunk, causal, across,
                 seen += 1
             reach[t, 1] = seen
         # a full chunk's window ends with its last query's own keys; in the last chunk a short look-ahead loses nothing
-        end = last if shared else seen
-        begin = max(0, (first - chunk) if shared else (end - 2 * chunk))
+        end = last if rules.shared else seen
+        begin = max(0, (first - chunk) if rules.shared else (end - 2 * chunk))
         for s in range(first, last):
             t = order_q[s]
             lo, hi = begin, end
-            if not across:
+            if rules.strict:
+                hi = np.int64(reach[t, 1])
+                lo = max(start_k[codes_q[t]], hi - chunk)
+            elif not rules.across:
                 lo = max(lo, start_k[codes_q[t]])
                 hi = min(hi, start_k[codes_q[t] + 1])
-                if causal:
+                if rules.causal:
                     hi = min(hi, reach[t, 1])
             reach[t, 0] = lo
             reach[t, 1] = max(0, hi - lo)
@@ -71,7 +77,7 @@ def _reach(codes_q, order_q, n_queries, start_k, order_k, chunk, causal, across,
 
 
 @parallel
-def sort_tokens(codes_q, codes_k, valid, n_buckets, chunk, causal, across, shared, order_q, order_k, slot_k, reach):
+def sort_tokens(codes_q, codes_k, valid, n_buckets, rules, order_q, order_k, slot_k, reach):
     """Orders of queries and keys, and the interval of keys that each query reaches, for all heads and rounds.
 
     Parameters
@@ -80,12 +86,11 @@ def sort_tokens(codes_q, codes_k, valid, n_buckets, chunk, causal, across, share
         Buckets; the same array where queries are the keys.
     valid : (B, T) bool
         False for tokens to leave out.
-    chunk : int
-        Queries of a chunk.
-    causal, across, shared : bool
-        `across`: keys of other buckets inside the window count as well; then the causal mask is left to the reader.
+    rules : chunks.Rules
+        Under ``rules.across`` the causal mask is left to the reader.
     order_q, order_k : (B, H, R, T) int32
-        Filled with tokens by (bucket, position), as many as are valid. Where `shared`, order_q is not written: give the same array twice.
+        Filled with tokens by (bucket, position), as many as are valid. Where queries are the keys, order_q is not written: give the same
+        array twice.
     slot_k : (B, H, R, T) int32
         Filled with the place of every token among the keys, -1 for those left out.
     reach : (B, H, R, T, 2) int32
@@ -98,10 +103,10 @@ def sort_tokens(codes_q, codes_k, valid, n_buckets, chunk, causal, across, share
         r = task % R
         start = np.empty(n_buckets + 1, np.int64)
         n = _counting_sort(codes_k[b, h, r], valid[b], start, order_k[b, h, r], slot_k[b, h, r])
-        if not shared:
+        if not rules.shared:
             places = np.empty(T, np.int32)
             other = np.empty(n_buckets + 1, np.int64)
             n = _counting_sort(codes_q[b, h, r], valid[b], other, order_q[b, h, r], places)
         reach[b, h, r] = 0
-        order = order_k[b, h, r] if shared else order_q[b, h, r]
-        _reach(codes_q[b, h, r], order, n, start, order_k[b, h, r], chunk, causal, across, shared, reach[b, h, r])
+        order = order_k[b, h, r] if rules.shared else order_q[b, h, r]
+        _reach(codes_q[b, h, r], order, n, start, order_k[b, h, r], rules, reach[b, h, r])

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from mongoose_nb.core.validation import check_choice
+from mongoose_nb.search.ids import as_ids
 from mongoose_nb.search.index import LSHIndex
+
+_METRICS = {"l2": "sqeuclidean", "ip": "ip"}
 
 
 class FaissLike:
@@ -18,13 +21,18 @@ class FaissLike:
         Squared Euclidean distances, or inner products as they are (larger is closer).
     **options
         Other arguments of `LSHIndex`.
+
+    Notes
+    -----
+    Ids are any int64, as with ``faiss.IndexIDMap2``. A row of id -1 is told from a missing one by its distance: that of the latter is
+    infinite.
     """
 
     def __init__(self, d: int, metric: str = "l2", **options) -> None:
-        self.metric = check_choice("metric", metric, ("l2", "ip"))
+        self.metric = check_choice("metric", metric, tuple(_METRICS))
         self.d = d
         self._options = options
-        self.index = LSHIndex(metric, d, **options)
+        self.index = LSHIndex(_METRICS[metric], d, **options)
 
     ntotal = property(lambda self: len(self.index), doc="Rows in the index.")
     is_trained = property(lambda self: True, doc="Always true: functions are learned when rows are added.")
@@ -42,27 +50,34 @@ class FaissLike:
         """Add rows (n, d) under these ids (n,)."""
         self.index.add(x, ids)
 
-    def _out(self, distances, missing):
-        if self.metric == "l2":
-            return distances * distances
-        return np.where(missing, -np.inf, -distances).astype(np.float32)
+    def _out(self, distances):
+        """Squared distances, or inner products: those of missing rows become -inf."""
+        return distances if self.metric == "l2" else np.negative(distances)
 
     def search(self, x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (D, I): distances or similarities and ids, (n, k); where nothing was found, the worst value and -1."""
         ids, distances = self.index.query(x, k)
-        return self._out(distances, ids < 0), ids
+        return self._out(distances), ids
 
     def range_search(self, x: np.ndarray, thresh: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (lims, D, I): all rows within a squared distance, or of at least an inner product."""
-        r = np.sqrt(thresh) if self.metric == "l2" else -thresh
-        lims, ids, distances = self.index.radius(x, r)
-        return lims, self._out(distances, np.zeros(len(ids), bool)), ids
+        """Return (lims, D, I): all rows of less than a squared distance, or of more than an inner product.
+
+        The bound itself is excluded, as in faiss, and is taken in float32. Rows of query i lie from ``lims[i]`` to ``lims[i + 1]``.
+        """
+        l2 = self.metric == "l2"
+        bound = _as_float32("thresh", thresh)
+        largest = float(np.nextafter(bound if l2 else -bound, np.float32(-np.inf)))  # below the bound, as distances are compared
+        none = l2 and largest < 0
+        lims, ids, distances = self.index.radius(x, 0.0 if none else largest)
+        if none:
+            lims, ids, distances = np.zeros_like(lims), ids[:0], distances[:0]
+        return lims, self._out(distances), ids
 
     def remove_ids(self, ids: np.ndarray) -> int:
         """Remove rows and return how many were removed; unknown ids are ignored."""
-        ids = [int(i) for i in np.unique(np.asarray(ids)) if int(i) in self.index]
-        self.index.remove(ids)
-        return len(ids)
+        there = [id for id in as_ids(np.unique(np.asarray(ids))).tolist() if id in self.index]
+        self.index.remove(there)
+        return len(there)
 
     def reconstruct(self, key: int) -> np.ndarray:
         """Return the row (d,) of an id."""
@@ -70,4 +85,12 @@ class FaissLike:
 
     def reset(self) -> None:
         """Remove all rows."""
-        self.index = LSHIndex(self.metric, self.d, **self._options)
+        self.index = LSHIndex(_METRICS[self.metric], self.d, **self._options)
+
+
+def _as_float32(name, value):
+    """A number as float32; a larger one is infinite."""
+    if isinstance(value, bool) or np.ndim(value) or np.asarray(value).dtype.kind not in "iuf" or np.isnan(value):
+        raise ValueError(f"{name} must be one number, not NaN; got {value!r}")
+    with np.errstate(over="ignore"):
+        return np.float32(value)

@@ -5,6 +5,7 @@
     base.Metric                     what a metric declares, and its exact distances
       |- cosine.Cosine              rows of length one
       |- euclidean.Euclidean        "l2"
+      |- squared_euclidean.SquaredEuclidean
       |- inner_product.InnerProduct "ip"
       |- jaccard.Jaccard            sets
       `- hamming.Hamming            bits
@@ -23,5 +24,6 @@ from mongoose_nb.search.metrics.euclidean import Euclidean
 from mongoose_nb.search.metrics.hamming import Hamming
 from mongoose_nb.search.metrics.inner_product import InnerProduct
 from mongoose_nb.search.metrics.jaccard import Jaccard
+from mongoose_nb.search.metrics.squared_euclidean import SquaredEuclidean
 
-__all__ = ["Cosine", "Euclidean", "Hamming", "InnerProduct", "Jaccard", "Metric"]
+__all__ = ["Cosine", "Euclidean", "Hamming", "InnerProduct", "Jaccard", "Metric", "SquaredEuclidean"]

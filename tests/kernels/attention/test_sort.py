@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 from naive_attention import reached
 
+from mongoose_nb.kernels.attention.chunks import Rules
 from mongoose_nb.kernels.attention.sort import sort_tokens
 
 
-def plan(codes, keys, valid, n_buckets, chunk, causal, across, shared):
+def plan(codes, keys, valid, n_buckets, chunk, causal, across, shared, strict=False):
     shape = codes.shape
     order_q, order_k, slot_k = np.full((3, *shape), -7, np.int32)
     if shared:
         order_q = order_k
     reach = np.empty((*shape, 2), np.int32)
-    sort_tokens(codes, keys, valid, n_buckets, chunk, causal, across, shared, order_q, order_k, slot_k, reach)
+    sort_tokens(codes, keys, valid, n_buckets, Rules(chunk, shared, causal, across, True, False, strict), order_q, order_k, slot_k, reach)
     return order_q, order_k, slot_k, reach
 
 
@@ -47,3 +48,16 @@ def test_across_buckets_the_interval_is_the_window():
     for place, t in enumerate(order[0, 0, 0]):
         chunk = place // 8
         assert reach[0, 0, 0, t].tolist() == [max(0, 8 * (chunk - 1)), min(50, 8 * (chunk + 1)) - max(0, 8 * (chunk - 1))]
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_strictly_causal_intervals_are_the_last_keys_of_the_bucket(chunk):
+    rng = np.random.default_rng(3)
+    codes = rng.integers(0, 5, (2, 2, 3, 67)).astype(np.int32)
+    valid = rng.random((2, 67)) > 0.2
+    order, _, _, reach = plan(codes, codes, valid, 6, chunk, True, False, True, True)
+    for b, h, r, t in np.ndindex(codes.shape):
+        if valid[b, t]:
+            lo, count = reach[b, h, r, t]
+            before = [j for j in range(t + 1) if valid[b, j] and codes[b, h, r, j] == codes[b, h, r, t]]
+            assert order[b, h, r, lo:lo + count].tolist() == before[-chunk:]
