@@ -35,8 +35,8 @@ def test_the_same_again_and_saved(trained, tmp_path):
     other = network()
     other.fit_auto(X[TRAIN], LABEL[TRAIN], epochs=2, batch_size=100)
     other.save(tmp_path / "net")
-    for other in (other, Network.load(tmp_path / "net")):
-        for a, b in zip(net.predict_topk(X[TEST], 3), other.predict_topk(X[TEST], 3), strict=True):
+    for twin in (other, Network.load(tmp_path / "net")):
+        for a, b in zip(net.predict_topk(X[TEST], 3), twin.predict_topk(X[TEST], 3), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
