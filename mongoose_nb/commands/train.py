@@ -160,6 +160,10 @@ def _resume(args, clock):
     if ended and settings["epochs"] <= reached:
         stopped = f" (it stopped after {saved['epoch']})" if saved["epoch"] < reached else ""
         raise ValueError(f"{path} has {reached} epochs already{stopped}; give --epochs with a number above to go on")
+    taken = saved["epoch"] if ended else saved["epoch"] + (progress["batch"] > 0 or progress.get("part", 0) > 0)
+    if settings["epochs"] < taken:
+        raise ValueError(f"{path} has taken {saved['epoch']} epochs{'' if taken == saved['epoch'] else ' and a part of one'}; give "
+                         f"--epochs {taken} or more")
     data = _Data(given, network.seed)
     for name in ("train", "validation"):
         if data.record.get(name, {}).get("sha256") != recorded.get(name, {}).get("sha256"):

@@ -84,7 +84,10 @@ class Registered:
         return {name: getattr(self, name) for name in parameters(cls)}
 
     def __repr__(self) -> str:
-        known = {name: getattr(self, name) for name in parameters(type(self)) if hasattr(self, name)}
+        try:
+            known = self.config()
+        except TypeError:  # not all arguments are kept
+            known = {name: getattr(self, name) for name in parameters(type(self)) if hasattr(self, name)}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
 
 

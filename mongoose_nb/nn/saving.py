@@ -32,6 +32,8 @@ from mongoose_nb.nn.layers.wide_hidden import Wide
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from mongoose_nb.nn.training.progress import Progress
+
 KIND = "network"
 VERSION = 2
 # Numbers in hash functions that are drawn on the word of a file: a quarter of a gigabyte. Defaults take a hundred thousand.
@@ -222,8 +224,15 @@ def peek(path: str | os.PathLike) -> dict:
         return {**saved, "progress": saved["state"].get("progress")}
 
 
-def resume_network(network: Any, path: str | os.PathLike) -> tuple:
+def resume_network(network: Any, path: str | os.PathLike, accept: Callable[[Progress], None]) -> tuple:
     """Bring `network` to the state of the checkpoint at `path`.
+
+    Parameters
+    ----------
+    network : Network
+    path : path-like
+    accept : callable
+        Called with the progress of the checkpoint before the network is changed; raises an error where it cannot be gone on from.
 
     Returns
     -------
@@ -256,6 +265,7 @@ def resume_network(network: Any, path: str | os.PathLike) -> tuple:
         name = differ[0]
         raise ValueError(f"{path!r} was written by a network with {name}={written[name]!r}, this one has {name}={own[name]!r}: "
                          "give the same settings to go on, or remove the file to start from the beginning")
+    accept(progress)
     with reading(path):
         state = _restore(network, saved, arrays)
         return progress, {part["name"]: part["state"] for part in state["callbacks"].values()}
