@@ -66,15 +66,22 @@ def build_parser() -> Parser:
     train.add_argument("--config", metavar="TOML", help="file with settings under the names of these flags, which win")
     add_options(train)
 
-    def common(sub, part="test"):
+    def table_of_texts(sub, *more):
+        sub.add_argument("--format", default="auto", choices=("xc", "svmlight", "npz", "csv", "jsonl", *more, "auto"),
+                         help="the form of DATA (default auto: by its name, or its first line)")
+        sub.add_argument("--text-column", metavar="NAME", help="csv, jsonl: column of the text (default: as in training)")
+        sub.add_argument("--label-column", metavar="NAME", help="csv, jsonl: column of the labels (default: as in training)")
+        sub.add_argument("--label-separator", metavar="TEXT", help="csv, jsonl: what stands between the labels of a cell")
+
+    def common(sub, part="test", name="DATA", text=None):
         sub.add_argument("model", metavar="RUN_OR_MODEL", help="directory of mongoose train, or a file of Network.save")
-        sub.add_argument("data", metavar="DATA", help=f"a file, or a directory with train and test, of which {part} is used")
-        sub.add_argument("--format", default="auto", choices=("xc", "svmlight", "npz", "auto"))
+        sub.add_argument("data", metavar=name, help=text or f"a file, or a directory with train and test, of which {part} is used")
+        table_of_texts(sub, *["lines"] * (text is not None))
         sub.add_argument("--zero-based", action=argparse.BooleanOptionalAction, default=None,
                          help="svmlight: features count from 0 (default: as in the training data of RUN)")
 
-    def answers(sub):
-        common(sub)
+    def answers(sub, *data):
+        common(sub, "test", *data)
         sub.add_argument("--k", type=int, metavar="K", help="outputs per row (default 5)")
         sub.add_argument("--lsh", action="store_true", help="score only what the hash tables retrieve (see fit-serving)")
 
@@ -84,8 +91,12 @@ def build_parser() -> Parser:
     evaluate.add_argument("--A", type=float, help="propensity constant (default 0.55)")
     evaluate.add_argument("--B", type=float, help="propensity constant (default 1.5)")
 
-    predict = command("predict", "print the best outputs of every row as 'id:score id:score ...', scores being logits")
-    answers(predict)
+    predict = command("predict", "print the best outputs of every row, or of a text",
+                      epilog="A line has 'id:score id:score ...', scores being logits; where labels have names, "
+                      "'name<TAB>score<TAB>name ...'. A single text gets a line for each answer.")
+    answers(predict, "TEXT_OR_DATA", "a text, where the network was trained on texts; - for a text on each line of stdin; "
+            "a file of texts (csv, jsonl, or lines) or of rows of numbers")
+    predict.add_argument("--probabilities", action="store_true", help="probabilities instead of logits")
     predict.add_argument("--out", metavar="FILE", help="write there instead of stdout")
 
     serving = command("fit-serving", "train hash tables for fast prediction (predict --lsh), and save them with the network")

@@ -106,7 +106,11 @@ GROUPS = {
         Option("test", word, "DATA", "scored at the end, and after every epoch where there is no --validation"),
         Option("validation", share_or_path, "SHARE|DATA",
                "a share of the training rows such as 0.1, or a file: scored after every epoch"),
-        Option("format", word, "FORMAT", "xc | svmlight | npz | auto: the form of all files; auto looks at the file"),
+        Option("format", word, "FORMAT", "xc | svmlight | npz | csv | jsonl | auto: the form of all files; auto looks at the file"),
+        Option("text-column", word, "NAME", "csv, jsonl: column of the text, or several with commas (default: text, document, body, ...)"),
+        Option("label-column", word, "NAME", "csv, jsonl: column of the labels (default: label, labels, tags, category, ...)"),
+        Option("label-separator", word, "TEXT", "csv, jsonl: what stands between the labels of a cell (default: a cell is one label)"),
+        Option("label-names", word, "FILE", "names of the labels, one on each line, for formats that number them"),
         Option("zero-based", switch, None, "svmlight: features count from 0 (default: if an id of the training file is 0)"),
         Option("n-features", whole, "N", "svmlight: number of features (default: what training and test data need)"),
         Option("n-labels", whole, "N", "svmlight: number of labels (default: likewise)"),
@@ -149,7 +153,7 @@ GROUPS = {
         Option("clip-norm", real, "NORM", "scale the gradient down to at most this norm"),
     ),
     "run": (
-        Option("epochs", whole, "N", "passes over the training data, in all"),
+        Option("epochs", whole, "N", "passes over the training data, in all (default 10, and more where that is fewer than 200 steps)"),
         Option("batch-size", whole, "N", "rows of a step"),
         Option("early-stopping", whole, "PATIENCE",
                "stop after so many epochs without a better P@1 on --validation; keep the best weights"),
@@ -203,7 +207,7 @@ def read_config(path: PathLike, extra: Sequence[str]) -> dict[str, Any]:
 
     with open(path, "rb") as file:
         try:
-            given = tomllib.load(file)
+            given = tomllib.loads(file.read().decode("utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: not a TOML file: {error}") from error
     kinds = {**{dest: option.kind for dest, option in OPTIONS.items()}, **dict.fromkeys(extra, word)}

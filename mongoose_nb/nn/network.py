@@ -11,6 +11,7 @@ from mongoose_nb.core.registry import make
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import saving as io
+from mongoose_nb.nn.label_names import check_names
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named, part_of
 from mongoose_nb.nn.layers.build import build_layers
@@ -76,6 +77,8 @@ class Network(Predictor):
         What `fit_serving` made: gives the outputs that ``predict_topk(exact=False)`` scores.
     ranking : ranking.Ranking or None
         What `fit_ranking` made: ranks the best outputs again.
+    text : TextFeatures or None
+        A fitted step that turns texts into rows. Where it is set, texts may be given in place of X; it is saved with the network.
 
     Notes
     -----
@@ -106,6 +109,8 @@ class Network(Predictor):
         self._named = {**{f"hidden{i}": layer for i, layer in enumerate(self.layers)}, "output": self.output}
         self.retriever = None
         self.ranking = None
+        self.text = None
+        self._label_names = None
         self._parameters = named((name, layer.parameters()) for name, layer in self._named.items())
         for parameter in self._parameters.values():
             parameter.attach(self.optimizer)
@@ -113,6 +118,16 @@ class Network(Predictor):
     def samplers(self) -> dict[str, Sampler]:
         """The bound samplers of the wide layers by the layer's name, such as ``"output"``."""
         return {name: layer.sampler for name, layer in self._named.items() if hasattr(layer, "sampler")}
+
+    @property
+    def label_names(self) -> np.ndarray | None:
+        """Names of the outputs (n_outputs,), saved with the network: strings, numbers or booleans; None where there are none."""
+        return self._label_names
+
+    @label_names.setter
+    def label_names(self, names: Any) -> None:
+        """Set one name for each output, or None."""
+        self._label_names = None if names is None else check_names(names, self.n_outputs)
 
     # ------------------------------------------------------------------ training
 

@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from mongoose_nb import nn
     from mongoose_nb.nn.training.optimizers import Optimizer
 
-# Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
-MIN_STEPS = 200
-
 __all__ = ["MongooseClassifier"]
 
 
@@ -154,6 +151,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
             If an argument, X or y is not as described.
         """
         from mongoose_nb.data.validate import check_X
+        from mongoose_nb.nn.training.batches import default_epochs
 
         targets = Targets(y)
         names = feature_names(MongooseClassifier(), X)
@@ -166,7 +164,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
             validation, kept_X, kept_Y = self._split(X, Y, network.seed)
         epochs = self.epochs
         if epochs is None:
-            epochs = max(10, math.ceil(MIN_STEPS / math.ceil(kept_X.shape[0] / batch_size)))
+            epochs = default_epochs(kept_X.shape[0], batch_size)
         with threads(self.n_jobs):
             history = network.fit(kept_X, kept_Y, epochs=epochs, batch_size=batch_size, validation=validation,
                                   early_stopping=self.early_stopping, verbose=self.verbose)

@@ -143,7 +143,7 @@ def test_train_writes_a_run(call, folder, tmp_path):
     assert settings["data"]["train"]["rows"] == 400 and settings["data"]["test"]["rows"] == 100
     assert settings["versions"]["numba"]
     assert "300 training rows, 100 validation rows, 100 test rows" in err
-    line = r"epoch 2/3  loss \d+\.\d+  P@1 0\.\d+  active \d+\.\d+%  [\d,]+ samples/s  hash \d+% .*rehash \d+%"
+    line = r"epoch 2/3  loss \d+\.\d+  P@1 0\.\d+  active \d+\.\d+%  [\d,]+ samples/s  (hash|retrieve|forward) \d+%( \w+ [1-9]\d*%)+"
     assert re.search(line, err)
     assert "validation set, 100 rows" in out and "test set, 100 rows" in out and str(path) in out
 
@@ -224,7 +224,8 @@ def test_settings_file_errors(call, folder, tmp_path, text, words):
     (["--lr-schedule", "cos"], ("cos", "cosine")),
     (["--activation", "rleu"], ("rleu", "relu")),
     (["--loss", "hinge"], ("hinge", "softmax")),
-    (["--format", "csv"], ("csv", "svmlight")),
+    (["--format", "parquet"], ("parquet", "svmlight")),
+    (["--format", "csv"], ("which column holds the text",)),
     (["--lr", "nan"], ("lr", "finite")),
     (["--epochs", "0"], ("--epochs", "at least 1")),
     (["--hidden", "0"], ("hidden", "0")),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mongoose_nb import MongooseClassifier, nn
 from mongoose_nb.core import threads as _threads
-from mongoose_nb.sklearn import classifier as estimators
+from mongoose_nb.nn.training.batches import MIN_STEPS
 from mongoose_nb.sklearn import outputs
 from mongoose_nb.sklearn.targets import Targets
 
@@ -254,7 +254,7 @@ def test_second_fit_is_a_fresh_one(class_model):
 def test_epochs(class_model):
     _, X, ids = class_model
     steps = MongooseClassifier(**FAST).fit(X, ids).network_.step
-    assert steps == estimators.MIN_STEPS  # one batch an epoch
+    assert steps == MIN_STEPS  # one batch an epoch
     model = MongooseClassifier(**FAST, batch_size=2).fit(X, ids)
     assert len(model.history_) == 10 and model.network_.step == 10 * 36
     assert len(MongooseClassifier(**FAST, epochs=2).fit(X, ids).history_) == 2
