@@ -21,7 +21,15 @@ LABEL_COLUMNS = ("label", "labels", "tags", "tag", "category", "categories", "cl
 
 
 class Columns(NamedTuple):
-    """Which columns of a table hold what; None: found by their usual names."""
+    """Which columns of a table hold what.
+
+    Parameters
+    ----------
+    text, label : str, optional
+        Names of columns; by default the usual names are looked for.
+    separator : str, optional
+        What stands between the labels of a cell.
+    """
 
     text: str | None = None
     label: str | None = None
@@ -29,7 +37,16 @@ class Columns(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """Texts, the names of the labels of each (None where they were not wanted), and the columns that they stood in."""
+    """What a table of texts holds.
+
+    Parameters
+    ----------
+    texts : list of str
+    labels : list of lists of str, or None
+        Names of the labels of each text; None where they were not wanted.
+    columns : Columns
+        Where they were found.
+    """
 
     texts: list[str]
     labels: list[list[str]] | None

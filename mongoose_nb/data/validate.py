@@ -418,5 +418,5 @@ def check_weights(weights: Any, n_rows: int, *, name: str = "sample_weight") -> 
     if len(bad):
         raise ValueError(f"{name} has the weight {weights[bad[0]]:g} at row {bad[0]}; weights must be finite and not below 0")
     if not weights.any():
-        raise ValueError(f"{name} is 0 for every row; at least one row has to count")
+        raise ValueError(f"every weight in {name} is zero; at least one row has to count")
     return weights

@@ -18,8 +18,6 @@ import numpy as np
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-    from mongoose_nb.nn.prediction import Predictor
-
 # Best outputs up to this number are taken, and those to leave out dropped; beyond, the allowed ones are listed and scored.
 WIDEST = 1024
 # Ids listed, and logits computed, at once.
@@ -140,7 +138,7 @@ def best_without(best: Callable, listed: Callable | None, X: sp.csr_matrix, k: i
     return ids, scores
 
 
-def top_probabilities(network: Predictor, X: sp.csr_matrix, scores: np.ndarray, *, normalise: bool = False) -> np.ndarray:
+def top_probabilities(network: Any, X: sp.csr_matrix, scores: np.ndarray, *, normalise: bool = False) -> np.ndarray:
     """Probabilities of outputs from their logits.
 
     Parameters

@@ -238,6 +238,27 @@ class Network(Predictor):
         """The sum of `Loss.weights` over a batch, whose arguments are those of `loss_and_gradients`."""
         return float(self.output.loss_kind.weights(labels, weight).sum())
 
+    def grown(self, more: int, names: Sequence | None = None) -> Network:
+        """A copy with more outputs, to be trained on labels that came later; this network stays as it is.
+
+        What was learned is kept. New outputs start as in a new network, the sampler of the outputs as for a new training. Tables for
+        serving and a ranking know the old outputs only: the copy has none.
+
+        Parameters
+        ----------
+        more : int
+            Outputs to add, behind the others.
+        names : sequence, optional
+            Names of the new outputs, where the others have names.
+
+        Returns
+        -------
+        Network
+        """
+        from mongoose_nb.nn.growth import grown
+
+        return grown(self, more, names)
+
     def loss_and_gradients(self, x: Rows, labels: Rows, peak: float = np.inf, weight: np.ndarray | None = None, *,
                            run: Run | None = None) -> tuple[float, dict]:
         """Mean loss of a batch and its gradient, as the next training step computes them.

