@@ -23,6 +23,26 @@ from mongoose_nb.commands.reformer_options import add_arguments as add_reformer_
 USAGE_ERRORS = (ValueError, TypeError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
+EXAMPLES = """
+examples:
+  mongoose train reviews.csv --out runs/reviews
+      texts and labels, in the columns 'text' and 'label'; then: mongoose predict runs/reviews "some text"
+  mongoose train train.txt --test test.txt --out runs/first --epochs 5
+      rows of numbers in the format of the Extreme Classification Repository, scored on a test set
+  mongoose train train.svm --validation 0.1 --early-stopping 2 --hidden 256 --lr 0.001 --out runs/second
+      libsvm; a tenth of the rows decides when to stop
+"""
+
+
+class Paragraphs(argparse.HelpFormatter):
+    """As argparse formats help; a text with line breaks keeps them."""
+
+    def _fill_text(self, text, width, indent):
+        if "\n" in text:
+            return "".join(indent + line for line in text.splitlines(keepends=True))
+        return super()._fill_text(text, width, indent)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that reports errors in one line."""
 
@@ -37,10 +57,11 @@ def build_parser() -> Parser:
     parser = Parser(prog="mongoose", allow_abbrev=False,
                     description="Train and serve networks with very wide output layers on CPUs by locality-sensitive hashing.")
     parser.add_argument("--version", action="version", version=f"mongoose_nb {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name, text, *, threads=True, epilog=None):
-        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog, allow_abbrev=False)
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog, allow_abbrev=False,
+                                  formatter_class=Paragraphs)
         sub.set_defaults(parser=sub)
         every(sub, threads)
         return sub
@@ -56,7 +77,8 @@ def build_parser() -> Parser:
     demo.add_argument("--seed", type=int, metavar="N", help="seed of everything random (default 0)")
 
     train = command("train", "train a network on a file and write a directory with settings, metrics and network",
-                    epilog="Options that are not given keep the library's defaults; RUN/settings.json records all values.")
+                    epilog="RUN/settings.json records the values of all options.\n" + EXAMPLES)
+    train.usage = "%(prog)s DATA --out RUN [OPTIONS]\n       %(prog)s --resume RUN [--epochs N]"
     train.add_argument("data", nargs="?", metavar="DATA", help="training data: a file, or a directory with train and test")
     train.add_argument("--out", metavar="RUN", help="directory to write")
     train.add_argument("--overwrite", action="store_true", help="replace the run in a directory that is not empty")
@@ -124,7 +146,10 @@ def build_parser() -> Parser:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments, or raise SystemExit. For an unknown flag the message names similar ones."""
-    args, unknown = build_parser().parse_known_args(argv)
+    parser = build_parser()
+    args, unknown = parser.parse_known_args(argv)
+    if args.command is None:
+        parser.error(f"unrecognized argument {unknown[0]}" if unknown else "a COMMAND is missing")
     if unknown:
         flags = [flag for action in args.parser._actions for flag in action.option_strings]
         close = difflib.get_close_matches(unknown[0].split("=")[0], flags, 3)
@@ -150,6 +175,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # loop. Read when the library is loaded; as a program we may decide that, as a module we may not.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
+        if not (sys.argv[1:] if argv is None else argv):
+            build_parser().print_help()
+            return 0
         args = parse(argv)
     except SystemExit as stop:
         return int(stop.code or 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +11,8 @@ from mongoose_nb.core.registry import parameters
 from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.core.validation import check_int
 
-if TYPE_CHECKING:
-    from mongoose_nb.nn.network import Network
 
-
-def grown(network: Network, more: int, names: Sequence | None = None) -> Network:
+def grown(network: Any, more: int, names: Sequence | None = None) -> Any:
     """A copy of a network with more outputs; see `Network.grown`."""
     more = check_int("more", more, low=1)
     if (names is None) != (network.label_names is None):
@@ -33,7 +30,7 @@ def grown(network: Network, more: int, names: Sequence | None = None) -> Network
     return out
 
 
-def _copy(old: Network, new: Network) -> None:
+def _copy(old: Any, new: Any) -> None:
     """Parameters with their moments, counts, and the state of hidden samplers."""
     for name, parameter in old.parameters().items():
         other = new.parameters()[name]

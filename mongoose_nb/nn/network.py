@@ -48,8 +48,8 @@ class Network(Predictor):
         ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"gelu"``, ``"tanh"``, ``"sigmoid"``, ``"identity"``, or one of your own
         (`nn.Activation`).
     sampler : str or Sampler
-        ``"lsh"``, ``"uniform"``, ``"full"``, ``"adaptive"``, ``"auto"`` (full or adaptive, by the number of outputs), or an
-        object such as ``nn.LSH(candidates=400)``, also of a class of your own (`nn.Sampler`).
+        Which outputs a step computes: ``"auto"`` (all, or beyond 8,192 outputs those of ``"adaptive"``), ``"full"``, ``"adaptive"``,
+        ``"lsh"``, ``"uniform"``, or an object such as ``nn.LSH(candidates=400)``, also of a class of your own (`nn.Sampler`).
     loss : {"softmax", "logistic"} or Loss
         Cross-entropy against the uniform distribution over a sample's labels, or one-vs-all.
     optimizer : str or Optimizer
@@ -89,7 +89,7 @@ class Network(Predictor):
     """
 
     def __init__(self, n_features: int, n_outputs: int, *, hidden: Sequence[int | Layer] = (128,), activation: str | Activation = "relu",
-                 sampler: str | dict | Sampler = "lsh", loss: str | Loss = "softmax", optimizer: str | Optimizer = "adam",
+                 sampler: str | dict | Sampler = "auto", loss: str | Loss = "softmax", optimizer: str | Optimizer = "adam",
                  lr: float | None = None, lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = None,
                  init_std: float = 0.1, output_init_std: float | None = None, seed: int = 0) -> None:
         super().__init__(optimizer, lr, lr_schedule, clip_norm, seed)

@@ -83,7 +83,7 @@ class Predictor(Model):
     def _work(self, X, n_rows, active=None):
         """Multiplications for so many rows of X, about; `active` outputs of each, by default what the sampler computes."""
         if active is None:
-            active = min(self.n_outputs, getattr(self.sampler, "candidates", self.n_outputs))
+            active = min(self.n_outputs, getattr(self.output.sampler, "candidates", self.n_outputs))
         n_rows = min(n_rows, X.shape[0])
         work, width = 0, X.nnz / X.shape[0]
         for layer in self.layers:

@@ -61,8 +61,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
     activation : str
         See `nn.Network`.
     sampler : str or nn.Sampler
-        Which outputs a training step computes: ``"lsh"``, ``"uniform"``, ``"full"``, ``"adaptive"``, ``"auto"``, or an object such as
-        ``nn.LSH(candidates=400)``.
+        Which outputs a training step computes: ``"auto"``, ``"full"``, ``"adaptive"``, ``"lsh"``, ``"uniform"``, or an object such as
+        ``nn.LSH(candidates=400)``; see `nn.Network`.
     candidates : int, optional
         Outputs computed beside a sample's labels, where the sampler is given by name; that sampler's default otherwise.
     loss : {"softmax", "logistic"}
@@ -129,7 +129,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
     """
 
     def __init__(self, hidden: Sequence[int | nn.Layer] = (128,), *, activation: str | nn.Activation = "relu",
-                 sampler: str | dict | nn.Sampler = "lsh", candidates: int | None = None, loss: str | nn.Loss = "softmax",
+                 sampler: str | dict | nn.Sampler = "auto", candidates: int | None = None, loss: str | nn.Loss = "softmax",
                  optimizer: str | Optimizer = "adam", lr: float | None = None, epochs: int | None = None, batch_size: int = 256,
                  early_stopping: int | bool | None = None, validation_fraction: float = 0.1,
                  class_weight: dict | str | None = None, text: str | dict | nn.TextFeatureStep | None = None,

@@ -192,7 +192,8 @@ def test_probability_stays_positive_far_down():
 
 
 def test_topk_through_the_tables(label_model):
-    model, X, _ = label_model
+    _, X, Y = label_model
+    model = MongooseClassifier(sampler="lsh", epochs=2).fit(X, Y)
     ids, scores = model.predict_topk(X, 3, exact=False, candidates=6)
     exact = model.decision_function(X)
     kept = ids >= 0
