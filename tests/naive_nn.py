@@ -72,6 +72,11 @@ def loss_and_delta(Z, Y, weight, loss):
     return np.where(counts, losses, 0), counts[:, None] * (e / total - target)
 
 
+def counted(Y, loss):
+    """Which samples count in the mean: under the softmax those with a label."""
+    return np.ones(len(Y), bool) if loss == "logistic" else Y.sum(1) > 0
+
+
 class NaiveNetwork:
     """Same names and shapes of parameters as `nn.Network`.
 
@@ -99,16 +104,17 @@ class NaiveNetwork:
         return self._forward(X, masks or {})[0] @ self.params["output.weights"].T + self.params["output.bias"]
 
     def mean_loss(self, X, Y, weight, masks=None):
-        """Mean loss of a batch."""
-        return loss_and_delta(self.logits(X, masks), dense(Y), weight, self.loss)[0].mean()
+        """Mean loss of the samples of a batch that count."""
+        return loss_and_delta(self.logits(X, masks), dense(Y), weight, self.loss)[0][counted(dense(Y), self.loss)].mean()
 
     def gradient(self, X, Y, weight, masks=None):
-        """(losses of the samples, gradient of their mean by parameter)."""
+        """(losses of the samples that count, gradient of their mean by parameter)."""
         masks = masks or {}
         h, inputs, zs = self._forward(X, masks)
         logits = h @ self.params["output.weights"].T + self.params["output.bias"]
         losses, delta = loss_and_delta(logits, dense(Y), weight, self.loss)
-        delta = delta / len(h)
+        counts = counted(dense(Y), self.loss)
+        losses, delta = losses[counts], delta / max(1, counts.sum())
         out = {"output.weights": delta.T @ h, "output.bias": delta.sum(0)}
         g = delta @ self.params["output.weights"]
         for i in reversed(range(len(self.wide))):

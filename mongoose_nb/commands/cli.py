@@ -23,6 +23,26 @@ from mongoose_nb.commands.reformer_options import add_arguments as add_reformer_
 USAGE_ERRORS = (ValueError, TypeError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
+EXAMPLES = """
+examples:
+  mongoose train reviews.csv --out runs/reviews
+      texts and labels, in the columns 'text' and 'label'; then: mongoose predict runs/reviews "some text"
+  mongoose train train.txt --test test.txt --out runs/first --epochs 5
+      rows of numbers in the format of the Extreme Classification Repository, scored on a test set
+  mongoose train train.svm --validation 0.1 --early-stopping 2 --hidden 256 --lr 0.001 --out runs/second
+      libsvm; a tenth of the rows decides when to stop
+"""
+
+
+class Paragraphs(argparse.HelpFormatter):
+    """As argparse formats help; a text with line breaks keeps them."""
+
+    def _fill_text(self, text, width, indent):
+        if "\n" in text:
+            return "".join(indent + line for line in text.splitlines(keepends=True))
+        return super()._fill_text(text, width, indent)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that reports errors in one line."""
 
@@ -37,10 +57,11 @@ def build_parser() -> Parser:
     parser = Parser(prog="mongoose", allow_abbrev=False,
                     description="Train and serve networks with very wide output layers on CPUs by locality-sensitive hashing.")
     parser.add_argument("--version", action="version", version=f"mongoose_nb {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name, text, *, threads=True, epilog=None):
-        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog, allow_abbrev=False)
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog, allow_abbrev=False,
+                                  formatter_class=Paragraphs)
         sub.set_defaults(parser=sub)
         every(sub, threads)
         return sub
@@ -56,7 +77,8 @@ def build_parser() -> Parser:
     demo.add_argument("--seed", type=int, metavar="N", help="seed of everything random (default 0)")
 
     train = command("train", "train a network on a file and write a directory with settings, metrics and network",
-                    epilog="Options that are not given keep the library's defaults; RUN/settings.json records all values.")
+                    epilog="RUN/settings.json records the values of all options.\n" + EXAMPLES)
+    train.usage = "%(prog)s DATA --out RUN [OPTIONS]\n       %(prog)s --resume RUN [--epochs N]"
     train.add_argument("data", nargs="?", metavar="DATA", help="training data: a file, or a directory with train and test")
     train.add_argument("--out", metavar="RUN", help="directory to write")
     train.add_argument("--overwrite", action="store_true", help="replace the run in a directory that is not empty")
@@ -66,15 +88,22 @@ def build_parser() -> Parser:
     train.add_argument("--config", metavar="TOML", help="file with settings under the names of these flags, which win")
     add_options(train)
 
-    def common(sub, part="test"):
+    def table_of_texts(sub, *more):
+        sub.add_argument("--format", default="auto", choices=("xc", "svmlight", "npz", "csv", "jsonl", *more, "auto"),
+                         help="the form of DATA (default auto: by its name, or its first line)")
+        sub.add_argument("--text-column", metavar="NAME", help="csv, jsonl: column of the text (default: as in training)")
+        sub.add_argument("--label-column", metavar="NAME", help="csv, jsonl: column of the labels (default: as in training)")
+        sub.add_argument("--label-separator", metavar="TEXT", help="csv, jsonl: what stands between the labels of a cell")
+
+    def common(sub, part="test", name="DATA", text=None):
         sub.add_argument("model", metavar="RUN_OR_MODEL", help="directory of mongoose train, or a file of Network.save")
-        sub.add_argument("data", metavar="DATA", help=f"a file, or a directory with train and test, of which {part} is used")
-        sub.add_argument("--format", default="auto", choices=("xc", "svmlight", "npz", "auto"))
+        sub.add_argument("data", metavar=name, help=text or f"a file, or a directory with train and test, of which {part} is used")
+        table_of_texts(sub, *["lines"] * (text is not None))
         sub.add_argument("--zero-based", action=argparse.BooleanOptionalAction, default=None,
                          help="svmlight: features count from 0 (default: as in the training data of RUN)")
 
-    def answers(sub):
-        common(sub)
+    def answers(sub, *data):
+        common(sub, "test", *data)
         sub.add_argument("--k", type=int, metavar="K", help="outputs per row (default 5)")
         sub.add_argument("--lsh", action="store_true", help="score only what the hash tables retrieve (see fit-serving)")
 
@@ -84,8 +113,12 @@ def build_parser() -> Parser:
     evaluate.add_argument("--A", type=float, help="propensity constant (default 0.55)")
     evaluate.add_argument("--B", type=float, help="propensity constant (default 1.5)")
 
-    predict = command("predict", "print the best outputs of every row as 'id:score id:score ...', scores being logits")
-    answers(predict)
+    predict = command("predict", "print the best outputs of every row, or of a text",
+                      epilog="A line has 'id:score id:score ...', scores being logits; where labels have names, "
+                      "'name<TAB>score<TAB>name ...'. A single text gets a line for each answer.")
+    answers(predict, "TEXT_OR_DATA", "a text, where the network was trained on texts; - for a text on each line of stdin; "
+            "a file of texts (csv, jsonl, or lines) or of rows of numbers")
+    predict.add_argument("--probabilities", action="store_true", help="probabilities instead of logits")
     predict.add_argument("--out", metavar="FILE", help="write there instead of stdout")
 
     serving = command("fit-serving", "train hash tables for fast prediction (predict --lsh), and save them with the network")
@@ -113,7 +146,10 @@ def build_parser() -> Parser:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments, or raise SystemExit. For an unknown flag the message names similar ones."""
-    args, unknown = build_parser().parse_known_args(argv)
+    parser = build_parser()
+    args, unknown = parser.parse_known_args(argv)
+    if args.command is None:
+        parser.error(f"unrecognized argument {unknown[0]}" if unknown else "a COMMAND is missing")
     if unknown:
         flags = [flag for action in args.parser._actions for flag in action.option_strings]
         close = difflib.get_close_matches(unknown[0].split("=")[0], flags, 3)
@@ -139,6 +175,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # loop. Read when the library is loaded; as a program we may decide that, as a module we may not.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
+        if not (sys.argv[1:] if argv is None else argv):
+            build_parser().print_help()
+            return 0
         args = parse(argv)
     except SystemExit as stop:
         return int(stop.code or 0)

@@ -7,7 +7,7 @@ import time
 
 from mongoose_nb.commands.console import json_line, result
 from mongoose_nb.commands.datasets import read_for
-from mongoose_nb.commands.runs import load_network
+from mongoose_nb.commands.runs import load_network, text_columns
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.warm import compiling, threads
 
@@ -18,9 +18,10 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError("--A and --B are constants of the propensities, which need --train DATA")
     with threads(args.threads), compiling():
         network, zero_based = load_network(args.model)
+        columns = text_columns(args.model, args.text_column, args.label_column, args.label_separator)
         zero_based = zero_based if args.zero_based is None else args.zero_based
-        data = read_for(network, args.data, args.format, zero_based)
-        propensity = _propensity(network, args, zero_based)
+        data = read_for(network, args.data, args.format, zero_based, columns=columns)
+        propensity = _propensity(network, args, zero_based, columns)
         network.predict_topk(data.X[:1], 1, exact=not args.lsh)  # compile the kernels, or load them
         start = time.perf_counter()
         scores = network.evaluate(data.X, data.Y, k=args.k, exact=not args.lsh, propensity=propensity)
@@ -33,10 +34,10 @@ def run(args: argparse.Namespace) -> None:
     result(f"{seconds:.2f} s, {rows / seconds:,.0f} rows/s")
 
 
-def _propensity(network, args, zero_based):
+def _propensity(network, args, zero_based, columns):
     if args.train is None:
         return None
     from mongoose_nb.metrics import inverse_propensity
 
     constants = {name: value for name, value in (("A", args.A), ("B", args.B)) if value is not None}
-    return inverse_propensity(read_for(network, args.train, args.format, zero_based, part="train").Y, **constants)
+    return inverse_propensity(read_for(network, args.train, args.format, zero_based, part="train", columns=columns).Y, **constants)

@@ -9,7 +9,7 @@ import pathlib
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, result
 from mongoose_nb.commands.datasets import read_for
-from mongoose_nb.commands.runs import load_network
+from mongoose_nb.commands.runs import load_network, text_columns
 from mongoose_nb.commands.warm import compiling, threads
 
 
@@ -21,8 +21,9 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--out {out} is the data of this command; give another file")
     with threads(args.threads), compiling():
         network, zero_based = load_network(model)
+        columns = text_columns(model, args.text_column, args.label_column, args.label_separator)
         zero_based = zero_based if args.zero_based is None else args.zero_based
-        data = read_for(network, args.data, args.format, zero_based, part="train")
+        data = read_for(network, args.data, args.format, zero_based, part="train", columns=columns)
         report = network.fit_serving(data.X, data.Y, candidates=args.candidates)
         rows = min(data.X.shape[0], args.rows)
         exact, tables = (network.evaluate(data.X[:rows], data.Y[:rows], k=1, exact=exact)["P@1"] for exact in (True, False))

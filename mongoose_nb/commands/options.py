@@ -94,6 +94,7 @@ class Option(NamedTuple):
     kind: Callable[[Any], Any]
     metavar: str | None
     help: str
+    default: str | None = None  # as the help shows it; None where `help` says it, or where there is none
 
     @property
     def dest(self) -> str:
@@ -105,57 +106,65 @@ GROUPS = {
     "data": (
         Option("test", word, "DATA", "scored at the end, and after every epoch where there is no --validation"),
         Option("validation", share_or_path, "SHARE|DATA",
-               "a share of the training rows such as 0.1, or a file: scored after every epoch"),
-        Option("format", word, "FORMAT", "xc | svmlight | npz | auto: the form of all files; auto looks at the file"),
+               "a share of the training rows such as 0.1, or a file: scored after every epoch", "none"),
+        Option("format", word, "FORMAT", "xc | svmlight | npz | csv | jsonl | auto: the form of all files; auto looks at the file", "auto"),
+        Option("text-column", word, "NAME", "csv, jsonl: column of the text, or several with commas (default: text, document, body, ...)"),
+        Option("label-column", word, "NAME", "csv, jsonl: column of the labels (default: label, labels, tags, category, ...)"),
+        Option("label-separator", word, "TEXT", "csv, jsonl: what stands between the labels of a cell (default: a cell is one label)"),
+        Option("label-names", word, "FILE", "names of the labels, one on each line, for formats that number them"),
         Option("zero-based", switch, None, "svmlight: features count from 0 (default: if an id of the training file is 0)"),
         Option("n-features", whole, "N", "svmlight: number of features (default: what training and test data need)"),
         Option("n-labels", whole, "N", "svmlight: number of labels (default: likewise)"),
     ),
     "network": (
-        Option("hidden", widths, "WIDTHS", "hidden layers, such as 128 or 128,64 or 128,wide:100000,128"),
-        Option("activation", word, "NAME", "relu | leaky_relu | elu | gelu | tanh | sigmoid | identity"),
-        Option("loss", word, "NAME", "softmax | logistic"),
-        Option("init-std", real, "STD", "initial weights of the input layer"),
-        Option("output-init-std", real, "STD", "initial weights of the output layer"),
-        Option("seed", whole, "N", "same seed, same network, for any number of threads"),
+        Option("hidden", widths, "WIDTHS", "hidden layers, such as 128 or 128,64 or 128,wide:100000,128", "128"),
+        Option("activation", word, "NAME", "relu | leaky_relu | elu | gelu | tanh | sigmoid | identity", "relu"),
+        Option("loss", word, "NAME", "softmax | logistic", "softmax"),
+        Option("init-std", real, "STD", "initial weights of the input layer", "0.1"),
+        Option("output-init-std", real, "STD", "initial weights of the output layer", "1 / sqrt(width)"),
+        Option("seed", whole, "N", "same seed, same network, for any number of threads", "0"),
     ),
     "sampler": (
-        Option("sampler", word, "NAME", "full | uniform | lsh | adaptive | auto: which outputs a step computes"),
-        Option("candidates", whole, "N", "outputs beside the labels"),
-        Option("head", share, "SHARE", "lsh: share of the candidates that the hash tables retrieve, or auto; the rest is random"),
-        Option("shape", word, "NAME", "sample | batch: candidates for each sample, or shared by the batch"),
-        Option("correction", word, "NAME", "tail | logq | importance | none: what sampled outputs stand for"),
-        Option("proposal", word, "NAME", "uniform | frequency | mixture: what random outputs of a sample are drawn from"),
-        Option("fill", switch, None, "lsh: whether random outputs are added at all"),
-        Option("family", word, "NAME", "lsh: hash family, such as simhash, dwta or crosspolytope"),
-        Option("K", limit, "N", "lsh: hashes per table, or none for a number that fits the outputs"),
-        Option("L", whole, "N", "lsh: tables"),
-        Option("strategy", word, "NAME", "lsh: topk | vanilla | threshold"),
-        Option("min-votes", whole, "N", "lsh: buckets an output must be in, for --strategy threshold"),
-        Option("capacity", limit, "N", "lsh: most outputs in a bucket, or none"),
-        Option("policy", word, "NAME", "lsh: reservoir | fifo: which outputs a full bucket keeps"),
-        Option("center", switch, None, "lsh: whether activations and weights are centred before hashing"),
-        Option("rehash", rehash, "STEPS", "lsh: steps between rehashes, PERIOD:RATE for growing gaps, or drift: when weights have turned"),
-        Option("rebuild", limit, "N", "lsh: rehashes between new hash functions, or none"),
-        Option("learn", word, "NAME", "lsh: none | contrast | triplet | logistic: whether hash functions are trained before a rehash"),
+        Option("sampler", word, "NAME", "full | uniform | lsh | adaptive | auto: which outputs a step computes",
+               "auto, or lsh where one of its options is given"),
+        Option("candidates", whole, "N", "outputs beside the labels", "1000"),
+        Option("head", share, "SHARE", "lsh: share of the candidates that the hash tables retrieve, or auto; the rest is random", "0.5"),
+        Option("shape", word, "NAME", "sample | batch: candidates for each sample, or shared by the batch",
+               "sample for lsh, batch for uniform"),
+        Option("correction", word, "NAME", "tail | logq | importance | none: what sampled outputs stand for", "tail, none for shape batch"),
+        Option("proposal", word, "NAME", "uniform | frequency | mixture: what random outputs of a sample are drawn from", "uniform"),
+        Option("fill", switch, None, "lsh: whether random outputs are added at all", "on"),
+        Option("family", word, "NAME", "lsh: hash family, such as simhash, dwta or crosspolytope", "simhash"),
+        Option("K", limit, "N", "lsh: hashes per table, or none for a number that fits the outputs", "none"),
+        Option("L", whole, "N", "lsh: tables", "50, 16 for shape batch"),
+        Option("strategy", word, "NAME", "lsh: topk | vanilla | threshold", "topk"),
+        Option("min-votes", whole, "N", "lsh: buckets an output must be in, for --strategy threshold", "2"),
+        Option("capacity", limit, "N", "lsh: most outputs in a bucket, or none", "128"),
+        Option("policy", word, "NAME", "lsh: reservoir | fifo: which outputs a full bucket keeps", "reservoir"),
+        Option("center", switch, None, "lsh: whether activations and weights are centred before hashing", "on"),
+        Option("rehash", rehash, "STEPS", "lsh: steps between rehashes, PERIOD:RATE for growing gaps, or drift: when weights have turned",
+               "100:0.05, 300:0.05 for shape batch"),
+        Option("rebuild", limit, "N", "lsh: rehashes between new hash functions, or none", "none"),
+        Option("learn", word, "NAME", "lsh: none | contrast | triplet | logistic: whether hash functions are trained before a rehash",
+               "none"),
     ),
     "optimiser": (
-        Option("optimizer", word, "NAME", "adam | rowadam | adagrad | sgd"),
-        Option("lr", real, "RATE", "learning rate"),
-        Option("lr-schedule", word, "NAME", "constant | linear | cosine | step"),
-        Option("warmup", whole, "STEPS", "steps of rising learning rate, for --lr-schedule linear or cosine"),
-        Option("momentum", real, "SHARE", "of --optimizer sgd"),
-        Option("weight-decay", real, "RATE", "decoupled, per unit of learning rate"),
-        Option("clip-norm", real, "NORM", "scale the gradient down to at most this norm"),
+        Option("optimizer", word, "NAME", "adam | rowadam | adagrad | sgd", "adam"),
+        Option("lr", real, "RATE", "learning rate", "0.002, 0.05 for adagrad, 0.1 for sgd"),
+        Option("lr-schedule", word, "NAME", "constant | linear | cosine | step", "constant"),
+        Option("warmup", whole, "STEPS", "steps of rising learning rate, for --lr-schedule linear or cosine", "0"),
+        Option("momentum", real, "SHARE", "of --optimizer sgd", "0"),
+        Option("weight-decay", real, "RATE", "decoupled, per unit of learning rate", "0"),
+        Option("clip-norm", real, "NORM", "scale the gradient down to at most this norm", "none"),
     ),
     "run": (
-        Option("epochs", whole, "N", "passes over the training data, in all"),
-        Option("batch-size", whole, "N", "rows of a step"),
+        Option("epochs", whole, "N", "passes over the training data, in all (default 10, and more where that is fewer than 200 steps)"),
+        Option("batch-size", whole, "N", "rows of a step", "256"),
         Option("early-stopping", whole, "PATIENCE",
-               "stop after so many epochs without a better P@1 on --validation; keep the best weights"),
+               "stop after so many epochs without a better P@1 on --validation; keep the best weights", "off"),
         Option("nonfinite", word, "NAME", "stop | skip: what to do where a batch has a loss that is not finite (default stop)"),
         Option("save-every", whole, "EPOCHS", "write the network every so many epochs (default 1; 0: at the end only)"),
-        Option("save-steps", whole, "STEPS", "also every so many steps, to lose less of a long epoch when the process is killed"),
+        Option("save-steps", whole, "STEPS", "also every so many steps, to lose less of a long epoch when the process is killed", "off"),
         Option("keep", whole, "N", "versions of the network to keep, the older ones as model.mongoose.1 and so on (default 1)"),
     ),
 }
@@ -174,9 +183,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         group = parser.add_argument_group(title)
         for option in options:
             if option.kind is switch:
-                group.add_argument(f"--{option.name}", action=argparse.BooleanOptionalAction, default=None, help=option.help)
+                group.add_argument(f"--{option.name}", action=argparse.BooleanOptionalAction, default=None, help=_help(option))
             else:
-                group.add_argument(f"--{option.name}", type=_flag_type(option), metavar=option.metavar, help=option.help)
+                group.add_argument(f"--{option.name}", type=_flag_type(option), metavar=option.metavar, help=_help(option))
+
+
+def _help(option):
+    return option.help if option.default is None else f"{option.help} (default {option.default})"
 
 
 def _flag_type(option):
@@ -203,7 +216,7 @@ def read_config(path: PathLike, extra: Sequence[str]) -> dict[str, Any]:
 
     with open(path, "rb") as file:
         try:
-            given = tomllib.load(file)
+            given = tomllib.loads(file.read().decode("utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: not a TOML file: {error}") from error
     kinds = {**{dest: option.kind for dest, option in OPTIONS.items()}, **dict.fromkeys(extra, word)}
@@ -237,6 +250,8 @@ def network_arguments(given: dict[str, Any]) -> dict[str, Any]:
     out = {name: given[name] for name in NETWORK if name in given}
     if "hidden" in given:
         out["hidden"] = tuple(Wide(int(w[5:])) if isinstance(w, str) else w for w in given["hidden"])
+    if "sampler" not in given and any(name in given for name in (*SAMPLER, *TABLES) if name != "candidates"):
+        given = {**given, "sampler": "lsh"}  # whose options they are
     out["sampler"] = make("sampler", _sampler(_described("sampler", "sampler", given, SAMPLER, TABLES)))
     out["optimizer"] = make_optimizer(_described("optimizer", "optimizer", given, OPTIMIZER))
     out["lr_schedule"] = make_schedule(_described("lr_schedule", "learning-rate schedule", given, ("warmup",)))

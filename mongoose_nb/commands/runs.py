@@ -94,6 +94,21 @@ def load_network(path: PathLike) -> tuple[Any, bool | None]:
     return Network.load(path / MODEL), zero_based
 
 
+def text_columns(path: PathLike, text: str | None = None, label: str | None = None, separator: str | None = None) -> Any:
+    """The `data.Columns` of a table of texts: those that are given, others as the run at `path` was trained with."""
+    from mongoose_nb.data import Columns
+
+    path = pathlib.Path(path)
+    recorded: dict[str, Any] = {}
+    if path.is_dir() and (path / SETTINGS).exists():
+        recorded = read_settings(path).get("data", {}).get("train", {}).get("columns") or {}
+    try:
+        own = Columns(**recorded)
+    except TypeError as error:
+        raise ValueError(f"{path / SETTINGS} is damaged: {error}") from error
+    return Columns(text or own.text, label or own.label, own.separator if separator is None else separator)
+
+
 def load_to_resume(path: PathLike, record: dict[str, Any]) -> Any:
     """(network, settings of its file) of a run to resume. If there is a checkpoint of the training, `Network.fit` fills the network
     later. If no checkpoint was written yet, the run starts again."""

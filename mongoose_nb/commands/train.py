@@ -13,14 +13,16 @@ from typing import Any
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
-from mongoose_nb.commands.datasets import read, split, widen
+from mongoose_nb.commands.datasets import FORMATS, Known, read, split, table_in, widen
 from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
 from mongoose_nb.core.validation import check_choice
+from mongoose_nb.data import Columns
 from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar, Wide
 from mongoose_nb.nn.saving import model_settings
+from mongoose_nb.nn.training.batches import default_epochs
 
 # Options that may be given with --resume. All others are fixed when the run begins.
 RESUMABLE = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite", "test")
@@ -75,27 +77,49 @@ class _Data:
     """Training, validation and test set of a run, and what settings.json says of them."""
 
     def __init__(self, given, seed):
-        common = {"format": given.get("format", "auto")}
+        columns = Columns(given.get("text_column"), given.get("label_column"), given.get("label_separator"))
+        common = {"format": given.get("format", "auto"), "columns": columns}
         train = read(given["data"], zero_based=given.get("zero_based"), **common)
+        common.update(columns=train.columns, known=Known(train.names, train.text))
         sets = {"train": train}
         if isinstance(given.get("validation"), str):
             sets["validation"] = read(given["validation"], zero_based=train.zero_based, part="test", **common)
         if "test" in given:
             sets["test"] = read(given["test"], zero_based=train.zero_based, part="test", **common)
-        elif train.format == "directory":
-            sets["test"] = read(given["data"], part="test")
+        elif train.format == "directory" and (train.text is None or table_in(given["data"], "test") is not None):
+            sets["test"] = read(given["data"], part="test", **common)
         widen(list(sets.values()), given.get("n_features"), given.get("n_labels"))
         self.record = {name: dataset.describe() for name, dataset in sets.items()}
-        self.X, self.Y = train.X, train.Y
+        self.X, self.Y, self.text, self.names = train.X, train.Y, train.text, train.names
+        if given.get("label_names") is not None:
+            self.names = read_names(given["label_names"])
         self.test = (sets["test"].X, sets["test"].Y) if "test" in sets else None
         self.validation = (sets["validation"].X, sets["validation"].Y) if "validation" in sets else None
         if isinstance(given.get("validation"), float):
             (self.X, self.Y), self.validation = split(train.X, train.Y, given["validation"], seed)
 
+    def equip(self, network):
+        """Give a network the names of its outputs, and what turns texts into rows."""
+        if self.names is not None:
+            network.label_names = self.names
+        if self.text is not None:
+            network.text = self.text
+        return network
+
     def announce(self):
         """One line with the sizes."""
         held = "".join(f", {_rows(getattr(self, name)):,} {name} rows" for name in ("validation", "test") if getattr(self, name))
         note(f"{self.X.shape[0]:,} training rows{held}, {self.X.shape[1]:,} features, {self.Y.shape[1]:,} labels")
+
+
+def read_names(path: str | os.PathLike) -> list[str]:
+    """The lines of a file, which are the names of labels."""
+    from mongoose_nb.data._files import read_bytes
+
+    try:
+        return read_bytes(path)[0].decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
 
 
 def _rows(pair):
@@ -112,10 +136,14 @@ def _start(args, clock):
     out = runs.check_free(given["out"], args.overwrite)
     seed = arguments.get("seed", inspect.signature(Network).parameters["seed"].default)
     data = _Data(given, seed)
-    network = Network(data.X.shape[1], data.Y.shape[1], **arguments)
+    network = data.equip(Network(data.X.shape[1], data.Y.shape[1], **arguments))
+    if "epochs" not in given:
+        settings["epochs"] = default_epochs(data.X.shape[0], settings["batch_size"])
     data.announce()
     record = {"network": model_settings(network), "training": settings, "data": data.record, "versions": versions(),
               "threads": args.threads}
+    if given.get("label_names") is not None:
+        record["label_names"] = os.path.abspath(given["label_names"])
     runs.begin(out, record)
     _compile(network, arguments, data, clock)
     _train(network, data, settings, out, args, clock)
@@ -140,8 +168,10 @@ def _resume(args, clock):
                  "n_features": network.n_features, "n_labels": network.n_outputs}
         if recorded["train"]["format"] != "svmlight":
             del given["n_features"], given["n_labels"]
-        if recorded["train"]["format"] in ("xc", "svmlight", "npz"):
+        if recorded["train"]["format"] in FORMATS:
             given["format"] = recorded["train"]["format"]
+        columns = recorded["train"].get("columns") or {}
+        given.update(text_column=columns.get("text"), label_column=columns.get("label"), label_separator=columns.get("separator"))
         if training["validation"] is not None:
             given["validation"] = training["validation"] if shares else recorded["validation"]["path"]
         test = args.test or recorded.get("test", {}).get("path")
@@ -152,6 +182,8 @@ def _resume(args, clock):
         raise ValueError(f"{path / runs.SETTINGS} is damaged: {error!r} is missing, or not what it should be") from error
     if test is not None:
         given["test"] = test
+    if os.path.exists(str(record.get("label_names"))):  # the names are in the network, too
+        given["label_names"] = record["label_names"]
     changed = {name: getattr(args, name) for name in LOOP if getattr(args, name) is not None}
     settings = _training_settings({**{k: v for k, v in training.items() if v is not None}, **changed})
     ended = progress is None or progress["done"]
@@ -160,11 +192,16 @@ def _resume(args, clock):
     if ended and settings["epochs"] <= reached:
         stopped = f" (it stopped after {saved['epoch']})" if saved["epoch"] < reached else ""
         raise ValueError(f"{path} has {reached} epochs already{stopped}; give --epochs with a number above to go on")
+    taken = saved["epoch"] if ended else saved["epoch"] + (progress["batch"] > 0 or progress.get("part", 0) > 0)
+    if settings["epochs"] < taken:
+        raise ValueError(f"{path} has taken {saved['epoch']} epochs{'' if taken == saved['epoch'] else ' and a part of one'}; give "
+                         f"--epochs {taken} or more")
     data = _Data(given, network.seed)
     for name in ("train", "validation"):
         if data.record.get(name, {}).get("sha256") != recorded.get(name, {}).get("sha256"):
             raise ValueError(f"{data.record[name]['path']} is not the {name} data that {path} began with; "
                              "start a new run for other data")
+    data.equip(network)
     data.announce()
     note(f"going on after epoch {saved['epoch']}, step {saved['step']:,}")
     runs.trim_metrics(path, saved["epoch"])
@@ -205,7 +242,7 @@ class _Log(Callback):
 def epoch_line(logs: dict[str, Any], epochs: int) -> str:
     """Loss, P@1, active share, samples/s and time split of one epoch."""
     score = f"  P@1 {logs['P@1']:.4f}" if "P@1" in logs else ""
-    split = " ".join(f"{name} {share:.0%}" for name, share in logs["time_split"].items())
+    split = " ".join(f"{name} {share:.0%}" for name, share in logs["time_split"].items() if share >= 0.005)
     return (f"epoch {logs['epoch']}/{epochs}  loss {logs['loss']:.4f}{score}  active {logs['active_share']:.2%}  "
             f"{logs['samples_per_s']:,.0f} samples/s  {split}")
 

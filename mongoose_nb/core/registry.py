@@ -84,7 +84,10 @@ class Registered:
         return {name: getattr(self, name) for name in parameters(cls)}
 
     def __repr__(self) -> str:
-        known = {name: getattr(self, name) for name in parameters(type(self)) if hasattr(self, name)}
+        try:
+            known = self.config()
+        except TypeError:  # not all arguments are kept
+            known = {name: getattr(self, name) for name in parameters(type(self)) if hasattr(self, name)}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
 
 
@@ -207,7 +210,7 @@ def make(kind: str, value: Any, **defaults: Any) -> Any:
     described = {"name": value} if isinstance(value, str) else value
     if isinstance(described, dict) and "name" in described:
         cls = find(kind, described["name"])
-        return cls(**defaults | {name: _rebuild(argument) for name, argument in described.items() if name not in ("name", "kind")})
+        return cls(**defaults | {name: rebuild(argument) for name, argument in described.items() if name not in ("name", "kind")})
     raise TypeError(f"the {kind} must be one of {sorted(registered(kind))} or a {kind} object; got {value!r}")
 
 
@@ -220,14 +223,14 @@ def fresh(obj: Any) -> Any:
     return type(obj)(**config)
 
 
-def _rebuild(value):
-    """A description's value as a constructor takes it: nested descriptions are made objects."""
+def rebuild(value: Any) -> Any:
+    """What `describe` described in a list or nested in an object, as a constructor takes it: descriptions are made objects."""
     if isinstance(value, dict) and value.get("kind") == "array":
         return np.array(value["values"], value["dtype"])
     if isinstance(value, dict) and "kind" in value and "name" in value:
         return make(value["kind"], value)
     if isinstance(value, list):
-        return [_rebuild(item) for item in value]
+        return [rebuild(item) for item in value]
     return value
 
 

@@ -40,6 +40,14 @@ def _cut(data, start, end, chunk_bytes):
     return np.array(bounds, np.int64)
 
 
+def _is_number(word):
+    try:
+        float(word.replace("_", "?"))
+    except ValueError:
+        return False
+    return True
+
+
 def _explain(path, data, at, code, line, n_features, n_labels):
     from mongoose_nb.kernels.data import text
 
@@ -49,6 +57,8 @@ def _explain(path, data, at, code, line, n_features, n_labels):
     where = f"{path}, line {line}: "
     if code == text.BAD_LABEL:
         hint = " (a row without labels starts with a space)" if ":" in word else ""
+        if _is_number(word):
+            hint = " (a class or target for each row? Then read the file with multilabel=False)"
         return where + f"malformed labels {shown}; expected whole numbers with commas between them{hint}"
     if code == text.LABEL_RANGE:
         return where + f"label id out of range in {shown}; expected 0 to {n_labels - 1}"
@@ -57,9 +67,7 @@ def _explain(path, data, at, code, line, n_features, n_labels):
     if code == text.BAD_FEATURE:
         return where + f"malformed feature {shown}; expected id:value"
     number = word.partition(":")[2] if code == text.BAD_VALUE else word
-    try:
-        float(number.replace("_", "?"))
-    except ValueError:
+    if not _is_number(number):
         what = "feature, its value is no number" if code == text.BAD_VALUE else "target"
         return where + f"malformed {what}: {shown}"
     return where + f"value is NaN, infinite or too large: {shown}; clean the data first"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import zlib
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mongoose_nb.core import files as io
+from mongoose_nb.data._files import open_data
 from mongoose_nb.data._parse import parse, read_header, to_csr
 from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
 
@@ -79,7 +79,7 @@ class XCChunks:
     Parameters
     ----------
     path : path-like
-        Plain or gzip, as `read_xc` reads it.
+        Plain or compressed, as `read_xc` reads it.
     chunk_bytes : int
         Text of a chunk, about; its arrays take about as much.
 
@@ -99,13 +99,8 @@ class XCChunks:
 
     def __init__(self, path: PathLike, *, chunk_bytes: int = 1 << 26) -> None:
         self.path, self.chunk_bytes = os.fspath(path), max(1, int(chunk_bytes))
-        with self._open() as file:
+        with open_data(self.path) as file:
             (self.n_rows, self.n_features, self.n_labels), _ = self._header(file)
-
-    def _open(self):
-        with open(self.path, "rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        return gzip.open(self.path, "rb") if packed else open(self.path, "rb")
 
     def _header(self, file):
         return read_header(self.path, file.readline(1 << 16), ("rows", "features", "labels"))
@@ -114,27 +109,24 @@ class XCChunks:
         from mongoose_nb.kernels.data import text
 
         rows_read = 0
-        try:
-            with self._open() as file:
-                self._header(file)
-                while True:
-                    block = file.read(self.chunk_bytes)
-                    if not block.endswith(b"\n"):
-                        block += file.readline()
-                    if rows_read == self.n_rows and not block.strip():
-                        return
-                    left = self.n_rows - rows_read
-                    if not block:
-                        raise ValueError(f"{self.path}: {rows_read} rows, but the first line says {self.n_rows}")
-                    lines = block.count(b"\n") + (not block.endswith(b"\n"))
-                    last = lines >= left  # blank lines may follow
-                    rows = parse(self.path, block, 0, text.LABELS, n_rows=left if last else lines, n_features=self.n_features,
-                                 n_labels=self.n_labels, first_line=rows_read + 2)
-                    rows_read += left if last else lines
-                    yield (to_csr(self.path, rows["row_feats"], rows["ids"], rows["values"], self.n_features, rows["feats_sorted"]),
-                           to_csr(self.path, rows["row_labels"], rows["labels"], None, self.n_labels, rows["labels_sorted"]))
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise ValueError(f"{self.path}: the gzip stream is broken or cut short ({error})") from error
+        with open_data(self.path) as file:
+            self._header(file)
+            while True:
+                block = file.read(self.chunk_bytes)
+                if not block.endswith(b"\n"):
+                    block += file.readline()
+                if rows_read == self.n_rows and not block.strip():
+                    return
+                left = self.n_rows - rows_read
+                if not block:
+                    raise ValueError(f"{self.path}: {rows_read} rows, but the first line says {self.n_rows}")
+                lines = block.count(b"\n") + (not block.endswith(b"\n"))
+                last = lines >= left  # blank lines may follow
+                rows = parse(self.path, block, 0, text.LABELS, n_rows=left if last else lines, n_features=self.n_features,
+                             n_labels=self.n_labels, first_line=rows_read + 2)
+                rows_read += left if last else lines
+                yield (to_csr(self.path, rows["row_feats"], rows["ids"], rows["values"], self.n_features, rows["feats_sorted"]),
+                       to_csr(self.path, rows["row_labels"], rows["labels"], None, self.n_labels, rows["labels_sorted"]))
 
     def mark(self) -> int:
         """A checksum of every byte of the file and of `chunk_bytes`; it reads the file once.

@@ -26,7 +26,7 @@ def read_svmlight(path: PathLike, n_features: int | None = None, *, multilabel: 
     Parameters
     ----------
     path : str or path-like
-        The file, plain or gzip.
+        The file, plain or compressed (gzip, bzip2, xz, or a zip archive of one file).
     n_features : int, optional
         Number of columns; by default one more than the greatest id. Give it when training and test set are separate
         files.

@@ -382,3 +382,41 @@ def check_same_rows(X: Matrix, Y: Matrix) -> None:
     """
     if X.shape[0] != Y.shape[0]:
         raise ValueError(f"X has {X.shape[0]} rows, Y has {Y.shape[0]}; they must describe the same samples")
+
+
+def check_weights(weights: Any, n_rows: int, *, name: str = "sample_weight") -> np.ndarray:
+    """Validate weights of rows.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_rows,), or a number
+        A number is the weight of each row.
+    n_rows : int
+        How many there must be.
+    name : str
+        What errors call them.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), float64
+        Finite, none below 0, not all 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are not as described.
+    """
+    weights = _numeric(name, np.asarray(weights))
+    if weights.ndim == 0:
+        weights = np.full(n_rows, weights)
+    if weights.ndim != 1:
+        raise ValueError(f"{name} has shape {weights.shape}; Sample weights must be 1D array or scalar: one weight for each row")
+    if len(weights) != n_rows:
+        raise ValueError(f"{name} has {len(weights)} weights for {n_rows} rows; {name}.shape == {weights.shape}, expected ({n_rows},)!")
+    weights = weights.astype(np.float64)
+    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(bad):
+        raise ValueError(f"{name} has the weight {weights[bad[0]]:g} at row {bad[0]}; weights must be finite and not below 0")
+    if not weights.any():
+        raise ValueError(f"every weight in {name} is zero; at least one row has to count")
+    return weights

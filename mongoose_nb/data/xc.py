@@ -28,12 +28,13 @@ def read_xc(path: PathLike, *, cache: bool = False, cache_dir: PathLike | None =
 
     The first line is ``n_rows n_features n_labels``; every other line is ``l1,l2,... f:v f:v ...`` with ids from 0. A
     row without labels starts with a space. Values of a feature that stands twice in a row are summed, labels that stand
-    twice are merged, ids are sorted. Plain and gzip files, Windows line ends and a missing last newline are read.
+    twice are merged, ids are sorted. Plain and compressed files (gzip, bzip2, xz, zip archives of one file), a byte order
+    mark, Windows line ends and a missing last newline are read.
 
     Parameters
     ----------
     path : str or path-like
-        The file, plain or gzip.
+        The file, plain or compressed.
     cache : bool, default False
         Keep the parsed arrays in an npz file beside the text, and read that next time if size and mtime of the text are
         still the same.
@@ -94,7 +95,7 @@ def read_xc_pair(features_path: PathLike, labels_path: PathLike) -> tuple[sp.csr
     Parameters
     ----------
     features_path, labels_path : str or path-like
-        For example ``trn_X_Xf.txt`` and ``trn_X_Y.txt``; plain or gzip. The values of the labels are 0 or 1.
+        For example ``trn_X_Xf.txt`` and ``trn_X_Y.txt``; plain or compressed. The values of the labels are 0 or 1.
 
     Returns
     -------

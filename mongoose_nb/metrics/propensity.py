@@ -13,14 +13,16 @@ from mongoose_nb.metrics.scores import mean_ndcg, mean_precision
 def inverse_propensity(Y_train: Any, A: float = 0.55, B: float = 1.5) -> np.ndarray:
     """Inverse propensity of every label: 1 + C (N_l + B)^-A with C = (ln N - 1) (B + 1)^A.
 
-    N is the number of training rows, N_l the number of those that have label l.
+    N is the number of training rows, N_l the number of those that have label l. Of one or two rows, for which C would be negative, every
+    label has the weight 1.
 
     Parameters
     ----------
     Y_train : indicator matrix (N, n_labels), or list of lists of label ids
         Labels of the *training* set. Pass a matrix where the last labels may not occur.
     A, B : float, default 0.55 and 1.5
-        The repository uses 0.5 and 0.4 for the Wikipedia sets, 0.6 and 2.6 for the Amazon sets.
+        The repository uses 0.5 and 0.4 for the Wikipedia sets, 0.6 and 2.6 for the Amazon sets but for AmazonCat-13K, which has 0.55
+        and 1.5 like all others.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def inverse_propensity(Y_train: Any, A: float = 0.55, B: float = 1.5) -> np.ndar
         raise ValueError(f"A must be finite and B finite and above 0, got A={A!r}, B={B!r}")
     Y_train = check_Y(Y_train, name="Y_train")
     counts = np.bincount(Y_train.indices, minlength=Y_train.shape[1])
-    C = (np.log(Y_train.shape[0]) - 1.0) * (B + 1.0) ** A
+    C = max(0.0, np.log(Y_train.shape[0]) - 1.0) * (B + 1.0) ** A
     return 1.0 + C * (counts + float(B)) ** -A
 
 

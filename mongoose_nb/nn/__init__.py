@@ -38,6 +38,7 @@ from mongoose_nb.nn.sampling.proposals import Frequency, Mixture, Proposal
 from mongoose_nb.nn.sampling.strategies import Threshold
 from mongoose_nb.nn.sampling.table_settings import Tables
 from mongoose_nb.nn.sampling.uniform import Uniform
+from mongoose_nb.nn.text_features import TextFeatures, TextFeatureStep
 from mongoose_nb.nn.training.callbacks import Callback, Checkpoint, EarlyStopping, History, JSONLines, ProgressBar
 from mongoose_nb.nn.training.diagnostics import Diagnostics
 from mongoose_nb.nn.training.lr import Constant, Cosine, Linear, LRSchedule, Step
@@ -48,5 +49,5 @@ __all__ = [
     "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Features", "Frequency", "Full", "History", "JSONLines",
     "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "Mixture", "Network", "ProgressBar",
     "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables",
-    "Threshold", "Uniform", "Wide", "named",
+    "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "named",
 ]

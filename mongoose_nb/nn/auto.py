@@ -84,6 +84,8 @@ def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | 
     -------
     dict
     """
+    from mongoose_nb.data.validate import check_weights
+
     held_out = check_number("held_out", held_out, low=0.0, high=1.0, open_low=True, open_high=True)
     n = X.shape[0]
     epochs = epochs_for(n) if epochs is None else check_int("epochs", epochs, low=1)
@@ -96,6 +98,8 @@ def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | 
     looked = held[:: max(1, len(held) // LOOKED_AT)]
     if options.get("early_stopping") is not None and options.get("validation") is None:
         options["validation"] = X[held], Y[held]
+    if options.get("sample_weight") is not None:
+        options["sample_weight"] = check_weights(options["sample_weight"], n)[rest]
     history = network.fit(X[rest], Y[rest], epochs=epochs, batch_size=batch_size,
                           callbacks=[HeldOutLook(X[looked], Y[looked]), *callbacks], **options)
     report = network.fit_ranking(X, Y, held_out=held)

@@ -58,6 +58,10 @@ class Model:
         """All trained arrays (`core.arrays.Parameter`) by name."""
         return dict(self._parameters)
 
+    def weight_of(self, *data: Any) -> float | None:
+        """How much a batch counts in the mean loss of an epoch, from the arguments of ``loss_and_gradients``; None: its samples."""
+        return None
+
     def put_back(self, weights: dict[str, np.ndarray]) -> None:
         """Take trained arrays, by the names of `parameters`, and bring the hash tables up to date with them."""
         with self._lock:

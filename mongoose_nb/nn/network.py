@@ -12,6 +12,7 @@ from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import auto
 from mongoose_nb.nn import saving as io
+from mongoose_nb.nn.label_names import check_names
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named, part_of
 from mongoose_nb.nn.layers.build import build_layers
@@ -48,8 +49,8 @@ class Network(Predictor):
         ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"gelu"``, ``"tanh"``, ``"sigmoid"``, ``"identity"``, or one of your own
         (`nn.Activation`).
     sampler : str or Sampler
-        ``"lsh"``, ``"uniform"``, ``"full"``, ``"adaptive"``, ``"auto"`` (full or adaptive, by the number of outputs), or an
-        object such as ``nn.LSH(candidates=400)``, also of a class of your own (`nn.Sampler`).
+        Which outputs a step computes: ``"auto"`` (all, or beyond 8,192 outputs those of ``"adaptive"``), ``"full"``, ``"adaptive"``,
+        ``"lsh"``, ``"uniform"``, or an object such as ``nn.LSH(candidates=400)``, also of a class of your own (`nn.Sampler`).
     loss : {"softmax", "logistic"} or Loss
         Cross-entropy against the uniform distribution over a sample's labels, or one-vs-all.
     optimizer : str or Optimizer
@@ -77,6 +78,8 @@ class Network(Predictor):
         What `fit_serving` made: gives the outputs that ``predict_topk(exact=False)`` scores.
     ranking : ranking.Ranking or None
         What `fit_ranking` made: ranks the best outputs again.
+    text : TextFeatures or None
+        A fitted step that turns texts into rows. Where it is set, texts may be given in place of X; it is saved with the network.
 
     Notes
     -----
@@ -87,7 +90,7 @@ class Network(Predictor):
     """
 
     def __init__(self, n_features: int, n_outputs: int, *, hidden: Sequence[int | Layer] = (128,), activation: str | Activation = "relu",
-                 sampler: str | dict | Sampler = "lsh", loss: str | Loss = "softmax", optimizer: str | Optimizer = "adam",
+                 sampler: str | dict | Sampler = "auto", loss: str | Loss = "softmax", optimizer: str | Optimizer = "adam",
                  lr: float | None = None, lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = None,
                  init_std: float = 0.1, output_init_std: float | None = None, seed: int = 0) -> None:
         super().__init__(optimizer, lr, lr_schedule, clip_norm, seed)
@@ -107,6 +110,8 @@ class Network(Predictor):
         self._named = {**{f"hidden{i}": layer for i, layer in enumerate(self.layers)}, "output": self.output}
         self.retriever = None
         self.ranking = None
+        self.text = None
+        self._label_names = None
         self._parameters = named((name, layer.parameters()) for name, layer in self._named.items())
         for parameter in self._parameters.values():
             parameter.attach(self.optimizer)
@@ -115,24 +120,37 @@ class Network(Predictor):
         """The bound samplers of the wide layers by the layer's name, such as ``"output"``."""
         return {name: layer.sampler for name, layer in self._named.items() if hasattr(layer, "sampler")}
 
+    @property
+    def label_names(self) -> np.ndarray | None:
+        """Names of the outputs (n_outputs,), saved with the network: strings, numbers or booleans; None where there are none."""
+        return self._label_names
+
+    @label_names.setter
+    def label_names(self, names: Any) -> None:
+        """Set one name for each output, or None."""
+        self._label_names = None if names is None else check_names(names, self.n_outputs)
+
     # ------------------------------------------------------------------ training
 
     def fit(self, X: Any, Y: Any = None, *, epochs: int = 10, batch_size: int = 256, validation: tuple | None = None,
             early_stopping: int | EarlyStopping | None = None, callbacks: Sequence = (), verbose: int = 0,
-            resume: str | os.PathLike | None = None, nonfinite: str = "stop", steps_per_epoch: int | None = None) -> History:
+            resume: str | os.PathLike | None = None, nonfinite: str = "stop", steps_per_epoch: int | None = None,
+            sample_weight: Any = None) -> History:
         """Train for a number of passes over the data, in a new random order for each.
 
         Parameters
         ----------
         X : (n, n_features) CSR or dense
         Y : (n, n_outputs) CSR indicator, list of lists of ids, or (n,) class ids
-            Rows without a label are allowed; under the softmax they have no loss.
-        X : iterable of (X, Y), where Y is left out
+            Rows without a label are allowed; under the softmax they do not count in the mean loss of a batch.
+        X : iterable of (X, Y) or (X, Y, sample_weight), where Y is left out
             Chunks that fit in memory one at a time, of data that need not: a list, a `data.XCChunks`, or anything that can be
             iterated again. Rows are shuffled within a chunk, and batches end with it. CSR matrices over memory-mapped arrays
             (`data.map_arrays`) are used in place and need no chunks. An object with ``mark()``, a checksum of all its chunks, is
             refused by `resume` where that has changed; a list and `data.XCChunks` always are, other iterables are taken on trust.
         epochs, batch_size : int
+        sample_weight : (n,) array, optional
+            How much each row counts in the mean loss of its batch, relative to the others; rows of weight 0 are left out.
         validation : (X, Y), optional
             Scored exactly after every epoch: P@1, P@3, P@5.
         early_stopping : int or EarlyStopping, optional
@@ -143,8 +161,10 @@ class Network(Predictor):
             1 shows a progress bar (needs tqdm).
         resume : path-like, optional
             A file of `nn.Checkpoint`: where it exists, go on from it, to the last bit as if the call that wrote it had never ended. It
-            takes the same network settings, data and batch size; `epochs` counts from where that call began. Where it does not exist
-            training begins, so a script can be run again until it gets to its end.
+            takes the same network settings, data and batch size. `epochs` counts from where that call began; it may be larger or
+            smaller than it was, but not smaller than what the file has reached. A schedule of the learning rate that has to know the
+            length of the run then follows the new one. Where the file does not exist training begins, so a script can be run again
+            until it gets to its end.
         nonfinite : {"stop", "skip"}
             What to do where a batch has a loss that is not finite: a FloatingPointError that names step, layer and cause, or go on
             without that batch; the history then has the number of samples ``skipped``. Weights that are not finite stop both.
@@ -157,7 +177,10 @@ class Network(Predictor):
         """
         epochs = check_int("epochs", epochs, low=1)
         batch_size = check_int("batch_size", batch_size, low=1)
-        parts = Whole(*self._check(X, Y)) if Y is not None else Chunks(X, self._check, epochs, steps_per_epoch, self.lr_schedule)
+        if Y is None and sample_weight is not None:
+            raise ValueError("sample_weight goes with X and Y; chunks have their own: (X, Y, sample_weight)")
+        parts = (Whole(*self._weighted(X, Y, sample_weight)) if Y is not None
+                 else Chunks(X, self._weighted, epochs, steps_per_epoch, self.lr_schedule))
         if validation is not None:
             if not isinstance(validation, list | tuple) or len(validation) != 2:
                 raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")
@@ -166,12 +189,12 @@ class Network(Predictor):
         marked = listeners.savers or resume is not None
         progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step)
         skip = check_choice("nonfinite", nonfinite, ("stop", "skip")) == "skip"
-        saved, states = (None, {}) if resume is None else io.resume_network(self, resume)
+        saved, states = (None, {}) if resume is None else io.resume_network(self, resume, lambda saved: saved.agree(progress, resume))
         if saved is not None:
-            saved.agree(progress, resume)
             progress = saved
             if epochs > progress.epochs:
-                progress.epochs, progress.stopped, progress.done = epochs, progress.stopped and not progress.done, False
+                progress.stopped, progress.done = progress.stopped and not progress.done, False
+            progress.epochs = epochs
         progress.skip = skip
         return self._train(parts, progress, listeners, parts.work(self._work, batch_size),
                            None if validation is None else lambda: self.evaluate(*validation, ranked=False),
@@ -207,7 +230,18 @@ class Network(Predictor):
         return auto.fit_auto(self, *self._check(X, Y), epochs=epochs, batch_size=batch_size, held_out=held_out, callbacks=callbacks,
                              **options)
 
-    def partial_fit(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, batch_size: int = 256) -> Network:
+    def _weighted(self, X, Y, weight):
+        """X, Y and the weights of the rows in canonical form, without rows of weight 0."""
+        from mongoose_nb.data.validate import check_weights
+
+        X, Y = self._check(X, Y)
+        weight = None if weight is None else check_weights(weight, X.shape[0])
+        if weight is None or weight.all():
+            return X, Y, weight
+        kept = np.flatnonzero(weight)
+        return X[kept], Y[kept], weight[kept]
+
+    def partial_fit(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, batch_size: int = 256, sample_weight: Any = None) -> Network:
         """Train for one pass over the given rows, from the present state.
 
         Parameters
@@ -215,6 +249,8 @@ class Network(Predictor):
         X, Y
             As for `fit`.
         batch_size : int
+        sample_weight : (n,) array, optional
+            As for `fit`.
 
         Returns
         -------
@@ -222,13 +258,40 @@ class Network(Predictor):
             The network itself.
         """
         batch_size = check_int("batch_size", batch_size, low=1)
-        X, Y = self._check(X, Y)
+        X, Y, weight = self._weighted(X, Y, sample_weight)
         with compute_threads(self._work(X, batch_size)):
             progress = Progress(self.epoch, 1, batch_size, X.shape[0])
-            training.train_epoch(self, Whole(X, Y), progress, self.step + -(-X.shape[0] // batch_size), training.Listeners(), self._lock)
+            last = self.step + -(-X.shape[0] // batch_size)
+            training.train_epoch(self, Whole(X, Y, weight), progress, last, training.Listeners(), self._lock)
         return self
 
-    def loss_and_gradients(self, x: Rows, labels: Rows, peak: float = np.inf, *, run: Run | None = None) -> tuple[float, dict]:
+    def weight_of(self, x: Rows, labels: Rows, peak: float = np.inf, weight: np.ndarray | None = None) -> float:
+        """The sum of `Loss.weights` over a batch, whose arguments are those of `loss_and_gradients`."""
+        return float(self.output.loss_kind.weights(labels, weight).sum())
+
+    def grown(self, more: int, names: Sequence | None = None) -> Network:
+        """A copy with more outputs, to be trained on labels that came later; this network stays as it is.
+
+        What was learned is kept. New outputs start as in a new network, the sampler of the outputs as for a new training. Tables for
+        serving and a ranking know the old outputs only: the copy has none.
+
+        Parameters
+        ----------
+        more : int
+            Outputs to add, behind the others.
+        names : sequence, optional
+            Names of the new outputs, where the others have names.
+
+        Returns
+        -------
+        Network
+        """
+        from mongoose_nb.nn.growth import grown
+
+        return grown(self, more, names)
+
+    def loss_and_gradients(self, x: Rows, labels: Rows, peak: float = np.inf, weight: np.ndarray | None = None, *,
+                           run: Run | None = None) -> tuple[float, dict]:
         """Mean loss of a batch and its gradient, as the next training step computes them.
 
         Parameters
@@ -237,6 +300,8 @@ class Network(Predictor):
             ``Rows.of(X)`` and ``Rows.of(Y)`` of canonical CSR matrices.
         peak : float
             A bound on the values of `x`, where one is known.
+        weight : (n,) array, optional
+            Of the samples; 1 each by default. Under the softmax samples without labels do not count.
         run : Run, optional
             The state of the pass.
 
@@ -252,7 +317,7 @@ class Network(Predictor):
             If they are not finite; the message says where.
         """
         run = Run(self.step, clip=self.clip_norm is not None) if run is None else run
-        return backprop.loss_and_gradients(self.layers, self.output, x, labels, run, peak)
+        return backprop.loss_and_gradients(self.layers, self.output, x, labels, run, peak, weight)
 
     def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         """Bring hash tables up to date after a step of the optimiser."""

@@ -12,12 +12,14 @@ from mongoose_nb.core.registry import make
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads, kernel_threads
 from mongoose_nb.core.validation import check_int, check_rows
+from mongoose_nb.nn.answers import best_without, check_exclude, one_row, top_probabilities
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.model import Model
 from mongoose_nb.nn.ranking import Ranking
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
 from mongoose_nb.nn.sampling.activation_buffer import padded
+from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training.timing import PhaseTimer
 
@@ -37,8 +39,9 @@ RANKED_WORK = 1 << 17
 class _Proposals:
     """What a ranking asks of a network (`ranking.Proposer`)."""
 
-    def __init__(self, network, exact=True, candidates=None):
-        self.n_outputs, self.network, self.how = network.n_outputs, network, {"exact": exact, "candidates": candidates, "ranked": False}
+    def __init__(self, network, exact=True, candidates=None, exclude=None):
+        self.n_outputs, self.network = network.n_outputs, network
+        self.how = {"exact": exact, "candidates": candidates, "ranked": False, "exclude": exclude}
 
     def best(self, X, k):
         """Best outputs of every row."""
@@ -57,10 +60,22 @@ class _Proposals:
 class Predictor(Model):
     """The part of `Network` that predicts: its layers, output layer, retriever and ranking are made there."""
 
-    def _check(self, X, Y):
-        from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
+    def rows(self, X: Any) -> scipy.sparse.csr_matrix:
+        """X as the network computes with it: canonical CSR float32, of numbers or, where `text` is set, of texts."""
+        from mongoose_nb.data.validate import check_X
+        from mongoose_nb.nn.text_features import is_texts
 
-        X = check_X(X, n_features=self.n_features)
+        if is_texts(X):
+            if self.text is None:
+                raise TypeError("X holds texts, and this network was trained on numbers: give rows of numbers, or set network.text to "
+                                "the fitted nn.TextFeatures that made the training rows")
+            X = self.text.transform(X)
+        return check_X(X, n_features=self.n_features)
+
+    def _check(self, X, Y):
+        from mongoose_nb.data.validate import check_same_rows, check_Y
+
+        X = self.rows(X)
         Y = check_Y(Y, n_outputs=self.n_outputs, n_rows=X.shape[0])
         check_same_rows(X, Y)
         return X, Y
@@ -68,7 +83,7 @@ class Predictor(Model):
     def _work(self, X, n_rows, active=None):
         """Multiplications for so many rows of X, about; `active` outputs of each, by default what the sampler computes."""
         if active is None:
-            active = min(self.n_outputs, getattr(self.sampler, "candidates", self.n_outputs))
+            active = min(self.n_outputs, getattr(self.output.sampler, "candidates", self.n_outputs))
         n_rows = min(n_rows, X.shape[0])
         work, width = 0, X.nnz / X.shape[0]
         for layer in self.layers:
@@ -82,19 +97,19 @@ class Predictor(Model):
 
     def hidden_activations(self, X: np.ndarray | scipy.sparse.csr_matrix) -> np.ndarray:
         """Input of the output layer, (n, width) float32, for rows `X`."""
-        from mongoose_nb.data.validate import check_X
-
-        X = check_X(X, n_features=self.n_features)
+        X = self.rows(X)
         with compute_threads(self._work(X, X.shape[0])), self._lock:
             return np.array(self._forward(Rows.of(X), PhaseTimer()))
 
     def predict_topk(self, X: np.ndarray | scipy.sparse.csr_matrix, k: int = 5, *, exact: bool = True,
-                     candidates: int | None = None, ranked: bool | None = None) -> tuple[np.ndarray, np.ndarray]:
+                     candidates: int | None = None, ranked: bool | None = None, exclude: Any = None,
+                     probabilities: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Best `k` outputs of every row.
 
         Parameters
         ----------
         X : (n, n_features) CSR or dense
+            Or a list of texts, where `text` is set. A single row may be 1-D, or one text; the answer then has no axis of rows.
         k : int
         exact : bool
             True scores every output. False scores those that hash tables retrieve: the ones that `fit_serving` trained, else those
@@ -103,22 +118,51 @@ class Predictor(Model):
             With ``exact=False``, most outputs to score for a row; by default the number of `fit_serving`, else the sampler's.
         ranked : bool, optional
             Whether the best outputs are ranked again by what `fit_ranking` made; by default if there is such a ranking.
+        exclude : optional
+            Outputs to leave out, such as those that a user has seen: an (n, n_outputs) sparse matrix whose entries are not zero there,
+            or a list of lists of ids, by row; or ids, or a mask of booleans, for all rows.
+        probabilities : bool
+            Probabilities in place of logits: under the softmax over all outputs, those in `exclude` too; under the logistic loss of each
+            output alone. Those of a ranking are calibrated on the rows that were held out: that the output is a label of the row.
 
         Returns
         -------
         ids : (n, k) int32
             Best first, the lower id first among equals; -1 where fewer than k were scored.
         scores : (n, k) float32
-            Logits, or scores of the ranking; -inf where the id is -1.
+            Logits, or scores of the ranking; -inf where the id is -1. Or probabilities; 0 there.
         """
-        from mongoose_nb.data.validate import check_X
-
+        X, single = one_row(X)
         k = check_int("k", k, low=1, high=self.n_outputs)
-        X = check_X(X, n_features=self.n_features)
+        X = self.rows(X)
         if ranked and self.ranking is None:
             raise ValueError("ranked=True needs a ranking: call fit_ranking first")
-        if self.ranking is not None and ranked is not False:
-            return self._ranked(X, k, exact, candidates)
+        ranked = self.ranking is not None and ranked is not False
+        if probabilities and not ranked and not exact and not self.output.loss_kind.logistic:
+            raise ValueError("probabilities under the softmax are shares of all outputs: give exact=True")
+        if exclude is None:
+            ids, scores = self._best(X, k, exact, candidates, ranked)
+        else:
+            def best(X, k, exclude):
+                return self._best(X, k, exact, candidates, ranked, exclude)
+
+            exclude = check_exclude(exclude, X.shape[0], self.n_outputs)
+            ids, scores = best_without(best, self._listed if exact and not ranked else None, X, k, exclude)
+        if probabilities:
+            scores = self.ranking.mixture.probabilities(scores) if ranked else top_probabilities(self, X, scores)
+        return (ids[0], scores[0]) if single else (ids, scores)
+
+    def _listed(self, X, k, start, count, ids):
+        """The best of the outputs that are listed for each row."""
+        none = np.zeros_like(count)
+        lists = ActiveSets(start, count, ids, none, count, none, np.zeros(len(count), np.float32))
+        with compute_threads(float(count.sum()) * self.output.n_inputs), self._lock:
+            return self.output.topk_of(self._forward(Rows.of(X), PhaseTimer()), k, lists)
+
+    def _best(self, X, k, exact, candidates, ranked, exclude=None):
+        """`predict_topk` of canonical rows; a ranking is not proposed what is excluded."""
+        if ranked:
+            return self._ranked(X, k, exact, candidates, exclude)
         source = self.retriever or self.output.sampler
         if not exact and not hasattr(source, "retrieve"):
             raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {source!r}: call fit_serving first")
@@ -139,13 +183,14 @@ class Predictor(Model):
                     ids[block], scores[block] = self._topk(Rows.of(X, block), k, exact, candidates, timer)
         return ids, scores
 
-    def _ranked(self, X, k, exact, candidates):
+    def _ranked(self, X, k, exact, candidates, exclude):
         """The best of the ranking, block by block."""
         ranking, parts = self.ranking, []
         for lo in range(0, max(1, X.shape[0]), PREDICT_BLOCK):
             block = X[lo:lo + PREDICT_BLOCK]
+            left_out = None if exclude is None else exclude[lo:lo + PREDICT_BLOCK]
             with kernel_threads(block.shape[0] * RANKED_WORK):
-                parts.append(ranking.topk(block, k, _Proposals(self, exact, candidates)))
+                parts.append(ranking.topk(block, k, _Proposals(self, exact, candidates, left_out)))
         return tuple(np.concatenate(part) for part in zip(*parts))
 
     def _topk(self, x, k, exact, candidates, timer):
@@ -157,7 +202,7 @@ class Predictor(Model):
 
     def predict(self, X: np.ndarray | scipy.sparse.csr_matrix) -> np.ndarray:
         """The best output of every row, (n,) int32."""
-        return self.predict_topk(X, 1)[0][:, 0]
+        return self.predict_topk(X, 1)[0][..., 0]
 
     def evaluate(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, k: int | None = None, exact: bool = True,
                  propensity: np.ndarray | None = None, ranked: bool | None = None) -> dict[str, float]:

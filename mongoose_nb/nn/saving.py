@@ -5,8 +5,10 @@
     network      constructor arguments of the network (`describe`)
     retriever    of the one that `fit_serving` made, or null
     ranking      of the one that `fit_ranking` made; files without one may lack the name
+    text         of the step that turns texts into rows; likewise
     step, epoch
-    state        samplers by layer; the retriever; the ranking; of a checkpoint also the progress and the callbacks
+    state        samplers by layer; the retriever; the ranking; the text features; label names; of a checkpoint also the progress and
+                 the callbacks
 
     arrays       parameters as "output.weights", with moments "output.weights.m" and "output.weights.v"; those of the state as
                  "state.samplers.output.manager.mean"
@@ -27,10 +29,14 @@ from mongoose_nb.core.registry import describe, make, name_of, parameters
 from mongoose_nb.core.saving import Stateful, join, restore, split, state_of
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn import ranking as _ranking  # noqa: F401  (registers it)
+from mongoose_nb.nn import text_features as _text_features  # noqa: F401
+from mongoose_nb.nn.label_names import names_from_state, state_of_names
 from mongoose_nb.nn.layers.wide_hidden import Wide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from mongoose_nb.nn.training.progress import Progress
 
 KIND = "network"
 VERSION = 2
@@ -76,11 +82,17 @@ def _state(network, optimizer, callbacks=()):
         out["retriever"] = state_of(network.retriever, "retriever")
     if network.ranking is not None:
         out["ranking"] = state_of(network.ranking, "ranking")
+    if network.text is not None:
+        out["text"] = state_of(network.text, "text")
+    if network.label_names is not None:
+        out["label_names"] = state_of_names(network.label_names)
     return out
 
 
-def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progress: tuple | None = None, keep: int = 1) -> None:
-    """Write `network`; see `Network.save`. `progress`, of a training that runs, is (Progress, callbacks)."""
+def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progress: tuple | None = None, keep: int = 1,
+                 more: dict | None = None) -> None:
+    """Write `network`; see `Network.save`. `progress`, of a training that runs, is (Progress, callbacks); `more` are settings of whoever
+    wraps the network, which its file holds beside its own."""
     state = _state(network, optimizer, () if progress is None else progress[1])
     if progress is not None:
         progress[0].tick()
@@ -89,6 +101,9 @@ def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progres
     settings = {"network": model_settings(network), "retriever": retriever}
     if network.ranking is not None:
         settings["ranking"] = describe(network.ranking, "ranking")
+    if network.text is not None:
+        settings["text"] = describe(network.text, "text")
+    settings.update(more or {})
     write_model(network, path, KIND, settings, state, optimizer=optimizer, keep=keep)
 
 
@@ -210,6 +225,12 @@ def _restore(network, saved, arrays):
         ranking = make("ranking", saved["ranking"])
         restore(ranking, state["ranking"], "ranking")
         network.ranking = ranking
+    if saved.get("text") is not None:
+        text = make("text features", saved["text"])
+        restore(text, state["text"], "text")
+        network.text = text
+    if "label_names" in state:
+        network.label_names = names_from_state(state["label_names"], network.n_outputs)
     return state
 
 
@@ -222,8 +243,15 @@ def peek(path: str | os.PathLike) -> dict:
         return {**saved, "progress": saved["state"].get("progress")}
 
 
-def resume_network(network: Any, path: str | os.PathLike) -> tuple:
+def resume_network(network: Any, path: str | os.PathLike, accept: Callable[[Progress], None]) -> tuple:
     """Bring `network` to the state of the checkpoint at `path`.
+
+    Parameters
+    ----------
+    network : Network
+    path : path-like
+    accept : callable
+        Called with the progress of the checkpoint before the network is changed; raises an error where it cannot be gone on from.
 
     Returns
     -------
@@ -256,6 +284,7 @@ def resume_network(network: Any, path: str | os.PathLike) -> tuple:
         name = differ[0]
         raise ValueError(f"{path!r} was written by a network with {name}={written[name]!r}, this one has {name}={own[name]!r}: "
                          "give the same settings to go on, or remove the file to start from the beginning")
+    accept(progress)
     with reading(path):
         state = _restore(network, saved, arrays)
         return progress, {part["name"]: part["state"] for part in state["callbacks"].values()}

@@ -6,6 +6,7 @@
                              +--> Network.fit --> network_, history_
     y --Targets--> CSR ------+
         class vector             classes_, predict gives classes
+        lists of names           classes_, predict gives lists of names
         indicator, id lists      labels are columns, predict gives an indicator
 
 scikit-learn is optional (see `base`). Where it is installed, the classifier is one of its estimators.
@@ -18,9 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mongoose_nb.core.registry import find, make, parameters, registered
+from mongoose_nb.core.registry import find, fresh, make, parameters, registered
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.nn.answers import one_row, top_probabilities
+from mongoose_nb.nn.label_names import names_of
+from mongoose_nb.nn.training.optimizers import make_optimizer
 from mongoose_nb.sklearn.base import (
     BaseEstimator,
     ClassifierMixin,
@@ -32,7 +36,9 @@ from mongoose_nb.sklearn.base import (
     threads,
 )
 from mongoose_nb.sklearn.outputs import indicator, logits, probabilities
+from mongoose_nb.sklearn.saving import SavedEstimator, check_state, describe_parameters, names_to_keep, rebuild_parameters
 from mongoose_nb.sklearn.targets import Targets
+from mongoose_nb.sklearn.weights import row_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,13 +48,10 @@ if TYPE_CHECKING:
     from mongoose_nb import nn
     from mongoose_nb.nn.training.optimizers import Optimizer
 
-# Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
-MIN_STEPS = 200
-
 __all__ = ["MongooseClassifier"]
 
 
-class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
+class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEstimator):
     """Classifier for very many classes or labels: a network that trains on the outputs that matter, not on all.
 
     Parameters
@@ -58,8 +61,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
     activation : str
         See `nn.Network`.
     sampler : str or nn.Sampler
-        Which outputs a training step computes: ``"lsh"``, ``"uniform"``, ``"full"``, ``"adaptive"``, ``"auto"``, or an object such as
-        ``nn.LSH(candidates=400)``.
+        Which outputs a training step computes: ``"auto"``, ``"full"``, ``"adaptive"``, ``"lsh"``, ``"uniform"``, or an object such as
+        ``nn.LSH(candidates=400)``; see `nn.Network`.
     candidates : int, optional
         Outputs computed beside a sample's labels, where the sampler is given by name; that sampler's default otherwise.
     loss : {"softmax", "logistic"}
@@ -71,11 +74,16 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
     epochs : int, optional
         Passes over the training rows. By default 10, and more where these would be fewer than 200 steps.
     batch_size : int
-    early_stopping : int, optional
+    early_stopping : int or bool, optional
         Set rows aside, score them exactly after every epoch, and wait for so many epochs without a better P@1 before
-        stopping; the best weights are kept.
+        stopping; the best weights are kept. True waits for 3.
     validation_fraction : float
         Share of the rows that `early_stopping` sets aside.
+    class_weight : dict or "balanced", optional
+        How much the rows of each class count in the loss, 1 by default. ``"balanced"``: as if all classes had the same number of rows.
+        Of a multi-label problem a row counts as much as the mean of its labels.
+    text : str or nn.TextFeatures, optional
+        What turns texts into rows, where X is texts: by default tf-idf of words.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState
         Everything random derives from it. None is 0: a second run gives the same result.
     n_jobs : int, optional
@@ -86,12 +94,12 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (n_outputs,)
-        Sorted classes; for multi-label targets the column numbers.
+        Sorted classes, or names of labels; those that `partial_fit` added follow. Without names, the column numbers of the labels.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only after fitting on a data frame whose column names all are strings, and with scikit-learn.
     multilabel_ : bool
-        Whether the targets were an indicator or lists of ids.
+        Whether the targets were an indicator or lists of labels.
     k_ : int
         Labels that `predict` gives a row of a multi-label problem: the mean number in the training rows, rounded, at least 1.
     network_ : nn.Network
@@ -102,17 +110,29 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
     -----
     A row of the softmax may have no label; it is then without effect.
 
+    `set_params` changes what the next call does: `partial_fit` takes a new `lr`, `batch_size` or `class_weight` at once; what describes
+    the network is for the next `fit`.
+
     Examples
     --------
     >>> from mongoose_nb import MongooseClassifier
     >>> MongooseClassifier().fit([[0.0, 1.0], [1.0, 0.0]], ["up", "right"]).predict([[0.0, 2.0]])
     array(['up'], dtype='<U5')
+
+    Texts, and labels with names::
+
+        model = MongooseClassifier().fit(texts, [["politics", "Spain"], ["sport"], ...])
+        model.save("news.mongoose")
+        model = MongooseClassifier.load("news.mongoose")
+        model.predict(["Madrid votes on Sunday"])
+        model.predict_topk("Madrid votes on Sunday", 3, names=True, proba=True)
     """
 
     def __init__(self, hidden: Sequence[int | nn.Layer] = (128,), *, activation: str | nn.Activation = "relu",
-                 sampler: str | dict | nn.Sampler = "lsh", candidates: int | None = None, loss: str | nn.Loss = "softmax",
+                 sampler: str | dict | nn.Sampler = "auto", candidates: int | None = None, loss: str | nn.Loss = "softmax",
                  optimizer: str | Optimizer = "adam", lr: float | None = None, epochs: int | None = None, batch_size: int = 256,
-                 early_stopping: int | None = None, validation_fraction: float = 0.1,
+                 early_stopping: int | bool | None = None, validation_fraction: float = 0.1,
+                 class_weight: dict | str | None = None, text: str | dict | nn.TextFeatureStep | None = None,
                  random_state: int | np.random.Generator | np.random.RandomState | None = None, n_jobs: int | None = None,
                  verbose: int = 0) -> None:
         self.hidden = hidden
@@ -126,23 +146,28 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
         self.batch_size = batch_size
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.text = text
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
 
     # ------------------------------------------------------------------ training
 
-    def fit(self, X: Any, y: Any) -> MongooseClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MongooseClassifier:
         """Train from scratch.
 
         Parameters
         ----------
-        X : (n, n_features) CSR, dense array or data frame
+        X : (n, n_features) CSR, dense array or data frame, or n texts
         y : one of
             - (n,) class of each row, of any sortable type;
+            - list of lists of names of labels (strings);
             - (n, n_labels) indicator, CSR or dense, of 0 and 1;
             - list of lists of label ids (whole numbers from 0). Lists of 0 and 1 alone, all of one length above 2,
               cannot be ids, which do not repeat, and are read as the rows of an indicator.
+        sample_weight : (n,) array, optional
+            How much each row counts in the mean loss of its batch.
 
         Returns
         -------
@@ -153,28 +178,31 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
         ValueError, TypeError
             If an argument, X or y is not as described.
         """
-        from mongoose_nb.data.validate import check_X
+        from mongoose_nb.nn.training.batches import default_epochs
 
         targets = Targets(y)
         names = feature_names(MongooseClassifier(), X)
-        X = check_X(X)
+        X, text = self._first_rows(X)
         classes, Y = targets.encode(X.shape[0])
+        weight = row_weights(self.class_weight, sample_weight, classes, Y)
         network = self._make_network(X.shape[1], len(classes))
         batch_size = check_int("batch_size", self.batch_size, low=1)
-        validation, kept_X, kept_Y = None, X, Y
-        if self.early_stopping is not None:
-            validation, kept_X, kept_Y = self._split(X, Y, network.seed)
+        validation, kept_X, kept_Y, patience = None, X, Y, self._patience()
+        if patience is not None:
+            validation, kept = self._split(X, Y, network.seed)
+            kept_X, kept_Y, weight = X[kept], Y[kept], None if weight is None else weight[kept]
         epochs = self.epochs
         if epochs is None:
-            epochs = max(10, math.ceil(MIN_STEPS / math.ceil(kept_X.shape[0] / batch_size)))
+            epochs = default_epochs(kept_X.shape[0], batch_size)
         with threads(self.n_jobs):
             history = network.fit(kept_X, kept_Y, epochs=epochs, batch_size=batch_size, validation=validation,
-                                  early_stopping=self.early_stopping, verbose=self.verbose)
-        self._start(network, history, classes, targets, names)
+                                  early_stopping=patience, verbose=self.verbose, sample_weight=weight)
+        self._start(network, history, classes, targets, names, text)
         self._count(Y)
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, *, n_labels: int | None = None) -> MongooseClassifier:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, *, n_labels: int | None = None,
+                    sample_weight: Any = None) -> MongooseClassifier:
         """Train for one pass over the given rows, from the present state.
 
         Parameters
@@ -182,37 +210,79 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
         X, y
             As for `fit`. The form of y stays what it was at first.
         classes : (n_classes,) array, optional
-            All classes that will ever occur; needed by the first call where y is a class vector.
+            All classes, or names of labels, so far; needed by the first call where y is a class vector or lists of names. A later call that
+            gives more of them adds outputs. Where y is an indicator or lists of ids: names of the labels in their order.
         n_labels : int, optional
-            Number of labels; needed by the first call where y is lists of ids. An indicator has that many columns.
+            Number of labels; needed by the first call where y is lists of ids without names. An indicator has that many columns. A later
+            call that gives more adds outputs.
+        sample_weight : (n,) array, optional
+            As for `fit`.
 
         Returns
         -------
         self
         """
-        from mongoose_nb.data.validate import check_X
-
         first = not self.__sklearn_is_fitted__()
         targets, names = Targets(y), feature_names(MongooseClassifier(), X)
         classes = targets.stated_classes(classes, n_labels, first)
-        X = check_X(X) if first else self._check(X)
+        X, text = self._first_rows(X) if first else (self._check(X), None)
         if not first:
             self._check_form(targets)
-            if classes is not None and not np.array_equal(classes, self.classes_):
-                raise ValueError("classes or n_labels must stay what they were on the first call: "
-                                 f"{len(self.classes_)} outputs; got {len(classes)}, or others")
-            classes = self.classes_
+            classes = self._with_new(classes)
+        if isinstance(self.class_weight, str):
+            raise ValueError("class_weight='balanced' needs all rows at once, which partial_fit does not have; give a dict")
         classes, Y = targets.encode(X.shape[0], classes)
-        network = self._make_network(X.shape[1], len(classes)) if first else self.network_
+        weight = row_weights(self.class_weight, sample_weight, classes, Y)
         batch_size = check_int("batch_size", self.batch_size, low=1)
+        network = self._make_network(X.shape[1], len(classes)) if first else self._next_network(classes)
         with threads(self.n_jobs):
-            history = network.fit(X, Y, epochs=1, batch_size=batch_size, verbose=self.verbose)
+            history = network.fit(X, Y, epochs=1, batch_size=batch_size, verbose=self.verbose, sample_weight=weight)
         if first:
-            self._start(network, history, classes, targets, names)
+            self._start(network, history, classes, targets, names, text)
         else:
+            self.network_, self.classes_ = network, classes
+            self.network_ = network
+            self.classes_ = classes
             self.history_.extend(history)
         self._count(Y)
         return self
+
+    def _first_rows(self, X):
+        """(X in canonical form, the fitted text features or None)."""
+        from mongoose_nb.data.validate import check_X
+        from mongoose_nb.nn.text_features import is_texts
+
+        if not is_texts(X):
+            return check_X(X), None
+        text = fresh(make("text features", "words" if self.text is None else self.text)).fit(X)
+        return text.transform(X), text
+
+    def _with_new(self, classes: Any) -> Any:
+        """The classes of the estimator, and behind them those that are new; all of its own have to be there."""
+        if classes is None:
+            return self.classes_
+        have, given = set(self.classes_.tolist()), set(np.asarray(classes).tolist())
+        if not have <= given:
+            raise ValueError(f"classes or n_labels must hold the {len(have)} of earlier calls, and may hold more; "
+                             f"{sorted(have - given)[0]!r} is missing")
+        new = [name for name in np.asarray(classes).tolist() if name not in have]
+        return np.concatenate([self.classes_, np.array(new, classes.dtype)]) if new else self.classes_
+
+    def _next_network(self, classes):
+        """The network that goes on: with outputs for classes that are new, and at the learning rate of today."""
+        network, more = self.network_, len(classes) - len(self.classes_)
+        if more:
+            network = network.grown(more, None if network.label_names is None else classes[-more:])
+        wanted = make_optimizer(self.optimizer, self.lr)
+        if type(wanted) is type(network.optimizer):
+            network.optimizer.lr = wanted.lr
+        return network
+
+    def _patience(self):
+        """Epochs to wait, None for no early stopping."""
+        if self.early_stopping is None or self.early_stopping is False:
+            return None
+        return 3 if self.early_stopping is True else check_int("early_stopping", self.early_stopping, low=0)
 
     def _make_network(self, n_features, n_outputs):
         from mongoose_nb.nn import Network
@@ -228,8 +298,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
                        loss=self.loss, optimizer=self.optimizer, lr=self.lr, seed=as_seed(self.random_state))
 
     def _split(self, X, Y, seed):
-        """((X, Y) set aside, X, Y to train on)."""
-        check_int("early_stopping", self.early_stopping, low=0)
+        """((X, Y) set aside, places of the rows to train on)."""
         fraction = check_number("validation_fraction", self.validation_fraction, low=0.0, high=1.0, open_low=True,
                                 open_high=True)
         n = X.shape[0]
@@ -238,9 +307,10 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
         order = stream(seed, "validation split").permutation(n)
         aside = min(n - 1, math.ceil(fraction * n))
         held, kept = np.sort(order[:aside]), np.sort(order[aside:])
-        return (X[held], Y[held]), X[kept], Y[kept]
+        return (X[held], Y[held]), kept
 
-    def _start(self, network, history, classes, targets, names):
+    def _start(self, network, history, classes, targets, names, text):
+        network.text, network.label_names = text, names_to_keep(classes, targets)
         self.classes_, self.multilabel_ = classes, targets.multilabel
         self.n_features_in_ = network.n_features
         if names is not None:
@@ -248,8 +318,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         self.network_, self.history_ = network, history
-        self._dense, self._dtype = targets.form == "dense", targets.dtype
-        self._seen = np.zeros(2, np.int64)
+        self.set_fitted_on(targets.form, targets.dtype, (0, 0))
 
     def _count(self, Y):
         self._seen = self._seen + (Y.nnz, Y.shape[0])
@@ -258,15 +327,16 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
     # ------------------------------------------------------------------ prediction
 
     def predict(self, X: Any) -> np.ndarray | scipy.sparse.csr_matrix:
-        """The class of every row; of a multi-label problem, an indicator of each row's `k_` best labels.
+        """The class of every row; of a multi-label problem, each row's `k_` best labels.
 
         Parameters
         ----------
-        X : (n, n_features) CSR, dense array or data frame
+        X : (n, n_features) CSR, dense array or data frame, or n texts
 
         Returns
         -------
-        (n,) array of classes, or (n, n_labels) indicator: an array where y was one, CSR where it was sparse or ids
+        (n,) array of classes, or n lists of names where y was lists of names, or (n, n_labels) indicator: an array where y was one, CSR
+        where it was sparse or ids
             For another number of labels or their scores, see `predict_topk`.
         """
         return self._predict(self._check(X))
@@ -274,28 +344,52 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
     def _predict(self, X):
         if not self.multilabel_:
             return self.classes_[self._topk(X, 1)[0][:, 0]]
-        return indicator(self._topk(X, self.k_)[0], len(self.classes_), self._dtype, self._dense)
+        ids = self._topk(X, self.k_)[0]
+        if self._form == "names":
+            return [[str(name) for name in row] for row in self.classes_[ids]]
+        return indicator(ids, len(self.classes_), self._dtype, self._form == "dense")
 
-    def predict_topk(self, X: Any, k: int = 5, *, exact: bool = True, candidates: int | None = None) -> np.ndarray:
+    def predict_topk(self, X: Any, k: int = 5, *, exact: bool = True, candidates: int | None = None, names: bool = False,
+                     proba: bool = False, exclude: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Best `k` outputs of every row.
 
         Parameters
         ----------
-        X : (n, n_features) CSR, dense array or data frame
+        X : (n, n_features) CSR, dense array or data frame, or n texts
+            A single row may be 1-D, or one text; the answer then has no axis of rows.
         k : int
         exact : bool
             True scores every output. False scores those that the hash tables retrieve (needs the LSH sampler).
         candidates : int, optional
             With ``exact=False``, most outputs to score for a row.
+        names : bool
+            Classes, or names of labels, in place of their places in `classes_`.
+        proba : bool
+            Probabilities, as of `predict_proba`, in place of logits.
+        exclude : optional
+            Outputs to leave out, by row or for all rows; see `Network.predict_topk`.
 
         Returns
         -------
         ids : (n, k) int32
-            Places in `classes_`, best first; -1 where fewer than k were scored.
+            Places in `classes_`, best first; -1 where fewer than k were scored. With `names` an object array of classes, None there.
         scores : (n, k) float32
-            Logits; -inf where the id is -1.
+            Logits; -inf where the id is -1. With `proba` probabilities, 0 there.
         """
-        return self._topk(self._check(X), k, exact=exact, candidates=candidates)
+        X, single = one_row(X)
+        X = self._check(X)
+        ids, scores = self._topk(X, k, exact=exact, candidates=candidates, exclude=exclude, **{"ranked": False} if proba else {})
+        if proba:
+            scores = self._top_probabilities(X, scores, exact)
+        ids = names_of(self.classes_, ids) if names else ids
+        return (ids[0], scores[0]) if single else (ids, scores)
+
+    def _top_probabilities(self, X, scores, exact):
+        of_one = make("loss", self.network_.loss).logistic and self.multilabel_
+        if not exact and not of_one:
+            raise ValueError("these probabilities are shares of all outputs: give exact=True")
+        with threads(self.n_jobs):
+            return top_probabilities(self.network_, X, scores, normalise=not self.multilabel_)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Logits of all outputs, for problems of moderate width.
@@ -353,7 +447,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
         X = self._check(X)
         self._check_form(targets)
         if self.multilabel_:
-            _, Y = targets.encode(X.shape[0], self.classes_)
+            _, Y = targets.encode(X.shape[0], self.classes_, strict=False)
             with threads(self.n_jobs):
                 return self.network_.evaluate(X, Y, k=1)["P@1"]
         if len(targets.y) != X.shape[0]:
@@ -368,15 +462,56 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, BaseEstimator):
         with threads(self.n_jobs):
             return logits(self.network_, X)
 
+    # ------------------------------------------------------------------ files
+
+    def file_state(self) -> tuple[nn.Network, dict]:
+        """(the network, what JSON can hold of the estimator)."""
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet: there is nothing to save.")
+        network = self.network_
+        if network.label_names is None and not np.array_equal(self.classes_, np.arange(len(self.classes_))):
+            raise TypeError(f"classes of {self.classes_.dtype}, such as {self.classes_[0]!r}, cannot be saved; give strings or numbers")
+        names = getattr(self, "feature_names_in_", None)
+        return network, {"parameters": describe_parameters(self.get_params(deep=False), network.seed), "multilabel": bool(self.multilabel_),
+                         "form": self._form, "dtype": np.dtype(self._dtype).str, "k": int(self.k_), "seen": [int(n) for n in self._seen],
+                         "feature_names": None if names is None else names.tolist(), "history": list(self.history_)}
+
+    @classmethod
+    def from_file_state(cls, network: nn.Network, state: dict | None) -> MongooseClassifier:
+        """The estimator of a network and of what `file_state` gave; None for a network that was saved alone."""
+        from mongoose_nb.nn import History
+
+        if state is None:
+            form = "ids" if network.label_names is None else "names"
+            state = {"parameters": {}, "multilabel": True, "form": form, "dtype": "<i8", "k": 1, "seen": [0, 0], "feature_names": None,
+                     "history": []}
+        check_state(state, network.n_outputs)
+        out = cls(**rebuild_parameters(state["parameters"]))
+        out.network_, out.history_ = network, History(state["history"])
+        out.n_features_in_, out.multilabel_ = network.n_features, state["multilabel"]
+        out.classes_ = np.arange(network.n_outputs) if network.label_names is None else np.array(network.label_names)
+        out.k_ = state["k"]
+        if state["feature_names"] is not None:
+            out.feature_names_in_ = np.array(state["feature_names"], object)
+        out.set_fitted_on(state["form"], np.dtype(state["dtype"]), state["seen"])
+        return out
+
+    def set_fitted_on(self, form: str, dtype: np.dtype, seen: Sequence[int]) -> None:
+        """Note the form and dtype of the targets, and the numbers of labels and rows so far."""
+        self._form, self._dtype, self._seen = form, dtype, np.array(seen, np.int64)
+
     # ------------------------------------------------------------------ checks
 
     def _check(self, X):
         """X in canonical form, if the estimator is fitted and X is of its kind."""
         from mongoose_nb.data.validate import check_X
+        from mongoose_nb.nn.text_features import is_texts
 
         if not self.__sklearn_is_fitted__():
             raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate "
                                  "arguments before using this estimator.")
+        if is_texts(X):
+            return self.network_.rows(X)
         check_names(self, X)
         return check_X(X, n_features=self.n_features_in_, owner=type(self).__name__)
 

@@ -1,4 +1,4 @@
-"""What y is, for estimators: classes, an indicator, or lists of label ids."""
+"""What y is, for estimators: classes, an indicator, lists of label ids, or lists of names."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ except ImportError:
 
 
 class Targets:
-    """What y is: a class vector, an indicator or lists of ids, and the dtype of predictions.
+    """What y is: a class vector, an indicator, lists of ids or of names, and the dtype of predictions.
 
     Attributes
     ----------
     y : array, sparse matrix or list
-    form : {"classes", "dense", "sparse", "ids"}
+    form : {"classes", "dense", "sparse", "ids", "names"}
     multilabel : bool
         All forms but ``"classes"``.
     dtype : numpy.dtype
@@ -47,6 +47,10 @@ class Targets:
             self._read_array(y)
             return
         elif len(y) and all(hasattr(row, "__len__") and not isinstance(row, str | bytes) for row in y):
+            if is_names(y):
+                self.form, self.dtype = "names", np.dtype(object)
+                self.y, self.multilabel = [[str(name) for name in row] for row in y], True
+                return
             if is_nested_indicator(y):
                 self._read_array(np.asarray(y))
                 return
@@ -98,36 +102,74 @@ class Targets:
         """
         if first and not self.multilabel and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit: all that will ever occur")
-        if first and self.form == "ids" and n_labels is None:
+        if first and self.form == "ids" and n_labels is None and classes is None:
             raise ValueError("n_labels must be passed on the first call to partial_fit with lists of label ids")
-        if classes is not None and self.multilabel:
-            raise ValueError("classes belongs to a class vector; this y has labels of each row, so give n_labels")
-        if n_labels is not None and not self.multilabel:
-            raise ValueError("n_labels belongs to an indicator or lists of ids; this y is a class vector, so give classes")
+        if first and self.form == "names" and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit: the names of all labels so far")
+        if n_labels is not None and (self.form in ("classes", "names") or classes is not None):
+            raise ValueError("n_labels belongs to an indicator or lists of ids whose labels have no names; otherwise give classes")
         if n_labels is not None:
             return np.arange(check_int("n_labels", n_labels, low=1))
-        return None if classes is None else unique_classes(classes, "classes")
+        if classes is None:
+            return None
+        if not self.multilabel:
+            return unique_classes(classes, "classes")
+        if isinstance(classes, str) or np.ndim(classes) != 1:
+            raise ValueError("classes must be a list of the names of the labels")
+        if self.form == "names":
+            return unique_classes([str(name) for name in classes], "classes")
+        named = np.asarray(classes)  # of the columns, in their order
+        if len(unique_classes(named, "classes")) != len(named):
+            raise ValueError("classes has a name twice; every column needs one of its own")
+        return named
 
-    def encode(self, n_rows: int, classes: np.ndarray | None = None) -> tuple[np.ndarray, scipy.sparse.csr_matrix]:
-        """(classes, canonical CSR (n_rows, n_classes)); `classes` is found where it is not given."""
+    def encode(self, n_rows: int, classes: np.ndarray | None = None, *, strict: bool = True) -> tuple[np.ndarray, scipy.sparse.csr_matrix]:
+        """(classes, canonical CSR (n_rows, n_classes)).
+
+        `classes` is found where it is not given. Names that are none of them are refused, or, unless `strict`, left out.
+        """
         from mongoose_nb.data.validate import check_Y
 
+        if self.form == "names":
+            return self._encode_names(n_rows, classes, strict)
         if self.multilabel:
             Y = check_Y(self.y, n_outputs=None if classes is None else len(classes), n_rows=n_rows, name="y")
-            return np.arange(Y.shape[1]), Y
+            return np.arange(Y.shape[1]) if classes is None else classes, Y
         if len(self.y) != n_rows:
             raise ValueError(f"y has {len(self.y)} rows, X has {n_rows}; they must describe the same samples")
         if classes is None:
             classes = unique_classes(self.y, "y")
         try:
-            place = np.minimum(np.searchsorted(classes, self.y), len(classes) - 1)
+            order = np.argsort(classes)  # classes that came later are behind the others
+            place = order[np.minimum(np.searchsorted(classes, self.y, sorter=order), len(classes) - 1)]
             unknown = np.flatnonzero(classes[place] != self.y)
         except TypeError as error:
             raise TypeError(f"y has dtype {self.y.dtype}, the classes {classes.dtype}: {error}") from error
         if len(unknown):
             raise ValueError(f"y has the class {self.y[unknown[0]]!r} at row {unknown[0]}, which is none of the "
-                             f"{len(classes)} classes; partial_fit has to be given all of them on its first call")
+                             f"{len(classes)} classes; partial_fit has to be given all of them: classes=")
         return classes, check_Y(place, n_outputs=len(classes), name="y")
+
+    def _encode_names(self, n_rows, classes, strict):
+        from mongoose_nb.data.text import label_matrix
+
+        if len(self.y) != n_rows:
+            raise ValueError(f"y has {len(self.y)} rows, X has {n_rows}; they must describe the same samples")
+        if classes is None:
+            classes = np.unique([name for row in self.y for name in row])
+        Y, unknown = label_matrix(self.y, classes)
+        if strict and unknown:
+            raise ValueError(f"y has the label {unknown[0]!r}, which is none of the {len(classes)} labels; partial_fit has to be given all "
+                             "of them: classes=")
+        return classes, Y
+
+
+def is_names(y: Any) -> bool:
+    """Whether lists hold strings; a TypeError if they hold others besides."""
+    kinds = {isinstance(name, str) for row in y for name in (row.tolist() if isinstance(row, np.ndarray) else row)}
+    if kinds == {True, False}:
+        raise TypeError("y has rows with strings and rows with other labels; give names (strings) or ids (whole numbers) alone")
+    return kinds == {True}
 
 
 def is_nested_indicator(y: Any) -> bool:

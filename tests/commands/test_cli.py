@@ -20,7 +20,7 @@ from mongoose_nb.hashing import SimHash  # noqa: F401  (loads what the first com
 from mongoose_nb.nn.training import loop as training
 
 N_OUTPUTS = 150
-SMALL = ["--hidden", "16", "--batch-size", "64", "--candidates", "30", "--lr", "0.01"]
+SMALL = ["--hidden", "16", "--batch-size", "64", "--sampler", "lsh", "--candidates", "30", "--lr", "0.01"]
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +89,9 @@ def test_help_imports_nothing_heavy():
 
 def test_version_and_usage(call):
     assert call("--version")[1].startswith("mongoose_nb ")
-    assert_refused(call(), "COMMAND", "--help")
+    code, out, err = call()  # alone it shows what there is
+    assert code == 0 and err == "" and all(name in out for name in ("demo", "train", "predict", "reformer"))
+    assert_refused(call("--verbose"), "--verbose", "--help")
     assert_refused(call("trian"), "train")
     assert_refused(call("train", "--canddates", "3"), "--canddates", "did you mean --candidates")
     assert_refused(call("train", "--epochs", "two"), "--epochs", "'two'", "integer")
@@ -143,7 +145,7 @@ def test_train_writes_a_run(call, folder, tmp_path):
     assert settings["data"]["train"]["rows"] == 400 and settings["data"]["test"]["rows"] == 100
     assert settings["versions"]["numba"]
     assert "300 training rows, 100 validation rows, 100 test rows" in err
-    line = r"epoch 2/3  loss \d+\.\d+  P@1 0\.\d+  active \d+\.\d+%  [\d,]+ samples/s  hash \d+% .*rehash \d+%"
+    line = r"epoch 2/3  loss \d+\.\d+  P@1 0\.\d+  active \d+\.\d+%  [\d,]+ samples/s  (hash|retrieve|forward) \d+%( \w+ [1-9]\d*%)+"
     assert re.search(line, err)
     assert "validation set, 100 rows" in out and "test set, 100 rows" in out and str(path) in out
 
@@ -178,9 +180,34 @@ def test_flags_reach_the_library(folder):
     assert vars(out["lr_schedule"]) == {"end": 0.0, "warmup": 3}
     assert options.network_arguments({"rehash": options.rehash("drift")})["sampler"].tables.rehash == "drift"
     defaults = options.network_arguments({})
-    assert describe(defaults["sampler"]) == describe(nn.LSH())
+    assert describe(defaults["sampler"]) == describe(nn.Auto())
+    assert describe(options.network_arguments({"L": 3})["sampler"]) == describe(nn.LSH(tables=nn.Tables(L=3)))
+    assert describe(options.network_arguments({"candidates": 9})["sampler"]) == describe(nn.Auto(9))
     assert describe(defaults["optimizer"]) == describe(nn.Adam())
     assert set(defaults) == {"sampler", "optimizer", "lr_schedule"}
+
+
+def test_help_shows_the_defaults(call):
+    """Those of the library."""
+    import inspect
+
+    stated = {dest: option.default or option.help for dest, option in options.OPTIONS.items()}
+    network, fit = (inspect.signature(f).parameters for f in (nn.Network, nn.Network.fit))
+    for name in ("activation", "loss", "init_std", "seed", "sampler", "optimizer", "lr_schedule"):
+        assert stated[name].split(",")[0] == str(network[name].default), name
+    assert stated["hidden"] == str(network["hidden"].default[0]) and stated["batch_size"] == str(fit["batch_size"].default)
+    for shape, part in (("sample", 0), ("batch", -1)):
+        sampler = nn.Network(3, 5, hidden=(4,), sampler=nn.LSH(shape=shape)).output.sampler
+        rehash, correction = sampler.tables.rehash, describe(sampler.correction)["name"]
+        for name, value in {"candidates": sampler.candidates, "head": sampler.head, "L": sampler.tables.L, "correction": correction,
+                            "rehash": f"{rehash.period}:{rehash.rate}", "K": None, "rebuild": None, "learn": None,
+                            **{name: getattr(sampler.tables, name) for name in ("family", "capacity", "policy")}}.items():
+            assert stated[name].split(", ")[part].split()[0] == str(value).lower(), name
+    assert nn.Uniform().shape == "batch" and nn.LSH().shape == "sample" and nn.Threshold().min_votes == 2
+    for text, optimizer in zip(stated["lr"].split(", "), (nn.Adam(), nn.AdaGrad(), nn.SGD())):
+        assert float(text.split()[0]) == optimizer.lr
+    code, out, _ = call("train", "--help")
+    assert code == 0 and "(default 128)" in out and out.count("\n  mongoose train ") == 3
 
 
 def test_settings_file(call, folder, tmp_path):
@@ -224,7 +251,8 @@ def test_settings_file_errors(call, folder, tmp_path, text, words):
     (["--lr-schedule", "cos"], ("cos", "cosine")),
     (["--activation", "rleu"], ("rleu", "relu")),
     (["--loss", "hinge"], ("hinge", "softmax")),
-    (["--format", "csv"], ("csv", "svmlight")),
+    (["--format", "parquet"], ("parquet", "svmlight")),
+    (["--format", "csv"], ("which column holds the text",)),
     (["--lr", "nan"], ("lr", "finite")),
     (["--epochs", "0"], ("--epochs", "at least 1")),
     (["--hidden", "0"], ("hidden", "0")),

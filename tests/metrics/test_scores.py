@@ -37,6 +37,14 @@ def test_drop_empty_by_hand():
         np.testing.assert_allclose(dropped, score(Y_MATRIX, PRED, WEIGHTS, 3))
 
 
+@pytest.mark.parametrize("labels", [[[0]], [[0], [1]], [[0, 1], []], [[0]] * 2])
+def test_inverse_propensity_of_tiny_sets(labels):
+    """ln N - 1 is negative: a weight below 1, which is no inverse of a probability, would turn the scores over."""
+    indicator = sp.csr_matrix(np.array([[float(j in row) for j in range(3)] for row in labels]))
+    np.testing.assert_array_equal(inverse_propensity(indicator), 1.0)
+    assert (inverse_propensity(sp.vstack([indicator] * 3)) >= 1).all()
+
+
 def test_inverse_propensity_by_hand():
     # N = 4, A = B = 1: C = 2 (ln 4 - 1) = 0.7725887, w = 1 + C / (N_l + 1)
     weights = inverse_propensity([[0], [0, 1], [0], [3]], A=1, B=1)

@@ -156,8 +156,8 @@ def _logistic_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, de
 def loss_active(H, W, bias, lists, logistic, scale, delta, grad, loss):
     """Forward and backward of the output layer on per-sample active sets (`Lists`).
 
-    H (B, D) activations; W (N, D), bias (N,). Out: `delta` (as ``lists.ids``), `grad` (B, D) and `loss` (B,). Under the softmax a sample
-    without labels has no target: its loss and gradients are zero.
+    H (B, D) activations; W (N, D), bias (N,); `scale` (B,) the share of every sample in the mean. Out: `delta` (as ``lists.ids``),
+    `grad` (B, D) and `loss` (B,). Under the softmax a sample without labels has no target: its loss and gradients are zero.
     """
     start = lists.start
     count = lists.count
@@ -169,10 +169,10 @@ def loss_active(H, W, bias, lists, logistic, scale, delta, grad, loss):
     for i in prange(H.shape[0]):
         s, n = start[i], count[i]
         if logistic:
-            loss[i] = _logistic_sample(H[i], W, bias, ids[s:s + n], n_label[i], n_exact[i], shift[i], shifts[s:s + n], scale,
+            loss[i] = _logistic_sample(H[i], W, bias, ids[s:s + n], n_label[i], n_exact[i], shift[i], shifts[s:s + n], scale[i],
                                        delta[s:s + n], grad[i])
         elif n_label[i] > 0:
-            loss[i] = _softmax_sample(H[i], W, bias, ids[s:s + n], n_label[i], n_exact[i], shift[i], shifts[s:s + n], scale,
+            loss[i] = _softmax_sample(H[i], W, bias, ids[s:s + n], n_label[i], n_exact[i], shift[i], shifts[s:s + n], scale[i],
                                       delta[s:s + n], grad[i])
         else:
             loss[i] = np.float32(0.0)

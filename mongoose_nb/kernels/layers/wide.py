@@ -192,28 +192,28 @@ def finish_loss(targets, logistic, Z, sums, log_z, loss):
 
 @inline
 def _delta_block(Z, lo, hi, log_z, logistic, shifts, scale, count, ptr, sample, value):
-    """Turn the logits of a block into d loss / d logits."""
+    """Turn the logits of a block into d loss / d logits; `scale` (B,) is the share of every sample in the mean."""
     B = log_z.shape[0]
     for r in range(lo, hi):
         if logistic:
             weight = np.float32(np.exp(shifts[r])) if shifts.shape[0] > 0 else np.float32(1.0)
             for i in range(B):
-                Z[r, i] = scale * weight * sigmoid32(Z[r, i])
+                Z[r, i] = scale[i] * weight * sigmoid32(Z[r, i])
             if weight != np.float32(1.0):
                 for q in range(ptr[r], ptr[r + 1]):
                     Z[r, sample[q]] /= weight
         else:
             for i in range(B):
-                Z[r, i] = (scale if count[i] > 0 else np.float32(0.0)) * exp32(Z[r, i] - log_z[i])
+                Z[r, i] = (scale[i] if count[i] > 0 else np.float32(0.0)) * exp32(Z[r, i] - log_z[i])
         for q in range(ptr[r], ptr[r + 1]):
-            Z[r, sample[q]] -= scale * value[q]
+            Z[r, sample[q]] -= scale[sample[q]] * value[q]
 
 
 @parallel
 def backward_shared(H, R, shared, targets, logistic, Z, log_z, scale, scratch, grad, rows):
     """Second pass. Z becomes d loss / d logits, and grad (B, D) the gradient of H; `rows` (`RowGradients`) is filled unless it is empty.
 
-    R (n_rows, D) holds the listed rows.
+    R (n_rows, D) holds the listed rows; `scale` (B,) the share of every sample in the mean.
     """
     n_rows = shared.n_rows
     shifts = shared.shifts

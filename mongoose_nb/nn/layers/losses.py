@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import Registered, register
 
 
 class Loss(Registered, kind="loss"):
-    """A loss over the outputs of a sample; training minimises its mean over a batch."""
+    """A loss over the outputs of a sample; training minimises its weighted mean over a batch."""
 
     #: which form the kernels compute: cross-entropy over all outputs together, or a logistic loss for each output
     logistic = False
@@ -37,10 +38,27 @@ class Loss(Registered, kind="loss"):
         centred = logits - np.repeat(np.maximum.reduceat(logits, start), size)
         return centred - np.repeat(np.log(np.add.reduceat(np.exp(centred), start)), size)
 
+    def weights(self, labels: Rows, sample_weight: np.ndarray | None = None) -> np.ndarray:
+        """How much every sample counts in the mean over a batch.
+
+        Parameters
+        ----------
+        labels : Rows
+        sample_weight : (n,) array, optional
+            1 each by default.
+
+        Returns
+        -------
+        (n,) float64
+            Where the loss is a cross-entropy, 0 for a sample without labels: it has no loss, and must not thin out that of the others.
+        """
+        weights = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        return weights if self.logistic else np.where(labels.count > 0, weights, 0.0)
+
 
 @register("loss", "softmax")
 class Softmax(Loss):
-    """Cross-entropy against the uniform distribution over a sample's labels; zero for a sample without labels."""
+    """Cross-entropy against the uniform distribution over a sample's labels. Samples without labels do not count in the mean."""
 
 
 @register("loss", "logistic")
@@ -48,3 +66,9 @@ class Logistic(Loss):
     """One-vs-all: the sum over the outputs of the logistic loss, whether the output is a label of the sample."""
 
     logistic = True
+
+
+def shares(weights: np.ndarray) -> np.ndarray:
+    """Weights as shares of their sum, (n,) float32; zeros where all weights are."""
+    total = weights.sum()
+    return (weights / total if total > 0 else np.zeros(len(weights))).astype(np.float32)

@@ -11,7 +11,7 @@ from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.layers.gradients import SharedRowGradient
-from mongoose_nb.nn.layers.losses import Loss
+from mongoose_nb.nn.layers.losses import Loss, shares
 from mongoose_nb.nn.layers.sampled import Sampled
 from mongoose_nb.nn.retrieval.exact import best_outputs
 from mongoose_nb.nn.sampling.base import Sampler
@@ -43,7 +43,7 @@ class WideOutput(Sampled):
         """See `Registered.config`."""
         return {"units": self.units, "sampler": self.sampler, "loss": self.loss_kind, "init_std": self.init_std}
 
-    def loss(self, h: np.ndarray, labels: Rows, run: Run) -> tuple:
+    def loss(self, h: np.ndarray, labels: Rows, run: Run, share: np.ndarray | None = None) -> tuple:
         """Loss of every sample over the outputs that the sampler picks.
 
         Parameters
@@ -52,6 +52,8 @@ class WideOutput(Sampled):
         labels : Rows
         run : Run
             With ``clip`` where the norm of the gradient is needed.
+        share : (n,) float32, optional
+            Of every sample in the mean of the losses: by default equal shares of those that `Loss.weights` counts.
 
         Returns
         -------
@@ -59,14 +61,15 @@ class WideOutput(Sampled):
         cache
             For `backward`.
         """
-        return (self._per_sample if self.sampler.shape == "sample" else self._shared)(h, labels, run)
+        share = shares(self.loss_kind.weights(labels)) if share is None else share
+        return (self._per_sample if self.sampler.shape == "sample" else self._shared)(h, labels, run, share)
 
     def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
-        """Gradients of the mean of the losses: `g` is 1."""
+        """Gradients of the weighted mean of the losses: `g` is 1."""
         grad, rows = cache
         return grad, {"weights": rows, "bias": rows.bias}
 
-    def _per_sample(self, h, labels, run):
+    def _per_sample(self, h, labels, run, share):
         from mongoose_nb.kernels.layers.active import Lists, loss_active
 
         lend = self._buffers.lend
@@ -74,12 +77,11 @@ class WideOutput(Sampled):
         with run.timer("forward"):
             delta, grad, losses = lend("delta", len(sets.ids)), lend("grad", h.shape), lend("loss", len(h))
             lists = Lists(sets.start, sets.count, read_only(sets.ids), sets.n_label, sets.n_exact, sets.shift, sets.shifts)
-            loss_active(h, self.weights.value, self.bias.value, lists, self.loss_kind.logistic, np.float32(1.0 / len(h)), delta, grad,
-                        losses)
+            loss_active(h, self.weights.value, self.bias.value, lists, self.loss_kind.logistic, share, delta, grad, losses)
         self.sampler.after_loss(sets, delta)
         return losses, (grad, self._row_gradient(sets, delta, h))
 
-    def _shared(self, h, labels, run):
+    def _shared(self, h, labels, run, share):
         import numba
 
         from mongoose_nb.kernels.layers import wide
@@ -105,7 +107,7 @@ class WideOutput(Sampled):
             scratch = wide.Partial(get("part", (numba.get_num_threads(), n, width)), get("partial", (wide.count_groups(blocks), n, width)))
             G = get("G", (m, width)) if run.clip else np.zeros((0, width), np.float32)
             squares, grad = np.zeros(blocks if run.clip else 0), lend("grad", h.shape)
-            wide.backward_shared(h, rows, shared, targets, logistic, Z, log_z, np.float32(1.0 / n), scratch, grad,
+            wide.backward_shared(h, rows, shared, targets, logistic, Z, log_z, share, scratch, grad,
                                  wide.RowGradients(G, squares))
         return losses, (grad, SharedRowGradient(self.weights, self.bias, shared, Z, h, squares if run.clip else None, self._buffers))
 

@@ -86,16 +86,16 @@ class Adaptive(LSH):
             self._began = step
 
     def _look(self, h, labels, step, timer):
-        """Count hits among the samples of a look, and judge when there are enough."""
+        """Count hits among the labelled samples of a look, and judge when there are enough."""
         if step >= FIRST_LOOK and step & (step - 1) == 0:
             self._hits = self._seen = 0
         if self._seen >= SAMPLES:
             return
-        more = slice(SAMPLES - self._seen)
+        more = np.flatnonzero(labels.count > 0)[:SAMPLES - self._seen]
         with timer("check"):
             weights, bias = self._layer
             self._hits += count_hits(h[more], weights.value, bias.value, Rows(labels.start[more], labels.count[more], labels.ids, None))
-            self._seen += len(h[more])
+            self._seen += len(more)
         if self._seen >= SAMPLES and self._hits >= self.threshold * self._seen:
             self._began = step
 

@@ -12,6 +12,7 @@ import numpy as np
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import is_own
 from mongoose_nb.nn.layers.base import Layer, Run, named
+from mongoose_nb.nn.layers.losses import shares
 from mongoose_nb.nn.layers.wide_output import WideOutput
 from mongoose_nb.nn.training.finite import LARGEST_GRADIENT, NotFiniteError, find_not_finite, largest
 
@@ -39,8 +40,8 @@ def _check_value(layer, x):
 
 
 def loss_and_gradients(layers: Sequence[Layer], output: WideOutput, x: Rows, labels: Rows, run: Run,
-                       peak: float = math.inf) -> tuple[float, dict]:
-    """Mean loss of a batch, and its gradient.
+                       peak: float = math.inf, weight: np.ndarray | None = None) -> tuple[float, dict]:
+    """Mean loss of a batch, weighted by `Loss.weights`, and its gradient.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ def loss_and_gradients(layers: Sequence[Layer], output: WideOutput, x: Rows, lab
     run : Run
     peak : float
         A bound on the values of `x`, where one is known.
+    weight : (n,) array, optional
+        Of the samples; 1 each by default.
 
     Returns
     -------
@@ -65,11 +68,12 @@ def loss_and_gradients(layers: Sequence[Layer], output: WideOutput, x: Rows, lab
         If the loss or the gradient is not finite, or so large that an optimiser would make it so.
     """
     reason, losses, inputs = None, np.zeros(len(labels), np.float32), []
+    weights = output.loss_kind.weights(labels, weight)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at below
             h, caches = forward(layers, x, run, inputs)
-            losses, cache = output.loss(h, labels, run)
-            loss = float(losses.mean(dtype=np.float64))
+            losses, cache = output.loss(h, labels, run, shares(weights))
+            loss = float((losses * weights).sum() / (weights.sum() or 1.0))
     except FloatingPointError as error:  # what cannot be hashed
         reason, loss = error, math.nan
     if not math.isfinite(loss):

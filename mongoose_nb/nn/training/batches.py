@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 
 
+# Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
+MIN_STEPS = 200
+
+
+def default_epochs(n_rows: int, batch_size: int) -> int:
+    """Passes over so many rows where none are given: 10, and more where these would be fewer than 200 steps."""
+    return max(10, -(-MIN_STEPS // -(-n_rows // batch_size)))
+
+
 class Batch(NamedTuple):
     """What one step learns from."""
 
@@ -51,33 +60,34 @@ class Source:
 
 
 class RowSource(Source):
-    """Batches of rows of X and Y. Subclasses iterate over parts (X, Y); the rows of a part are shuffled, and batches end with it."""
+    """Batches of rows of X and Y. Subclasses iterate over parts (X, Y, weights of the rows or None); the rows of a part are shuffled, and
+    batches end with it."""
 
     def epoch(self, model: Any, progress: Progress) -> Iterator[Batch]:
         """See `Source.epoch`; the order is a function of the model's seed, the epoch and the part."""
-        for part, (X, Y) in enumerate(self):
+        for part, (X, Y, weight) in enumerate(self):
             if part < progress.part:
                 continue
             n, batch_size, peak = X.shape[0], progress.batch_size, largest(X.data)
             order = stream(model.seed, "order of rows", model.epoch, *[part] * (part > 0)).permutation(n)
             for lo in range(progress.batch * batch_size, n, batch_size):
                 rows = order[lo:lo + batch_size]
-                yield Batch((Rows.of(X, rows), Rows.of(Y, rows), peak), len(rows))
+                yield Batch((Rows.of(X, rows), Rows.of(Y, rows), peak, None if weight is None else weight[rows]), len(rows))
             progress.part, progress.batch = part + 1, 0
 
 
 class Whole(RowSource):
     """X and Y at hand, memory-mapped or not: one part."""
 
-    def __init__(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any) -> None:
-        self.X, self.Y, self.samples = X, Y, X.shape[0]
+    def __init__(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, weight: np.ndarray | None = None) -> None:
+        self.X, self.Y, self.weight, self.samples = X, Y, weight, X.shape[0]
 
     def __iter__(self) -> Iterator[tuple]:
-        yield self.X, self.Y
+        yield self.X, self.Y, self.weight
 
     def mark(self) -> int:
         """A checksum for `Progress`."""
-        return data_mark(self.X, self.Y)
+        return data_mark(self.X, self.Y, weight=self.weight)
 
     def batches(self, batch_size: int) -> int | None:
         """Batches of an epoch."""
@@ -92,14 +102,14 @@ class Whole(RowSource):
 
 
 class Chunks(RowSource):
-    """Pairs (X, Y) that come one after the other, each checked when it comes; only one is held.
+    """Pairs (X, Y), or triples (X, Y, weights), that come one after the other, each checked when it comes; only one is held.
 
     Parameters
     ----------
     chunks : iterable
         Whose ``iter`` starts again from the first chunk; one that cannot may be gone through once.
     check : callable
-        ``check(X, Y)`` gives both in canonical form.
+        ``check(X, Y, weight)`` gives all in canonical form.
     epochs : int
     steps : int or None
         Batches of an epoch, where it is known.
@@ -121,10 +131,10 @@ class Chunks(RowSource):
     def __iter__(self) -> Iterator[tuple]:
         empty = True
         for pair in self._chunks:
-            if not isinstance(pair, tuple | list) or len(pair) != 2:
-                raise TypeError(f"a chunk must be a pair (X, Y); got {type(pair).__name__}")
+            if not isinstance(pair, tuple | list) or len(pair) not in (2, 3):
+                raise TypeError(f"a chunk must be a pair (X, Y), or (X, Y, sample_weight); got {type(pair).__name__}")
             empty = False
-            yield self._check(*pair)
+            yield self._check(*pair, *[None] * (3 - len(pair)))
         if empty:
             raise ValueError("there are no chunks to train on")
 
@@ -134,7 +144,9 @@ class Chunks(RowSource):
         if hasattr(self._chunks, "mark"):
             return check_int("mark() of the chunks", self._chunks.mark(), low=0, high=2**63 - 1)
         if isinstance(self._chunks, list | tuple):
-            return data_mark(*(matrix for pair in self for matrix in pair))
+            parts = list(self)
+            given = [weight for _, _, weight in parts if weight is not None]
+            return data_mark(*(matrix for X, Y, _ in parts for matrix in (X, Y)), weight=np.concatenate(given) if given else None)
         return 0
 
     def batches(self, batch_size: int) -> int | None:

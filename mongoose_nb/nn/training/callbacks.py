@@ -28,7 +28,8 @@ class Callback(Registered, Stateful, kind="callback"):
         """Before the first batch; `logs` has epochs, batches and samples (per epoch), batch_size, and the training data X, Y (CSR)."""
 
     def on_batch_end(self, network: Any, logs: Any) -> bool | None:
-        """After every step; `logs` has epoch (from 1), batch (from 0), loss, samples and active_share."""
+        """After every step; `logs` has epoch (from 1), batch (from 0), loss, samples, active_share, and the weight of the samples
+        in the loss, which is their number where each has a label and none has a weight."""
 
     def on_epoch_end(self, network: Any, logs: Any) -> bool | None:
         """After every epoch; `logs` is the new entry of the history."""

@@ -9,6 +9,7 @@
 What is trained has ``step`` and ``epoch`` (counts), ``optimizer``, ``lr_schedule``, ``clip_norm``, ``n_outputs``, ``parameters()``, and
 
 - ``loss_and_gradients(*data, run=run)``: the mean loss of a batch, and its gradients by name;
+- ``weight_of(*data)``: how much the batch counts in the mean over an epoch; None for its number of samples;
 - ``after_update(run, gradients)``: called after the step of the optimiser;
 - ``counts()``: figures of the last step, such as ``active``, the outputs that it computed;
 - ``report()``: figures for the entry of an epoch.
@@ -129,11 +130,15 @@ def train_epoch(model: Any, source: Source, progress: Progress, total_steps: int
             continue
         counts = model.counts()
         share = counts.get("active", model.n_outputs) / model.n_outputs
-        progress.loss += loss * batch.samples
+        weight = model.weight_of(*batch.data)
+        weight = batch.samples if weight is None else weight
+        progress.weight += weight
+        progress.loss += loss * weight
         progress.active += share * batch.samples
         for name, value in counts.items():
             progress.counts[name] = progress.counts.get(name, 0.0) + float(value) * batch.samples
-        logs = {"epoch": model.epoch + 1, "batch": progress.batch - 1, "loss": loss, "samples": batch.samples, "active_share": share}
+        logs = {"epoch": model.epoch + 1, "batch": progress.batch - 1, "loss": loss, "samples": batch.samples, "weight": weight,
+                "active_share": share}
         if listeners.callbacks and notify(listeners.callbacks, "on_batch_end", model, logs):
             stop = True
             break
@@ -144,7 +149,7 @@ def train_epoch(model: Any, source: Source, progress: Progress, total_steps: int
         raise FloatingPointError(f"no batch of epoch {model.epoch + 1} has a finite loss, and all were left out (nonfinite='skip'): "
                                  "scale the data, or lower the learning rate")
     model.epoch += 1
-    entry = {"epoch": model.epoch, "step": model.step, "loss": progress.loss / n, "seconds": progress.seconds,
+    entry = {"epoch": model.epoch, "step": model.step, "loss": progress.loss / (progress.weight or 1.0), "seconds": progress.seconds,
              "samples_per_s": n / progress.seconds, **source.report(progress), "active_share": progress.active / n,
              **{name: value / n for name, value in progress.counts.items()}, **model.report(), "time_split": timer.shares()}
     if progress.skipped:
@@ -167,6 +172,9 @@ def train_step(model: Any, batch: Batch, timer: PhaseTimer, total_steps: int, sk
         failed = "" if isinstance(error, NotFiniteError) else f"step {model.step} failed: "
         raise FloatingPointError(f"{failed}{error}; the weights are as before this step: lower the learning rate "
                                  f"(now {model.optimizer.lr:g}) or set clip_norm{other}") from error
+    if model.weight_of(*batch.data) == 0:  # no sample counts: momentum must not move the weights
+        model.step += 1
+        return loss
     with timer("update"):
         rate = model.lr_schedule(model.step, total_steps)
         apply_gradients(model.parameters(), gradients, model.optimizer, model.step, rate, model.clip_norm)

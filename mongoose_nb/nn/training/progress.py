@@ -7,6 +7,7 @@ epoch that runs and the histories of those before are kept too: what a run repor
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 import zlib
 from typing import TYPE_CHECKING
@@ -58,6 +59,8 @@ class Progress(Stateful):
         Samples of the batches taken.
     first_step : int
         Steps that the network had taken when the call began.
+    weight : float
+        Sum of the weights of the samples over the batches taken, as the loss counts them; files of earlier versions do not have it.
     """
 
     first_epoch: int
@@ -78,6 +81,7 @@ class Progress(Stateful):
     part: int = 0
     seen: int = 0
     first_step: int = 0
+    weight: float = 0.0
 
     _start = None  # on the clock, while an epoch runs
     skip = False  # of this call: whether batches whose loss is not finite are left out
@@ -87,6 +91,7 @@ class Progress(Stateful):
         self._start = None
         self.batch, self.seconds, self.loss, self.active, self.counts, self.phases, self.skipped = 0, 0.0, 0.0, 0.0, {}, {}, 0
         self.part = self.seen = 0
+        self.weight = 0.0
 
     def start(self) -> None:
         """Set the clock of the epoch, less what it has run already."""
@@ -108,16 +113,23 @@ class Progress(Stateful):
             raise ValueError(f"{path!r} was written by a training on other data, or other chunks of them: their checksum was "
                              f"{self.mark:08x} and is {other.mark:08x} now: give the same data to go on, or remove the file to start from "
                              "the beginning")
+        taken = len(self.history) + (self.batch > 0 or self.part > 0)
+        if taken > other.epochs:
+            raise ValueError(f"epochs={other.epochs} counts from where the training at {path!r} began, which has taken {len(self.history)} "
+                             f"epochs{'' if taken == len(self.history) else ' and a part of one'}: give epochs={taken} or more, or load "
+                             "an older file")
 
     @classmethod
     def from_state(cls, state: dict) -> Progress:
         """The progress whose state this is; ValueError where it cannot have been that."""
-        out = cls(0, 0, 0, 0)
+        out = cls(0, 0, 0, 0, weight=math.nan)
         restore(out, state)
         return out
 
     def state_restored(self) -> None:
         """Refuse numbers below zero."""
+        if math.isnan(self.weight):  # every sample of earlier versions counted
+            self.weight = float(self.seen - self.skipped)
         for name in self.saved_state:
             value = getattr(self, name)
             if isinstance(value, int | float) and value < 0:
@@ -128,8 +140,8 @@ Progress.saved_state = tuple(field.name for field in dataclasses.fields(Progress
 Progress.optional = tuple(field.name for field in dataclasses.fields(Progress) if field.default is not dataclasses.MISSING)
 
 
-def data_mark(*matrices: scipy.sparse.csr_matrix) -> int:
-    """A checksum of CSR matrices: shapes, all row pointers, and up to a million of the other entries, evenly spread.
+def data_mark(*matrices: scipy.sparse.csr_matrix, weight: np.ndarray | None = None) -> int:
+    """A checksum of CSR matrices: shapes, all row pointers, and up to a million of the other entries, evenly spread; and of weights.
 
     It tells data from other data, not from every version of itself.
     """
@@ -140,4 +152,4 @@ def data_mark(*matrices: scipy.sparse.csr_matrix) -> int:
         step = -(-max(1, len(matrix.indices)) // MARKED)
         out = zlib.crc32(np.ascontiguousarray(matrix.indices[::step], "<i8"), out)
         out = zlib.crc32(np.ascontiguousarray(matrix.data[::step], "<f4"), out)
-    return out
+    return out if weight is None else zlib.crc32(np.ascontiguousarray(weight, "<f8"), out)

@@ -78,9 +78,10 @@ def test_loss(counts, seed, logistic, size, by_output):
     for s, n in zip(start, n_label):
         shifts[s:s + n] = 0
     delta = np.full(len(ids), 7, np.float32)
+    scale = (0.5 + rng.random(len(count))).astype(np.float32)
     grad, loss = np.full((len(count), D), np.nan, np.float32), np.full(len(count), np.nan, np.float32)
     sets = active.Lists(start, count, read_only(ids), n_label, n_exact, shift, shifts)
-    active.loss_active(H, W, bias, sets, logistic, np.float32(0.5), delta, grad, loss)
+    active.loss_active(H, W, bias, sets, logistic, scale, delta, grad, loss)
     for i, (s, n) in enumerate(zip(start, count)):
         row = ids[s:s + n]
         z = (W[row].astype(float) @ H[i] + bias[row])[None]
@@ -93,8 +94,8 @@ def test_loss(counts, seed, logistic, size, by_output):
         else:
             want, d = naive_nn.loss_and_delta(z, y, weight, "logistic" if logistic else "softmax")
         np.testing.assert_allclose(loss[i], want[0], rtol=2e-5, atol=2e-5 * size)
-        np.testing.assert_allclose(delta[s:s + n], 0.5 * d[0], rtol=1e-4, atol=1e-5 * size * weight.max(initial=1))
-        np.testing.assert_allclose(grad[i], 0.5 * d[0] @ W[row], atol=1e-4 * size * weight.max(initial=1))
+        np.testing.assert_allclose(delta[s:s + n], scale[i] * d[0], rtol=1e-4, atol=1e-5 * size * weight.max(initial=1))
+        np.testing.assert_allclose(grad[i], scale[i] * d[0] @ W[row], atol=1e-4 * size * weight.max(initial=1))
     unused = np.ones(len(ids), bool)
     for s, n in zip(start, count):
         unused[s:s + n] = False
@@ -111,7 +112,7 @@ def test_what_is_not_finite_reaches_the_loss(logistic, place, bad):
     delta, grad, loss = np.empty(len(ids), np.float32), np.empty((1, D), np.float32), np.empty(1, np.float32)
     one = np.ones(1, np.int64)
     sets = active.Lists(start, count, read_only(ids), one, one, np.zeros(1, np.float32), NONE)
-    active.loss_active(H, W, bias, sets, logistic, np.float32(1), delta, grad, loss)
+    active.loss_active(H, W, bias, sets, logistic, np.ones(1, np.float32), delta, grad, loss)
     if bad == -np.inf and place == "last":  # an output that cannot be
         assert np.isfinite(loss[0]) and np.isfinite(grad).all()
     elif bad == np.inf and place == "first" and logistic:  # a label that is certain
@@ -146,7 +147,7 @@ def test_same_bits_for_any_number_of_threads():
         delta, grad, loss = np.zeros(len(ids), np.float32), np.zeros((40, D), np.float32), np.zeros(40, np.float32)
         n_label = np.minimum(count, 2)
         sets = active.Lists(start, count, read_only(ids), n_label, count // 2 + n_label // 2, np.ones(40, np.float32), NONE)
-        active.loss_active(H, W, bias, sets, False, np.float32(1), delta, grad, loss)
+        active.loss_active(H, W, bias, sets, False, np.ones(40, np.float32), delta, grad, loss)
         out = np.zeros((40, D), np.float32)
         active.sum_rows(start, count, read_only(ids), read_only(coef), W, np.zeros(D, np.float32), out)
         results.append((delta.tobytes(), grad.tobytes(), loss.tobytes(), out.tobytes()))

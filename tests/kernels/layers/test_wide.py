@@ -41,7 +41,7 @@ def run(n, n_rows, ids, shifts, labels, logistic, seed=0):
         wide.logits_shared(H, W, b, shared, targets, logistic, R, Z, wide.Sums(top, total))
         logits = Z.copy()
         wide.finish_loss(targets, logistic, Z, wide.Sums(top, total), log_z, loss)
-        wide.backward_shared(H, R, shared, targets, logistic, Z, log_z, np.float32(1 / n), wide.Partial(part, partial), grad,
+        wide.backward_shared(H, R, shared, targets, logistic, Z, log_z, np.full(n, 1 / n, np.float32), wide.Partial(part, partial), grad,
                              wide.RowGradients(G, squares))
         W2, b2, c = W.copy(), b.copy(), SGD(1.0).constants(1)
         wide.apply_shared(H, State(W2, W2, W2), State(b2, b2, b2), shared, Z, 0, c, c, np.empty((threads, wide.BLOCK, D), np.float32))

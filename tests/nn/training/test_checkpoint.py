@@ -158,6 +158,41 @@ class TestResuming:
         assert [e["epoch"] for e in history] == [1, 2, 3, 4, 5]
         assert_same_arrays(whole, net)
 
+    def test_fewer_epochs(self, path):
+        """A smaller number than the one that the training began with is honoured."""
+        whole = network(lr_schedule="constant")
+        train(path, whole, epochs=2)
+        path.unlink()
+        with pytest.raises(Killed):
+            train(path, network(lr_schedule="constant"), kill_after(8), epochs=10)
+        net = network(lr_schedule="constant")
+        assert [e["epoch"] for e in train(path, net, epochs=2)] == [1, 2]
+        assert_same_arrays(whole, net)
+
+    @pytest.mark.parametrize("killed_at, taken", [(10, 2), (8, 2), (7, 2), (14, 3), (None, 3)])
+    def test_fewer_epochs_than_were_taken(self, path, killed_at, taken):
+        """Refused, and neither the network nor the file is touched; that many, and as often as one likes, is right."""
+        try:
+            train(path, network(), *[kill_after(killed_at)] * (killed_at is not None))
+        except Killed:
+            pass
+        net, old = network(), path.read_bytes()
+        before = digest(net)
+        with pytest.raises(ValueError, match=f"epochs={taken - 1} .* give epochs={taken} or more"):
+            train(path, net, epochs=taken - 1)
+        assert digest(net) == before and (net.step, net.epoch) == (0, 0) and path.read_bytes() == old
+        assert len(train(path, network(), epochs=taken)) == taken
+        assert len(train(path, network(), epochs=taken)) == taken
+
+    @pytest.mark.parametrize("change", [{"batch_size": 6}, {"epochs": 1}, {"sample_weight": np.arange(24.0) + 1}])
+    def test_what_is_refused_changes_nothing(self, path, change):
+        train(path, network())
+        net = network()
+        before = digest(net)
+        with pytest.raises(ValueError):
+            train(path, net, **change)
+        assert digest(net) == before and (net.step, net.epoch) == (0, 0)
+
     def test_after_an_earlier_training(self, path):
         """Epochs are those of the call, whatever the network went through before."""
         def begun():
