@@ -10,6 +10,7 @@ from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.ranking import held_rows
 from mongoose_nb.nn.training.callbacks import Callback
+from mongoose_nb.nn.training.lr import Constant, Linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 FEWEST = 200
 # Samples that a network sees by default, about, and the fewest and most passes over the rows.
 SAMPLES, LEAST, MOST = 120_000, 3, 10
+# Learning rate of Adam for these passes, falling to zero, where none is given.
+RATE = 2e-3
 # Step of the first look at the rows kept aside, doubled from look to look, and rows of a look.
 FIRST_LOOK, LOOKED_AT = 128, 256
 
@@ -100,8 +103,14 @@ def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | 
         options["validation"] = X[held], Y[held]
     if options.get("sample_weight") is not None:
         options["sample_weight"] = check_weights(options["sample_weight"], n)[rest]
-    history = network.fit(X[rest], Y[rest], epochs=epochs, batch_size=batch_size,
-                          callbacks=[HeldOutLook(X[looked], Y[looked]), *callbacks], **options)
+    schedule = network.lr_schedule
+    try:
+        if isinstance(schedule, Constant):
+            network.lr_schedule = Linear()
+        history = network.fit(X[rest], Y[rest], epochs=epochs, batch_size=batch_size,
+                              callbacks=[HeldOutLook(X[looked], Y[looked]), *callbacks], **options)
+    finally:
+        network.lr_schedule = schedule
     report = network.fit_ranking(X, Y, held_out=held)
     if network.ranking.mixture.sources == ["network"]:
         network.ranking = None

@@ -206,7 +206,7 @@ class Network(Predictor):
 
         A share of the rows is kept from the network. On these, `fit_ranking` weighs the network's probabilities, linear rankers, votes of
         the nearest training rows, and counts of labels by feature; all but the network learn from all rows. Whether hash tables give hard
-        negatives (``sampler="auto"``) is decided by them too.
+        negatives (``sampler="auto"``) is decided by them too. A constant learning rate falls to zero instead.
 
         Parameters
         ----------

@@ -15,7 +15,8 @@ from mongoose_nb.core.validation import check_int, check_rows
 from mongoose_nb.nn.answers import best_without, check_exclude, one_row, top_probabilities
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.model import Model
-from mongoose_nb.nn.ranking import Ranking
+from mongoose_nb.nn.ranking import Lists, Ranking
+from mongoose_nb.nn.ranking.lists import joined
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
 from mongoose_nb.nn.sampling.activation_buffer import padded
@@ -192,6 +193,28 @@ class Predictor(Model):
             with kernel_threads(block.shape[0] * RANKED_WORK):
                 parts.append(ranking.topk(block, k, _Proposals(self, exact, candidates, left_out)))
         return tuple(np.concatenate(part) for part in zip(*parts))
+
+    def ranked_lists(self, X: np.ndarray | scipy.sparse.csr_matrix) -> tuple[Lists, np.ndarray]:
+        """Candidates of every row and their scores by the ranking.
+
+        Parameters
+        ----------
+        X : (n, n_features) CSR or dense
+
+        Returns
+        -------
+        Lists
+        scores : (entries,) float32
+        """
+        X = self.rows(X)
+        if self.ranking is None:
+            raise ValueError("there is no ranking: call fit_ranking first")
+        parts = []
+        for lo in range(0, max(1, X.shape[0]), PREDICT_BLOCK):
+            block = X[lo:lo + PREDICT_BLOCK]
+            with kernel_threads(block.shape[0] * RANKED_WORK):
+                parts.append(self.ranking.scores(block, _Proposals(self)))
+        return joined([lists for lists, _ in parts]), np.concatenate([scores for _, scores in parts])
 
     def _topk(self, x, k, exact, candidates, timer):
         h = self._forward(x, timer)

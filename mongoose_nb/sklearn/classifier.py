@@ -15,15 +15,18 @@ scikit-learn is optional (see `base`). Where it is installed, the classifier is 
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.core.registry import find, fresh, make, parameters, registered
 from mongoose_nb.core.streams import stream
-from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.answers import one_row, top_probabilities
+from mongoose_nb.nn.auto import FEWEST, RATE, epochs_for
 from mongoose_nb.nn.label_names import names_of
+from mongoose_nb.nn.training.batches import MIN_STEPS, default_epochs
 from mongoose_nb.nn.training.optimizers import make_optimizer
 from mongoose_nb.sklearn.base import (
     BaseEstimator,
@@ -35,7 +38,7 @@ from mongoose_nb.sklearn.base import (
     feature_names,
     threads,
 )
-from mongoose_nb.sklearn.outputs import indicator, logits, probabilities
+from mongoose_nb.sklearn.outputs import indicator, logits, probabilities, ranked_probabilities, ranked_scores
 from mongoose_nb.sklearn.saving import SavedEstimator, check_state, describe_parameters, names_to_keep, rebuild_parameters
 from mongoose_nb.sklearn.targets import Targets
 from mongoose_nb.sklearn.weights import row_weights
@@ -52,7 +55,10 @@ __all__ = ["MongooseClassifier"]
 
 
 class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEstimator):
-    """Classifier for very many classes or labels: a network that trains on the outputs that matter, not on all.
+    """Classifier for very many classes or labels: a network that trains on the outputs that matter, and what ranks its best outputs.
+
+    By default a tenth of the rows, at most 5,000, decides whether the network's best outputs are ranked again by linear rankers, votes of
+    the nearest training rows, and counts of labels by feature (`nn.Network.fit_auto`); `choice_` says what was chosen.
 
     Parameters
     ----------
@@ -72,13 +78,16 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
     lr : float, optional
         Learning rate, where the optimiser is given by name.
     epochs : int, optional
-        Passes over the training rows. By default 10, and more where these would be fewer than 200 steps.
+        Passes over the training rows. By default 3 to 10 by the number of rows with a ranking, 10 without, and more where these would be
+        fewer than 200 steps.
+    ranking : {"auto", None}
+        None trains the network alone.
     batch_size : int
     early_stopping : int or bool, optional
-        Set rows aside, score them exactly after every epoch, and wait for so many epochs without a better P@1 before
-        stopping; the best weights are kept. True waits for 3.
+        Set rows aside (the same as for the ranking), score them exactly after every epoch, and wait for so many epochs without a better
+        P@1 before stopping; the best weights are kept. True waits for 3.
     validation_fraction : float
-        Share of the rows that `early_stopping` sets aside.
+        Share of the rows that `early_stopping` or the ranking sets aside, there at most 5,000.
     class_weight : dict or "balanced", optional
         How much the rows of each class count in the loss, 1 by default. ``"balanced"``: as if all classes had the same number of rows.
         Of a multi-label problem a row counts as much as the mean of its labels.
@@ -105,6 +114,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
     network_ : nn.Network
     history_ : nn.History
         One dict for each epoch.
+    choice_ : str
+        What `fit` chose, and why; "" without a ranking.
 
     Notes
     -----
@@ -131,7 +142,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
     def __init__(self, hidden: Sequence[int | nn.Layer] = (128,), *, activation: str | nn.Activation = "relu",
                  sampler: str | dict | nn.Sampler = "auto", candidates: int | None = None, loss: str | nn.Loss = "softmax",
                  optimizer: str | Optimizer = "adam", lr: float | None = None, epochs: int | None = None, batch_size: int = 256,
-                 early_stopping: int | bool | None = None, validation_fraction: float = 0.1,
+                 ranking: str | None = "auto", early_stopping: int | bool | None = None, validation_fraction: float = 0.1,
                  class_weight: dict | str | None = None, text: str | dict | nn.TextFeatureStep | None = None,
                  random_state: int | np.random.Generator | np.random.RandomState | None = None, n_jobs: int | None = None,
                  verbose: int = 0) -> None:
@@ -144,6 +155,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         self.lr = lr
         self.epochs = epochs
         self.batch_size = batch_size
+        self.ranking = ranking
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
@@ -178,28 +190,39 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         ValueError, TypeError
             If an argument, X or y is not as described.
         """
-        from mongoose_nb.nn.training.batches import default_epochs
-
         targets = Targets(y)
         names = feature_names(MongooseClassifier(), X)
         X, text = self._first_rows(X)
         classes, Y = targets.encode(X.shape[0])
         weight = row_weights(self.class_weight, sample_weight, classes, Y)
-        network = self._make_network(X.shape[1], len(classes))
+        ranking = check_choice("ranking", self.ranking, ("auto", None)) == "auto" and X.shape[0] >= FEWEST
+        network = self._make_network(X.shape[1], len(classes), RATE if ranking else None)
         batch_size = check_int("batch_size", self.batch_size, low=1)
-        validation, kept_X, kept_Y, patience = None, X, Y, self._patience()
-        if patience is not None:
-            validation, kept = self._split(X, Y, network.seed)
-            kept_X, kept_Y, weight = X[kept], Y[kept], None if weight is None else weight[kept]
-        epochs = self.epochs
-        if epochs is None:
-            epochs = default_epochs(kept_X.shape[0], batch_size)
         with threads(self.n_jobs):
-            history = network.fit(kept_X, kept_Y, epochs=epochs, batch_size=batch_size, validation=validation,
-                                  early_stopping=patience, verbose=self.verbose, sample_weight=weight)
+            history, choice = (self._fit_auto if ranking else self._fit_network)(network, X, Y, batch_size, weight)
         self._start(network, history, classes, targets, names, text)
+        self.choice_ = choice
         self._count(Y)
         return self
+
+    def _fit_auto(self, network, X, Y, batch_size, weight):
+        """(history, what was chosen) of a network with what ranks its outputs."""
+        epochs = self.epochs
+        if epochs is None:
+            epochs = max(epochs_for(X.shape[0]), math.ceil(MIN_STEPS / math.ceil(X.shape[0] / batch_size)))
+        report = network.fit_auto(X, Y, epochs=epochs, batch_size=batch_size, held_out=self.validation_fraction, verbose=self.verbose,
+                                  early_stopping=self._patience(), sample_weight=weight)
+        return report["history"], report["choice"]
+
+    def _fit_network(self, network, X, Y, batch_size, weight):
+        """(history, "") of a network alone."""
+        validation, patience = None, self._patience()
+        if patience is not None:
+            validation, kept = self._split(X, Y, network.seed)
+            X, Y, weight = X[kept], Y[kept], None if weight is None else weight[kept]
+        epochs = default_epochs(X.shape[0], batch_size) if self.epochs is None else self.epochs
+        return network.fit(X, Y, epochs=epochs, batch_size=batch_size, validation=validation, early_stopping=patience,
+                           verbose=self.verbose, sample_weight=weight), ""
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, *, n_labels: int | None = None,
                     sample_weight: Any = None) -> MongooseClassifier:
@@ -239,6 +262,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
             history = network.fit(X, Y, epochs=1, batch_size=batch_size, verbose=self.verbose, sample_weight=weight)
         if first:
             self._start(network, history, classes, targets, names, text)
+            self.choice_ = ""
         else:
             self.network_, self.classes_ = network, classes
             self.network_ = network
@@ -271,6 +295,10 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
     def _next_network(self, classes):
         """The network that goes on: with outputs for classes that are new, and at the learning rate of today."""
         network, more = self.network_, len(classes) - len(self.classes_)
+        if network.ranking is not None:
+            warnings.warn("partial_fit trains the network alone: what fit chose to rank its outputs does not know the new rows and is left "
+                          "out from now on. Call fit with all rows to have it again.", UserWarning, stacklevel=3)
+            network.ranking, self.choice_ = None, ""
         if more:
             network = network.grown(more, None if network.label_names is None else classes[-more:])
         wanted = make_optimizer(self.optimizer, self.lr)
@@ -284,7 +312,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
             return None
         return 3 if self.early_stopping is True else check_int("early_stopping", self.early_stopping, low=0)
 
-    def _make_network(self, n_features, n_outputs):
+    def _make_network(self, n_features, n_outputs, rate=None):
         from mongoose_nb.nn import Network
 
         sampler = self.sampler
@@ -295,7 +323,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
                                  f"must be one of {able}")
             sampler = {"name": sampler, "candidates": self.candidates}
         return Network(n_features, n_outputs, hidden=self.hidden, activation=self.activation, sampler=sampler,
-                       loss=self.loss, optimizer=self.optimizer, lr=self.lr, seed=as_seed(self.random_state))
+                       loss=self.loss, optimizer=self.optimizer,
+                       lr=rate if self.lr is None and self.optimizer == "adam" else self.lr, seed=as_seed(self.random_state))
 
     def _split(self, X, Y, seed):
         """((X, Y) set aside, places of the rows to train on)."""
@@ -365,7 +394,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         names : bool
             Classes, or names of labels, in place of their places in `classes_`.
         proba : bool
-            Probabilities, as of `predict_proba`, in place of logits.
+            Probabilities, as of `predict_proba`, in place of logits; with a ranking, of each output alone.
         exclude : optional
             Outputs to leave out, by row or for all rows; see `Network.predict_topk`.
 
@@ -374,12 +403,14 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         ids : (n, k) int32
             Places in `classes_`, best first; -1 where fewer than k were scored. With `names` an object array of classes, None there.
         scores : (n, k) float32
-            Logits; -inf where the id is -1. With `proba` probabilities, 0 there.
+            Logits, or scores of the ranking; -inf where the id is -1. With `proba` probabilities, 0 there.
         """
         X, single = one_row(X)
         X = self._check(X)
-        ids, scores = self._topk(X, k, exact=exact, candidates=candidates, exclude=exclude, **{"ranked": False} if proba else {})
-        if proba:
+        ids, scores = self._topk(X, k, exact=exact, candidates=candidates, exclude=exclude)
+        if proba and self.network_.ranking is not None:
+            scores = self.network_.ranking.mixture.probabilities(scores)
+        elif proba:
             scores = self._top_probabilities(X, scores, exact)
         ids = names_of(self.classes_, ids) if names else ids
         return (ids[0], scores[0]) if single else (ids, scores)
@@ -392,7 +423,9 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
             return top_probabilities(self.network_, X, scores, normalise=not self.multilabel_)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Logits of all outputs, for problems of moderate width.
+        """Logits of all outputs, or scores of the ranking, for problems of moderate width.
+
+        Outputs that a ranking has no score for get one below all others of the row.
 
         Parameters
         ----------
@@ -413,7 +446,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of all outputs, for problems of moderate width.
 
-        Under the softmax they sum to 1 over the outputs. Under the logistic loss every label has its own, and those of
+        Under the softmax they sum to 1 over the outputs. Under the logistic loss, and with a ranking, every label has its own, and those of
         classes are scaled to sum to 1.
 
         Parameters
@@ -429,7 +462,11 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         ValueError
             As `decision_function`.
         """
-        return probabilities(self._logits(self._check(X)), make("loss", self.network_.loss).logistic, self.multilabel_)
+        X = self._check(X)
+        if self.network_.ranking is not None:
+            with threads(self.n_jobs):
+                return ranked_probabilities(self.network_, X, self.multilabel_)
+        return probabilities(self._logits(X), make("loss", self.network_.loss).logistic, self.multilabel_)
 
     def score(self, X: Any, y: Any) -> float:
         """Accuracy of `predict`, or P@1 of a multi-label problem.
@@ -460,7 +497,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
 
     def _logits(self, X):
         with threads(self.n_jobs):
-            return logits(self.network_, X)
+            return (logits if self.network_.ranking is None else ranked_scores)(self.network_, X)
 
     # ------------------------------------------------------------------ files
 
@@ -474,7 +511,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         names = getattr(self, "feature_names_in_", None)
         return network, {"parameters": describe_parameters(self.get_params(deep=False), network.seed), "multilabel": bool(self.multilabel_),
                          "form": self._form, "dtype": np.dtype(self._dtype).str, "k": int(self.k_), "seen": [int(n) for n in self._seen],
-                         "feature_names": None if names is None else names.tolist(), "history": list(self.history_)}
+                         "feature_names": None if names is None else names.tolist(), "history": list(self.history_), "choice": self.choice_}
 
     @classmethod
     def from_file_state(cls, network: nn.Network, state: dict | None) -> MongooseClassifier:
@@ -490,7 +527,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         out.network_, out.history_ = network, History(state["history"])
         out.n_features_in_, out.multilabel_ = network.n_features, state["multilabel"]
         out.classes_ = np.arange(network.n_outputs) if network.label_names is None else np.array(network.label_names)
-        out.k_ = state["k"]
+        out.k_, out.choice_ = state["k"], str(state.get("choice", ""))
         if state["feature_names"] is not None:
             out.feature_names_in_ = np.array(state["feature_names"], object)
         out.set_fitted_on(state["form"], np.dtype(state["dtype"]), state["seen"])

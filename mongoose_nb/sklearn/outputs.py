@@ -19,12 +19,41 @@ def logits(network: Network, X: scipy.sparse.csr_matrix) -> np.ndarray:
     """All logits (n, n_outputs) in float64, so that those of a row do not depend on the other rows."""
     from mongoose_nb.core.threads import one_blas_thread
 
-    if X.shape[0] * network.n_outputs > DENSE_LIMIT:
-        raise ValueError(f"{X.shape[0]} rows by {network.n_outputs} outputs are more than {DENSE_LIMIT} dense scores; give "
-                         "fewer rows at a time, or take the best of every row with predict_topk(X, k)")
+    _check_size(network, X)
     with one_blas_thread():
         h = network.hidden_activations(X).astype(np.float64)
         return h @ network.output.weights.value.astype(np.float64).T + network.output.bias.value
+
+
+def _check_size(network, X):
+    if X.shape[0] * network.n_outputs > DENSE_LIMIT:
+        raise ValueError(f"{X.shape[0]} rows by {network.n_outputs} outputs are more than {DENSE_LIMIT} dense scores; give "
+                         "fewer rows at a time, or take the best of every row with predict_topk(X, k)")
+
+
+def ranked_scores(network: Network, X: scipy.sparse.csr_matrix) -> np.ndarray:
+    """Scores of a ranking, (n, n_outputs) float64; outputs without one get one less than the lowest of the row."""
+    _check_size(network, X)
+    lists, scores = network.ranked_lists(X)
+    out = np.full((X.shape[0], network.n_outputs), np.inf)
+    out[lists.row, lists.ids] = scores
+    lowest = out.min(axis=1, keepdims=True, initial=np.inf)
+    return np.where(np.isinf(out), np.where(np.isinf(lowest), 0.0, lowest) - 1.0, out)
+
+
+def ranked_probabilities(network: Network, X: scipy.sparse.csr_matrix, multilabel: bool) -> np.ndarray:
+    """Probabilities of a ranking, (n, n_outputs) float64: of each label alone if `multilabel`, else scaled to sum to 1 over a row.
+
+    Outputs without a score get the probability of a score one less than the lowest of the row, 0 where labels are independent.
+    """
+    _check_size(network, X)
+    if not multilabel:
+        own = network.ranking.mixture.probabilities(ranked_scores(network, X))
+        return own / np.maximum(own.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    lists, scores = network.ranked_lists(X)
+    out = np.zeros((X.shape[0], network.n_outputs))
+    out[lists.row, lists.ids] = network.ranking.mixture.probabilities(scores)
+    return out
 
 
 def indicator(ids: np.ndarray, n_labels: int, dtype: np.dtype, dense: bool) -> np.ndarray | scipy.sparse.csr_matrix:

@@ -554,3 +554,47 @@ def test_without_scikit_learn():
             raise AssertionError
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=300)
+
+
+# ------------------------------------------------------------------ the ranking
+
+
+def _planted_classes(n=600, n_classes=30, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, n_classes, n)
+    X = (rng.random((n, 90)) < 0.03).astype(np.float32)
+    for j in range(3):
+        X[np.arange(n), 3 * y + j] = rng.random(n) < 0.7
+    return X, y
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_by_default_the_outputs_are_ranked(multilabel, tmp_path):
+    X, y = _planted_classes()
+    target = sp.csr_matrix((np.ones(len(y)), y, np.arange(len(y) + 1))) if multilabel else np.array([f"c{i:02}" for i in range(30)])[y]
+    model = MongooseClassifier(early_stopping=5).fit(X[:450], target[:450])
+    alone = MongooseClassifier(ranking=None).fit(X[:450], target[:450])
+    assert "rows kept aside" in model.choice_ and alone.choice_ == "" and alone.network_.ranking is None
+    assert model.score(X[450:], target[450:]) >= alone.score(X[450:], target[450:]) - 0.03 and model.score(X[450:], target[450:]) > 0.75
+    ids, scores = model.predict_topk(X[450:], 3)
+    z, p = model.decision_function(X[450:]), model.predict_proba(X[450:])
+    np.testing.assert_array_equal(ids[:, 0], z.argmax(axis=1))
+    np.testing.assert_allclose(np.take_along_axis(z, ids, 1), scores, rtol=1e-6)
+    np.testing.assert_array_equal(np.take_along_axis(p, ids[:, :1], 1)[:, 0], p.max(axis=1))
+    assert (p >= 0).all() and (p <= 1).all() and (multilabel or np.allclose(p.sum(axis=1), 1))
+    best = model.predict_topk(X[450:], 3, proba=True)[1]
+    assert (np.diff(best, axis=1) <= 0).all() and 0.5 < best[:, 0].mean() <= 1
+    model.save(tmp_path / "model")
+    again = MongooseClassifier.load(tmp_path / "model")
+    assert again.choice_ == model.choice_
+    np.testing.assert_array_equal(again.predict_topk(X, 3)[1], model.predict_topk(X, 3)[1])
+
+
+def test_partial_fit_leaves_the_ranking_out_and_says_so():
+    X, y = _planted_classes()
+    model = MongooseClassifier().fit(X, y)
+    with pytest.warns(UserWarning, match="trains the network alone"):
+        model.partial_fit(X, y)
+    assert model.network_.ranking is None and model.choice_ == ""
+    with pytest.raises(ValueError, match="ranking must be one of"):
+        MongooseClassifier(ranking="most").fit(X, y)

@@ -119,16 +119,20 @@ class Mixture(Stateful):
         return np.asarray(out, np.float32)
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Probability that a candidate with such a score is a label of its row, float32.
+        """Probability that a candidate with such a score is a label of its row.
 
         Parameters
         ----------
-        scores : float32 array
+        scores : float array
             -inf gives 0.
+
+        Returns
+        -------
+        array of the type of `scores`
         """
         z = np.where(np.isneginf(scores), -np.inf, self.scale * scores.astype(np.float64) + self.offset)
         small = np.exp(-np.abs(z))
-        return (np.where(z >= 0, 1.0, small) / (1.0 + small)).astype(np.float32)
+        return (np.where(z >= 0, 1.0, small) / (1.0 + small)).astype(scores.dtype)
 
 
 class _Search:
@@ -220,4 +224,5 @@ def logistic_fit(scores: np.ndarray, positive: np.ndarray, rounds: int = 100) ->
         if now - new < 1e-9 * max(1.0, now):
             break
         now = new
+    a = max(a, 1e-9)  # a higher score is never less likely
     return float(a / spread), float(b - a * middle / spread)
