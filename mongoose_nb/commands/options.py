@@ -158,7 +158,10 @@ GROUPS = {
         Option("clip-norm", real, "NORM", "scale the gradient down to at most this norm", "none"),
     ),
     "run": (
-        Option("epochs", whole, "N", "passes over the training data, in all (default 10, and more where that is fewer than 200 steps)"),
+        Option("epochs", whole, "N", "passes over the training data, in all (default 3 to 10 by the number of rows with a ranking, 10 "
+               "without, and more where that is fewer than 200 steps)"),
+        Option("ranking", word, "NAME", "auto | none: whether the best outputs are ranked again by linear rankers, neighbours and counts, "
+               "weighed on rows kept from the network", "auto"),
         Option("batch-size", whole, "N", "rows of a step", "256"),
         Option("early-stopping", whole, "PATIENCE",
                "stop after so many epochs without a better P@1 on --validation; keep the best weights", "off"),

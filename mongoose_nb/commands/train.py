@@ -21,6 +21,7 @@ from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
 from mongoose_nb.core.validation import check_choice
 from mongoose_nb.data import Columns
 from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar, Wide
+from mongoose_nb.nn.auto import FEWEST, epochs_of
 from mongoose_nb.nn.saving import model_settings
 from mongoose_nb.nn.training.batches import default_epochs
 
@@ -60,7 +61,8 @@ def _training_settings(given):
     defaults = inspect.signature(Network.fit).parameters
     out = {name: given.get(name, defaults[name].default) for name in ("epochs", "batch_size")}
     out.update(early_stopping=given.get("early_stopping"), save_every=given.get("save_every", 1), save_steps=given.get("save_steps"),
-               keep=given.get("keep", 1), nonfinite=given.get("nonfinite", "stop"), validation=given.get("validation"))
+               keep=given.get("keep", 1), nonfinite=given.get("nonfinite", "stop"), validation=given.get("validation"),
+               ranking=check_choice("--ranking", given.get("ranking", "auto"), ("auto", "none")))
     for name, low in (("epochs", 1), ("batch_size", 1), ("early_stopping", 0), ("save_every", 0), ("save_steps", 1), ("keep", 1)):
         if out[name] is not None and out[name] < low:
             raise ValueError(f"--{name.replace('_', '-')} must be at least {low}; got {out[name]}")
@@ -138,7 +140,7 @@ def _start(args, clock):
     data = _Data(given, seed)
     network = data.equip(Network(data.X.shape[1], data.Y.shape[1], **arguments))
     if "epochs" not in given:
-        settings["epochs"] = default_epochs(data.X.shape[0], settings["batch_size"])
+        settings["epochs"] = (epochs_of if _ranked(data, settings) else default_epochs)(data.X.shape[0], settings["batch_size"])
     data.announce()
     record = {"network": model_settings(network), "training": settings, "data": data.record, "versions": versions(),
               "threads": args.threads}
@@ -260,6 +262,11 @@ class _SaveEvery(Checkpoint):
             super().on_epoch_end(network, logs)
 
 
+def _ranked(data, settings):
+    """Whether what ranks the outputs is trained, too."""
+    return settings["ranking"] == "auto" and data.X.shape[0] >= FEWEST
+
+
 def _train(network, data, settings, out, args, clock, first=0):
     scored = data.validation or data.test
     bar = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
@@ -267,10 +274,16 @@ def _train(network, data, settings, out, args, clock, first=0):
     callbacks = [Diagnostics(), JSONLines(out / runs.METRICS), _SaveEvery(out / runs.MODEL, settings),
                  _Log(settings["epochs"], args.json, not bar)]
     callbacks += [ProgressBar()] * bar
+    epochs = settings["epochs"] - first
+    options = {"batch_size": settings["batch_size"], "validation": scored, "early_stopping": stopping, "callbacks": callbacks,
+               "nonfinite": settings["nonfinite"], "resume": None if network.epoch else out / runs.MODEL}
+    choice = None
     try:
-        history = network.fit(data.X, data.Y, epochs=settings["epochs"] - first, batch_size=settings["batch_size"],
-                              validation=scored, early_stopping=stopping, callbacks=callbacks, nonfinite=settings["nonfinite"],
-                              resume=None if network.epoch else out / runs.MODEL)
+        if not _ranked(data, settings):
+            history = network.fit(data.X, data.Y, epochs=epochs, **options)
+        else:
+            report = network.fit_auto(data.X, data.Y, epochs=epochs, **options)
+            history, choice = report["history"], report["choice"]
     except KeyboardInterrupt:
         if (out / runs.MODEL).exists():
             raise Interrupted(f"interrupted; go on with: mongoose train --resume {out}") from None
@@ -279,6 +292,8 @@ def _train(network, data, settings, out, args, clock, first=0):
     final = {"event": "end", "run": str(out), "model": str(out / runs.MODEL), "epochs": network.epoch, "step": network.step,
              "loss": history[-1]["loss"], "seconds": seconds, "samples_per_s": len(history) * data.X.shape[0] / seconds,
              "compile_seconds": clock.seconds}
+    if choice is not None:
+        final["choice"] = choice
     if stopping is not None:
         final["best_epoch"] = stopping.best_epoch
     for name, pair in (("validation", data.validation), ("test", data.test)):
@@ -290,6 +305,8 @@ def _train(network, data, settings, out, args, clock, first=0):
     for name in ("validation", "test"):
         if name in final:
             show_scores(final[name], f"{name} set, {_rows(getattr(data, name)):,} rows")
+    if choice is not None:
+        result(choice)
     best = f", best epoch {stopping.best_epoch}" if stopping is not None else ""
     result(f"{network.epoch} epochs{best}, loss {final['loss']:.4f}, {seconds:.1f} s of training, "
            f"{final['samples_per_s']:,.0f} samples/s")

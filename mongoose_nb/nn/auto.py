@@ -9,7 +9,8 @@ import numpy as np
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.ranking import held_rows
-from mongoose_nb.nn.training.callbacks import Callback
+from mongoose_nb.nn.training.batches import MIN_STEPS
+from mongoose_nb.nn.training.callbacks import Callback, EarlyStopping
 from mongoose_nb.nn.training.lr import Constant, Linear
 
 if TYPE_CHECKING:
@@ -21,20 +22,18 @@ if TYPE_CHECKING:
 FEWEST = 200
 # Samples that a network sees by default, about, and the fewest and most passes over the rows.
 SAMPLES, LEAST, MOST = 120_000, 3, 10
-# Learning rate of Adam for these passes, falling to zero, where none is given.
-RATE = 2e-3
 # Step of the first look at the rows kept aside, doubled from look to look, and rows of a look.
 FIRST_LOOK, LOOKED_AT = 128, 256
 
 
-def epochs_for(n: int) -> int:
+def epochs_of(n: int, batch_size: int) -> int:
     """Passes over n rows after which a network brings the right candidates.
 
     Parameters
     ----------
-    n : int
+    n, batch_size : int
     """
-    return max(LEAST, min(MOST, round(SAMPLES / n)))
+    return max(LEAST, min(MOST, round(SAMPLES / n)), -(-MIN_STEPS // -(-n // batch_size)))
 
 
 @register("callback", "look at held-out rows")
@@ -70,6 +69,31 @@ class HeldOutLook(Callback):
             self._sampler.judge(float(np.mean(self.Y[np.arange(len(best)), best[:, 0]])), step)
 
 
+@register("callback", "rank at the end")
+class Rank(Callback):
+    """Trains what ranks the outputs after the last epoch, before the network is saved.
+
+    Parameters
+    ----------
+    X, Y : CSR
+        All rows.
+    held : (m,) int64
+        Those that the network is not trained on.
+    """
+
+    def __init__(self, X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray) -> None:
+        self.X, self.Y, self.held = X, Y, held
+        self.report: dict[str, Any] = {}
+
+    def config(self) -> dict[str, Any]:
+        """None of the rows: a checkpoint does not hold them."""
+        return {}
+
+    def on_fit_end(self, network: Any, logs: Any) -> None:
+        """Train it."""
+        self.report = rank(network, self.X, self.Y, self.held)
+
+
 def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | None = None, batch_size: int = 256,
              held_out: float = 0.1, callbacks: Sequence = (), **options: Any) -> dict[str, Any]:
     """See `Network.fit_auto`; takes canonical rows.
@@ -91,7 +115,7 @@ def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | 
 
     held_out = check_number("held_out", held_out, low=0.0, high=1.0, open_low=True, open_high=True)
     n = X.shape[0]
-    epochs = epochs_for(n) if epochs is None else check_int("epochs", epochs, low=1)
+    epochs = epochs_of(n, batch_size) if epochs is None else check_int("epochs", epochs, low=1)
     if n < FEWEST:
         network.ranking = None
         history = network.fit(X, Y, epochs=epochs, batch_size=batch_size, callbacks=callbacks, **options)
@@ -99,22 +123,44 @@ def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | 
     held = held_rows(n, held_out, network.seed)
     rest = np.setdiff1d(np.arange(n), held)
     looked = held[:: max(1, len(held) // LOOKED_AT)]
-    if options.get("early_stopping") is not None and options.get("validation") is None:
+    stopping = options.pop("early_stopping", None)
+    if stopping is not None and options.get("validation") is None:
         options["validation"] = X[held], Y[held]
     if options.get("sample_weight") is not None:
         options["sample_weight"] = check_weights(options["sample_weight"], n)[rest]
+    end = Rank(X, Y, held)
+    callbacks = [HeldOutLook(X[looked], Y[looked]), *callbacks]
+    if stopping is not None:
+        callbacks.append(stopping if isinstance(stopping, EarlyStopping) else EarlyStopping(patience=stopping))
     schedule = network.lr_schedule
     try:
         if isinstance(schedule, Constant):
             network.lr_schedule = Linear()
-        history = network.fit(X[rest], Y[rest], epochs=epochs, batch_size=batch_size,
-                              callbacks=[HeldOutLook(X[looked], Y[looked]), *callbacks], **options)
+        history = network.fit(X[rest], Y[rest], epochs=epochs, batch_size=batch_size, callbacks=[*callbacks, end], **options)
     finally:
         network.lr_schedule = schedule
+    return {"history": history, **end.report}
+
+
+def rank(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray) -> dict[str, Any]:
+    """Train what ranks the outputs of a network that is trained, and keep it where it is more than the network.
+
+    Parameters
+    ----------
+    network : Network
+    X, Y : CSR
+    held : (m,) int64
+        Rows that the network was not trained on.
+
+    Returns
+    -------
+    dict
+        What `Network.fit_ranking` gives, and ``choice``.
+    """
     report = network.fit_ranking(X, Y, held_out=held)
     if network.ranking.mixture.sources == ["network"]:
         network.ranking = None
-    return {"history": history, **report, "choice": describe_choice(report, len(held))}
+    return {**report, "choice": describe_choice(report, len(held))}
 
 
 def describe_choice(report: dict[str, Any], rows: int) -> str:

@@ -141,6 +141,9 @@ class Predictor(Model):
         ranked = self.ranking is not None and ranked is not False
         if probabilities and not ranked and not exact and not self.output.loss_kind.logistic:
             raise ValueError("probabilities under the softmax are shares of all outputs: give exact=True")
+        source = self.retriever or self.output.sampler
+        if not exact and not hasattr(source, "retrieve"):
+            raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {source!r}: call fit_serving first")
         if exclude is None:
             ids, scores = self._best(X, k, exact, candidates, ranked)
         else:
@@ -165,8 +168,6 @@ class Predictor(Model):
         if ranked:
             return self._ranked(X, k, exact, candidates, exclude)
         source = self.retriever or self.output.sampler
-        if not exact and not hasattr(source, "retrieve"):
-            raise ValueError(f"exact=False needs a network with the LSH sampler; this one has {source!r}: call fit_serving first")
         if not exact:
             candidates = check_int("candidates", source.candidates if candidates is None else candidates, low=1, high=2**31 - 2)
         ids = np.empty((X.shape[0], k), np.int32)

@@ -24,9 +24,9 @@ from mongoose_nb.core.registry import find, fresh, make, parameters, registered
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.answers import one_row, top_probabilities
-from mongoose_nb.nn.auto import FEWEST, RATE, epochs_for
+from mongoose_nb.nn.auto import FEWEST
 from mongoose_nb.nn.label_names import names_of
-from mongoose_nb.nn.training.batches import MIN_STEPS, default_epochs
+from mongoose_nb.nn.training.batches import default_epochs
 from mongoose_nb.nn.training.optimizers import make_optimizer
 from mongoose_nb.sklearn.base import (
     BaseEstimator,
@@ -196,7 +196,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         classes, Y = targets.encode(X.shape[0])
         weight = row_weights(self.class_weight, sample_weight, classes, Y)
         ranking = check_choice("ranking", self.ranking, ("auto", None)) == "auto" and X.shape[0] >= FEWEST
-        network = self._make_network(X.shape[1], len(classes), RATE if ranking else None)
+        network = self._make_network(X.shape[1], len(classes))
         batch_size = check_int("batch_size", self.batch_size, low=1)
         with threads(self.n_jobs):
             history, choice = (self._fit_auto if ranking else self._fit_network)(network, X, Y, batch_size, weight)
@@ -207,10 +207,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
 
     def _fit_auto(self, network, X, Y, batch_size, weight):
         """(history, what was chosen) of a network with what ranks its outputs."""
-        epochs = self.epochs
-        if epochs is None:
-            epochs = max(epochs_for(X.shape[0]), math.ceil(MIN_STEPS / math.ceil(X.shape[0] / batch_size)))
-        report = network.fit_auto(X, Y, epochs=epochs, batch_size=batch_size, held_out=self.validation_fraction, verbose=self.verbose,
+        report = network.fit_auto(X, Y, epochs=self.epochs, batch_size=batch_size, held_out=self.validation_fraction, verbose=self.verbose,
                                   early_stopping=self._patience(), sample_weight=weight)
         return report["history"], report["choice"]
 
@@ -312,7 +309,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
             return None
         return 3 if self.early_stopping is True else check_int("early_stopping", self.early_stopping, low=0)
 
-    def _make_network(self, n_features, n_outputs, rate=None):
+    def _make_network(self, n_features, n_outputs):
         from mongoose_nb.nn import Network
 
         sampler = self.sampler
@@ -323,8 +320,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
                                  f"must be one of {able}")
             sampler = {"name": sampler, "candidates": self.candidates}
         return Network(n_features, n_outputs, hidden=self.hidden, activation=self.activation, sampler=sampler,
-                       loss=self.loss, optimizer=self.optimizer,
-                       lr=rate if self.lr is None and self.optimizer == "adam" else self.lr, seed=as_seed(self.random_state))
+                       loss=self.loss, optimizer=self.optimizer, lr=self.lr, seed=as_seed(self.random_state))
 
     def _split(self, X, Y, seed):
         """((X, Y) set aside, places of the rows to train on)."""

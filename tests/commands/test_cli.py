@@ -21,6 +21,8 @@ from mongoose_nb.nn.training import loop as training
 
 N_OUTPUTS = 150
 SMALL = ["--hidden", "16", "--batch-size", "64", "--sampler", "lsh", "--candidates", "30", "--lr", "0.01"]
+# the loop alone, without what ranks the outputs
+ALONE = [*SMALL, "--ranking", "none"]
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +42,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(folder):
     """A run of four epochs with the LSH sampler; commands that read may share it."""
-    assert main(["train", str(folder / "train.txt"), "--out", str(folder / "run"), "--epochs", "4", *SMALL]) == 0
+    assert main(["train", str(folder / "train.txt"), "--out", str(folder / "run"), "--epochs", "4", *ALONE]) == 0
     return folder / "run"
 
 
@@ -141,7 +143,7 @@ def test_train_writes_a_run(call, folder, tmp_path):
     assert settings["network"]["sampler"] == describe(nn.LSH(30))
     assert settings["network"]["optimizer"] == describe(nn.Adam(0.01))
     assert settings["training"] == {"epochs": 3, "batch_size": 64, "early_stopping": 5, "save_every": 1, "save_steps": None,
-                                    "keep": 1, "nonfinite": "stop", "validation": 0.25}
+                                    "keep": 1, "nonfinite": "stop", "validation": 0.25, "ranking": "auto"}
     assert settings["data"]["train"]["rows"] == 400 and settings["data"]["test"]["rows"] == 100
     assert settings["versions"]["numba"]
     assert "300 training rows, 100 validation rows, 100 test rows" in err
@@ -152,7 +154,7 @@ def test_train_writes_a_run(call, folder, tmp_path):
 
 def test_train_json(call, folder, tmp_path):
     code, out, err = call("train", folder / "train.txt", "--test", folder / "test.txt", "--out", tmp_path / "r", "--epochs", "2", "--json",
-                          "--sampler", "full", "--hidden", "16,8")
+                          "--sampler", "full", "--hidden", "16,8", "--ranking", "none")
     assert code == 0
     *epochs, final = [json.loads(line) for line in out.splitlines()]
     assert [e["event"] for e in epochs] == ["epoch", "epoch"] and final["event"] == "end"
@@ -161,6 +163,18 @@ def test_train_json(call, folder, tmp_path):
     assert set(final["test"]) == {f"{name}@{k}" for name in ("P", "nDCG", "R") for k in (1, 3, 5)}
     assert final["epochs"] == 2 and final["test"]["P@1"] == epochs[-1]["P@1"]
     assert nn.Network.load(final["model"]).hidden == (16, 8)
+
+
+def test_train_ranks_the_outputs_by_default(call, folder, tmp_path):
+    code, out, _ = call("train", folder / "train.txt", "--test", folder / "test.txt", "--out", tmp_path / "r", *SMALL)
+    assert code == 0 and "40 rows kept aside: P@1" in out
+    net = nn.Network.load(tmp_path / "r" / runs.MODEL)
+    X, Y = data.read_xc(folder / "test.txt")
+    assert net.ranking is not None and net.evaluate(X, Y)["P@1"] >= net.evaluate(X, Y, ranked=False)["P@1"]
+    code, out, _ = call("train", "--resume", tmp_path / "r", "--epochs", str(net.epoch + 1), "--json")
+    final = json.loads(out.splitlines()[-1])
+    assert code == 0 and "kept aside" in final["choice"] and final["epochs"] == net.epoch + 1
+    assert_refused(call("train", folder / "train.txt", "--out", tmp_path / "s", "--ranking", "most"), "--ranking", "most")
 
 
 def test_flags_reach_the_library(folder):
@@ -327,7 +341,7 @@ def test_progress_bar_on_a_terminal(call, folder, tmp_path, monkeypatch):
 
 def test_early_stopping_keeps_the_best(call, folder, tmp_path):
     code, out, _ = call("train", folder / "train.txt", "--out", tmp_path / "r", "--epochs", "30", "--validation", folder / "test.txt",
-                        "--early-stopping", "1", "--json", *SMALL)
+                        "--early-stopping", "1", "--json", *ALONE)
     assert code == 0
     *epochs, final = [json.loads(line) for line in out.splitlines()]
     best = max(range(len(epochs)), key=lambda i: epochs[i]["P@1"])
@@ -351,7 +365,7 @@ def test_threads_do_not_matter_and_are_put_back(call, folder, tmp_path):
 
 
 def test_resume_equals_uninterrupted(call, run, folder, tmp_path):
-    assert call("train", folder / "train.txt", "--out", tmp_path / "r", "--epochs", "2", *SMALL)[0] == 0
+    assert call("train", folder / "train.txt", "--out", tmp_path / "r", "--epochs", "2", *ALONE)[0] == 0
     code, out, err = call("train", "--resume", tmp_path / "r", "--epochs", "4", "--json")
     assert code == 0 and "after epoch 2" in err
     assert [json.loads(line)["epoch"] for line in out.splitlines()[:-1]] == [3, 4]
@@ -537,7 +551,7 @@ def test_predict_refuses(call, run, folder, tmp_path):
 def test_directory_and_npz(call, run, folder, tmp_path):
     """The same rows give the same network and the same fingerprint, however they are stored."""
     for i, source in enumerate((folder, folder / "train.npz")):
-        assert call("train", source, "--out", tmp_path / str(i), "--epochs", "4", *SMALL)[0] == 0
+        assert call("train", source, "--out", tmp_path / str(i), "--epochs", "4", *ALONE)[0] == 0
         assert bits(tmp_path / str(i)) == bits(run)
         record = json.loads((tmp_path / str(i) / runs.SETTINGS).read_text())["data"]
         assert record["train"]["sha256"] == json.loads((run / runs.SETTINGS).read_text())["data"]["train"]["sha256"]

@@ -6,7 +6,7 @@ from nn_problem import planted
 
 from mongoose_nb import nn
 from mongoose_nb.nn import Network
-from mongoose_nb.nn.auto import HeldOutLook, epochs_for
+from mongoose_nb.nn.auto import HeldOutLook, epochs_of
 
 X, LABEL = planted(n=1500, n_outputs=300)
 TRAIN, TEST = slice(0, 1200), slice(1200, 1500)
@@ -63,7 +63,7 @@ def test_early_stopping_looks_at_the_rows_kept_aside():
 
 
 def test_epochs():
-    assert [epochs_for(n) for n in (10, 12_000, 30_000, 1_000_000)] == [10, 10, 4, 3]
+    assert [epochs_of(n, 256) for n in (1000, 12_000, 30_000, 1_000_000)] == [50, 10, 4, 3]
 
 
 def test_the_sampler_is_told_and_does_not_look_itself():

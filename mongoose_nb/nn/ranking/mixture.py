@@ -4,7 +4,7 @@ A. *Precision itself decides.* A form and a weight of one source are changed at 
    A multinomial logistic regression over the candidates of each row fits the likelihood instead, and its best weights had a lower P@1 than
    one of the sources alone (delicious 0.675 to 0.693, by margins 0.694; Gowalla 0.172 to 0.202, 0.205 by choice).
 B. The search begins with each source alone, so that the choice is never worse than any of them on the held-out rows.
-C. A source stays only for a gain of `GAIN`, or of a row and a half where these are few: each costs memory and time of every answer.
+C. A source stays only for a gain of `GAIN`, or of one hit where rows are few: each costs memory, and time of every answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mongoose_nb.nn.ranking.lists import best_of_lists
 #: weights that are tried, beside 1 for the source that the search begins with
 WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.6, 1.0, 2.0, 4.0, 8.0, 16.0)
 #: precision that a source has to add, or held-out rows with one more hit
-GAIN, HITS = 0.001, 1.5
+GAIN, HITS = 0.0005, 1.0
 #: times that all sources are gone through
 SWEEPS = 2
 #: candidates of a row that are looked at: those among the best by any column
