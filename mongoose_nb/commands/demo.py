@@ -1,10 +1,11 @@
-"""`mongoose demo`: compare a network that computes a tenth of its outputs with one that computes all, on the demo data."""
+"""`mongoose demo`: how accurate the defaults are beside simple rivals, and what hashing saves, on the demo data."""
 
 from __future__ import annotations
 
 import argparse
 import functools
 import statistics
+import textwrap
 import time
 
 from mongoose_nb.commands.console import json_line, note, result
@@ -15,12 +16,13 @@ from mongoose_nb.commands.warm import compiling, threads, warm_up
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 8, 128, 3e-3
 # About a tenth of the 4,271 outputs, with the labels.
 CANDIDATES = 420
+NEIGHBOURS = 100
 SERVED_ROW = 2
 DATASET = "EURLEX57K sample"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train both networks; print a table, a line about serving and, with --json, one object."""
+    """Train all systems; print a table, an example with names, a line about serving and, with --json, one object."""
     from mongoose_nb import __version__, nn
     from mongoose_nb.core.validation import check_int
     from mongoose_nb.data import load_demo
@@ -34,26 +36,80 @@ def run(args: argparse.Namespace) -> None:
             def network(sampler):
                 return nn.Network(X.shape[1], Y.shape[1], sampler=sampler, optimizer=nn.Adam(LEARNING_RATE), seed=seed)
 
-            systems = {"lsh": ("LSH", nn.LSH(CANDIDATES)), "exact": ("exact", nn.Full())}
+            systems = {"lsh": ("network, LSH", nn.LSH(CANDIDATES)), "exact": ("network, exact", nn.Full())}
             for _, sampler in systems.values():
                 warm_up(functools.partial(network, sampler), X, Y, hashed=isinstance(sampler, nn.LSH))
+            _warm_ranking(nn, X, Y)
             clock.report()
         result(f"{DATASET}: {X.shape[0]:,} training rows, {X_test.shape[0]:,} test rows, {X.shape[1]:,} features, "
-               f"{Y.shape[1]:,} labels; {epochs} epochs")
-        result(f"{'network':8}{'P@1':>8}{'P@3':>8}{'P@5':>8}{'active':>9}{'seconds':>9}{'samples/s':>11}")
+               f"{Y.shape[1]:,} labels; networks of {epochs} epochs")
+        result(f"{'system':19}{'P@1':>8}{'P@3':>8}{'P@5':>8}{'active':>9}{'seconds':>9}{'samples/s':>11}")
         report, trained = {}, {}
         for key, (name, sampler) in systems.items():
-            note(f"training the {name} network, {epochs} epochs: ", end="")
+            note(f"training: {name}, {epochs} epochs: ", end="")
             trained[key] = network(sampler)
             report[key] = _train(trained[key], X, Y, X_test, Y_test, epochs)
             row = report[key]
-            result(f"{name:8}{row['P@1']:8.4f}{row['P@3']:8.4f}{row['P@5']:8.4f}{row['active_share']:9.1%}{row['seconds']:9.1f}"
+            result(f"{name:19}{row['P@1']:8.4f}{row['P@3']:8.4f}{row['P@5']:8.4f}{row['active_share']:9.1%}{row['seconds']:9.1f}"
                    f"{row['samples_per_s']:11,.0f}")
+        auto = nn.Network(X.shape[1], Y.shape[1], seed=seed)
+        for key, name, train in (("neighbours", "neighbours' vote", functools.partial(_neighbours, X, Y, X_test, Y_test)),
+                                 ("auto", "fit_auto (default)", functools.partial(_auto, auto, X, Y, X_test, Y_test))):
+            report[key] = row = train()
+            result(f"{name:19}{row['P@1']:8.4f}{row['P@3']:8.4f}{row['P@5']:8.4f}{'':9}{row['seconds']:9.1f}")
+        result(f"chosen: {report['auto']['choice']}")
         result(f"compiling kernels, before that: {clock.seconds:.1f} s; bucket store: {extension()}")
+        example = _example(auto, X_test, Y_test)
         served = _serve(trained["lsh"], X_test, Y_test)
     if args.json:
-        json_line({"dataset": DATASET, **report, "serving": served, "compile_seconds": clock.seconds, "epochs": epochs,
-                   "extension": extension(), "version": __version__})
+        json_line({"dataset": DATASET, **report, "example": example, "serving": served, "compile_seconds": clock.seconds,
+                   "epochs": epochs, "extension": extension(), "version": __version__})
+
+
+def _warm_ranking(nn, X, Y):
+    """Compile what ranks outputs, with the first rows."""
+    net = nn.Network(X.shape[1], Y.shape[1], hidden=(8,))
+    net.fit_auto(X[:300], Y[:300], epochs=1)
+    net.predict_topk(X[:300], 2)
+
+
+def _scores(Y_test, ids):
+    from mongoose_nb import metrics
+
+    precision = metrics.precision_at_k(Y_test, ids, 5)
+    return {f"P@{k}": float(precision[k - 1]) for k in (1, 3, 5)}
+
+
+def _neighbours(X, Y, X_test, Y_test):
+    """The vote of the nearest training rows."""
+    from mongoose_nb import metrics, nn
+
+    start = time.perf_counter()
+    voters = nn.ranking.NeighbourVotes(NEIGHBOURS).fit(X, Y)
+    votes = voters.votes(*voters.nearest(X_test))
+    return {**_scores(Y_test, metrics.ranking.top_k(votes, 5, Y.shape[1])), "seconds": time.perf_counter() - start}
+
+
+def _auto(net, X, Y, X_test, Y_test):
+    """What the classifier and `mongoose train` do by default."""
+    start = time.perf_counter()
+    report = net.fit_auto(X, Y)
+    seconds = time.perf_counter() - start
+    return {**_scores(Y_test, net.predict_topk(X_test, 5)[0]), "seconds": seconds, "choice": report["choice"]}
+
+
+def _example(net, X_test, Y_test):
+    """A law of the test set, and its best labels by name."""
+    from mongoose_nb.data import load_demo_names
+
+    names, titles = load_demo_names()
+    ids, probabilities = net.predict_topk(X_test[SERVED_ROW], 5, probabilities=True)
+    true = set(Y_test[SERVED_ROW].indices.tolist())
+    result(textwrap.fill(f"test row {SERVED_ROW}: {titles[SERVED_ROW]}", 100, subsequent_indent="  "))
+    for label, p in zip(ids[0].tolist(), probabilities[0].tolist()):
+        result(f"  {p:5.2f}  {names[label]}{' *' if label in true else ''}")
+    result(f"  (* one of its {len(true)} labels)")
+    return {"row": SERVED_ROW, "labels": [names[label] for label in ids[0].tolist()], "probabilities": probabilities[0].tolist()}
 
 
 def _train(network, X, Y, X_test, Y_test, epochs):

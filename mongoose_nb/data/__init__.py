@@ -13,7 +13,7 @@ X is a float32 CSR matrix (n_rows, n_features), Y a float32 CSR indicator (n_row
 ids. `load_dataset` picks the reader, `load_demo` reads the sample of EURLEX57K that comes with the package.
 """
 
-from mongoose_nb.data._demo import demo_paths, load_demo
+from mongoose_nb.data._demo import demo_paths, load_demo, load_demo_names
 from mongoose_nb.data.arrays import load_dataset, read_npz
 from mongoose_nb.data.mapped import XCChunks, map_arrays, save_arrays
 from mongoose_nb.data.sequences import next_word, sessions_to_xc
@@ -34,6 +34,7 @@ __all__ = [
     "demo_paths",
     "load_dataset",
     "load_demo",
+    "load_demo_names",
     "map_arrays",
     "next_word",
     "read_npz",

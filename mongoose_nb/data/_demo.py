@@ -35,3 +35,21 @@ def load_demo() -> tuple[sp.csr_matrix, sp.csr_matrix, sp.csr_matrix, sp.csr_mat
     """
     train, test = demo_paths()
     return (*read_xc(train), *read_xc(test))
+
+
+def load_demo_names() -> tuple[list[str], list[str]]:
+    """Names of the demo's labels, and titles of its test laws.
+
+    Returns
+    -------
+    labels : list of str
+        4,271 EuroVoc concepts in English, in the order of the columns of Y.
+    titles : list of str
+        2,500, in the order of the test rows.
+    """
+    import gzip
+
+    folder = demo_paths()[0].parent
+    labels, titles = (gzip.decompress((folder / f"eurlex_{name}.txt.gz").read_bytes()).decode().splitlines()
+                      for name in ("labels", "test_titles"))
+    return labels, titles

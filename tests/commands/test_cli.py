@@ -659,12 +659,14 @@ def test_demo(call, folder, monkeypatch):
     code, out, err = call("demo", "--json", "--epochs", "3", "--seed", "1", "--threads", "1")
     assert code == 0
     table, last = out.splitlines()[:-1], json.loads(out.splitlines()[-1])
-    assert set(last) >= {"dataset", "lsh", "exact", "compile_seconds", "epochs", "extension", "version"}
+    assert set(last) >= {"dataset", "lsh", "exact", "neighbours", "linear", "auto", "example", "compile_seconds", "epochs", "extension", "version"}
     for name in ("lsh", "exact"):
         assert set(last[name]) == {"P@1", "P@3", "P@5", "active_share", "seconds", "samples_per_s"}
         assert 0 <= last[name]["P@1"] <= 1 and last[name]["samples_per_s"] > 0
     assert last["exact"]["active_share"] == 1.0 and last["epochs"] == 3
-    assert any(line.startswith("LSH ") for line in table) and any(line.startswith("exact ") for line in table)
+    assert last["auto"]["P@1"] > 0.8 and "choice" in last["auto"] and len(last["example"]["labels"]) == 5
+    for name in ("network, LSH", "network, exact", "neighbours' vote", "linear", "fit_auto", "chosen: ", "test row 2: "):
+        assert any(line.startswith(name) for line in table)
     assert table[-1].startswith("serving")
     assert call("demo", "--epochs", "1")[1].splitlines()[-1].startswith("serving")
     assert_refused(call("demo", "--epochs", "0"), "--epochs")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mongoose_nb.data import demo_paths, load_demo
+from mongoose_nb.data import demo_paths, load_demo, load_demo_names
 
 
 def test_demo():
@@ -15,3 +15,6 @@ def test_demo():
     norms = np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
     np.testing.assert_allclose(norms, 1, atol=2e-3)
     assert np.diff(Y.indptr).min() >= 1 and 5.0 < Y.nnz / 10_000 < 5.1
+    labels, titles = load_demo_names()
+    assert len(labels) == 4271 and len(titles) == 2500 and all(labels) and all(titles)
+    assert {labels[j] for j in Y2[2].indices} == {"agricultural levy", "import (EU)", "Austria", "pigmeat"} and "pigs from Austria" in titles[2]
