@@ -199,8 +199,7 @@ class LSHIndex:
                 if len(ids) != m:
                     raise ValueError(f"{len(ids)} ids came with {m} rows; give one id for each row")
                 self._ids.check_new(ids)
-            self._builder.rows = rows
-            self._builder.add(self._ids.add(ids), batch)
+            self._builder.add(ids, rows, batch)
             return ids
 
     def remove(self, ids: np.ndarray) -> None:
@@ -215,7 +214,6 @@ class LSHIndex:
         ids = as_ids(ids)
         with self._lock.writing():
             self._builder.remove(self._ids.slots(ids))
-            self._ids.remove(ids)
 
     def update(self, ids: np.ndarray, X: Rows) -> None:
         """Replace the rows of these ids by others; O(L) a row.
@@ -232,7 +230,6 @@ class LSHIndex:
             rows, batch = self._builder.check(X)
             if rows.count(batch) != len(ids):
                 raise ValueError(f"{len(ids)} ids came with {rows.count(batch)} rows; give one row for each id")
-            self._builder.rows = rows
             self._builder.update(slots, batch)
 
     def rebuild(self, *, seed: int | None = None) -> LSHIndex:
@@ -295,8 +292,8 @@ class LSHIndex:
         tuned, chosen = choose(self._builder, X, queries=queries, learn=learn, recall=recall, k=k, memory=memory, n_queries=n_queries,
                                seed=seed, n_threads=self.n_threads, max_candidates=self.max_candidates, worst=worst_tenth)
         with self._lock.writing():
-            self.probes, self.rerank = tuned.probes, tuned.rerank
             self._builder.adopt(chosen)
+            self.probes, self.rerank = tuned.probes, tuned.rerank
         return tuned
 
     # --- searching ----------------------------------------------------------------------------------------------------
@@ -415,7 +412,8 @@ class LSHIndex:
             return {"rows": len(self), "metric": b.metric.name, "dim": b.dim, "kind": None if b.rows is None else b.rows.name,
                     "family": None if tables is None else type(tables.family).__name__, "K": b.K if tables is None else tables.family.K,
                     "L": b.L, "probes": self.probes if tables is None else self._search().probes, "rerank": self.rerank,
-                    "trained": b.trained, "nbytes": self.nbytes, "buckets": None if tables is None else tables.stats()}
+                    "trained": b.trained, "drift": None if tables is None else b.drift.stats(),
+                    "nbytes": self.nbytes, "buckets": None if tables is None else tables.stats()}
 
     def memory_usage(self, n: int, *, stored: float | None = None) -> int:
         """Most bytes that this index takes with n rows, before any is added.

@@ -19,6 +19,8 @@ from mongoose_nb.search.rows.base import Batch, scan
 
 # Queries and rows of one matrix product.
 _QUERIES, _SPARSE_QUERIES, _ROWS = 256, 64, 8192
+# Times the probes that are tried for a query which found fewer rows than it wants.
+_WIDER = 8
 #: no bound
 MANY = 2**31 - 1
 #: buckets per table where the family has so many
@@ -48,12 +50,15 @@ class Snapshot:
         None where there are no tables.
     tables : LSHTables, MappedTables or None
     sketches : ndarray of shape (slots, width), int8, or None
+    few : int
+        How many rows are compared with a query that shares buckets with fewer rows than it wants.
     """
 
-    def __init__(self, rows: RowStore, live: np.ndarray, functions: Functions | None, tables: Any, sketches: np.ndarray | None) -> None:
+    def __init__(self, rows: RowStore, live: np.ndarray, functions: Functions | None, tables: Any, sketches: np.ndarray | None,
+                 few: int = 1024) -> None:
         kernels = scan()
         self.rows, self.metric, self.functions, self.tables = rows, rows.metric, functions, tables
-        self.slots = len(live)
+        self.slots, self._few, self._present = len(live), few, None
         self._arrays = rows.arrays(self.slots)
         pool, stride, spans = (_NO_POOL, 0, _NO_SPANS) if tables is None else tables.flat_views()
         self.live = read_only(live)
@@ -113,12 +118,37 @@ class Snapshot:
         Y, rest = self.functions.project(batch, queries=True)
         codes = self._codes(batch, Y, search.probes)
         slots, distances = self._nearest(batch, codes, Y, rest, k, search.budget, max(search.refine, k))
-        if search.fallback:
-            rows = int(self.live.sum())
-            few = np.flatnonzero((slots >= 0).sum(axis=1) < min(k, rows))
-            for i in few.tolist():
-                slots[i], distances[i] = (all_[0] for all_ in self._nearest(self.rows.part(batch, i, i + 1), None, None, None, k))
+        if slots[:, -1].min(initial=0) < 0:
+            self._complete(batch, slots, distances, Y, rest, search)
         return slots, distances
+
+    def _complete(self, batch, slots, distances, Y, rest, search):
+        """Find more where fewer than k rows share a bucket with a query: in more buckets, then among rows that share none."""
+        k, rows = slots.shape[1], self._rows()
+        wider = min(_WIDER * search.probes, self.functions.most_probes)
+        for i in np.flatnonzero(slots[:, -1] < 0).tolist():
+            one, found = self.rows.part(batch, i, i + 1), slots[i] >= 0
+            if found.sum() == len(rows):
+                continue
+            if search.fallback:
+                slots[i], distances[i] = (all_[0] for all_ in self._nearest(one, None, None, None, k))
+                continue
+            if wider > search.probes:
+                y, lost = (None, None) if Y is None else (Y[i:i + 1], rest[i:i + 1])
+                slots[i], distances[i] = (all_[0] for all_ in self._nearest(one, self._codes(one, y, wider), y, lost, k, search.budget,
+                                                                            max(search.refine, k)))
+            if slots[i, -1] < 0:
+                step = max(1, len(rows) // max(self._few, 2 * k))
+                near = np.union1d(slots[i, slots[i] >= 0], rows[::step]).astype(np.int32)
+                far = self._distances(one, near) if self.metric.rescored else self._measure(one, np.array([0, len(near)]), near)
+                order = np.argsort(far, kind="stable")[:k]
+                slots[i, :len(order)], distances[i, :len(order)] = near[order], far[order]
+
+    def _rows(self):
+        """All slots that hold a row, ascending."""
+        if self._present is None:
+            self._present = np.flatnonzero(self.live).astype(np.int32)
+        return self._present
 
     def _codes(self, batch, Y, probes):
         """Bucket numbers (n, L, probes)."""

@@ -197,6 +197,19 @@ class LSHTables:
         self._store.move(ids, self._codes[:, columns], codes)
         self._codes[:, columns] = codes
 
+    def refill(self) -> None:
+        """Load the buckets again from the bucket numbers that are kept, after a change that failed half way."""
+        from mongoose_nb._ext import BucketStore
+        from mongoose_nb.kernels.tables.buckets import build_buckets
+
+        self._check()
+        assert self._present is not None
+        store = BucketStore(self.family.L, 1 << self._bits, capacity=self.capacity, policy=self.policy, seed=self.seed)
+        build_buckets(*store.begin_build(self._codes))
+        absent = np.flatnonzero(~self._present).astype(np.int32)
+        store.remove(absent, self._codes[:, absent])
+        self._store = store
+
     def _rows(self, ids, X):
         if X.shape[0] != len(ids):
             raise ValueError(f"{len(ids)} ids came with {X.shape[0]} rows; give one row for each id")

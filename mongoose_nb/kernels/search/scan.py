@@ -34,6 +34,7 @@ SPARSE_AHEAD = 3  # sparse rows
 AHEAD = 8  # sketch rows asked for ahead of their turn
 CROWD = 12  # candidates for each that is chosen, from which a heap is used
 _LOW = np.uint64(0xFFFFFFFF)
+_MOST = np.float32(1e17)  # steps, of which squares fit
 
 
 class Buckets(NamedTuple):
@@ -228,8 +229,8 @@ def _steps(coordinates, i, sketches, y):
     Y, inverse = coordinates.Y, sketches.inverse
     m = Y.shape[1]
     for j in range(m):
-        y[j] = Y[i, j] * inverse[j]
-    y[m] = sketches.share * coordinates.rest[i] * inverse[m]
+        y[j] = min(max(Y[i, j] * inverse[j], -_MOST), _MOST)
+    y[m] = min(sketches.share * coordinates.rest[i] * inverse[m], _MOST)
 
 
 @inline
