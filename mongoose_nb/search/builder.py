@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mongoose_nb.core.registry import find
+from mongoose_nb.core.registry import describe, find
 from mongoose_nb.hashing.rows import is_sparse
+from mongoose_nb.search.columns import NARROW
 from mongoose_nb.search.drift import SAMPLE as PROFILED
 from mongoose_nb.search.drift import Drift, Profile
 from mongoose_nb.search.families import FamilyChoice
@@ -28,7 +29,7 @@ from mongoose_nb.search.ids import IdMap
 from mongoose_nb.search.mapped import MappedTables
 from mongoose_nb.search.metrics import Metric
 from mongoose_nb.search.parallel import default_threads, in_parts
-from mongoose_nb.search.projection import SAMPLE, WIDTHS, Projection, row_squares
+from mongoose_nb.search.projection import MOST_COLUMNS, SAMPLE, WIDTHS, Projection, row_squares
 from mongoose_nb.search.rows import RowStore
 from mongoose_nb.search.rows.base import Batch, grown, own, zeros
 from mongoose_nb.search.snapshot import Snapshot
@@ -116,6 +117,17 @@ class Builder:
         """The store for rows that are given, and their batch. Before there are rows, it is a new store that fits them."""
         rows = self._store(is_sparse(X)) if self.rows is None else self.rows
         return rows, rows.check(X)
+
+    def like_rows(self, other: Builder) -> RowStore:
+        """The store for rows of another builder as they are kept there, or a ValueError that says why there is none."""
+        mine, theirs = describe(self.metric, "metric"), describe(other.metric, "metric")
+        if (mine, self.dim) != (theirs, other.dim):
+            raise ValueError(f"this index has metric {mine!r} and dim={self.dim}, the other one {theirs!r} and dim={other.dim}; merge takes "
+                             "an index of the same")
+        name = other.rows.name
+        if self.rows is not None and self.rows.name != name:
+            raise ValueError(f"this index holds {self.rows.name} rows, the other one {name} rows; add its rows in the form of this one")
+        return self.rows or find("row store", name)(self.metric, self.dim)
 
     def add(self, ids: np.ndarray, rows: RowStore, batch: Batch) -> None:
         """Keep rows under new ids and hash them; learn functions where it is time to. What fails leaves everything as it was.
@@ -448,6 +460,9 @@ class Builder:
         if self.metric.projected:
             d = dim + self.metric.augmented
             m = min(WIDTHS[-1], d)
+            if stored is not None and dim > NARROW:
+                d = min(d, MOST_COLUMNS + 1, math.ceil(stored * min(n, SAMPLE)) + 1)
+                total += 32 * d + 128  # table of columns
             width = -(-(m + 1) // 64) * 64
             total += 4 * d * (m + 1) + 4 * m * 32 * self.L
         K = self.family.hashes_for(n, dim) if self.K is None else self.K
@@ -489,8 +504,10 @@ class Builder:
         self.drift = Drift.from_state(state["drift"], self.dim) if "drift" in state else Drift(self.trained, self.dim)
         if state["projection"] is not None:
             self.projection = learned = Projection.from_state(state["projection"])
-            expected = self.rows.sparse, self.metric.augmented, self.rows.width + self.metric.augmented
-            if (learned.sparse, learned.augmented, len(learned.axes)) != expected:
+            columns = self.rows.width if learned.columns is None else len(learned.columns)
+            expected = self.rows.sparse, self.metric.augmented, columns + self.metric.augmented
+            beyond = learned.columns is not None and learned.columns.max(initial=0) >= self.rows.width
+            if beyond or (learned.sparse, learned.augmented, len(learned.axes)) != expected:
                 raise ValueError("the saved projection is not one of the saved rows")
             sketches = state["sketches"]
             if sketches.shape != (used, learned.width) or sketches.dtype != np.int8:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.files import FormatError
 from mongoose_nb.core.registry import describe, make, parameters
 from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.search import storage
+from mongoose_nb.search.allowed import Filter, allowed_slots, filters
 from mongoose_nb.search.builder import Builder
 from mongoose_nb.search.ids import IdMap, as_ids
 from mongoose_nb.search.lock import ReadWriteLock
 from mongoose_nb.search.metrics import Metric
+from mongoose_nb.search.radii import radii
 from mongoose_nb.search.snapshot import DEFAULT_PROBES, MANY, Search
 
 if TYPE_CHECKING:
@@ -111,7 +114,7 @@ class LSHIndex:
         self.max_candidates, self.n_threads = count("max_candidates", max_candidates), count("n_threads", n_threads)
         self.exact_fallback = bool(exact_fallback)
         self._lock = ReadWriteLock()
-        self._read_only = False
+        self._read_only, self._mapped = False, None
         self._ids = IdMap()
         self._builder = Builder(
             make("search metric", metric), check_int("dim", dim, low=1, high=2**31 - 1), self._ids, family=family,
@@ -200,6 +203,43 @@ class LSHIndex:
                     raise ValueError(f"{len(ids)} ids came with {m} rows; give one id for each row")
                 self._ids.check_new(ids)
             self._builder.add(ids, rows, batch)
+            return ids
+
+    def merge(self, other: LSHIndex, *, renumber: bool = False) -> np.ndarray:
+        """Add all rows of another index of the same metric and width, which stays as it is.
+
+        Parameters
+        ----------
+        other : LSHIndex
+            Its settings do not matter. It may be mapped.
+        renumber : bool
+            Whether its rows get new ids, those that follow the largest of this index; else they keep theirs.
+
+        Returns
+        -------
+        ids : ndarray of shape (len(other),), int64
+            The ids here, in the order of ``other.ids``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not another index; it differs in metric, width or form of rows, or has ids of this one. This index is unchanged.
+        """
+        self._writable()
+        if not isinstance(other, LSHIndex) or other is self:
+            raise TypeError(f"merge takes another LSHIndex; got {other!r}")
+        with other._lock.reading():
+            ids, theirs = other._ids.present, other._builder
+            batch = None if theirs.rows is None else theirs.rows.take(other._ids.slots(ids))
+        if not len(ids) or batch is None:
+            return ids
+        with self._lock.writing():
+            rows = self._builder.like_rows(theirs)
+            if renumber:
+                ids = self._ids.fresh(len(ids))
+            else:
+                self._ids.check_new(ids)
+            self._builder.add(ids, rows, read_only(batch) if isinstance(batch, np.ndarray) else tuple(read_only(part) for part in batch))
             return ids
 
     def remove(self, ids: np.ndarray) -> None:
@@ -309,7 +349,7 @@ class LSHIndex:
                       self.exact_fallback)
 
     def query(self, Q: Rows, k: int = 10, *, probes: int | None = None, rerank: int | None = None, exact: bool = False,
-              n_threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+              n_threads: int | None = None, allowed: Filter | Sequence[Filter] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest rows of each query.
 
         Parameters
@@ -321,11 +361,15 @@ class LSHIndex:
         exact : bool
             Whether to look at every row: the exact twin, against which the approximation is measured.
         n_threads : int, optional
+        allowed : array_like of ids, mask or callable, or a list of n of these, optional
+            Which rows may be answers: their ids (those that are not in the index allow nothing); one boolean for each of `ids`; or a
+            function that takes an array of ids and returns booleans. A list of arrays or functions, or an array of booleans of shape
+            (n, rows), has a filter for each query. If few rows are allowed, all of them are compared with the query.
 
         Returns
         -------
         ids : ndarray of shape (n, k), int64
-            Nearest first; of equally near rows the one that was added first. Where fewer were found, -1.
+            Nearest first; of equally near rows the one that was added first. Where the index has fewer rows (that are allowed), -1.
         distances : ndarray of shape (n, k), float32
             Infinite where nothing was found.
         """
@@ -338,13 +382,29 @@ class LSHIndex:
             if not len(self._ids):
                 n = rows.count(batch)
                 return np.full((n, k), -1, np.int64), np.full((n, k), np.inf, np.float32)
-            slots, distances = builder.snapshot().query(batch, k, self._search(k, probes, rerank, exact), n_threads or self.n_threads)
+            search, threads = self._search(k, probes, rerank, exact), n_threads or self.n_threads
+            if allowed is None:
+                slots, distances = builder.snapshot().query(batch, k, search, threads)
+            else:
+                slots, distances = self._filtered(rows, batch, k, search, threads, allowed)
             ids = self._ids.ids[slots]  # slot -1 reads the last id: put right below
             if k > 1 or slots[:, -1].min(initial=0) < 0:
                 ids[slots < 0] = -1
             return ids, distances
         finally:
             lock.leave()
+
+    def _filtered(self, rows, batch, k, search, threads, allowed):
+        """As `Snapshot.query`, with one filter or one for each query."""
+        snapshot, n = self._builder.snapshot(), rows.count(batch)
+        each = filters(allowed, n)
+        if each is None:
+            return snapshot.query(batch, k, search._replace(allowed=allowed_slots(allowed, self._ids)), threads)
+        slots, distances = np.full((n, k), -1, np.int32), np.full((n, k), np.inf, np.float32)
+        for i, one in enumerate(each):
+            own = None if one is None else allowed_slots(one, self._ids)
+            slots[i:i + 1], distances[i:i + 1] = snapshot.query(rows.part(batch, i, i + 1), k, search._replace(allowed=own), threads)
+        return slots, distances
 
     def candidates(self, Q: Rows, *, probes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """All rows that share a probed bucket with a query, before any distance.
@@ -370,14 +430,15 @@ class LSHIndex:
             query = np.repeat(np.arange(n), np.diff(indptr))
             return indptr, ids[np.lexsort((ids, query))]
 
-    def radius(self, Q: Rows, r: float, *, probes: int | None = None, exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def radius(self, Q: Rows, r: float | np.ndarray, *, probes: int | None = None, exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All rows found within a distance of a query.
 
         Parameters
         ----------
         Q : array_like or CSR matrix of shape (n, dim)
-        r : float
-            Greatest distance, in the terms of the metric.
+        r : float or array_like of shape (n,)
+            Greatest distance, in the terms of the metric; one for all queries, or one for each. A row at that distance belongs to the
+            answer. Distances are float32, and r is rounded to that.
         probes, exact
             As in `query`.
 
@@ -387,12 +448,18 @@ class LSHIndex:
         ids : ndarray of shape (indptr[-1],), int64
             Of query i ``ids[indptr[i] : indptr[i + 1]]``, nearest first.
         distances : ndarray of shape (indptr[-1],), float32
+
+        Raises
+        ------
+        ValueError, TypeError
+            r is NaN, negative where distances are not, or not one number or one for each query.
         """
         with self._lock.reading():
             rows, batch = self._builder.check(Q)
+            bounds = radii(r, rows.count(batch), self._builder.metric.signed)
             if self._builder.rows is None:
                 return np.zeros(rows.count(batch) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
-            indptr, slots, distances = self._builder.snapshot().radius(batch, r, self._search(probes=probes, exact=exact))
+            indptr, slots, distances = self._builder.snapshot().radius(batch, bounds, self._search(probes=probes, exact=exact))
             return indptr, self._ids.ids[slots], distances
 
     # --- measures -----------------------------------------------------------------------------------------------------
@@ -458,7 +525,7 @@ class LSHIndex:
             storage.save(path, self._state())
 
     @classmethod
-    def load(cls, path: str | os.PathLike, *, mmap: bool = False) -> LSHIndex:
+    def load(cls, path: str | os.PathLike, *, mmap: bool = False, verify: bool = False) -> LSHIndex:
         """Read what `save` wrote. A module with a metric or a family of your own is to be imported before.
 
         Parameters
@@ -466,7 +533,9 @@ class LSHIndex:
         path : path-like
         mmap : bool
             Map rows, sketches and buckets instead of reading them: the index is there at once, read-only, and shares its memory with
-            other processes.
+            other processes. It can be pickled while the file is there: a pickle holds the path.
+        verify : bool
+            With mmap, whether to compute the checksums of arrays above 1 MB, which reads the file once. Without mmap they always are.
 
         Raises
         ------
@@ -475,27 +544,34 @@ class LSHIndex:
         """
         self = cls.__new__(cls)
         try:
-            self._restore(storage.load(path, mmap), mmap)
+            self._restore(storage.load(path, mmap, verify), os.path.abspath(path) if mmap else None)
         except FormatError:
             raise
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise FormatError(f"{os.fspath(path)!r} does not hold a whole index: {error}") from error
         return self
 
-    def _restore(self, state, read_only=False):
-        arguments = dict(state["arguments"])
+    def _restore(self, state, mapped=None):
+        """Take a state; `mapped` is the path of the file whose arrays it shares."""
+        arguments, frozen = dict(state["arguments"]), mapped is not None
         LSHIndex.__init__(self, arguments.pop("metric"), arguments.pop("dim"), **arguments)
-        self._ids = self._builder.ids = IdMap.from_state(state["ids"], read_only)
-        self._builder.restore(state["builder"], read_only)
-        self._read_only = read_only
+        self._ids = self._builder.ids = IdMap.from_state(state["ids"], frozen)
+        self._builder.restore(state["builder"], frozen)
+        self._read_only, self._mapped = frozen, mapped
 
     def __getstate__(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        if self._mapped is not None:
+            return {"mapped": self._mapped}, {}
         with self._lock.reading():
             settings, arrays = split(self._state())
             return settings, {name: np.array(array) for name, array in arrays.items()}
 
     def __setstate__(self, state: tuple[dict[str, Any], dict[str, np.ndarray]]) -> None:
-        self._restore(join(*state))
+        path = state[0].get("mapped")
+        if path is None:
+            self._restore(join(*state))
+        else:
+            self._restore(storage.load(path, True), path)
 
     def __repr__(self) -> str:
         metric = self._builder.metric

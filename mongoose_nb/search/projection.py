@@ -14,12 +14,15 @@ import numpy as np
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.validation import check_number
+from mongoose_nb.search.columns import NARROW, ColumnTable
 from mongoose_nb.search.rows.base import Batch, kernels
 
 if TYPE_CHECKING:
     from mongoose_nb.hashing import HashFamily
     from mongoose_nb.search.rows import RowStore
 
+MOST_COLUMNS = 1 << 17  # of wide sparse rows, in which axes have a part; the others count as lost
+_WIDE = 1 << 14  # columns from which they are not made orthogonal between the steps
 SAMPLE = 16384  # rows that the axes are learned from
 _EXACT = 1024  # so many columns have a covariance matrix that is worth its price
 WIDTHS = (63, 127)  # coordinates; with the lost length they fill cache lines
@@ -44,6 +47,16 @@ def row_squares(batch: Batch, sparse: bool) -> np.ndarray:
     indptr, _, values = batch
     n = len(indptr) - 1
     return np.bincount(np.repeat(np.arange(n), np.diff(indptr)), values.astype(np.float64) ** 2, n)
+
+
+def _columns(batch):
+    """The columns of CSR rows that are not empty, ascending; of more than `MOST_COLUMNS` those with the largest sums of squares."""
+    _, indices, values = batch
+    columns, place = np.unique(indices, return_inverse=True)
+    if len(columns) > MOST_COLUMNS:
+        weight = np.bincount(place, values.astype(np.float64) ** 2, len(columns))
+        columns = columns[np.sort(np.argsort(-weight, kind="stable")[:MOST_COLUMNS])]
+    return columns.astype(np.int32) if len(columns) else np.zeros(1, np.int32)
 
 
 class Projection:
@@ -74,6 +87,7 @@ class Projection:
         self.augmented = rows.metric.augmented
         self.longest = np.float32(longest if longest > 0 else 1)
         batch = rows.take(slots)
+        self.columns = _columns(batch) if self.sparse and rows.width > NARROW else None
         with one_blas_thread():  # sums in one order, whatever the number of threads
             self._learn(self._matrix(batch, rows.width), np.random.default_rng(seed))
         Y, rest = self.project(batch)
@@ -88,6 +102,12 @@ class Projection:
         if not self.sparse:
             return np.column_stack([batch, self._extra(batch, False)]) if self.augmented else batch
         indptr, indices, values = batch
+        if self.columns is not None:
+            known = np.searchsorted(self.columns, indices)
+            known[known == len(self.columns)] = 0
+            inside = self.columns[known] == indices
+            indptr = np.concatenate([[0], np.cumsum(inside)])[indptr]
+            indices, values, dim = known[inside], values[inside], len(self.columns)
         X = sparse.csr_matrix((values, indices, indptr), shape=(len(indptr) - 1, dim))
         return sparse.hstack([X, sparse.csr_matrix(self._extra(batch, False)[:, None])], "csr") if self.augmented else X
 
@@ -131,9 +151,21 @@ class Projection:
             out = X.T @ B
             return out if mean is None else out - np.outer(mean, B.sum(axis=0))
 
-        basis = np.linalg.qr(times(rng.standard_normal((X.shape[1], m)).astype(np.float32)))[0]
+        wide = X.shape[1] > _WIDE
+        start = rng.standard_normal((X.shape[1], m), np.float32) if wide else rng.standard_normal((X.shape[1], m)).astype(np.float32)
+        basis = np.linalg.qr(times(start))[0]
+        del start
         for _ in range(4):
-            basis = np.linalg.qr(times(np.linalg.qr(transposed(basis))[0]))[0]
+            other = transposed(basis)
+            basis = np.linalg.qr(times(other if wide else np.linalg.qr(other)[0]))[0]
+        if wide:  # by the small matrix of products; an SVD of all columns would take longer than all before
+            other = transposed(basis)
+            values, turn = np.linalg.eigh((other.T @ other).astype(np.float64))
+            values, turn = np.maximum(values[::-1], 0), turn[:, ::-1]
+            lengths = np.sqrt(values)
+            kept = lengths > 1e-5 * lengths[0]
+            axes = other @ (turn * np.where(kept, 1 / np.where(kept, lengths, 1), 0)).astype(np.float32)
+            return values / X.shape[0], axes
         _, values, axes = np.linalg.svd(transposed(basis).T, full_matrices=False)
         return values.astype(np.float64) ** 2 / X.shape[0], axes.T
 
@@ -142,6 +174,7 @@ class Projection:
         self.mean_square = np.float32(self.mean @ self.mean)
         self.mean_axes = read_only(self.mean @ self.axes)
         self.width = -(-(self.axes.shape[1] + 1) // 64) * 64
+        self._table = ColumnTable(self.columns)
 
     def _set_steps(self, steps):
         weight = np.zeros(self.width, np.float32)
@@ -170,7 +203,7 @@ class Projection:
         else:
             scale, extra = np.ones(n, np.float32), np.zeros(n, np.float32)
         if self.sparse:
-            kernels().project_csr(*batch, scale, extra, self.mean, self.mean_square, self.mean_axes, self.axes, Y, rest)
+            kernels().project_csr(batch, scale, extra, self.mean, self.mean_square, self.mean_axes, self.axes, self._table.parts, Y, rest)
         else:
             kernels().project_dense(batch, scale, extra, self.mean, self.axes, Y, rest)
         return Y, rest
@@ -206,23 +239,28 @@ class Projection:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        return self.mean.nbytes + self.axes.nbytes
+        return self.mean.nbytes + self.axes.nbytes + self._table.nbytes
 
     def state(self) -> dict:
         """What `from_state` needs; nothing is copied."""
         return {"sparse": self.sparse, "augmented": self.augmented, "longest": float(self.longest), "hashed": self.hashed,
-                "mean": self.mean, "axes": self.axes, "steps": self.steps}
+                "mean": self.mean, "axes": self.axes, "steps": self.steps, **({} if self.columns is None else {"columns": self.columns})}
 
     @classmethod
     def from_state(cls, state: dict) -> Projection:
         """The projection whose `state` this is; ValueError where its parts do not fit each other."""
         self = cls.__new__(cls)
         self.sparse, self.augmented = state["sparse"] is True, state["augmented"] is True
+        self.columns = None if state.get("columns") is None else np.array(state["columns"])
         self.longest, self.hashed = np.float32(check_number("longest", state["longest"])), int(state["hashed"])
         self.mean, self.axes, steps = np.array(state["mean"]), np.array(state["axes"]), np.array(state["steps"])
         if (self.axes.ndim != 2 or self.mean.shape != self.axes.shape[:1] or steps.shape != (self.axes.shape[1] + 1,)
                 or not 1 <= self.hashed <= self.axes.shape[1] or {self.mean.dtype, self.axes.dtype, steps.dtype} != {np.dtype("f4")}):
             raise ValueError("the saved projection's arrays do not fit each other")
+        if self.columns is not None and (self.columns.dtype != np.int32 or self.columns.ndim != 1 or (np.diff(self.columns) <= 0).any()
+                                         or len(self.columns) + self.augmented != len(self.mean)
+                                         or (self.columns.size and self.columns[0] < 0)):
+            raise ValueError("the saved columns do not fit the saved projection")
         self._derive()
         self._set_steps(steps)
         return self

@@ -6,11 +6,13 @@ for sparse rows a place for every column) is lent to one call at a time and come
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mongoose_nb.core.arrays import read_only
+from mongoose_nb.search.columns import SPREAD
 from mongoose_nb.search.functions import Functions
 from mongoose_nb.search.parallel import BLOCK, default_threads, in_parts
 from mongoose_nb.search.projection import LOST_SHARE
@@ -19,6 +21,8 @@ from mongoose_nb.search.rows.base import Batch, scan
 
 # Queries and rows of one matrix product.
 _QUERIES, _SPARSE_QUERIES, _ROWS = 256, 64, 8192
+# Of a filtered search: all allowed rows are compared with a query if they are so many times `few` at most, or one row in so many.
+_FILTERED, _SPARSE = 4, 64
 # Times the probes that are tried for a query which found fewer rows than it wants.
 _WIDER = 8
 #: no bound
@@ -36,6 +40,7 @@ class Search(NamedTuple):
     budget: int = MANY  # most candidates, by votes
     refine: int = MANY  # most exact distances, by sketches
     fallback: bool = False  # whether to look at every row where too few are found
+    allowed: np.ndarray | None = None  # (slots,) uint8: the rows that may be answers; None: all
 
 
 class Snapshot:
@@ -59,6 +64,7 @@ class Snapshot:
         kernels = scan()
         self.rows, self.metric, self.functions, self.tables = rows, rows.metric, functions, tables
         self.slots, self._few, self._present = len(live), few, None
+        self._filtered = self._compare_all = False
         self._arrays = rows.arrays(self.slots)
         pool, stride, spans = (_NO_POOL, 0, _NO_SPANS) if tables is None else tables.flat_views()
         self.live = read_only(live)
@@ -76,7 +82,7 @@ class Snapshot:
         try:
             return self._scratch.pop()
         except IndexError:
-            wide = np.zeros(self.rows.dim if self.rows.sparse else 0, np.float32)
+            wide = np.zeros(self.rows.dim if self.rows.sparse and self.rows.dim <= SPREAD else 0, np.float32)
             return tuple(scan().Scratch(np.zeros(self.slots, np.uint8), np.empty(self.slots + 1, np.int32), wide))
 
     # --- the k nearest ------------------------------------------------------------------------------------------------
@@ -100,6 +106,8 @@ class Snapshot:
             Infinite where nothing was found.
         """
         n = self.rows.count(batch)
+        if search.allowed is not None:
+            return self._among(search).query(batch, k, search._replace(allowed=None), n_threads)
         threads = n if n < 2 else n_threads or default_threads()
         if threads < 2:
             slots, distances = self._query(batch, k, search)
@@ -112,8 +120,22 @@ class Snapshot:
             in_parts(n, threads, work)
         return slots, distances if self.metric.rescored else self.metric.outward(distances)
 
+    def _among(self, search):
+        """The same rows and tables, of which the allowed rows alone are answers; the others count as removed.
+
+        So few that buckets would hold hardly any are all compared with a query.
+        """
+        other = copy.copy(self)
+        live = search.allowed & self.live
+        other.live, other._present, other._filtered, other._scratch = read_only(live), None, True, []
+        other._buckets = *self._buckets[:3], other.live
+        allowed = len(other._rows())
+        if allowed <= max(_FILTERED * self._few, self.slots // _SPARSE):
+            other._compare_all = True
+        return other
+
     def _query(self, batch, k, search):
-        if search.probes is None:
+        if search.probes is None or self._compare_all:
             return self._exact(batch, k)
         Y, rest = self.functions.project(batch, queries=True)
         codes = self._codes(batch, Y, search.probes)
@@ -175,7 +197,7 @@ class Snapshot:
         if Y is None or not self._sketched:
             Y, rest, refine = np.zeros((n, 0), np.float32), np.zeros(n, np.float32), self.slots
         scratch = self._borrow()
-        probes, coordinates = (codes, everything, min(budget, self.slots)), (Y, rest, max(min(refine, self.slots), 1))
+        probes, coordinates = (codes, everything, min(budget, self.slots), self._filtered), (Y, rest, max(min(refine, self.slots), 1))
         self.rows.search(self._arrays, batch, self._buckets, probes, coordinates, self._sketches, scratch, found)
         self._scratch.append(scratch)  # an error would have left it unclean, and out
         return found
@@ -274,8 +296,8 @@ class Snapshot:
         self._scratch.append(scratch)
         return out
 
-    def radius(self, batch: Batch, r: float, search: Search) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All rows found within a distance of a query: indptr (n + 1,), slots and distances (indptr[-1],), nearest first."""
+    def radius(self, batch: Batch, r: np.ndarray, search: Search) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All rows found within distances r (n,) float32 of queries: indptr (n + 1,), slots and distances (indptr[-1],), nearest first."""
         n = self.rows.count(batch)
         parts, sizes = [], np.zeros(n, np.int64)
         step = max(1, (1 << 22) // max(1, self.slots))  # so many queries may have all rows as candidates
@@ -284,7 +306,7 @@ class Snapshot:
             indptr, slots = self.candidates(part, search)
             distances = self.measure(part, indptr, slots)
             query = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-            near = distances <= r
+            near = distances <= r[lo:lo + step][query]
             query, slots, distances = query[near], slots[near], distances[near]
             order = np.lexsort((slots, distances, query))
             parts.append((slots[order], distances[order]))

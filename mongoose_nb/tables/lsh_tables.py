@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mongoose_nb.core.threads import row_threads
 from mongoose_nb.core.validation import check_int
 
 if TYPE_CHECKING:
@@ -294,10 +295,11 @@ class LSHTables:
         indptr = np.zeros(n + 1, np.int64)
         seen = np.zeros((numba.get_num_threads(), len(self._present)), np.uint8)
         none = np.zeros(0, np.int32)
-        unions(pool, spans, codes, seen, indptr[1:], indptr, none)
-        np.cumsum(indptr, out=indptr)
-        ids = np.empty(int(indptr[-1]), np.int32)
-        unions(pool, spans, codes, seen, np.zeros(0, np.int64), indptr, ids)
+        with row_threads(n):
+            unions(pool, spans, codes, seen, indptr[1:], indptr, none)
+            np.cumsum(indptr, out=indptr)
+            ids = np.empty(int(indptr[-1]), np.int32)
+            unions(pool, spans, codes, seen, np.zeros(0, np.int64), indptr, ids)
         return indptr, ids
 
     def stats(self) -> dict:

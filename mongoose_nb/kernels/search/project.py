@@ -17,6 +17,7 @@ import numpy as np
 
 from mongoose_nb.core.jit import inline, serial
 from mongoose_nb.kernels.hashing.simhash_probes import project_signs
+from mongoose_nb.kernels.search.columns import column_place
 
 # Bucket numbers of long codes: the high bits of this product (multiplicative hashing).
 ODD = np.uint32(2654435769)
@@ -115,8 +116,11 @@ def project_dense(X, scale, extra, mean, axes, Y, rest):
 
 
 @serial
-def project_csr(indptr, indices, values, scale, extra, mean, mean_square, mean_axes, axes, Y, rest):
-    """The same for CSR rows. mean_axes (m,) = mean @ axes, mean_square = |mean|^2."""
+def project_csr(Q, scale, extra, mean, mean_square, mean_axes, axes, table, Y, rest):
+    """The same for CSR rows Q (indptr, indices, values). mean_axes (m,) = mean @ axes, mean_square = |mean|^2. table (keys, places): which
+    row of `axes` belongs to a column; the axes have no part in other columns."""
+    indptr, indices, values = Q
+    keys, places = table
     D = mean.shape[0]
     m = axes.shape[1]
     for i in range(Y.shape[0]):
@@ -126,10 +130,13 @@ def project_csr(indptr, indices, values, scale, extra, mean, mean_square, mean_a
         total = mean_square + extra[i] * extra[i] - np.float32(2) * extra[i] * mean[D - 1]
         for e in range(indptr[i], indptr[i + 1]):
             a = scale[i] * values[e]
-            c = indices[e]
-            total += a * (a - np.float32(2) * mean[c])
-            for j in range(m):
-                y[j] += a * axes[c, j]
+            c = column_place(indices[e], keys, places)
+            if c < 0:
+                total += a * a
+            else:
+                total += a * (a - np.float32(2) * mean[c])
+                for j in range(m):
+                    y[j] += a * axes[c, j]
         if extra[i] != 0:
             for j in range(m):
                 y[j] += extra[i] * axes[D - 1, j]

@@ -11,6 +11,7 @@ from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.arguments import as_float32
 from mongoose_nb.hashing.rows import check_csr, is_sparse
+from mongoose_nb.search.columns import NARROW, ColumnTable
 from mongoose_nb.search.rows.base import LONGEST, RowStore, check_numbers, grown, own, scan, too_long, two_axes
 
 if TYPE_CHECKING:
@@ -164,12 +165,16 @@ class SparseRows(RowStore):
     def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray]]:
         indptr, indices, values = batch
         sizes, lengths, sets = np.diff(indptr), arrays[1], self.sets
-        wide = np.zeros((self.dim, len(sizes)), np.float32)
-        wide[indices, np.repeat(np.arange(len(sizes)), sizes)] = 1 if sets else values
+        places, width, table = indices, self.dim, ColumnTable(None)
+        if self.dim > NARROW:  # columns of the queries alone
+            columns, places = np.unique(indices, return_inverse=True)
+            width, table = len(columns), ColumnTable(columns)
+        wide = np.zeros((width, len(sizes)), np.float32)
+        wide[places, np.repeat(np.arange(len(sizes)), sizes)] = 1 if sets else values
         for lo in range(0, len(lengths), step):
             hi = min(lo + step, len(lengths))
             product = np.empty((hi - lo, len(sizes)), np.float32)
-            scan().multiply_csr(arrays, lo, sets, wide, product)
+            scan().multiply_csr(arrays, lo, sets, wide, table.parts, product)
             score = np.ascontiguousarray(product.T)
             if sets:
                 union = (sizes[:, None] + lengths[None, lo:hi]).astype(np.float32) - score
