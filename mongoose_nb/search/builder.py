@@ -166,7 +166,7 @@ class Builder:
             self.rows = before
             self.drift.back(counts)
             if changing:
-                self._refill()
+                self._refill(slots)
             raise
 
     def update(self, slots: np.ndarray, batch: Batch) -> None:
@@ -177,7 +177,7 @@ class Builder:
         self._snapshot = before = reason = sketches = None
         learn = self._outgrown()
         hashed = self.tables is not None and not learn
-        changing = False
+        changing = written = False
         try:
             if rows.sparse:
                 rows.reserve(slots, batch, used)
@@ -190,6 +190,7 @@ class Builder:
             if learn or reason is not None:
                 before = rows.take(slots)
             rows.put(slots, batch, used)
+            written = True
             if sketches is not None:
                 self.sketches[slots] = sketches
             if before is None:
@@ -202,13 +203,14 @@ class Builder:
                 changing = True
                 self.tables.move(slots, batch, codes=codes)
         except BaseException:
-            if before is not None:
+            self.drift.back(counts)
+            if written and before is not None:
                 rows.put(slots, before, used)
             if hashed and self.sketches is not None:
-                self.sketches[slots] = self.projection.sketch(*self.projection.project(rows.take(slots)))[0]
-            self.drift.back(counts)
+                old = rows.sealed(rows.take(slots))
+                self.sketches[slots] = self.projection.sketch(*self.projection.project(old))[0]
             if changing:
-                self._refill()
+                self._refill(slots)
             raise
 
     def remove(self, slots: np.ndarray) -> None:
@@ -240,7 +242,7 @@ class Builder:
             self.ids.undo_remove(ids, slots)
             self.drift.back(counts)
             if changing:
-                self._refill()
+                self._refill(slots)
             raise
 
     def _outgrown(self, more=0):
@@ -266,10 +268,14 @@ class Builder:
             strange = len(slots)  # lengths are looked at
         return sketches, np.ascontiguousarray(codes), strange
 
-    def _refill(self):
-        """Make the tables again from the bucket numbers that they keep, after a change of them that failed."""
+    def _refill(self, slots):
+        """Make the tables again after a change of some slots that failed; rows and ids are as they were before."""
         try:
-            self.tables.refill()
+            live = self.ids.live[:self.ids.used].astype(bool)
+            slots = slots[slots < len(live)]
+            slots = slots[live[slots]]
+            codes = self._hashed(slots, self.rows.sealed(self.rows.take(slots)))[1] if len(slots) else np.zeros((self.L, 0), np.uint32)
+            self.tables.refill(live, slots, codes)
         except BaseException:
             self._forget()  # rows are searched exactly until functions are learned again
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.files import FormatError
 from mongoose_nb.core.registry import describe, make, parameters
 from mongoose_nb.core.saving import join, split
@@ -239,7 +238,7 @@ class LSHIndex:
                 ids = self._ids.fresh(len(ids))
             else:
                 self._ids.check_new(ids)
-            self._builder.add(ids, rows, read_only(batch) if isinstance(batch, np.ndarray) else tuple(read_only(part) for part in batch))
+            self._builder.add(ids, rows, rows.sealed(batch))
             return ids
 
     def remove(self, ids: np.ndarray) -> None:

@@ -198,13 +198,25 @@ class LSHTables:
         self._store.move(ids, self._codes[:, columns], codes)
         self._codes[:, columns] = codes
 
-    def refill(self) -> None:
-        """Load the buckets again from the bucket numbers that are kept, after a change that failed half way."""
+    def refill(self, present: np.ndarray, ids: np.ndarray, codes: np.ndarray) -> None:
+        """Load the buckets again after a change that failed half way.
+
+        Parameters
+        ----------
+        present : ndarray of bool
+            Which rows the tables are to hold.
+        ids : ndarray of shape (m,)
+            Rows whose bucket numbers the change may have overwritten.
+        codes : ndarray of shape (L, m)
+            Their bucket numbers; of the others, those that are kept count.
+        """
         from mongoose_nb._ext import BucketStore
         from mongoose_nb.kernels.tables.buckets import build_buckets
 
         self._check()
-        assert self._present is not None
+        self._codes[:, ids] = codes
+        self._present = np.zeros(self._codes.shape[1], bool)
+        self._present[:len(present)] = present[:len(self._present)]
         store = BucketStore(self.family.L, 1 << self._bits, capacity=self.capacity, policy=self.policy, seed=self.seed)
         build_buckets(*store.begin_build(self._codes))
         absent = np.flatnonzero(~self._present).astype(np.int32)

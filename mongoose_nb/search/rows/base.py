@@ -170,6 +170,10 @@ class RowStore(Registered, abc.ABC, kind="row store"):
     def take(self, slots: np.ndarray) -> Batch:
         """The batch in these slots."""
 
+    def sealed(self, batch: Batch) -> Batch:
+        """The same batch, read-only, as `check` gives batches."""
+        return read_only(batch) if isinstance(batch, np.ndarray) else tuple(read_only(part) for part in batch)
+
     @abc.abstractmethod
     def restrict(self, slots: np.ndarray) -> None:
         """Keep these slots only, as 0, 1, ..."""
