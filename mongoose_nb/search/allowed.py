@@ -46,19 +46,19 @@ def allowed_slots(allowed: Filter, ids: IdMap) -> np.ndarray:
     if callable(allowed):
         mask = np.asarray(allowed(names.copy()))
         if mask.dtype != bool or mask.shape != names.shape:
-            raise ValueError(f"allowed returned {mask.dtype} of shape {mask.shape} for {len(names)} ids; it must return one boolean for each")
+            raise ValueError(f"allowed returned {mask.dtype} of shape {mask.shape} for {len(names)} ids; it must return a boolean for each")
         out[live] = mask
         return out
     given = np.asarray(allowed)
     if given.dtype == bool:
         if given.shape != names.shape:
-            raise ValueError(f"allowed is a mask of shape {given.shape}; give one boolean for each of the {len(names)} ids, in the order of "
+            raise ValueError(f"allowed is a mask of shape {given.shape}; give one for each of the {len(names)} ids, in the order of "
                              "index.ids")
         order = np.argsort(names, kind="stable")
         out[live[order]] = given
         return out
     if given.size and (given.dtype.kind not in "iu" or given.ndim != 1):
-        raise TypeError(f"allowed must be ids, a mask of booleans, or a function of ids that returns one; got dtype {given.dtype}, shape "
-                        f"{given.shape}")
+        raise TypeError(f"allowed must be ids, a mask of booleans, or a function of ids that returns one; got dtype {given.dtype}, "
+                        f"shape {given.shape}")
     out[live[np.isin(names, given)]] = 1
     return out

@@ -122,8 +122,8 @@ class Builder:
         """The store for rows of another builder as they are kept there, or a ValueError that says why there is none."""
         mine, theirs = describe(self.metric, "metric"), describe(other.metric, "metric")
         if (mine, self.dim) != (theirs, other.dim):
-            raise ValueError(f"this index has metric {mine!r} and dim={self.dim}, the other one {theirs!r} and dim={other.dim}; merge takes "
-                             "an index of the same")
+            raise ValueError(f"this index has metric {mine!r} and dim={self.dim}, the other one {theirs!r} and dim={other.dim}; merge "
+                             "takes an index of the same")
         name = other.rows.name
         if self.rows is not None and self.rows.name != name:
             raise ValueError(f"this index holds {self.rows.name} rows, the other one {name} rows; add its rows in the form of this one")

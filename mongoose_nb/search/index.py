@@ -68,9 +68,9 @@ class LSHIndex:
     max_candidates : int, optional
         Most candidates of a query; those with the fewest votes (buckets that they share with it) are dropped.
     exact_fallback : bool
-        Whether to answer exactly where fewer than k rows are found.
+        Whether to compare all rows with a query that shares buckets with fewer than k rows; else, `train_size` of them.
     train_size : int
-        Fewer rows are searched exactly; with so many, functions and tables are made.
+        Fewer rows are searched exactly; with so many, functions and tables are made. With less than half of them they are dropped.
     n_threads : int, optional
         Threads for many queries at once; by default Numba's number. Results do not depend on it.
     seed : int
@@ -82,9 +82,17 @@ class LSHIndex:
     kept at length one.
 
     Functions are learned from the rows: main axes of a sample, their mean, and signs of random directions among the axes (`Projection`).
-    They are learned again when the rows have grown fourfold, as long as K is automatic or fewer than 16,384 rows were seen; in all, an
-    addition costs O(1) builds. `rebuild` does it at any time, for instance when the data drift. Queries that are not like rows, as
-    activations are not like output weights, need functions that are trained on queries: `tune` trains them, given some.
+    They are learned again when the rows have grown fourfold, as long as K is automatic or fewer than 16,384 rows were seen; when so many
+    were removed that tables are too fine; and when rows drift: when they are beyond the range of the sketches or longer than the longest
+    row that was known, or when a sample of them (looked at after each eighth of the rows has changed) has another mean, spread, direction
+    or length, or crowds in few buckets. At most, functions are learned once in advance and then once for an eighth of the rows that
+    change, so that in all a change costs O(1) builds; ``stats()["drift"]`` tells how often and why. `rebuild` does it at any time.
+    Queries that are not like rows, as activations are not like output weights, need functions that are trained on queries: `tune` trains
+    them, given some.
+
+    A query that shares buckets with fewer than k rows looks into eight times the buckets, and is then compared with `train_size` rows
+    from all over the index, so it always gets k rows if there are so many. Rows and queries longer than 2^62 are refused under metrics
+    that square them; squares below 1e-38 are 0.
 
     Any number of threads may search at once. A change waits for searches, and searches wait for a change. Searches run in serial kernels
     that release the interpreter lock, so they are safe under each of Numba's threading layers. Families other than SimHash hash one call
@@ -165,6 +173,12 @@ class LSHIndex:
             rows = self._builder.rows
             return rows.matrix(rows.take(slots))
 
+    def contents(self) -> tuple[np.ndarray, Any]:
+        """All ids, ascending, and a copy of their rows in the form in which they are kept (None before the first rows); see `merge`."""
+        with self._lock.reading():
+            ids, rows = self._ids.present, self._builder.rows
+            return ids, None if rows is None else rows.take(self._ids.slots(ids))
+
     # --- changing -----------------------------------------------------------------------------------------------------
 
     def _writable(self):
@@ -179,7 +193,7 @@ class LSHIndex:
         X : array_like or CSR matrix of shape (m, dim), or array_like of shape (dim,)
             CSR for cosine, ip and jaccard.
         ids : array_like of shape (m,), integers, optional
-            Any int64 that are not in the index. By default those that follow the largest that ever was.
+            Any int64 but -1 that are not in the index. By default those that follow the largest that ever was.
 
         Returns
         -------
@@ -227,13 +241,11 @@ class LSHIndex:
         self._writable()
         if not isinstance(other, LSHIndex) or other is self:
             raise TypeError(f"merge takes another LSHIndex; got {other!r}")
-        with other._lock.reading():
-            ids, theirs = other._ids.present, other._builder
-            batch = None if theirs.rows is None else theirs.rows.take(other._ids.slots(ids))
-        if not len(ids) or batch is None:
+        ids, batch = other.contents()
+        if not len(ids):
             return ids
         with self._lock.writing():
-            rows = self._builder.like_rows(theirs)
+            rows = self._builder.like_rows(other.builder)
             if renumber:
                 ids = self._ids.fresh(len(ids))
             else:
@@ -429,7 +441,8 @@ class LSHIndex:
             query = np.repeat(np.arange(n), np.diff(indptr))
             return indptr, ids[np.lexsort((ids, query))]
 
-    def radius(self, Q: Rows, r: float | np.ndarray, *, probes: int | None = None, exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def radius(self, Q: Rows, r: float | np.ndarray, *, probes: int | None = None,
+               exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All rows found within a distance of a query.
 
         Parameters
@@ -469,8 +482,10 @@ class LSHIndex:
         Returns
         -------
         dict
-            rows, metric, dim, kind, K, L, probes, rerank, trained (rows at the last build), nbytes, and ``buckets``
-            (`BucketStore.stats`), None before there are tables.
+            rows, metric, dim, kind, K, L, probes, rerank, trained (rows at the last build), nbytes, and, None before there are tables,
+            ``buckets`` (`BucketStore.stats`) and ``drift``: since the last learning, rows that changed, came from outside of the range of
+            sketches, and were longer than the longest row then; the credit that changes have paid towards the next learning, in rows; how
+            often functions were learned because rows drifted; and why the last time.
         """
         with self._lock.reading():
             b = self._builder

@@ -126,13 +126,14 @@ class Snapshot:
         So few that buckets would hold hardly any are all compared with a query.
         """
         other = copy.copy(self)
-        live = search.allowed & self.live
-        other.live, other._present, other._filtered, other._scratch = read_only(live), None, True, []
-        other._buckets = *self._buckets[:3], other.live
-        allowed = len(other._rows())
-        if allowed <= max(_FILTERED * self._few, self.slots // _SPARSE):
-            other._compare_all = True
+        other.restrict(search.allowed)
         return other
+
+    def restrict(self, allowed: np.ndarray) -> None:
+        """Let only these slots, (slots,) uint8, be answers of a snapshot that was just copied."""
+        self.live, self._present, self._filtered, self._scratch = read_only(allowed & self.live), None, True, []
+        self._buckets = *self._buckets[:3], self.live
+        self._compare_all = len(self._rows()) <= max(_FILTERED * self._few, self.slots // _SPARSE)
 
     def _query(self, batch, k, search):
         if search.probes is None or self._compare_all:

@@ -215,13 +215,13 @@ class LSHTables:
 
         self._check()
         self._codes[:, ids] = codes
-        self._present = np.zeros(self._codes.shape[1], bool)
-        self._present[:len(present)] = present[:len(self._present)]
+        n = self._codes.shape[1]
+        held = np.concatenate([np.asarray(present[:n], bool), np.zeros(max(0, n - len(present)), bool)])
         store = BucketStore(self.family.L, 1 << self._bits, capacity=self.capacity, policy=self.policy, seed=self.seed)
         build_buckets(*store.begin_build(self._codes))
-        absent = np.flatnonzero(~self._present).astype(np.int32)
+        absent = np.flatnonzero(~held).astype(np.int32)
         store.remove(absent, self._codes[:, absent])
-        self._store = store
+        self._store, self._present = store, held
 
     def _rows(self, ids, X):
         if X.shape[0] != len(ids):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb.core.registry import name_of, registered
+from mongoose_nb.core.threads import ROWS_FROM
 from mongoose_nb.hashing import (
     DWTA,
     WTA,

@@ -11,8 +11,8 @@ class Metric(Registered, abc.ABC, kind="search metric"):
     """Base of the search metrics: which rows are kept, how they are hashed, and what their distance is.
 
     A subclass gives `distances`, and `transform` where rows are kept in another form than they are given in. A subclass that gives
-    `distances` is `rescored` and `signed`, unless it says otherwise. Constructor arguments are stored as attributes of the same names, so that an
-    index can be saved.
+    `distances` is `rescored` and `signed`, unless it says otherwise. Constructor arguments are stored as attributes of the same names, so
+    that an index can be saved.
 
     Examples
     --------

@@ -5,8 +5,8 @@ import pytest
 import scipy.sparse as sp
 
 from mongoose_nb.core.arrays import read_only
-from mongoose_nb.search.columns import ColumnTable
 from mongoose_nb.kernels.search import scan as search
+from mongoose_nb.search.columns import ColumnTable
 
 
 @pytest.mark.slow
