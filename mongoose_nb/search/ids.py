@@ -67,11 +67,11 @@ class IdMap:
         except KeyError as missing:
             raise KeyError(f"id {missing.args[0]} is not in the index") from None
 
-    def check_new(self, ids: np.ndarray) -> None:
-        """ValueError where an id is there already, or means no row."""
+    def check_new(self, ids: np.ndarray, any_id: bool = False) -> None:
+        """ValueError where an id is there already or, unless any will do, means no row."""
         known = self._dict()
         for id in ids.tolist():
-            if id == -1:
+            if id == -1 and not any_id:
                 raise ValueError("id -1 stands for no row in the answers of a query; give other ids")
             if id in known:
                 raise ValueError(f"id {id} is in the index already; use update to change its row")

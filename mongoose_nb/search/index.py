@@ -185,7 +185,7 @@ class LSHIndex:
         if self._read_only:
             raise ValueError("this index is mapped read-only; load it with mmap=False to change it")
 
-    def add(self, X: Rows, ids: np.ndarray | None = None) -> np.ndarray:
+    def add(self, X: Rows, ids: np.ndarray | None = None, *, any_id: bool = False) -> np.ndarray:
         """Add rows.
 
         Parameters
@@ -194,6 +194,8 @@ class LSHIndex:
             CSR for cosine, ip and jaccard.
         ids : array_like of shape (m,), integers, optional
             Any int64 but -1 that are not in the index. By default those that follow the largest that ever was.
+        any_id : bool
+            Whether -1 is an id too. In answers, a finite distance tells it from a place without a row.
 
         Returns
         -------
@@ -214,7 +216,7 @@ class LSHIndex:
                 ids = as_ids(ids)
                 if len(ids) != m:
                     raise ValueError(f"{len(ids)} ids came with {m} rows; give one id for each row")
-                self._ids.check_new(ids)
+                self._ids.check_new(ids, any_id)
             self._builder.add(ids, rows, batch)
             return ids
 
@@ -249,7 +251,7 @@ class LSHIndex:
             if renumber:
                 ids = self._ids.fresh(len(ids))
             else:
-                self._ids.check_new(ids)
+                self._ids.check_new(ids, any_id=True)
             self._builder.add(ids, rows, rows.sealed(batch))
             return ids
 

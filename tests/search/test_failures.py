@@ -167,6 +167,9 @@ def test_the_id_that_means_no_row():
     with pytest.raises(ValueError, match="-1 stands for no row"):
         index.add([[0, 1], [1, 2]], [5, -1])
     assert len(index) == 0 and index.add([[0, 1]], [-2]).tolist() == [-2]
+    index.add([[9, 9]], [-1], any_id=True)
+    ids, far = index.query([9, 9], 3)
+    assert ids.tolist() == [[-1, -2, -1]] and np.isfinite(far).tolist() == [[True, True, False]]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int8, np.uint8, np.int64, bool])

@@ -12,10 +12,10 @@ from mongoose_nb.testing.pairs import rows_of
 DIM = 16
 
 
-@pytest.fixture(params=["l2", "ip", "cosine", "jaccard", "hamming"])
+@pytest.fixture(params=["l2", "sqeuclidean", "ip", "cosine", "jaccard", "hamming"])
 def index(request):
     index = LSHIndex(request.param, DIM)
-    index.add(rows_of(METRICS[request.param], 200, DIM, np.random.default_rng(0)).astype(np.float32))
+    index.add(rows_of(METRICS[{"sqeuclidean": "l2"}.get(request.param, request.param)], 200, DIM, np.random.default_rng(0)).astype(np.float32))
     return index
 
 
