@@ -252,7 +252,7 @@ class Builder:
         return n >= REBUILD * self.trained and (self.K is None or self.trained < SAMPLE) and self.family.can_make
 
     def _hashed(self, slots, batch):
-        """Sketches, bucket numbers and the number of strange rows of new ones. Sketches are None where they are in their slots already."""
+        """Sketches (None where they are in their slots), bucket numbers, and how many rows are strange or `Projection.strange`."""
         projection, tables, functions = self.projection, self.tables, self.functions
         few = functions.signs and len(slots) <= _FEW
         if few and not projection.sparse:
@@ -264,8 +264,8 @@ class Builder:
         else:
             with one_at_a_time:
                 codes = tables.codes(functions.hashed(self.rows, batch, Y))
-        if Y is not None and projection.augmented:
-            strange = len(slots)  # lengths are looked at
+        longer, longest = (0, 0.0) if Y is None else projection.lengths(batch)
+        strange = (strange, longer, longest) if strange or longer else 0
         return sketches, np.ascontiguousarray(codes), strange
 
     def _refill(self, slots):
@@ -291,7 +291,7 @@ class Builder:
         if self.projection is None or not self.family.can_make:
             drift.quiet = 1 << 62
             return None
-        return drift.changes(m, len(self.ids), *(self.projection.strange(batch) if strange else ()))
+        return drift.changes(m, len(self.ids), *(strange if isinstance(strange, tuple) else self.projection.strange(batch) if strange else ()))
 
     def _look(self, slots, codes):
         """Why functions should be learned, by a sample of the rows."""

@@ -230,11 +230,14 @@ class Projection:
     def strange(self, batch: Batch) -> tuple[int, int, float]:
         """How many rows of a batch are far outside of the range of sketches, how many are longer than `longest`, which inner products need
         to be a bound, and the square of the length of the longest in units of `longest`; for other metrics 0 and 0."""
-        outside = self.sketch(*self.project(batch))[1]
+        return self.sketch(*self.project(batch))[1], *self.lengths(batch)
+
+    def lengths(self, batch: Batch) -> tuple[int, float]:
+        """The last two numbers of `strange`."""
         if not self.augmented:
-            return outside, 0, 0.0
+            return 0, 0.0
         squares = row_squares(batch, self.sparse) / np.float64(self.longest) ** 2
-        return outside, int((squares > kernels().LONGER).sum()), float(squares.max(initial=0))
+        return int((squares > kernels().LONGER).sum()), float(squares.max(initial=0))
 
     @property
     def nbytes(self) -> int:
