@@ -291,7 +291,8 @@ class Builder:
         if self.projection is None or not self.family.can_make:
             drift.quiet = 1 << 62
             return None
-        return drift.changes(m, len(self.ids), *(strange if isinstance(strange, tuple) else self.projection.strange(batch) if strange else ()))
+        details = strange if isinstance(strange, tuple) else self.projection.strange(batch) if strange else ()
+        return drift.changes(m, len(self.ids), *details)
 
     def _look(self, slots, codes):
         """Why functions should be learned, by a sample of the rows."""

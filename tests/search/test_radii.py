@@ -15,7 +15,8 @@ DIM = 16
 @pytest.fixture(params=["l2", "sqeuclidean", "ip", "cosine", "jaccard", "hamming"])
 def index(request):
     index = LSHIndex(request.param, DIM)
-    index.add(rows_of(METRICS[{"sqeuclidean": "l2"}.get(request.param, request.param)], 200, DIM, np.random.default_rng(0)).astype(np.float32))
+    kind = METRICS[{"sqeuclidean": "l2"}.get(request.param, request.param)]
+    index.add(rows_of(kind, 200, DIM, np.random.default_rng(0)).astype(np.float32))
     return index
 
 
