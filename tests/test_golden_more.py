@@ -112,11 +112,18 @@ def test_indexes(folder, name, mapped):
     index = LSHIndex.load(folder / f"{name}.index", mmap=mapped)
     found = more.answers(index, kind)
     assert found.keys() == want.keys() - {"after_adding"}
+    whole = (np.array(want["ids"]) != -1).all(axis=1) if "ids" in want else None  # the others had too few, and are filled up now
     for part, value in found.items():
+        expected = want[part]
+        if part in ("ids", "distances"):
+            assert part == "distances" or name == "l2-empty" or (np.array(value)[~whole] != -1).all()
+            value, expected = np.array(value)[whole], np.array(expected)[whole]
         if part in ("distances", "exact_distances"):
-            close(value, want[part])
+            close(value, expected)
         else:
-            np.testing.assert_array_equal(value, want[part], err_msg=part)
+            np.testing.assert_array_equal(value, expected, err_msg=part)
     if not mapped and kind is not None:
         index.add(more.rows()[kind][20:24])
-        close(index.query(more.queries(kind), 3)[1], want["after_adding"])
+        expected = np.array(want["after_adding"], float)
+        whole = np.isfinite(expected).all(axis=1)
+        close(index.query(more.queries(kind), 3)[1][whole], expected[whole])

@@ -27,6 +27,7 @@ from mongoose_nb.core.types import PathLike
 FORMAT_VERSION = 2
 _ALIGN = 64
 _MAX_HEADER = 64 << 20
+_READ = 1 << 20  # bytes of an array whose checksum is always computed
 _TO_NAME = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64", "int8": "I8", "uint8": "U8", "uint16": "U16",
             "uint32": "U32", "uint64": "U64", "bool": "BOOL"}
 _TO_DTYPE = {v: k for k, v in _TO_NAME.items()}
@@ -180,7 +181,7 @@ def _check_entry(name, entry, room, path):
     return dtype, tuple(shape), first, last
 
 
-def load(path: PathLike, kind: str, *, mmap: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def load(path: PathLike, kind: str, *, mmap: bool = False, verify: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read what `save` wrote.
 
     Parameters
@@ -189,7 +190,9 @@ def load(path: PathLike, kind: str, *, mmap: bool = False) -> tuple[dict[str, An
     kind : str
         Kind that the file must have.
     mmap : bool
-        Map the arrays read-only instead of reading them. Their checksums are not computed, because that would read them.
+        Map the arrays read-only instead of reading them. Checksums of arrays above 1 MB are not computed, because that would read them.
+    verify : bool
+        Compute them all the same.
 
     Returns
     -------
@@ -231,12 +234,15 @@ def load(path: PathLike, kind: str, *, mmap: bool = False) -> tuple[dict[str, An
         if sum(last - first for _, _, first, last in entries.values()) > room:
             raise FormatError(f"{path!r} is damaged: its arrays overlap")
         for name, (dtype, shape, first, last) in entries.items():
-            if mmap and last > first:
+            if mmap and last - first > _READ and not verify:
                 arrays[name] = np.memmap(path, dtype, "r", 8 + length + first, shape).view(np.ndarray)
                 continue
             file.seek(8 + length + first)
             raw = np.fromfile(file, np.uint8, last - first)
             if len(raw) != last - first or zlib.crc32(raw) != checksums.get(name):
                 raise FormatError(f"{path!r} is damaged: array {name!r} does not match its checksum")
+            if mmap and last > first:
+                arrays[name] = np.memmap(path, dtype, "r", 8 + length + first, shape).view(np.ndarray)
+                continue
             arrays[name] = raw.view(dtype).reshape(shape)
     return settings, arrays

@@ -18,6 +18,10 @@ from mongoose_nb.core.locks import renew_in_child
 # steps took 0.25 s on one thread and 2 to 20 s on two threads of a busy machine.
 THREADS_FROM = 1 << 22
 
+# Rows from which a kernel that takes a row at a time runs on several threads. To wake them for one row took 4 ms under OpenMP on two busy
+# cores, where the row takes 30 us.
+ROWS_FROM = 64
+
 _lock = threading.RLock()
 _depth = 0
 _before: list[int] = []
@@ -80,6 +84,22 @@ def kernel_threads(multiplications: int) -> Iterator[None]:
     before = numba.get_num_threads()
     if multiplications < THREADS_FROM:
         numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def row_threads(rows: int) -> Iterator[None]:
+    """Context manager for kernels that take a row at a time: one thread for fewer rows than `ROWS_FROM`."""
+    if rows >= ROWS_FROM:
+        yield
+        return
+    import numba
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import Registered, find, is_own, name_of, parameters, registered
+from mongoose_nb.core.threads import row_threads
 from mongoose_nb.hashing.arguments import as_count, as_float32, as_seed
 from mongoose_nb.hashing.rows import check_finite, csr_rows, dense_rows, is_sparse
 
@@ -217,10 +218,11 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
         else:
             self._check_out(out, n)
         if n:
-            if parts is None:
-                self._hash_dense(dense, out)
-            else:
-                self._hash_csr(parts[0], parts[1], parts[2], out)
+            with row_threads(n):
+                if parts is None:
+                    self._hash_dense(dense, out)
+                else:
+                    self._hash_csr(parts[0], parts[1], parts[2], out)
             if is_own(type(self)) and int(out.max()) >= self.n_buckets:
                 raise RuntimeError(f"{type(self).__qualname__} gave code {out.max()}; codes must be from 0 to n_buckets - 1 = "
                                    f"{self.n_buckets - 1}")
@@ -271,16 +273,17 @@ class HashFamily(Registered, abc.ABC, kind="hash family"):
                              f"most; use probes <= {self.max_probes}, or a larger K")
         dense, parts, n = self._check_rows(X)
         out = np.empty((self.L, n, probes), self.code_dtype)
-        if n and probes == 1:
-            if parts is None:
-                self._hash_dense(dense, out[:, :, 0])
-            else:
-                self._hash_csr(parts[0], parts[1], parts[2], out[:, :, 0])
-        elif n:
-            if parts is None:
-                self._probe_dense(dense, out)
-            else:
-                self._probe_csr(parts[0], parts[1], parts[2], out)
+        with row_threads(n):
+            if n and probes == 1:
+                if parts is None:
+                    self._hash_dense(dense, out[:, :, 0])
+                else:
+                    self._hash_csr(parts[0], parts[1], parts[2], out[:, :, 0])
+            elif n:
+                if parts is None:
+                    self._probe_dense(dense, out)
+                else:
+                    self._probe_csr(parts[0], parts[1], parts[2], out)
         return out
 
     @property

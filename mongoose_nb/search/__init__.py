@@ -8,6 +8,7 @@
       ├── builder.Builder              learns projection and functions, fills tables and sketches
       |     ├── rows/                  where rows are kept: dense, sparse, bits
       |     ├── projection.Projection  main axes, coordinates, sketches
+      |     ├── drift.Drift            whether rows are still like those that functions were learned from
       |     ├── families.FamilyChoice  which hash family
       |     └── tables.LSHTables       (of a mapped file: mapped.MappedTables)
       ├── snapshot.Snapshot            what a search reads; kernels.search

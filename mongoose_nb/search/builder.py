@@ -2,31 +2,34 @@
 
 ::
 
-    add     --> _learn --> learn_projection, use_projection, load     when the rows have outgrown the functions
-            --> _place                                                else
-    update  --> _place
-    rebuild --> _learn
+    add, update, remove --> _learn --> learn_projection, use_projection, load     when rows have outgrown the functions, or drifted
+                        --> _place                                                else
+    rebuild             --> _learn
 
 `_learn` numbers slots again from 0. Trials of `tune` share rows and projection, so they call its steps one by one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mongoose_nb.core.registry import find
+from mongoose_nb.core.registry import describe, find
 from mongoose_nb.hashing.rows import is_sparse
+from mongoose_nb.search.columns import NARROW
+from mongoose_nb.search.drift import SAMPLE as PROFILED
+from mongoose_nb.search.drift import Drift, Profile
 from mongoose_nb.search.families import FamilyChoice
 from mongoose_nb.search.functions import Functions, one_at_a_time
 from mongoose_nb.search.ids import IdMap
 from mongoose_nb.search.mapped import MappedTables
 from mongoose_nb.search.metrics import Metric
 from mongoose_nb.search.parallel import default_threads, in_parts
-from mongoose_nb.search.projection import SAMPLE, WIDTHS, Projection, row_lengths
+from mongoose_nb.search.projection import MOST_COLUMNS, SAMPLE, WIDTHS, Projection, row_squares
 from mongoose_nb.search.rows import RowStore
 from mongoose_nb.search.rows.base import Batch, grown, own, zeros
 from mongoose_nb.search.snapshot import Snapshot
@@ -40,6 +43,17 @@ REBUILD = 4
 _BLOCK = 1 << 15
 # Rows that one kernel places.
 _FEW = 64
+
+
+class _Tuned(NamedTuple):
+    """What `adopt` brought."""
+
+    rows: int = 0
+    functions: Functions | None = None
+    profile: Profile | None = None
+
+
+_NOTHING = _Tuned()
 
 
 class Builder:
@@ -69,6 +83,8 @@ class Builder:
     sketches : ndarray of shape (slots, width), int8, or None
     trained : int
         Rows that the functions were learned from.
+    drift : Drift
+        What has changed since.
     """
 
     def __init__(self, metric: Metric, dim: int, ids: IdMap, *, family: str | type | dict | Callable | None = None,
@@ -79,13 +95,13 @@ class Builder:
         self.K, self.L = K, metric.L if L is None else L
         self.capacity, self.policy, self.train_size, self.seed = capacity, policy, train_size, seed
         self.rows = None
-        self._tuned = 0, None  # rows and functions of `adopt`
+        self._tuned = _NOTHING
+        self.drift = Drift()
         self._forget()
 
     def _forget(self):
         self.projection = self.sketches = self.tables = self.functions = self._snapshot = None
         self.trained = 0
-        self._long = 0  # rows added since that are longer than the projection was made for
 
     def like(self, **changes) -> Builder:
         """A builder without rows, with these settings and otherwise the same."""
@@ -102,56 +118,201 @@ class Builder:
         rows = self._store(is_sparse(X)) if self.rows is None else self.rows
         return rows, rows.check(X)
 
-    def add(self, slots: np.ndarray, batch: Batch) -> None:
-        """Keep rows in new slots and hash them; learn functions where it is time to."""
-        self.rows.put(slots, batch, self.ids.used)
-        self._snapshot = None
-        if self._outgrown(batch):
-            self._learn()
-        elif self.tables is not None:
-            self._place(slots, batch, "insert")
+    def like_rows(self, other: Builder) -> RowStore:
+        """The store for rows of another builder as they are kept there, or a ValueError that says why there is none."""
+        mine, theirs = describe(self.metric, "metric"), describe(other.metric, "metric")
+        if (mine, self.dim) != (theirs, other.dim):
+            raise ValueError(f"this index has metric {mine!r} and dim={self.dim}, the other one {theirs!r} and dim={other.dim}; merge "
+                             "takes an index of the same")
+        name = other.rows.name
+        if self.rows is not None and self.rows.name != name:
+            raise ValueError(f"this index holds {self.rows.name} rows, the other one {name} rows; add its rows in the form of this one")
+        return self.rows or find("row store", name)(self.metric, self.dim)
+
+    def add(self, ids: np.ndarray, rows: RowStore, batch: Batch) -> None:
+        """Keep rows under new ids and hash them; learn functions where it is time to. What fails leaves everything as it was.
+
+        Parameters
+        ----------
+        ids : (m,) int64
+            Checked to be new.
+        rows, batch
+            As `check` gave them.
+        """
+        counts, mark, before = self.drift.mark(), self.ids.mark(), self.rows
+        self._snapshot = slots = reason = None
+        changing = False
+        try:
+            slots = self.ids.add(ids)
+            self.rows = rows
+            rows.put(slots, batch, self.ids.used)
+            learn = self._outgrown()
+            if not learn and self.tables is not None:
+                if self.sketches is not None:
+                    self.sketches = grown(self.sketches, self.ids.used)
+                sketches, codes, strange = self._hashed(slots, batch)
+                if sketches is not None:
+                    self.sketches[slots] = sketches
+                reason = self._due(len(slots), batch, strange)
+                if reason == "look":
+                    reason = self._look(slots, codes)
+                if reason is None:
+                    changing = True
+                    self.tables.insert(slots, batch, codes=codes)
+            if learn or reason is not None:
+                self._learn(reason)
+        except BaseException:
+            self.ids.undo_add(ids, slots, mark)
+            self.rows = before
+            self.drift.back(counts)
+            if changing:
+                self._refill(slots)
+            raise
 
     def update(self, slots: np.ndarray, batch: Batch) -> None:
-        """Replace rows by others."""
-        self.rows.put(slots, batch, self.ids.used)
-        self._snapshot = None
-        if self.tables is not None:
-            self._place(slots, batch, "move")
+        """Replace rows by others. What fails leaves everything as it was."""
+        rows, used, counts = self.rows, self.ids.used, self.drift.mark()
+        if not len(slots):
+            return
+        self._snapshot = before = reason = sketches = None
+        learn = self._outgrown()
+        hashed = self.tables is not None and not learn
+        changing = written = False
+        try:
+            if rows.sparse:
+                rows.reserve(slots, batch, used)
+            if hashed:
+                sketches, codes, strange = self._hashed(slots, batch)
+                reason = self._due(len(slots), batch, strange)
+                if reason is None:
+                    changing = True
+                    self.tables.move(slots, batch, codes=codes)
+            if learn or reason is not None:
+                before = rows.take(slots)
+            rows.put(slots, batch, used)
+            written = True
+            if sketches is not None:
+                self.sketches[slots] = sketches
+            if before is None:
+                return
+            if reason == "look":
+                reason = self._look(slots, codes)
+            if learn or reason is not None:
+                self._learn(reason)
+            else:
+                changing = True
+                self.tables.move(slots, batch, codes=codes)
+        except BaseException:
+            self.drift.back(counts)
+            if written and before is not None:
+                rows.put(slots, before, used)
+            if hashed and self.sketches is not None:
+                old = rows.sealed(rows.take(slots))
+                self.sketches[slots] = self.projection.sketch(*self.projection.project(old))[0]
+            if changing:
+                self._refill(slots)
+            raise
 
     def remove(self, slots: np.ndarray) -> None:
-        """Take rows out of the tables."""
-        self._snapshot = None
-        if self.tables is not None:
-            self.tables.remove(slots)
+        """Remove rows. What fails leaves everything as it was."""
+        if not len(slots):
+            return
+        counts = self.drift.mark()
+        self._snapshot = reason = None
+        changing = False
+        ids = self.ids.remove(slots)
+        try:
+            n = len(self.ids)
+            if self.tables is None:
+                return
+            if n < self.train_size // 2:
+                self._forget()  # so few are searched exactly
+                return
+            few = self.K is None and 2 * n <= self.trained and self.family.can_make and self._hashes(n) <= self.tables.family.K - 2
+            if not few:
+                reason = self._due(len(slots))
+                if reason == "look":
+                    reason = self._look(slots, None)
+            if few or reason is not None:
+                self._learn(reason)
+            else:
+                changing = True
+                self.tables.remove(slots)
+        except BaseException:
+            self.ids.undo_remove(ids, slots)
+            self.drift.back(counts)
+            if changing:
+                self._refill(slots)
+            raise
 
-    def _outgrown(self, batch):
-        n = len(self.ids)
+    def _outgrown(self, more=0):
+        n = len(self.ids) + more
         if self.tables is None:
             return n >= self.train_size and self.family.can_make
-        again = n >= REBUILD * self.trained and (self.K is None or self.trained < SAMPLE)
-        if self.projection is not None:
-            self._long += self.projection.too_long(batch)
-            again = again or self._long > max(32, n // 64)
-        return again and self.family.can_make
+        return n >= REBUILD * self.trained and (self.K is None or self.trained < SAMPLE) and self.family.can_make
 
-    def _place(self, slots, batch, how):
-        """Insert or move rows in the tables."""
-        projection, tables, change = self.projection, self.tables, getattr(self.tables, how)
-        if projection is not None:
-            self.sketches = grown(self.sketches, self.ids.used)
-        if self.functions.signs and not self.rows.sparse and len(slots) <= _FEW:
-            fold = 32 - tables.bits if tables.folds else 0
-            change(slots, batch, codes=projection.place(batch, slots, self.sketches, tables.family, fold))
-            return
-        Y, rest = self.functions.project(batch)
-        if Y is not None:
-            self.sketches[slots] = projection.sketch(Y, rest)
-        if self.functions.signs and len(slots) <= _FEW:
-            codes = tables.fold(self.functions.codes(self.rows, batch, Y, 1)[:, :, 0].T)
-            change(slots, batch, codes=np.ascontiguousarray(codes))
-            return
-        with one_at_a_time:
-            change(slots, self.functions.hashed(self.rows, batch, Y))
+    def _hashed(self, slots, batch):
+        """Sketches (None where they are in their slots), bucket numbers, and how many rows are strange or `Projection.strange`."""
+        projection, tables, functions = self.projection, self.tables, self.functions
+        few = functions.signs and len(slots) <= _FEW
+        if few and not projection.sparse:
+            return None, *projection.place(batch, slots, self.sketches, tables.family, 32 - tables.bits if tables.folds else 0)
+        Y, rest = functions.project(batch)
+        sketches, strange = (None, 0) if Y is None else projection.sketch(Y, rest)
+        if few:
+            codes = tables.fold(functions.codes(self.rows, batch, Y, 1)[:, :, 0].T)
+        else:
+            with one_at_a_time:
+                codes = tables.codes(functions.hashed(self.rows, batch, Y))
+        longer, longest = (0, 0.0) if Y is None else projection.lengths(batch)
+        strange = (strange, longer, longest) if strange or longer else 0
+        return sketches, np.ascontiguousarray(codes), strange
+
+    def _refill(self, slots):
+        """Make the tables again after a change of some slots that failed; rows and ids are as they were before."""
+        try:
+            live = self.ids.live[:self.ids.used].astype(bool)
+            slots = slots[slots < len(live)]
+            slots = slots[live[slots]]
+            codes = self._hashed(slots, self.rows.sealed(self.rows.take(slots)))[1] if len(slots) else np.zeros((self.L, 0), np.uint32)
+            self.tables.refill(live, slots, codes)
+        except BaseException:
+            self._forget()  # rows are searched exactly until functions are learned again
+
+    # --- drift --------------------------------------------------------------------------------------------------------
+
+    def _due(self, m, batch=None, strange=0):
+        """Count m changed rows; returns why functions may have to be learned, or None."""
+        drift = self.drift
+        if not strange and m < drift.quiet:
+            drift.quiet -= m
+            drift.quietly += m
+            return None
+        if self.projection is None or not self.family.can_make:
+            drift.quiet = 1 << 62
+            return None
+        details = strange if isinstance(strange, tuple) else self.projection.strange(batch) if strange else ()
+        return drift.changes(m, len(self.ids), *details)
+
+    def _look(self, slots, codes):
+        """Why functions should be learned, by a sample of the rows."""
+        return self.drift.look(self._profile(slots, codes), len(self.ids))
+
+    def _profile(self, slots=None, codes=None):
+        """What the present rows are like; those in `slots` have bucket numbers `codes` that the tables do not know yet."""
+        live = np.flatnonzero(self.ids.live[:self.ids.used])
+        sample = live[np.linspace(0, len(live) - 1, min(len(live), PROFILED)).astype(np.int64)]
+        if codes is None:
+            numbers = self.tables.codes_of(sample)
+        else:
+            place = np.full(self.ids.used, -1, np.int64)
+            place[slots] = np.arange(len(slots))
+            at = place[sample]
+            numbers = np.empty((len(codes), len(sample)), codes.dtype)
+            numbers[:, at >= 0], numbers[:, at < 0] = codes[:, at[at >= 0]], self.tables.codes_of(sample[at < 0])
+        few = sample[:: max(1, len(sample) // 128)]
+        squares = row_squares(self.rows.take(few), self.rows.sparse) if self.metric.augmented else np.zeros(0)
+        return Profile.of(self.sketches[sample], self.projection.steps, self.projection.hashed, squares, numbers)
 
     # --- learning -----------------------------------------------------------------------------------------------------
 
@@ -165,33 +326,63 @@ class Builder:
         """
         if self.tables is not None and not self.family.can_make:
             self.family.make(self.dim, 1, self.L, self.seed)
-        self.seed = self.seed if seed is None else seed
-        self._tuned = 0, None
-        self._forget()
-        if len(self.ids) >= self.train_size:
-            self._learn()
+        with self._all_or_nothing():
+            self.seed = self.seed if seed is None else seed
+            self._tuned = _NOTHING
+            self._forget()
+            if len(self.ids) >= self.train_size:
+                self._learn()
 
-    def _learn(self):
-        """Learn the functions, or take those of `adopt` while they are good enough, and hash all rows."""
+    @contextlib.contextmanager
+    def _all_or_nothing(self):
+        """Context manager: what fails leaves everything as it was. Inside, arrays are replaced and not written to."""
+        kept = [(part, dict(vars(part))) for part in (self, self.ids, self.rows) if part is not None]
+        try:
+            yield
+        except BaseException:
+            for part, values in kept:
+                vars(part).clear()
+                vars(part).update(values)
+            raise
+
+    def _learn(self, reason=None):
+        """Learn the functions, or take those of `adopt` while they are good enough, and hash all rows. `reason`: how rows have drifted."""
+        with self._all_or_nothing():
+            drift = self.drift
+            tuned = self._tuned
+            if reason is not None or len(self.ids) >= REBUILD * tuned.rows:
+                tuned = _NOTHING
+            if len(self.ids) < self.train_size:
+                self._forget()  # so few are searched exactly
+                return
+            if len(self.ids.free):
+                self.rows.restrict(self.ids.compact())
+            self._load(tuned)
+            if tuned.profile is not None:
+                reason = tuned.profile.change(self.drift.profile, len(self.ids))
+                if reason is not None:  # rows are unlike those that it was tuned for
+                    tuned = _NOTHING
+                    self._load(tuned)
+            self._tuned = tuned
+            drift.learned(self.drift, len(self.ids), reason)
+
+    def _load(self, tuned):
         self._forget()
-        n, (known, functions) = len(self.ids), self._tuned
-        if n >= REBUILD * known:
-            self._tuned = _, functions = 0, None
-        if len(self.ids.free):
-            self.rows.restrict(self.ids.compact())
-        if functions is not None:
-            self.use_projection(functions.projection)
+        if tuned.functions is not None:
+            self.use_projection(tuned.functions.projection)
         elif self.metric.projected:
             self.use_projection(self.learn_projection())
-        self.load(_Hashed(self, n), None if functions is None else functions.family)
+        self.load(_Hashed(self, len(self.ids)), None if tuned.functions is None else tuned.functions.family)
 
     def adopt(self, other: Builder) -> None:
-        """Use K, L and functions of another builder until the rows are `REBUILD` times its rows; hash the present rows again."""
-        self.K, self.L = other.K, other.L
-        self._forget()
-        self._tuned = other.trained, other.functions
-        if len(self.ids) >= self.train_size:
-            self._learn()
+        """Use K, L and functions of another builder until the rows are `REBUILD` times its rows, or unlike them; hash the present rows
+        again."""
+        with self._all_or_nothing():
+            self.K, self.L = other.K, other.L
+            self._forget()
+            self._tuned = _Tuned(other.trained, other.functions, other.drift.profile)
+            if len(self.ids) >= self.train_size:
+                self._learn()
 
     def learn_projection(self) -> Projection:
         """A projection for the rows, which are in slots 0, 1, ..."""
@@ -200,7 +391,7 @@ class Builder:
         longest = 0.0
         for lo in range(0, n, _BLOCK) if self.metric.augmented else ():
             batch = self.rows.take(np.arange(lo, min(n, lo + _BLOCK)))
-            longest = max(longest, float(row_lengths(batch, self.rows.sparse).max()))
+            longest = max(longest, float(np.sqrt(row_squares(batch, self.rows.sparse).max(initial=0))))
         return Projection(self.rows, sample, longest, self.seed)
 
     def use_projection(self, projection: Projection | None) -> None:
@@ -212,15 +403,23 @@ class Builder:
         """Make the tables of rows in slots 0, 1, ..., as a family hashes them; by default of a family that is drawn now."""
         from mongoose_nb.tables import LSHTables
 
-        n = rows.shape[0]
-        dim = self.rows.width if self.projection is None else self.projection.hashed
-        K = self.family.hashes_for(n, dim) if self.K is None else self.K
+        n, dim = rows.shape[0], self._hashed_width
         with one_at_a_time:
-            family = family or self.family.make(dim, K, self.L, self.seed)
+            family = family or self.family.make(dim, self._hashes(n), self.L, self.seed)
             tables = LSHTables(family, capacity=self.capacity, policy=self.policy, seed=self.seed)
             tables.build(rows)
         self.tables, self.functions = tables, Functions(self.projection, family)
-        self.trained, self._long, self._snapshot = n, 0, None
+        self.trained, self._snapshot, self.drift = n, None, Drift(n, self.rows.width)
+        if self.projection is not None:
+            self.drift.profile = self._profile()
+
+    @property
+    def _hashed_width(self):
+        return self.rows.width if self.projection is None else self.projection.hashed
+
+    def _hashes(self, n):
+        """Hashes per table for n rows."""
+        return self.family.hashes_for(n, self._hashed_width) if self.K is None else self.K
 
     def hashed(self) -> np.ndarray | _Hashed:
         """The rows as a family hashes them. Their sketches are filled in on the way."""
@@ -243,7 +442,7 @@ class Builder:
         if self._snapshot is None:
             used = self.ids.used
             sketches = None if self.sketches is None else self.sketches[:used]
-            self._snapshot = Snapshot(self.rows, self.ids.live[:used], self.functions, self.tables, sketches)
+            self._snapshot = Snapshot(self.rows, self.ids.live[:used], self.functions, self.tables, sketches, few=self.train_size)
         return self._snapshot
 
     # --- measures -----------------------------------------------------------------------------------------------------
@@ -268,6 +467,9 @@ class Builder:
         if self.metric.projected:
             d = dim + self.metric.augmented
             m = min(WIDTHS[-1], d)
+            if stored is not None and dim > NARROW:
+                d = min(d, MOST_COLUMNS + 1, math.ceil(stored * min(n, SAMPLE)) + 1)
+                total += 32 * d + 128  # table of columns
             width = -(-(m + 1) // 64) * 64
             total += 4 * d * (m + 1) + 4 * m * 32 * self.L
         K = self.family.hashes_for(n, dim) if self.K is None else self.K
@@ -283,7 +485,7 @@ class Builder:
 
     def state(self) -> dict:
         """Nested dicts of plain values and arrays, for `restore`; nothing is copied."""
-        out = {"trained": self.trained, "long": self._long, "rows": None, "projection": None, "tables": None, "stats": None}
+        out = {"trained": self.trained, "drift": self.drift.state(), "rows": None, "projection": None, "tables": None, "stats": None}
         if self.rows is not None:
             out["rows"] = {"store": self.rows.name, **self.rows.state(self.ids.used)}
         if self.projection is not None:
@@ -305,11 +507,14 @@ class Builder:
         if state["rows"] is not None:
             self.rows = find("row store", state["rows"]["store"])(self.metric, self.dim)
             self.rows.restore(state["rows"], used, frozen)
-        self.trained, self._long = int(state["trained"]), int(state["long"])
+        self.trained = int(state["trained"])
+        self.drift = Drift.from_state(state["drift"], self.dim) if "drift" in state else Drift(self.trained, self.dim)
         if state["projection"] is not None:
             self.projection = learned = Projection.from_state(state["projection"])
-            expected = self.rows.sparse, self.metric.augmented, self.rows.width + self.metric.augmented
-            if (learned.sparse, learned.augmented, len(learned.axes)) != expected:
+            columns = self.rows.width if learned.columns is None else len(learned.columns)
+            expected = self.rows.sparse, self.metric.augmented, columns + self.metric.augmented
+            beyond = learned.columns is not None and learned.columns.max(initial=0) >= self.rows.width
+            if beyond or (learned.sparse, learned.augmented, len(learned.axes)) != expected:
                 raise ValueError("the saved projection is not one of the saved rows")
             sketches = state["sketches"]
             if sketches.shape != (used, learned.width) or sketches.dtype != np.int8:
@@ -351,7 +556,7 @@ class _Hashed:
 
         def work(lo, hi):
             Y[lo:hi], rest[lo:hi] = projection.project(rows.part(batch, lo, hi))
-            sketches[slots[lo]:slots[lo] + hi - lo] = projection.sketch(Y[lo:hi], rest[lo:hi])
+            sketches[slots[lo]:slots[lo] + hi - lo] = projection.sketch(Y[lo:hi], rest[lo:hi])[0]
 
         in_parts(n, default_threads(), work)
         return np.ascontiguousarray(Y[:, :projection.hashed])

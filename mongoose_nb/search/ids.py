@@ -67,10 +67,12 @@ class IdMap:
         except KeyError as missing:
             raise KeyError(f"id {missing.args[0]} is not in the index") from None
 
-    def check_new(self, ids: np.ndarray) -> None:
-        """ValueError where an id is there already."""
+    def check_new(self, ids: np.ndarray, any_id: bool = False) -> None:
+        """ValueError where an id is there already or, unless any will do, means no row."""
         known = self._dict()
         for id in ids.tolist():
+            if id == -1 and not any_id:
+                raise ValueError("id -1 stands for no row in the answers of a query; give other ids")
             if id in known:
                 raise ValueError(f"id {id} is in the index already; use update to change its row")
 
@@ -89,10 +91,11 @@ class IdMap:
         slots = np.empty(m, np.int64)
         if again:
             slots[:again] = self.free[len(self.free) - again:][::-1]
-            del self.free[len(self.free) - again:]
         slots[again:] = np.arange(self.used, self.used + m - again)
+        self._make_room(self.used + m - again)  # nothing has changed yet where memory runs out here
+        if again:
+            del self.free[len(self.free) - again:]
         self.used += m - again
-        self._make_room()
         self.ids[slots] = ids
         self.live[slots] = 1
         if m:
@@ -106,33 +109,56 @@ class IdMap:
                 self._slots.update(zip(ids.tolist(), slots.tolist()))
         return slots
 
+    def mark(self) -> tuple[int, int]:
+        """What `undo_add` needs, taken before `add`."""
+        return self.used, self.next_id
+
+    def undo_add(self, ids: np.ndarray, slots: np.ndarray | None, mark: tuple[int, int]) -> None:
+        """Take back an `add`, which may have failed half way (slots None)."""
+        used, self.next_id = mark
+        if slots is not None:
+            self.free.extend(slots[slots < used][::-1].tolist())
+        self.live[used:] = 0
+        self.used = used
+        if slots is not None:
+            self.live[slots[slots < used]] = 0
+        self._slots = None  # made again when it is needed
+
     def _add_one(self, id):
         if self.free:
             slot = self.free.pop()
         else:
             slot = self.used
+            self._make_room(slot + 1)
             self.used += 1
-            self._make_room()
         self.ids[slot], self.live[slot] = id, 1
         self.next_id = max(self.next_id, id + 1)
         if self._slots is not None:
             self._slots[id] = slot
         return np.array([slot])
 
-    def _make_room(self):
-        if self.used > len(self.ids):
-            room = self.used * 5 // 4 + 16
-            self.ids = np.concatenate([self.ids, np.full(room - len(self.ids), -1, np.int64)])
-            self.live = np.concatenate([self.live, np.zeros(room - len(self.live), np.uint8)])
+    def _make_room(self, need):
+        if need > len(self.ids):
+            room = need * 5 // 4 + 16 - len(self.ids)
+            ids, live = np.concatenate([self.ids, np.full(room, -1, np.int64)]), np.concatenate([self.live, np.zeros(room, np.uint8)])
+            self.ids, self.live = ids, live
 
-    def remove(self, ids: np.ndarray) -> np.ndarray:
-        """Free the slots of ids."""
-        slots = self.slots(ids)
+    def remove(self, slots: np.ndarray) -> np.ndarray:
+        """Free slots; returns their ids."""
+        ids = self.ids[slots]
+        known = self._dict()
         for id in ids.tolist():
-            del self._slots[id]
+            del known[id]
         self.live[slots] = 0
         self.free.extend(slots.tolist())
-        return slots
+        return ids
+
+    def undo_remove(self, ids: np.ndarray, slots: np.ndarray) -> None:
+        """Take back the last `remove`."""
+        del self.free[len(self.free) - len(slots):]
+        self.live[slots] = 1
+        if self._slots is not None:
+            self._slots.update(zip(ids.tolist(), slots.tolist()))
 
     def compact(self) -> np.ndarray:
         """Number the live slots 0, 1, ... in their order; returns the old numbers."""

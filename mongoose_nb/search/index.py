@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +14,12 @@ from mongoose_nb.core.registry import describe, make, parameters
 from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.search import storage
+from mongoose_nb.search.allowed import Filter, allowed_slots, filters
 from mongoose_nb.search.builder import Builder
 from mongoose_nb.search.ids import IdMap, as_ids
 from mongoose_nb.search.lock import ReadWriteLock
 from mongoose_nb.search.metrics import Metric
+from mongoose_nb.search.radii import radii
 from mongoose_nb.search.snapshot import DEFAULT_PROBES, MANY, Search
 
 if TYPE_CHECKING:
@@ -66,9 +68,9 @@ class LSHIndex:
     max_candidates : int, optional
         Most candidates of a query; those with the fewest votes (buckets that they share with it) are dropped.
     exact_fallback : bool
-        Whether to answer exactly where fewer than k rows are found.
+        Whether to compare all rows with a query that shares buckets with fewer than k rows; else, `train_size` of them.
     train_size : int
-        Fewer rows are searched exactly; with so many, functions and tables are made.
+        Fewer rows are searched exactly; with so many, functions and tables are made. With less than half of them they are dropped.
     n_threads : int, optional
         Threads for many queries at once; by default Numba's number. Results do not depend on it.
     seed : int
@@ -80,9 +82,17 @@ class LSHIndex:
     kept at length one.
 
     Functions are learned from the rows: main axes of a sample, their mean, and signs of random directions among the axes (`Projection`).
-    They are learned again when the rows have grown fourfold, as long as K is automatic or fewer than 16,384 rows were seen; in all, an
-    addition costs O(1) builds. `rebuild` does it at any time, for instance when the data drift. Queries that are not like rows, as
-    activations are not like output weights, need functions that are trained on queries: `tune` trains them, given some.
+    They are learned again when the rows have grown fourfold, as long as K is automatic or fewer than 16,384 rows were seen; when so many
+    were removed that tables are too fine; and when rows drift: when they are beyond the range of the sketches or longer than the longest
+    row that was known, or when a sample of them (looked at after each eighth of the rows has changed) has another mean, spread, direction
+    or length, or crowds in few buckets. At most, functions are learned once in advance and then once for an eighth of the rows that
+    change, so that in all a change costs O(1) builds; ``stats()["drift"]`` tells how often and why. `rebuild` does it at any time.
+    Queries that are not like rows, as activations are not like output weights, need functions that are trained on queries: `tune` trains
+    them, given some.
+
+    A query that shares buckets with fewer than k rows looks into eight times the buckets, and is then compared with `train_size` rows
+    from all over the index, so it always gets k rows if there are so many. Rows and queries longer than 2^62 are refused under metrics
+    that square them; squares below 1e-38 are 0.
 
     Any number of threads may search at once. A change waits for searches, and searches wait for a change. Searches run in serial kernels
     that release the interpreter lock, so they are safe under each of Numba's threading layers. Families other than SimHash hash one call
@@ -111,7 +121,7 @@ class LSHIndex:
         self.max_candidates, self.n_threads = count("max_candidates", max_candidates), count("n_threads", n_threads)
         self.exact_fallback = bool(exact_fallback)
         self._lock = ReadWriteLock()
-        self._read_only = False
+        self._read_only, self._mapped = False, None
         self._ids = IdMap()
         self._builder = Builder(
             make("search metric", metric), check_int("dim", dim, low=1, high=2**31 - 1), self._ids, family=family,
@@ -163,13 +173,19 @@ class LSHIndex:
             rows = self._builder.rows
             return rows.matrix(rows.take(slots))
 
+    def contents(self) -> tuple[np.ndarray, Any]:
+        """All ids, ascending, and a copy of their rows in the form in which they are kept (None before the first rows); see `merge`."""
+        with self._lock.reading():
+            ids, rows = self._ids.present, self._builder.rows
+            return ids, None if rows is None else rows.take(self._ids.slots(ids))
+
     # --- changing -----------------------------------------------------------------------------------------------------
 
     def _writable(self):
         if self._read_only:
             raise ValueError("this index is mapped read-only; load it with mmap=False to change it")
 
-    def add(self, X: Rows, ids: np.ndarray | None = None) -> np.ndarray:
+    def add(self, X: Rows, ids: np.ndarray | None = None, *, any_id: bool = False) -> np.ndarray:
         """Add rows.
 
         Parameters
@@ -177,7 +193,9 @@ class LSHIndex:
         X : array_like or CSR matrix of shape (m, dim), or array_like of shape (dim,)
             CSR for cosine, ip and jaccard.
         ids : array_like of shape (m,), integers, optional
-            Any int64 that are not in the index. By default those that follow the largest that ever was.
+            Any int64 but -1 that are not in the index. By default those that follow the largest that ever was.
+        any_id : bool
+            Whether -1 is an id too. In answers, a finite distance tells it from a place without a row.
 
         Returns
         -------
@@ -198,9 +216,43 @@ class LSHIndex:
                 ids = as_ids(ids)
                 if len(ids) != m:
                     raise ValueError(f"{len(ids)} ids came with {m} rows; give one id for each row")
-                self._ids.check_new(ids)
-            self._builder.rows = rows
-            self._builder.add(self._ids.add(ids), batch)
+                self._ids.check_new(ids, any_id)
+            self._builder.add(ids, rows, batch)
+            return ids
+
+    def merge(self, other: LSHIndex, *, renumber: bool = False) -> np.ndarray:
+        """Add all rows of another index of the same metric and width, which stays as it is.
+
+        Parameters
+        ----------
+        other : LSHIndex
+            Its settings do not matter. It may be mapped.
+        renumber : bool
+            Whether its rows get new ids, those that follow the largest of this index; else they keep theirs.
+
+        Returns
+        -------
+        ids : ndarray of shape (len(other),), int64
+            The ids here, in the order of ``other.ids``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not another index; it differs in metric, width or form of rows, or has ids of this one. This index is unchanged.
+        """
+        self._writable()
+        if not isinstance(other, LSHIndex) or other is self:
+            raise TypeError(f"merge takes another LSHIndex; got {other!r}")
+        ids, batch = other.contents()
+        if not len(ids):
+            return ids
+        with self._lock.writing():
+            rows = self._builder.like_rows(other.builder)
+            if renumber:
+                ids = self._ids.fresh(len(ids))
+            else:
+                self._ids.check_new(ids, any_id=True)
+            self._builder.add(ids, rows, rows.sealed(batch))
             return ids
 
     def remove(self, ids: np.ndarray) -> None:
@@ -215,7 +267,6 @@ class LSHIndex:
         ids = as_ids(ids)
         with self._lock.writing():
             self._builder.remove(self._ids.slots(ids))
-            self._ids.remove(ids)
 
     def update(self, ids: np.ndarray, X: Rows) -> None:
         """Replace the rows of these ids by others; O(L) a row.
@@ -232,7 +283,6 @@ class LSHIndex:
             rows, batch = self._builder.check(X)
             if rows.count(batch) != len(ids):
                 raise ValueError(f"{len(ids)} ids came with {rows.count(batch)} rows; give one row for each id")
-            self._builder.rows = rows
             self._builder.update(slots, batch)
 
     def rebuild(self, *, seed: int | None = None) -> LSHIndex:
@@ -295,8 +345,8 @@ class LSHIndex:
         tuned, chosen = choose(self._builder, X, queries=queries, learn=learn, recall=recall, k=k, memory=memory, n_queries=n_queries,
                                seed=seed, n_threads=self.n_threads, max_candidates=self.max_candidates, worst=worst_tenth)
         with self._lock.writing():
-            self.probes, self.rerank = tuned.probes, tuned.rerank
             self._builder.adopt(chosen)
+            self.probes, self.rerank = tuned.probes, tuned.rerank
         return tuned
 
     # --- searching ----------------------------------------------------------------------------------------------------
@@ -312,7 +362,7 @@ class LSHIndex:
                       self.exact_fallback)
 
     def query(self, Q: Rows, k: int = 10, *, probes: int | None = None, rerank: int | None = None, exact: bool = False,
-              n_threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+              n_threads: int | None = None, allowed: Filter | Sequence[Filter] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest rows of each query.
 
         Parameters
@@ -324,11 +374,15 @@ class LSHIndex:
         exact : bool
             Whether to look at every row: the exact twin, against which the approximation is measured.
         n_threads : int, optional
+        allowed : array_like of ids, mask or callable, or a list of n of these, optional
+            Which rows may be answers: their ids (those that are not in the index allow nothing); one boolean for each of `ids`; or a
+            function that takes an array of ids and returns booleans. A list of arrays or functions, or an array of booleans of shape
+            (n, rows), has a filter for each query. If few rows are allowed, all of them are compared with the query.
 
         Returns
         -------
         ids : ndarray of shape (n, k), int64
-            Nearest first; of equally near rows the one that was added first. Where fewer were found, -1.
+            Nearest first; of equally near rows the one that was added first. Where the index has fewer rows (that are allowed), -1.
         distances : ndarray of shape (n, k), float32
             Infinite where nothing was found.
         """
@@ -341,13 +395,29 @@ class LSHIndex:
             if not len(self._ids):
                 n = rows.count(batch)
                 return np.full((n, k), -1, np.int64), np.full((n, k), np.inf, np.float32)
-            slots, distances = builder.snapshot().query(batch, k, self._search(k, probes, rerank, exact), n_threads or self.n_threads)
+            search, threads = self._search(k, probes, rerank, exact), n_threads or self.n_threads
+            if allowed is None:
+                slots, distances = builder.snapshot().query(batch, k, search, threads)
+            else:
+                slots, distances = self._filtered(rows, batch, k, search, threads, allowed)
             ids = self._ids.ids[slots]  # slot -1 reads the last id: put right below
             if k > 1 or slots[:, -1].min(initial=0) < 0:
                 ids[slots < 0] = -1
             return ids, distances
         finally:
             lock.leave()
+
+    def _filtered(self, rows, batch, k, search, threads, allowed):
+        """As `Snapshot.query`, with one filter or one for each query."""
+        snapshot, n = self._builder.snapshot(), rows.count(batch)
+        each = filters(allowed, n)
+        if each is None:
+            return snapshot.query(batch, k, search._replace(allowed=allowed_slots(allowed, self._ids)), threads)
+        slots, distances = np.full((n, k), -1, np.int32), np.full((n, k), np.inf, np.float32)
+        for i, one in enumerate(each):
+            own = None if one is None else allowed_slots(one, self._ids)
+            slots[i:i + 1], distances[i:i + 1] = snapshot.query(rows.part(batch, i, i + 1), k, search._replace(allowed=own), threads)
+        return slots, distances
 
     def candidates(self, Q: Rows, *, probes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """All rows that share a probed bucket with a query, before any distance.
@@ -373,14 +443,16 @@ class LSHIndex:
             query = np.repeat(np.arange(n), np.diff(indptr))
             return indptr, ids[np.lexsort((ids, query))]
 
-    def radius(self, Q: Rows, r: float, *, probes: int | None = None, exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def radius(self, Q: Rows, r: float | np.ndarray, *, probes: int | None = None,
+               exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All rows found within a distance of a query.
 
         Parameters
         ----------
         Q : array_like or CSR matrix of shape (n, dim)
-        r : float
-            Greatest distance, in the terms of the metric.
+        r : float or array_like of shape (n,)
+            Greatest distance, in the terms of the metric; one for all queries, or one for each. A row at that distance belongs to the
+            answer. Distances are float32, and r is rounded to that.
         probes, exact
             As in `query`.
 
@@ -390,12 +462,18 @@ class LSHIndex:
         ids : ndarray of shape (indptr[-1],), int64
             Of query i ``ids[indptr[i] : indptr[i + 1]]``, nearest first.
         distances : ndarray of shape (indptr[-1],), float32
+
+        Raises
+        ------
+        ValueError, TypeError
+            r is NaN, negative where distances are not, or not one number or one for each query.
         """
         with self._lock.reading():
             rows, batch = self._builder.check(Q)
+            bounds = radii(r, rows.count(batch), self._builder.metric.signed)
             if self._builder.rows is None:
                 return np.zeros(rows.count(batch) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
-            indptr, slots, distances = self._builder.snapshot().radius(batch, r, self._search(probes=probes, exact=exact))
+            indptr, slots, distances = self._builder.snapshot().radius(batch, bounds, self._search(probes=probes, exact=exact))
             return indptr, self._ids.ids[slots], distances
 
     # --- measures -----------------------------------------------------------------------------------------------------
@@ -406,8 +484,10 @@ class LSHIndex:
         Returns
         -------
         dict
-            rows, metric, dim, kind, K, L, probes, rerank, trained (rows at the last build), nbytes, and ``buckets``
-            (`BucketStore.stats`), None before there are tables.
+            rows, metric, dim, kind, K, L, probes, rerank, trained (rows at the last build), nbytes, and, None before there are tables,
+            ``buckets`` (`BucketStore.stats`) and ``drift``: since the last learning, rows that changed, came from outside of the range of
+            sketches, and were longer than the longest row then; the credit that changes have paid towards the next learning, in rows; how
+            often functions were learned because rows drifted; and why the last time.
         """
         with self._lock.reading():
             b = self._builder
@@ -415,7 +495,8 @@ class LSHIndex:
             return {"rows": len(self), "metric": b.metric.name, "dim": b.dim, "kind": None if b.rows is None else b.rows.name,
                     "family": None if tables is None else type(tables.family).__name__, "K": b.K if tables is None else tables.family.K,
                     "L": b.L, "probes": self.probes if tables is None else self._search().probes, "rerank": self.rerank,
-                    "trained": b.trained, "nbytes": self.nbytes, "buckets": None if tables is None else tables.stats()}
+                    "trained": b.trained, "drift": None if tables is None else b.drift.stats(),
+                    "nbytes": self.nbytes, "buckets": None if tables is None else tables.stats()}
 
     def memory_usage(self, n: int, *, stored: float | None = None) -> int:
         """Most bytes that this index takes with n rows, before any is added.
@@ -460,7 +541,7 @@ class LSHIndex:
             storage.save(path, self._state())
 
     @classmethod
-    def load(cls, path: str | os.PathLike, *, mmap: bool = False) -> LSHIndex:
+    def load(cls, path: str | os.PathLike, *, mmap: bool = False, verify: bool = False) -> LSHIndex:
         """Read what `save` wrote. A module with a metric or a family of your own is to be imported before.
 
         Parameters
@@ -468,7 +549,9 @@ class LSHIndex:
         path : path-like
         mmap : bool
             Map rows, sketches and buckets instead of reading them: the index is there at once, read-only, and shares its memory with
-            other processes.
+            other processes. It can be pickled while the file is there: a pickle holds the path.
+        verify : bool
+            With mmap, whether to compute the checksums of arrays above 1 MB, which reads the file once. Without mmap they always are.
 
         Raises
         ------
@@ -477,27 +560,34 @@ class LSHIndex:
         """
         self = cls.__new__(cls)
         try:
-            self._restore(storage.load(path, mmap), mmap)
+            self._restore(storage.load(path, mmap, verify), os.path.abspath(path) if mmap else None)
         except FormatError:
             raise
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise FormatError(f"{os.fspath(path)!r} does not hold a whole index: {error}") from error
         return self
 
-    def _restore(self, state, read_only=False):
-        arguments = dict(state["arguments"])
+    def _restore(self, state, mapped=None):
+        """Take a state; `mapped` is the path of the file whose arrays it shares."""
+        arguments, frozen = dict(state["arguments"]), mapped is not None
         LSHIndex.__init__(self, arguments.pop("metric"), arguments.pop("dim"), **arguments)
-        self._ids = self._builder.ids = IdMap.from_state(state["ids"], read_only)
-        self._builder.restore(state["builder"], read_only)
-        self._read_only = read_only
+        self._ids = self._builder.ids = IdMap.from_state(state["ids"], frozen)
+        self._builder.restore(state["builder"], frozen)
+        self._read_only, self._mapped = frozen, mapped
 
     def __getstate__(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        if self._mapped is not None:
+            return {"mapped": self._mapped}, {}
         with self._lock.reading():
             settings, arrays = split(self._state())
             return settings, {name: np.array(array) for name, array in arrays.items()}
 
     def __setstate__(self, state: tuple[dict[str, Any], dict[str, np.ndarray]]) -> None:
-        self._restore(join(*state))
+        path = state[0].get("mapped")
+        if path is None:
+            self._restore(join(*state))
+        else:
+            self._restore(storage.load(path, True), path)
 
     def __repr__(self) -> str:
         metric = self._builder.metric

@@ -6,11 +6,13 @@ for sparse rows a place for every column) is lent to one call at a time and come
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mongoose_nb.core.arrays import read_only
+from mongoose_nb.search.columns import SPREAD
 from mongoose_nb.search.functions import Functions
 from mongoose_nb.search.parallel import BLOCK, default_threads, in_parts
 from mongoose_nb.search.projection import LOST_SHARE
@@ -19,6 +21,10 @@ from mongoose_nb.search.rows.base import Batch, scan
 
 # Queries and rows of one matrix product.
 _QUERIES, _SPARSE_QUERIES, _ROWS = 256, 64, 8192
+# Of a filtered search: all allowed rows are compared with a query if they are so many times `few` at most, or one row in so many.
+_FILTERED, _SPARSE = 4, 64
+# Times the probes that are tried for a query which found fewer rows than it wants.
+_WIDER = 8
 #: no bound
 MANY = 2**31 - 1
 #: buckets per table where the family has so many
@@ -34,6 +40,7 @@ class Search(NamedTuple):
     budget: int = MANY  # most candidates, by votes
     refine: int = MANY  # most exact distances, by sketches
     fallback: bool = False  # whether to look at every row where too few are found
+    allowed: np.ndarray | None = None  # (slots,) uint8: the rows that may be answers; None: all
 
 
 class Snapshot:
@@ -48,12 +55,16 @@ class Snapshot:
         None where there are no tables.
     tables : LSHTables, MappedTables or None
     sketches : ndarray of shape (slots, width), int8, or None
+    few : int
+        How many rows are compared with a query that shares buckets with fewer rows than it wants.
     """
 
-    def __init__(self, rows: RowStore, live: np.ndarray, functions: Functions | None, tables: Any, sketches: np.ndarray | None) -> None:
+    def __init__(self, rows: RowStore, live: np.ndarray, functions: Functions | None, tables: Any, sketches: np.ndarray | None,
+                 few: int = 1024) -> None:
         kernels = scan()
         self.rows, self.metric, self.functions, self.tables = rows, rows.metric, functions, tables
-        self.slots = len(live)
+        self.slots, self._few, self._present = len(live), few, None
+        self._filtered = self._compare_all = False
         self._arrays = rows.arrays(self.slots)
         pool, stride, spans = (_NO_POOL, 0, _NO_SPANS) if tables is None else tables.flat_views()
         self.live = read_only(live)
@@ -71,7 +82,7 @@ class Snapshot:
         try:
             return self._scratch.pop()
         except IndexError:
-            wide = np.zeros(self.rows.dim if self.rows.sparse else 0, np.float32)
+            wide = np.zeros(self.rows.dim if self.rows.sparse and self.rows.dim <= SPREAD else 0, np.float32)
             return tuple(scan().Scratch(np.zeros(self.slots, np.uint8), np.empty(self.slots + 1, np.int32), wide))
 
     # --- the k nearest ------------------------------------------------------------------------------------------------
@@ -95,6 +106,8 @@ class Snapshot:
             Infinite where nothing was found.
         """
         n = self.rows.count(batch)
+        if search.allowed is not None:
+            return self._among(search).query(batch, k, search._replace(allowed=None), n_threads)
         threads = n if n < 2 else n_threads or default_threads()
         if threads < 2:
             slots, distances = self._query(batch, k, search)
@@ -107,18 +120,58 @@ class Snapshot:
             in_parts(n, threads, work)
         return slots, distances if self.metric.rescored else self.metric.outward(distances)
 
+    def _among(self, search):
+        """The same rows and tables, of which the allowed rows alone are answers; the others count as removed.
+
+        So few that buckets would hold hardly any are all compared with a query.
+        """
+        other = copy.copy(self)
+        other.restrict(search.allowed)
+        return other
+
+    def restrict(self, allowed: np.ndarray) -> None:
+        """Let only these slots, (slots,) uint8, be answers of a snapshot that was just copied."""
+        self.live, self._present, self._filtered, self._scratch = read_only(allowed & self.live), None, True, []
+        self._buckets = *self._buckets[:3], self.live
+        self._compare_all = len(self._rows()) <= max(_FILTERED * self._few, self.slots // _SPARSE)
+
     def _query(self, batch, k, search):
-        if search.probes is None:
+        if search.probes is None or self._compare_all:
             return self._exact(batch, k)
         Y, rest = self.functions.project(batch, queries=True)
         codes = self._codes(batch, Y, search.probes)
         slots, distances = self._nearest(batch, codes, Y, rest, k, search.budget, max(search.refine, k))
-        if search.fallback:
-            rows = int(self.live.sum())
-            few = np.flatnonzero((slots >= 0).sum(axis=1) < min(k, rows))
-            for i in few.tolist():
-                slots[i], distances[i] = (all_[0] for all_ in self._nearest(self.rows.part(batch, i, i + 1), None, None, None, k))
+        if slots[:, -1].min(initial=0) < 0:
+            self._complete(batch, slots, distances, Y, rest, search)
         return slots, distances
+
+    def _complete(self, batch, slots, distances, Y, rest, search):
+        """Find more where fewer than k rows share a bucket with a query: in more buckets, then among rows that share none."""
+        k, rows = slots.shape[1], self._rows()
+        wider = min(_WIDER * search.probes, self.functions.most_probes)
+        for i in np.flatnonzero(slots[:, -1] < 0).tolist():
+            one, found = self.rows.part(batch, i, i + 1), slots[i] >= 0
+            if found.sum() == len(rows):
+                continue
+            if search.fallback:
+                slots[i], distances[i] = (all_[0] for all_ in self._nearest(one, None, None, None, k))
+                continue
+            if wider > search.probes:
+                y, lost = (None, None) if Y is None else (Y[i:i + 1], rest[i:i + 1])
+                slots[i], distances[i] = (all_[0] for all_ in self._nearest(one, self._codes(one, y, wider), y, lost, k, search.budget,
+                                                                            max(search.refine, k)))
+            if slots[i, -1] < 0:
+                step = max(1, len(rows) // max(self._few, 2 * k))
+                near = np.union1d(slots[i, slots[i] >= 0], rows[::step]).astype(np.int32)
+                far = self._distances(one, near) if self.metric.rescored else self._measure(one, np.array([0, len(near)]), near)
+                order = np.argsort(far, kind="stable")[:k]
+                slots[i, :len(order)], distances[i, :len(order)] = near[order], far[order]
+
+    def _rows(self):
+        """All slots that hold a row, ascending."""
+        if self._present is None:
+            self._present = np.flatnonzero(self.live).astype(np.int32)
+        return self._present
 
     def _codes(self, batch, Y, probes):
         """Bucket numbers (n, L, probes)."""
@@ -145,7 +198,7 @@ class Snapshot:
         if Y is None or not self._sketched:
             Y, rest, refine = np.zeros((n, 0), np.float32), np.zeros(n, np.float32), self.slots
         scratch = self._borrow()
-        probes, coordinates = (codes, everything, min(budget, self.slots)), (Y, rest, max(min(refine, self.slots), 1))
+        probes, coordinates = (codes, everything, min(budget, self.slots), self._filtered), (Y, rest, max(min(refine, self.slots), 1))
         self.rows.search(self._arrays, batch, self._buckets, probes, coordinates, self._sketches, scratch, found)
         self._scratch.append(scratch)  # an error would have left it unclean, and out
         return found
@@ -244,8 +297,8 @@ class Snapshot:
         self._scratch.append(scratch)
         return out
 
-    def radius(self, batch: Batch, r: float, search: Search) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All rows found within a distance of a query: indptr (n + 1,), slots and distances (indptr[-1],), nearest first."""
+    def radius(self, batch: Batch, r: np.ndarray, search: Search) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All rows found within distances r (n,) float32 of queries: indptr (n + 1,), slots and distances (indptr[-1],), nearest first."""
         n = self.rows.count(batch)
         parts, sizes = [], np.zeros(n, np.int64)
         step = max(1, (1 << 22) // max(1, self.slots))  # so many queries may have all rows as candidates
@@ -254,7 +307,7 @@ class Snapshot:
             indptr, slots = self.candidates(part, search)
             distances = self.measure(part, indptr, slots)
             query = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-            near = distances <= r
+            near = distances <= r[lo:lo + step][query]
             query, slots, distances = query[near], slots[near], distances[near]
             order = np.lexsort((slots, distances, query))
             parts.append((slots[order], distances[order]))

@@ -1,7 +1,8 @@
 """The file of an index: settings, rows, sketches, functions and buckets; nothing is pickled.
 
-Mapped (``mmap=True``), the large arrays - rows, sketches, bucket entries - stay in the file, shared by all processes that map it. Their
-checksums are not computed then, which would read them all; that bucket entries name rows of the index is checked all the same.
+Mapped (``mmap=True``), the large arrays - rows, sketches, bucket entries - stay in the file, shared by all processes that map it. Checksums
+of arrays above 1 MB are then computed on request alone, which reads the file once; that bucket entries name rows of the index is checked
+all the same.
 """
 
 import os
@@ -23,7 +24,7 @@ def save(path: str | os.PathLike, state: dict) -> None:
     files.save(path, KIND, *split({"version": VERSION, **state}))
 
 
-def load(path: str | os.PathLike, mmap: bool) -> dict:
+def load(path: str | os.PathLike, mmap: bool, verify: bool = False) -> dict:
     """Read the state of an index, or map it.
 
     Raises
@@ -31,7 +32,7 @@ def load(path: str | os.PathLike, mmap: bool) -> dict:
     FormatError
         Not such a file, or another version.
     """
-    settings, arrays = files.load(path, KIND, mmap=mmap)
+    settings, arrays = files.load(path, KIND, mmap=mmap, verify=verify)
     version = settings.get("version", 1)
     if version == 1:
         return upgrade_v1(settings, arrays)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mongoose_nb.core.threads import row_threads
 from mongoose_nb.core.validation import check_int
 
 if TYPE_CHECKING:
@@ -197,6 +198,31 @@ class LSHTables:
         self._store.move(ids, self._codes[:, columns], codes)
         self._codes[:, columns] = codes
 
+    def refill(self, present: np.ndarray, ids: np.ndarray, codes: np.ndarray) -> None:
+        """Load the buckets again after a change that failed half way.
+
+        Parameters
+        ----------
+        present : ndarray of bool
+            Which rows the tables are to hold.
+        ids : ndarray of shape (m,)
+            Rows whose bucket numbers the change may have overwritten.
+        codes : ndarray of shape (L, m)
+            Their bucket numbers; of the others, those that are kept count.
+        """
+        from mongoose_nb._ext import BucketStore
+        from mongoose_nb.kernels.tables.buckets import build_buckets
+
+        self._check()
+        self._codes[:, ids] = codes
+        n = self._codes.shape[1]
+        held = np.concatenate([np.asarray(present[:n], bool), np.zeros(max(0, n - len(present)), bool)])
+        store = BucketStore(self.family.L, 1 << self._bits, capacity=self.capacity, policy=self.policy, seed=self.seed)
+        build_buckets(*store.begin_build(self._codes))
+        absent = np.flatnonzero(~held).astype(np.int32)
+        store.remove(absent, self._codes[:, absent])
+        self._store, self._present = store, held
+
     def _rows(self, ids, X):
         if X.shape[0] != len(ids):
             raise ValueError(f"{len(ids)} ids came with {X.shape[0]} rows; give one row for each id")
@@ -281,10 +307,11 @@ class LSHTables:
         indptr = np.zeros(n + 1, np.int64)
         seen = np.zeros((numba.get_num_threads(), len(self._present)), np.uint8)
         none = np.zeros(0, np.int32)
-        unions(pool, spans, codes, seen, indptr[1:], indptr, none)
-        np.cumsum(indptr, out=indptr)
-        ids = np.empty(int(indptr[-1]), np.int32)
-        unions(pool, spans, codes, seen, np.zeros(0, np.int64), indptr, ids)
+        with row_threads(n):
+            unions(pool, spans, codes, seen, indptr[1:], indptr, none)
+            np.cumsum(indptr, out=indptr)
+            ids = np.empty(int(indptr[-1]), np.int32)
+            unions(pool, spans, codes, seen, np.zeros(0, np.int64), indptr, ids)
         return indptr, ids
 
     def stats(self) -> dict:

@@ -11,6 +11,7 @@ import numpy as np
 from mongoose_nb.core.registry import find, registered
 from mongoose_nb.testing.answers import candidate_lists, judge, members, same
 from mongoose_nb.testing.distances import DISTANCES
+from mongoose_nb.testing.drifts import drifts
 from mongoose_nb.testing.factories import over_threads
 from mongoose_nb.testing.pairs import METRICS, Metric, find_metric, pairs_at
 from mongoose_nb.testing.report import CheckFailed, Report, require, require_equal
@@ -43,7 +44,8 @@ def check_index(make: Callable[[], Any], *, metric: "str | Metric" = "cosine", d
         Share of the planted neighbours that must be found. Rows that are in the index must find themselves always, except under an inner
         product: equal rows have equal codes.
     slack : float, default 0.05
-        Share of the planted neighbours that an index may lose when every row is replaced once, compared with a new index.
+        Share of the planted neighbours that an index may lose when every row is replaced once, compared with a new index. Of the nearest
+        rows it may lose three times as many when rows drift (shrink, grow, move, turn, become equal) or most of them are removed.
     distance : callable, optional
         ``distance(q, X)`` gives the distances from q (dim,) to X (n, dim). By default 1 - cosine, the Euclidean distance, minus the inner
         product, 1 - Jaccard, and the number of different coordinates.
@@ -63,12 +65,13 @@ def check_index(make: Callable[[], Any], *, metric: "str | Metric" = "cosine", d
     CheckFailed
         Named ``empty index``, ``shape``, ``padding``, ``unknown id``, ``duplicate id``, ``sorted``, ``distances``, ``membership``,
         ``determinism``, ``input unchanged``, ``threads``, ``batch equals single``, ``finds itself``, ``planted neighbours``,
-        ``k too large``, ``candidates``, ``removed ids``, ``own ids``, ``save and load``, ``replaced rows`` or ``operations``.
+        ``k too large``, ``candidates``, ``removed ids``, ``own ids``, ``save and load``, ``replaced rows``, ``operations``, ``drift`` or
+        ``shrink``.
     """
     metric, distance = _metric(metric, distance)
     if not 0 < n_queries <= n or k < 1:
         raise ValueError(f"n={n}, n_queries={n_queries}, k={k}: needed are 0 < n_queries <= n and k >= 1")
-    trial = _Trial(make, metric, dim, k, functools.partial(judge, distance=distance, **tolerance), np.random.default_rng(seed))
+    trial = _Trial(make, metric, dim, k, functools.partial(judge, distance=distance, **tolerance), distance, np.random.default_rng(seed))
     trial.draw(n, n_queries)
     trial.ids = trial.rng.permutation(10 * n)[:n].astype(np.int64)
     report = Report()
@@ -79,6 +82,8 @@ def check_index(make: Callable[[], Any], *, metric: "str | Metric" = "cosine", d
         part(report, trial)
     _replaced(report, trial, slack)
     _operations(report, trial, operations)
+    _drift(report, trial, 3 * slack)
+    _shrink(report, trial, 3 * slack)
     return report
 
 
@@ -97,8 +102,8 @@ def _metric(metric, distance):
 class _Trial:
     """What all parts need: rows, queries and their planted neighbours, and a judge of answers."""
 
-    def __init__(self, make, metric, dim, k, judge, rng):
-        self.make, self.metric, self.dim, self.k, self.judge, self.rng = make, metric, dim, k, judge, rng
+    def __init__(self, make, metric, dim, k, judge, distance, rng):
+        self.make, self.metric, self.dim, self.k, self.judge, self.distance, self.rng = make, metric, dim, k, judge, distance, rng
         self.Q = self.X = self.ids = np.zeros(0)
 
     def draw(self, n, n_queries):
@@ -120,6 +125,26 @@ class _Trial:
         """Answers, judged; `rows` maps the ids in the index to their rows."""
         k = self.k if k is None else k
         return self.judge(*index.query(Q.copy(), k), Q, k, rows, check)
+
+    def nearest(self, index, Q, rows, check, what):
+        """Share of the k nearest of `rows` that an index finds; it must name as many as there are."""
+        ids, far = self.ask(index, Q, rows, check=check)
+        most = min(self.k, len(rows))
+        short = int((ids[:, :most] == -1).sum())
+        require(not short, check, f"{what}: observed -1 in {short} places, expected rows, of which there are {len(rows)}", observed=short,
+                expected=0)
+        X = np.array(list(rows.values()), np.float64)
+        bound = np.array([np.sort(self.distance(q.astype(np.float64), X))[most - 1] for q in Q])
+        return float((far[:, :most] <= (bound + 1e-5 + 1e-4 * np.abs(bound))[:, None]).mean())
+
+    def as_good_as_new(self, index, Q, rows, slack, check, what, new=None):
+        """Check that an index finds as much as a new one with the same rows."""
+        if new is None:
+            new = self.make()
+            new.add(np.array(list(rows.values())), np.array(list(rows), np.int64))
+        found, fresh = self.nearest(index, Q, rows, check, what), self.nearest(new, Q, rows, check, "a new index")
+        require(found >= fresh - slack, check, f"{what}: observed {found:.3f} of the {self.k} nearest rows found, expected {fresh:.3f} as "
+                f"in a new index, bound [{fresh - slack:.3f}, 1]", observed=found, expected=fresh, bound=(fresh - slack, 1.0))
 
     @property
     def rows(self):
@@ -196,7 +221,7 @@ def _candidates(report, trial):
         require(len(set(row)) == len(row), check, f"query {i}: observed an id more than once, expected each once", observed=row)
         unknown = sorted(set(row) - set(trial.rows))
         require(not unknown, check, f"query {i}: observed {unknown[:5]}, expected only ids that are in the index", observed=unknown)
-        beyond = sorted(set(answer) - {-1} - set(row))
+        beyond = sorted(set(answer) - {-1} - set(row)) if len(row) >= trial.k else []  # fewer may be filled up
         require(not beyond, check, f"query {i}: observed answers {beyond[:5]} that are no candidates, expected none", observed=beyond)
     report.holds(check, f"{np.mean([len(row) for row in sets]):.1f} of {len(trial.X)} rows on average")
 
@@ -292,6 +317,51 @@ def _replaced(report, trial, slack):
     require(after >= fresh - slack, check, f"after every row was replaced once: observed {after:.3f} of the planted neighbours found, "
             f"expected {fresh:.3f} as in a new index, bound [{fresh - slack:.3f}, 1]", **figures)
     report.holds(check, "", **figures)
+
+
+def _drift(report, trial, slack):
+    """Rows that are replaced by rows of another kind: the index has to notice."""
+    check, ids, order = "drift", trial.ids, trial.rng.permutation(len(trial.X))
+    if not hasattr(trial.make(), "update"):
+        report.skip(check, "no update")
+        return
+    for name, change in drifts(trial.X, trial.rng).items():
+        Q, X = change(trial.Q), change(trial.X)
+        with np.errstate(all="ignore"):
+            far = [trial.distance(q.astype(np.float64), X.astype(np.float64)) for q in Q[:3]]
+        if not np.isfinite(far).all():
+            continue  # the distance of such rows is not defined
+        index = trial.filled()
+        for part in np.array_split(order, 3):
+            index.update(ids[part].copy(), X[part].copy())
+        trial.as_good_as_new(index, Q, dict(zip(ids.tolist(), X)), slack, check, f"after all rows were replaced ({name})")
+        other = trial.make()  # first rows of the one kind, then many of the other
+        few = len(X) // 4
+        other.add(trial.X[:few].copy(), ids[:few].copy())
+        other.add(X[few:].copy(), ids[few:].copy())
+        rows = dict(zip(ids.tolist(), np.concatenate([trial.X[:few], X[few:]])))
+        trial.as_good_as_new(other, Q, rows, slack, check, f"after other rows were added ({name})")
+        if hasattr(other, "remove"):
+            new = trial.filled(X)
+            for each in (other, new):
+                each.remove(ids[:few].copy())
+            left = {j: rows[j] for j in ids[few:].tolist()}
+            trial.as_good_as_new(other, Q, left, slack, check, f"after the old ones were removed ({name})", new)
+    report.holds(check)
+
+
+def _shrink(report, trial, slack):
+    """Most rows are removed, a part at a time."""
+    check, index, rows = "shrink", trial.filled(), trial.rows
+    if not hasattr(index, "remove"):
+        report.skip(check, "no remove")
+        return
+    for part in np.array_split(trial.ids, 8)[:7]:
+        index.remove(part.copy())
+        for j in part.tolist():
+            del rows[j]
+        trial.as_good_as_new(index, trial.Q, rows, slack, check, f"with {len(rows)} of {len(trial.X)} rows left")
+    report.holds(check)
 
 
 def _operations(report, trial, operations):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb.core.registry import name_of, registered
+from mongoose_nb.core.threads import ROWS_FROM
 from mongoose_nb.hashing import (
     DWTA,
     WTA,
@@ -348,3 +349,28 @@ def test_a_code_has_at_most_32_bits():
 def test_importing_the_room_loads_neither_numba_nor_scipy():
     code = "import sys, mongoose_nb.hashing; sys.exit('numba' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(registered("hash family", "mongoose_nb.")))
+def test_few_rows_are_hashed_on_one_thread(name, monkeypatch):
+    """To wake threads for a row takes a hundred times as long as the row."""
+    import numba
+
+    cls, seen = registered("hash family", "mongoose_nb.")[name], []
+    family = cls(16, 4, 2)
+    for hook in ("_hash_dense", "_probe_dense"):
+        original = getattr(family, hook)
+
+        def record(*arguments, original=original):
+            seen.append(numba.get_num_threads())
+            return original(*arguments)
+
+        monkeypatch.setattr(family, hook, record)
+    before, X = numba.get_num_threads(), (np.random.default_rng(0).random((ROWS_FROM, 16)) < 0.5).astype(np.float32)
+    for rows in (X[:1], X[:ROWS_FROM - 1]):
+        family.hash(rows)
+        if family.max_probes > 1:
+            family.probe_tables(rows, 2)
+    assert seen and set(seen) == {1}
+    family.hash(X)
+    assert seen[-1] == before == numba.get_num_threads()

@@ -217,7 +217,7 @@ def write_as_v1(path):
     settings, arrays = files.load(path, storage.KIND)
     builder, projection, tables = settings["builder"], settings["builder"]["projection"], settings["builder"]["tables"]
     old = {**settings["arguments"], "metric": settings["arguments"]["metric"]["name"], "family": None, "kind": builder["rows"]["store"],
-           "next_id": settings["ids"]["next_id"], "trained": builder["trained"], "long": builder["long"], "tables": tables,
+           "next_id": settings["ids"]["next_id"], "trained": builder["trained"], "long": 0, "tables": tables,
            "projection": projection, "stats": builder["stats"]}
     arrays = {name.removeprefix("builder."): array for name, array in arrays.items()}
     arrays["sketches"] = arrays["sketches"].view(np.uint8)

@@ -17,7 +17,7 @@ def test_brute_force_passes(metric):
     assert checks == {
         "empty index", "shape", "padding", "unknown id", "duplicate id", "sorted", "distances", "membership", "input unchanged",
         "determinism", "batch equals single", "planted neighbours", "k too large", "candidates", "threads", "removed ids", "own ids",
-        "save and load", "replaced rows", "operations", *(["finds itself"] if metric != "ip" else [])}
+        "save and load", "replaced rows", "operations", "drift", "shrink", *(["finds itself"] if metric != "ip" else [])}
     planted = next(line for line in report if line.check == "planted neighbours")
     assert planted.observed == 1
 
@@ -37,7 +37,8 @@ def test_the_least_that_an_index_must_offer():
             return self.index.query(Q, k)
 
     report = check_index(Least)
-    assert set(report.skipped) - {"threads"} == {"candidates", "removed ids", "own ids", "save and load", "replaced rows"}
+    assert set(report.skipped) - {"threads"} == {"candidates", "removed ids", "own ids", "save and load", "replaced rows", "drift",
+                                                "shrink"}
 
 
 class ReturnsRemoved(BruteForce):
@@ -192,7 +193,36 @@ class MissesPlanted(BruteForce):
 
 class AnswersBeyondCandidates(BruteForce):
     def candidates(self, Q):
-        return [row[:3] for row in super().candidates(Q)]
+        return [row[:15] for row in super().candidates(Q)]
+
+
+class BlindToOtherRows(BruteForce):
+    """As if functions were learned from the first rows and never again: rows out of their range are not found."""
+
+    first = None
+
+    def add(self, X, ids=None):
+        if self.first is None:
+            self.first = 3 * np.abs(X).max()
+        return super().add(X, ids)
+
+    def query(self, Q, k):
+        seen = BruteForce(self.metric)
+        seen.rows = {id_: row for id_, row in self.rows.items() if np.abs(row).max() <= self.first}
+        return seen.query(Q, k)
+
+
+class BlindWhenFew(BruteForce):
+    """As if its buckets were made for many rows: of few ones some are not met."""
+
+    most = 0
+
+    def query(self, Q, k):
+        self.most = max(self.most, len(self))
+        ids, distances = super().query(Q, k)
+        if len(self) < self.most // 3:
+            ids[:, -2:], distances[:, -2:] = -1, np.inf
+        return ids, distances
 
 
 class SameOwnIds(BruteForce):
@@ -278,6 +308,8 @@ class ContainsAll(BruteForce):
     (MissesPlanted, "planted neighbours", "observed 0.000 of 60 found, expected at least 0.9, bound [0.9, 1]"),
     (AnswersBeyondCandidates, "candidates", "that are no candidates"),
     (SameOwnIds, "own ids", "len: observed 395, expected 400"),
+    (BlindToOtherRows, "drift", "of the 10 nearest rows found"),
+    (BlindWhenFew, "shrink", "observed -1 in"),
     (LosesOnLoad, "save and load", "the loaded index"),
     (UpdatesNothing, "replaced rows", "expected"),
     (LosesUpdated, "replaced rows", "observed 0.000 of the planted neighbours found, expected 1.000 as in a new index, bound [0.950, 1]"),

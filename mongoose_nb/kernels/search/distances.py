@@ -13,6 +13,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from mongoose_nb.core.jit import inline
+from mongoose_nb.kernels.search.columns import slot_of
 
 CHUNK = 64
 
@@ -78,6 +79,20 @@ def bit_distance(q, x):
     for j in range(q.shape[0]):
         total += popcount(q[j] ^ x[j])
     return np.float32(np.int64(total))
+
+
+@inline
+def hashed_csr_distance(keys, held, size, indices, values, first, last, sets, base):
+    """As `csr_distance`, for a query in a table: ``held[slot]`` is its value in the column ``keys[slot]``."""
+    total = np.float32(0)
+    for e in range(first, last):
+        at = slot_of(indices[e], keys)
+        if keys[at] != -1:
+            total += held[at] * (np.float32(1) if sets else values[e])
+    if sets:
+        union = np.float32(size + (last - first)) - total
+        return np.float32(1) - total / union if union > 0 else np.float32(0)
+    return base - total
 
 
 @inline

@@ -17,10 +17,13 @@ import numpy as np
 
 from mongoose_nb.core.jit import inline, serial
 from mongoose_nb.kernels.hashing.simhash_probes import project_signs
+from mongoose_nb.kernels.search.columns import column_place
 
 # Bucket numbers of long codes: the high bits of this product (multiplicative hashing).
 ODD = np.uint32(2654435769)
-_MAX = np.finfo(np.float32).max
+# Bytes of a sketch reach from -127 to 127. A row beyond twice that is unlike all rows that the steps were chosen for.
+_FAR = np.float32(254)
+LONGER = 1.0002  # squares of lengths, beyond rounding
 
 
 @inline
@@ -68,12 +71,27 @@ def _project(x, scale, extra, mean, axes, y):
     return _rest(total, y)
 
 
+@inline
+def _square(x):
+    total = 0.0
+    for j in range(x.shape[0]):
+        total += np.float64(x[j]) * np.float64(x[j])
+    return total
+
+
 @serial
-def all_finite(values):
-    """Whether no number of the flat array is NaN or infinite."""
+def squares(X, out):
+    """out (n,) float64 = sums of the squares of rows X (n, d) float32, which do not overflow in float64."""
+    for i in range(X.shape[0]):
+        out[i] = _square(X[i])
+
+
+@serial
+def none_beyond(X, limit):
+    """Whether the squares of each row of X (n, d) add up to `limit` at most; a NaN is beyond."""
     bad = 0
-    for i in range(values.shape[0]):
-        bad += not (abs(values[i]) <= _MAX)
+    for i in range(X.shape[0]):
+        bad += not (_square(X[i]) <= limit)
     return bad == 0
 
 
@@ -98,8 +116,11 @@ def project_dense(X, scale, extra, mean, axes, Y, rest):
 
 
 @serial
-def project_csr(indptr, indices, values, scale, extra, mean, mean_square, mean_axes, axes, Y, rest):
-    """The same for CSR rows. mean_axes (m,) = mean @ axes, mean_square = |mean|^2."""
+def project_csr(Q, scale, extra, mean, mean_square, mean_axes, axes, table, Y, rest):
+    """The same for CSR rows Q (indptr, indices, values). mean_axes (m,) = mean @ axes, mean_square = |mean|^2. table (keys, places): which
+    row of `axes` belongs to a column; the axes have no part in other columns."""
+    indptr, indices, values = Q
+    keys, places = table
     D = mean.shape[0]
     m = axes.shape[1]
     for i in range(Y.shape[0]):
@@ -109,10 +130,13 @@ def project_csr(indptr, indices, values, scale, extra, mean, mean_square, mean_a
         total = mean_square + extra[i] * extra[i] - np.float32(2) * extra[i] * mean[D - 1]
         for e in range(indptr[i], indptr[i + 1]):
             a = scale[i] * values[e]
-            c = indices[e]
-            total += a * (a - np.float32(2) * mean[c])
-            for j in range(m):
-                y[j] += a * axes[c, j]
+            c = column_place(indices[e], keys, places)
+            if c < 0:
+                total += a * a
+            else:
+                total += a * (a - np.float32(2) * mean[c])
+                for j in range(m):
+                    y[j] += a * axes[c, j]
         if extra[i] != 0:
             for j in range(m):
                 y[j] += extra[i] * axes[D - 1, j]
@@ -121,39 +145,53 @@ def project_csr(indptr, indices, values, scale, extra, mean, mean_square, mean_a
 
 @inline
 def _sketch(y, rest, inverse, out):
+    """Bytes of a row; returns whether it is far outside of their range."""
     m = y.shape[0]
     low = np.float32(-127)
     high = np.float32(127)
+    far = 0
     for j in range(m):
-        out[j] = np.int8(np.rint(min(max(y[j] * inverse[j], low), high)))
+        value = y[j] * inverse[j]
+        far += abs(value) > _FAR
+        out[j] = np.int8(np.rint(min(max(value, low), high)))
+    far += rest * inverse[m] > _FAR
     out[m] = np.int8(np.rint(min(rest * inverse[m], high)))
+    return np.int64(far > 0)
 
 
 @serial
 def sketch_rows(Y, rest, inverse, out):
-    """Bytes of coordinates (n, m) and lost lengths, `inverse` (m + 1,) steps a unit; what of `out` (n, width) is beyond stays."""
+    """Bytes of coordinates (n, m) and lost lengths, `inverse` (m + 1,) steps a unit; what of `out` (n, width) is beyond stays. Returns
+    how many rows are far outside of the range of bytes."""
+    outside = 0
     for i in range(Y.shape[0]):
-        _sketch(Y[i], rest[i], inverse, out[i])
+        outside += _sketch(Y[i], rest[i], inverse, out[i])
+    return outside
 
 
 @serial
 def place_dense(X, slots, longest, mean, axes, inverse, functions, K, fold, sketches, codes):
     """What tables hold of a few new rows X (n, d): ``sketches[slots[i]]``, and bucket numbers codes (L, n), of which the last `fold`
     bits of a product are dropped where `fold` > 0. Where mean (D,) has a coordinate more than X, that is what brings a row to the
-    length `longest`."""
+    length `longest`.
+
+    Returns how many rows are far outside of the range of bytes, or longer than that by more than rounding."""
+    strange = 0
+    bound = np.float64(longest) * np.float64(longest)
     y = np.empty(axes.shape[1], np.float32)
     margins = np.empty(functions.shape[1], np.float32)
     for i in range(X.shape[0]):
         extra = np.float32(0)
         if mean.shape[0] > X.shape[1]:
-            for j in range(X.shape[1]):
-                extra += X[i, j] * X[i, j]
-            extra = np.sqrt(max(longest * longest - extra, np.float32(0)))
+            square = _square(X[i])
+            strange += square > LONGER * bound
+            extra = np.float32(np.sqrt(max(bound - square, 0.0)))
         rest = _project(X[i], np.float32(1), extra, mean, axes, y)
-        _sketch(y, rest, inverse, sketches[slots[i]])
+        strange += _sketch(y, rest, inverse, sketches[slots[i]])
         project_signs(y, functions, margins)
         for t in range(codes.shape[0]):
             code = np.uint32(0)
             for k in range(K):
                 code = (code << np.uint32(1)) | np.uint32(margins[t * K + k] > 0)
             codes[t, i] = np.uint32(code * ODD) >> np.uint32(fold) if fold > 0 else code
+    return strange

@@ -27,13 +27,22 @@ import numpy as np
 from mongoose_nb.core.jit import inline, serial
 from mongoose_nb.kernels.common.k_least import finish, offer, select
 from mongoose_nb.kernels.common.prefetch import prefetch_line, prefetch_row
-from mongoose_nb.kernels.search.distances import CHUNK, bit_distance, csr_distance, dense_distance, sketch_distance
+from mongoose_nb.kernels.search.columns import column_place, slot_of
+from mongoose_nb.kernels.search.distances import (
+    CHUNK,
+    bit_distance,
+    csr_distance,
+    dense_distance,
+    hashed_csr_distance,
+    sketch_distance,
+)
 
 VOTES = 128  # votes are counted up to one less
 SPARSE_AHEAD = 3  # sparse rows
 AHEAD = 8  # sketch rows asked for ahead of their turn
 CROWD = 12  # candidates for each that is chosen, from which a heap is used
 _LOW = np.uint64(0xFFFFFFFF)
+_MOST = np.float32(1e17)  # steps, of which squares fit
 
 
 class Buckets(NamedTuple):
@@ -51,6 +60,7 @@ class Probes(NamedTuple):
     codes: np.ndarray  # (n, L, P) uint32
     everything: bool  # all live rows are candidates, whatever the codes
     budget: int  # most candidates after the cut by votes
+    filtered: bool  # candidates that do not live are left out
 
 
 class Coordinates(NamedTuple):
@@ -99,7 +109,7 @@ class Scratch(NamedTuple):
 
     mark: np.ndarray  # (slots,) uint8 zeros
     touched: np.ndarray  # (slots + 1,) int32
-    wide: np.ndarray  # (dim,) float32 zeros, for sparse rows
+    wide: np.ndarray  # (dim,) float32 zeros, for sparse rows; of very wide rows empty
 
 
 # --- candidates -------------------------------------------------------------------------------------------------------
@@ -151,6 +161,22 @@ def _cut(mark, touched, n, reach, budget):
 
 
 @inline
+def _allowed(live, mark, touched, n, reach):
+    """Keep the ids of rows that live, as a search that is filtered sees it."""
+    kept = 0
+    for p in range(n):
+        row = touched[p]
+        touched[kept] = row
+        if live[row]:
+            kept += 1
+        else:
+            for v in range(1, mark[row] + 1):
+                reach[v] -= 1
+            mark[row] = 0
+    return kept
+
+
+@inline
 def _candidates(buckets, probes, i, scratch, reach, counts):
     """Candidates of query i in ``scratch.touched``: those of its buckets, or all rows that live."""
     mark, touched, _ = scratch
@@ -162,6 +188,8 @@ def _candidates(buckets, probes, i, scratch, reach, counts):
         kept = n
     else:
         n = _gather(buckets, probes.codes[i], mark, touched, reach)
+        if probes.filtered:
+            n = _allowed(buckets.live, mark, touched, n, reach)
         kept = _cut(mark, touched, n, reach, probes.budget)
     counts[0] = n
     counts[1] = kept
@@ -228,8 +256,8 @@ def _steps(coordinates, i, sketches, y):
     Y, inverse = coordinates.Y, sketches.inverse
     m = Y.shape[1]
     for j in range(m):
-        y[j] = Y[i, j] * inverse[j]
-    y[m] = sketches.share * coordinates.rest[i] * inverse[m]
+        y[j] = min(max(Y[i, j] * inverse[j], -_MOST), _MOST)
+    y[m] = min(sketches.share * coordinates.rest[i] * inverse[m], _MOST)
 
 
 @inline
@@ -274,6 +302,53 @@ def search_dense(Q, buckets, probes, coordinates, sketches, X, form, scratch, fo
         finish(distances[i], rows[i], held)
 
 
+@inline
+def _table(Q, wide):
+    """Of very wide rows, a table with room for each query of `Csr`: keys, values, and the slots of a query; else an empty one."""
+    most = 0
+    size = 0
+    if wide.shape[0] == 0:
+        for i in range(Q.indptr.shape[0] - 1):
+            most = max(most, Q.indptr[i + 1] - Q.indptr[i])
+        size = 16
+        while size < 4 * most:
+            size *= 2
+    return np.full(size, np.int32(-1), np.int32), np.zeros(size, np.float32), np.empty(most, np.int64)
+
+
+@inline
+def _spread(Q, i, sets, wide, table):
+    """Write query i into `wide`, or into the table where that has places."""
+    keys, held, slots = table
+    for e in range(Q.indptr[i], Q.indptr[i + 1]):
+        value = np.float32(1) if sets else Q.values[e]
+        if keys.shape[0] == 0:
+            wide[Q.indices[e]] = value
+        else:
+            at = slot_of(Q.indices[e], keys)
+            keys[at] = Q.indices[e]
+            held[at] = value
+            slots[e - Q.indptr[i]] = at
+
+
+@inline
+def _clear(Q, i, wide, table):
+    """Take query i out again."""
+    keys, _, slots = table
+    for e in range(Q.indptr[i], Q.indptr[i + 1]):
+        if keys.shape[0] == 0:
+            wide[Q.indices[e]] = np.float32(0)
+        else:
+            keys[slots[e - Q.indptr[i]]] = -1
+
+
+@inline
+def _csr_distance(wide, table, size, indices, values, first, last, sets, base):
+    if table[0].shape[0] == 0:
+        return csr_distance(wide, size, indices, values, first, last, sets, base)
+    return hashed_csr_distance(table[0], table[1], size, indices, values, first, last, sets, base)
+
+
 @serial
 def search_csr(Q, buckets, probes, coordinates, sketches, pool, form, scratch, found):
     """As `search_dense`, for `Csr` queries and a `Pool` of rows. Of sets, values are not read and there are no sketches."""
@@ -288,6 +363,7 @@ def search_csr(Q, buckets, probes, coordinates, sketches, pool, form, scratch, f
     near_rows = np.empty(refine, np.int32)
     keys = np.empty(min(CROWD * refine, touched.shape[0]), np.uint64)
     starts, sizes, indices, values = pool
+    table = _table(Q, wide)
     rows, distances, counts = found
     for i in range(Q.indptr.shape[0] - 1):
         n = _candidates(buckets, probes, i, scratch, reach, counts[i])
@@ -297,8 +373,7 @@ def search_csr(Q, buckets, probes, coordinates, sketches, pool, form, scratch, f
             n = _nearest_sketches(y, sketches.weight, sketches.bytes, touched, n, near_values, near_rows, keys)
             chosen = near_rows
         size = Q.indptr[i + 1] - Q.indptr[i]
-        for e in range(Q.indptr[i], Q.indptr[i + 1]):
-            wide[Q.indices[e]] = np.float32(1) if sets else Q.values[e]
+        _spread(Q, i, sets, wide, table)
         held = 0
         for p in range(n):
             if p + SPARSE_AHEAD < n:
@@ -309,11 +384,10 @@ def search_csr(Q, buckets, probes, coordinates, sketches, pool, form, scratch, f
                         prefetch_line(values, 0, line)
             row = chosen[p]
             first = starts[row]
-            value = csr_distance(wide, size, indices[0], values[0], first, first + sizes[row], sets, form.base)
+            value = _csr_distance(wide, table, size, indices[0], values[0], first, first + sizes[row], sets, form.base)
             held = offer(distances[i], rows[i], held, value, row)
         finish(distances[i], rows[i], held)
-        for e in range(Q.indptr[i], Q.indptr[i + 1]):
-            wide[Q.indices[e]] = np.float32(0)
+        _clear(Q, i, wide, table)
 
 
 @serial
@@ -335,19 +409,23 @@ def search_bits(Q, buckets, probes, X, scratch, found):
 
 
 @serial
-def multiply_csr(pool, first, sets, wide, products):
-    """products[r] = row first + r (of sets: of ones) times wide (dim, queries): every entry of a row serves all queries at once."""
+def multiply_csr(pool, first, sets, wide, table, products):
+    """products[r] = row first + r (of sets: of ones) times wide (columns, queries): every entry of a row serves all queries at once.
+    table (keys, places): which row of `wide` belongs to a column."""
     starts, sizes, indices, values = pool
+    keys, places = table
     for r in range(products.shape[0]):
         row = first + r
         out = products[r]
         for j in range(out.shape[0]):
             out[j] = np.float32(0)
         for e in range(starts[row], starts[row] + sizes[row]):
-            a = np.float32(1) if sets else values[0, e]
-            column = wide[indices[0, e]]
-            for j in range(out.shape[0]):
-                out[j] += a * column[j]
+            c = column_place(indices[0, e], keys, places)
+            if c >= 0:
+                a = np.float32(1) if sets else values[0, e]
+                column = wide[c]
+                for j in range(out.shape[0]):
+                    out[j] += a * column[j]
 
 
 # --- distances of given pairs -----------------------------------------------------------------------------------------
@@ -368,15 +446,14 @@ def measure_csr(Q, pool, form, wide, indptr, rows, out):
     Q, form = Csr(*Q), Form(*form)
     sets = form.flag
     starts, sizes, indices, values = pool
+    table = _table(Q, wide)
     for i in range(Q.indptr.shape[0] - 1):
         size = Q.indptr[i + 1] - Q.indptr[i]
-        for e in range(Q.indptr[i], Q.indptr[i + 1]):
-            wide[Q.indices[e]] = np.float32(1) if sets else Q.values[e]
+        _spread(Q, i, sets, wide, table)
         for p in range(indptr[i], indptr[i + 1]):
             first = starts[rows[p]]
-            out[p] = csr_distance(wide, size, indices[0], values[0], first, first + sizes[rows[p]], sets, form.base)
-        for e in range(Q.indptr[i], Q.indptr[i + 1]):
-            wide[Q.indices[e]] = np.float32(0)
+            out[p] = _csr_distance(wide, table, size, indices[0], values[0], first, first + sizes[rows[p]], sets, form.base)
+        _clear(Q, i, wide, table)
 
 
 @serial

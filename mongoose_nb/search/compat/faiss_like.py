@@ -48,7 +48,7 @@ class FaissLike:
 
     def add_with_ids(self, x: np.ndarray, ids: np.ndarray) -> None:
         """Add rows (n, d) under these ids (n,)."""
-        self.index.add(x, ids)
+        self.index.add(x, ids, any_id=True)
 
     def _out(self, distances):
         """Squared distances, or inner products: those of missing rows become -inf."""

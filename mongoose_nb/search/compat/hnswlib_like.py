@@ -61,7 +61,7 @@ class HnswlibLike:
             raise ValueError(f"{len(ids)} ids came with {len(data)} rows; give one id for each row")
         self.index.builder.check(data)
         there = np.array([id in self.index for id in ids.tolist()], bool)
-        self.index.add(data[~there], ids[~there])
+        self.index.add(data[~there], ids[~there], any_id=True)
         try:
             self.index.update(ids[there], data[there])
         except BaseException:

@@ -11,8 +11,8 @@ class Metric(Registered, abc.ABC, kind="search metric"):
     """Base of the search metrics: which rows are kept, how they are hashed, and what their distance is.
 
     A subclass gives `distances`, and `transform` where rows are kept in another form than they are given in. A subclass that gives
-    `distances` is `rescored`, unless it says otherwise. Constructor arguments are stored as attributes of the same names, so that an
-    index can be saved.
+    `distances` is `rescored` and `signed`, unless it says otherwise. Constructor arguments are stored as attributes of the same names, so
+    that an index can be saved.
 
     Examples
     --------
@@ -47,13 +47,16 @@ class Metric(Registered, abc.ABC, kind="search metric"):
     euclidean = True
     #: whether candidates are compared by `distances`; else by kernels
     rescored = True
+    #: whether distances may be negative
+    signed = True
     #: rows of which similarity (`mongoose_nb.testing.METRICS`) test an index of this metric
     tested_as = "l2"
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if "distances" in vars(cls) and "rescored" not in vars(cls):
-            cls.rescored = True
+        if "distances" in vars(cls):
+            cls.rescored = vars(cls).get("rescored", True)
+            cls.signed = vars(cls).get("signed", True)  # nothing is known of them
         if cls.transform is not Metric.transform and "dense" not in cls.stores:
             raise TypeError(f"{cls.__name__} has a transform, which takes dense rows, but keeps its rows as {cls.stores}")
 

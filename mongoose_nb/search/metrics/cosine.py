@@ -14,6 +14,7 @@ class Cosine(Metric):
     unit = True
     euclidean = False
     rescored = False
+    signed = False
     tested_as = "cosine"
 
     def distances(self, q: np.ndarray, X: np.ndarray) -> np.ndarray:

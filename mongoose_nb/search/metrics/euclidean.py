@@ -11,6 +11,7 @@ class Euclidean(Metric):
     """The Euclidean distance (not squared) of two dense rows."""
 
     rescored = False
+    signed = False
 
     def distances(self, q: np.ndarray, X: np.ndarray) -> np.ndarray:
         return np.linalg.norm(X - q, axis=1)

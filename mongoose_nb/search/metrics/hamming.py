@@ -17,6 +17,7 @@ class Hamming(Metric):
     projected = False
     euclidean = False
     rescored = False
+    signed = False
     tested_as = "hamming"
 
     def distances(self, q: np.ndarray, X: np.ndarray) -> np.ndarray:

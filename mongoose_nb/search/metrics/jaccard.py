@@ -18,6 +18,7 @@ class Jaccard(Metric):
     sets = True
     euclidean = False
     rescored = False
+    signed = False
     tested_as = "jaccard"
 
     def distances(self, q: np.ndarray, X: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ class SquaredEuclidean(Metric):
     """The squared Euclidean distance of two dense rows: what kernels sum up, without a root that would round it."""
 
     rescored = False
+    signed = False
 
     def distances(self, q: np.ndarray, X: np.ndarray) -> np.ndarray:
         return ((X - q) ** 2).sum(axis=1)

@@ -11,7 +11,8 @@ from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.arguments import as_float32
 from mongoose_nb.hashing.rows import check_csr, is_sparse
-from mongoose_nb.search.rows.base import RowStore, check_finite, grown, own, scan, two_axes
+from mongoose_nb.search.columns import NARROW, ColumnTable
+from mongoose_nb.search.rows.base import LONGEST, RowStore, check_numbers, grown, own, scan, too_long, two_axes
 
 if TYPE_CHECKING:
     from mongoose_nb.search.metrics import Metric
@@ -49,8 +50,11 @@ class SparseRows(RowStore):
             X = np.asarray(X)
             X = sparse.csr_matrix(two_axes(X if X.dtype == bool else as_float32(X, "X"), self.dim))
         if not X.has_canonical_format:
-            X = X.copy()
+            data = X.data.astype(np.float64) if X.data.dtype.kind in "iu" else X.data  # sums of small integers would overflow
+            X = sparse.csr_matrix((data, X.indices, X.indptr), X.shape, copy=True)
             X.sum_duplicates()
+        if self.sets and X.data.dtype.kind == "f" and np.isnan(X.data[:X.indptr[-1]]).any():
+            raise ValueError("rows hold NaN; a member of a set is a column that is not zero: replace NaN first")
         if self.sets and X.nnz and not (X.data != 0).all():
             X = X.copy()
             X.eliminate_zeros()
@@ -58,7 +62,9 @@ class SparseRows(RowStore):
         values = np.zeros(0, np.float32)
         if not self.sets:
             values = np.ascontiguousarray(as_float32(X.data, "X")[:indptr[-1]])
-            check_finite(read_only(values))
+            check_numbers(read_only(values)[None, :], False)
+            if self.squared and _longest(indptr, values) > LONGEST:
+                raise too_long()
             if self.metric.unit:
                 values = _unit(indptr, values)
         indices = np.ascontiguousarray(X.indices[:indptr[-1]], np.int32)
@@ -72,23 +78,28 @@ class SparseRows(RowStore):
         a, b = indptr[lo], indptr[hi]
         return read_only(indptr[lo:hi + 1] - a), indices[a:b], values if self.sets else values[a:b]
 
-    def put(self, slots: np.ndarray, batch: Batch, need: int) -> None:
-        indptr, indices, values = batch
+    def reserve(self, slots: np.ndarray, batch: Batch, need: int) -> None:
         self.starts, self.sizes = grown(self.starts, need), grown(self.sizes, need)
-        sizes = np.diff(indptr)
-        self.held += int(indptr[-1]) - int(self.sizes[slots].sum(dtype=np.int64))
-        self.sizes[slots] = 0
-        end = self.tail + len(indices)
-        if end > len(self.indices) and self.tail > 2 * self.held + 1024:
-            self._pack()
-            end = self.tail + len(indices)
-        self.indices = grown(self.indices, end)
-        self.indices[self.tail:end] = indices
+        end = self.tail + len(batch[1])
+        if end > len(self.indices):
+            held = self.held + len(batch[1]) - int(self.sizes[slots].sum(dtype=np.int64))
+            if self.tail > 2 * held + 1024:
+                self._pack()
+                end = self.tail + len(batch[1])
+            self.indices = grown(self.indices, end)
         if not self.sets:
             self.values = grown(self.values, end)
+
+    def put(self, slots: np.ndarray, batch: Batch, need: int) -> None:
+        self.reserve(slots, batch, need)
+        indptr, indices, values = batch
+        end = self.tail + len(indices)
+        self.indices[self.tail:end] = indices
+        if not self.sets:
             self.values[self.tail:end] = values
+        self.held += len(indices) - int(self.sizes[slots].sum(dtype=np.int64))
         self.starts[slots] = self.tail + indptr[:-1]
-        self.sizes[slots] = sizes
+        self.sizes[slots] = np.diff(indptr)
         self.tail = end
 
     def _places(self, slots):
@@ -98,9 +109,7 @@ class SparseRows(RowStore):
 
     def _pack(self):
         sizes, places = self._places(np.arange(len(self.sizes)))
-        self.indices = self.indices[places]
-        if not self.sets:
-            self.values = self.values[places]
+        self.indices, self.values = self.indices[places], self.values if self.sets else self.values[places]
         self.starts = np.cumsum(sizes) - sizes
         self.tail = self.held = int(sizes.sum())
 
@@ -156,18 +165,31 @@ class SparseRows(RowStore):
     def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray]]:
         indptr, indices, values = batch
         sizes, lengths, sets = np.diff(indptr), arrays[1], self.sets
-        wide = np.zeros((self.dim, len(sizes)), np.float32)
-        wide[indices, np.repeat(np.arange(len(sizes)), sizes)] = 1 if sets else values
+        places, width, table = indices, self.dim, ColumnTable(None)
+        if self.dim > NARROW:  # columns of the queries alone
+            columns, places = np.unique(indices, return_inverse=True)
+            width, table = len(columns), ColumnTable(columns)
+        wide = np.zeros((width, len(sizes)), np.float32)
+        wide[places, np.repeat(np.arange(len(sizes)), sizes)] = 1 if sets else values
         for lo in range(0, len(lengths), step):
             hi = min(lo + step, len(lengths))
             product = np.empty((hi - lo, len(sizes)), np.float32)
-            scan().multiply_csr(arrays, lo, sets, wide, product)
+            scan().multiply_csr(arrays, lo, sets, wide, table.parts, product)
             score = np.ascontiguousarray(product.T)
             if sets:
                 union = (sizes[:, None] + lengths[None, lo:hi]).astype(np.float32) - score
                 score /= np.maximum(union, 1)
                 score[union == 0] = 1  # two empty sets are equal
             yield lo, np.negative(score, out=score)
+
+
+def _longest(indptr, values):
+    """Length of the longest of CSR rows; where no row can be too long, a bound."""
+    bound = float(np.abs(values).max(initial=0)) * float(np.diff(indptr).max(initial=0)) ** 0.5
+    if bound <= LONGEST:
+        return bound
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return float(np.sqrt(np.bincount(rows, values.astype(np.float64) ** 2).max(initial=0)))
 
 
 def _unit(indptr, values):

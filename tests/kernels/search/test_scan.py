@@ -6,6 +6,7 @@ import scipy.sparse as sp
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.kernels.search import scan as search
+from mongoose_nb.search.columns import ColumnTable
 
 
 @pytest.mark.slow
@@ -36,5 +37,8 @@ def test_products_of_sparse_rows(sets):
                                                 X.indices[None].astype(np.int32), X.data[None]))
     for lo, hi in ((0, 50), (13, 31)):
         product = np.empty((hi - lo, 7), np.float32)
-        search.multiply_csr(pool, lo, sets, wide, product)
+        search.multiply_csr(pool, lo, sets, wide, ColumnTable(None).parts, product)
         np.testing.assert_allclose(product, (((X != 0) if sets else X) @ wide)[lo:hi], rtol=1e-4, atol=1e-5)
+        some = np.array([1, 2, 5, 17, 29])  # of these columns alone
+        search.multiply_csr(pool, lo, sets, np.ascontiguousarray(wide[some]), ColumnTable(some).parts, product)
+        np.testing.assert_allclose(product, ((((X != 0) if sets else X)[:, some]) @ wide[some])[lo:hi], rtol=1e-4, atol=1e-5)
