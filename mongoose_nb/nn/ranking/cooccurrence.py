@@ -76,17 +76,18 @@ class Cooccurrence(Source):
         """Count, choose the powers by the held-out rows, and count again with these."""
         from mongoose_nb import metrics
 
-        rows, Y, rest = training.rows, training.Y, training.rest
-        some = training.held[:CHOSEN_ON]
-        counts = _counts(rows[rest], Y[rest])
+        rows, Y, held = training.rows, training.Y, training.held
+        some = held[:CHOSEN_ON]
+        counts = _counts(rows, Y)
+        without = tuple(whole - part for whole, part in zip(counts, _counts(rows[held], Y[held])))
         best = -1.0
         for powers in POWERS:
-            table = self._table(counts, powers)
+            table = self._table(without, powers)
             shares = _shares(rows[some], table)
-            score = metrics.precision_at_k(Y[some], metrics.ranking.top_k(shares, PLACES, Y.shape[1]), PLACES).mean()
+            score = metrics.precision_at_k(Y[some], metrics.ranking.top_k(shares, PLACES, Y.shape[1]), min(PLACES, Y.shape[1])).mean()
             if score > best:
                 best, self.powers, self._without = score, powers, table
-        table = self._table(_counts(rows, Y), self.powers)
+        table = self._table(counts, self.powers)
         self.shape, self.indptr, self.ids, self.values = table.shape, table.indptr.astype(np.int64), table.indices, table.data
 
     def _table(self, counts, powers):
@@ -94,6 +95,7 @@ class Cooccurrence(Source):
         from scipy import sparse
 
         counts, of_feature, of_label = counts
+        of_feature, of_label = np.maximum(of_feature, 1e-9), np.maximum(of_label, 1)
         row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
         values = counts.data / of_feature[row] ** powers[0] / of_label[counts.indices] ** powers[1]
         kept = best_of_rows(sparse.csr_matrix((values.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape), self.labels)
@@ -124,10 +126,9 @@ class Cooccurrence(Source):
 
 def _counts(rows, Y):
     """(counts, total of each feature, total of each label)."""
-    size = np.maximum(np.abs(rows).sum(axis=0), 1e-9)
     counts = (rows.T.tocsr() @ Y).tocsr()
     counts.sort_indices()
-    return counts, np.asarray(size).ravel(), np.maximum(np.asarray(Y.sum(axis=0)).ravel(), 1)
+    return counts, np.asarray(abs(rows).sum(axis=0), np.float64).ravel(), np.asarray(Y.sum(axis=0), np.float64).ravel()
 
 
 def _shares(rows, table):

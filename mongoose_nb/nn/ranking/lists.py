@@ -105,6 +105,27 @@ def joined(parts: list[Lists]) -> Lists:
     return Lists(ends.astype(np.int64), np.concatenate([part.ids for part in parts]))
 
 
+def with_random(lists: Lists, n_labels: int, more: int, rng: np.random.Generator) -> Lists:
+    """Lists with random labels besides.
+
+    Parameters
+    ----------
+    lists : Lists
+    n_labels, more : int
+        Labels in all, and labels to draw for each row; those that it has, or that are drawn twice, are not added again.
+    rng : numpy.random.Generator
+    """
+    from scipy import sparse
+
+    n = len(lists.indptr) - 1
+    drawn = sparse.csr_matrix((np.ones(n * more, np.int8), rng.integers(0, n_labels, n * more, np.int32), np.arange(n + 1) * more),
+                              shape=(n, n_labels))
+    drawn.sum_duplicates()
+    both = lists.matrix(n_labels) + drawn
+    both.sort_indices()
+    return Lists(both.indptr.astype(np.int64), both.indices.astype(np.int32, copy=False))
+
+
 def best_of_lists(scores: np.ndarray, indptr: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The best entries of each list.
 

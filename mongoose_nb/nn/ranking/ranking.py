@@ -15,7 +15,7 @@ from mongoose_nb.nn.features import Features, make_features
 from mongoose_nb.nn.ranking.cooccurrence import Cooccurrence
 from mongoose_nb.nn.ranking.features import choose_features
 from mongoose_nb.nn.ranking.linear import LinearRankers
-from mongoose_nb.nn.ranking.lists import Lists, all_labels, best_of_lists, joined, no_labels, union
+from mongoose_nb.nn.ranking.lists import Lists, all_labels, best_of_lists, joined, no_labels, union, with_random
 from mongoose_nb.nn.ranking.mixture import Mixture
 from mongoose_nb.nn.ranking.neighbours import NeighbourVotes
 from mongoose_nb.nn.ranking.network_source import NetworkSource
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 EVERY_PAIR = 1 << 22
 # Rows whose candidates are found at once: their lists are sorted several times, at about 20 bytes for a candidate.
 BLOCK = 1 << 14
+# Labels, drawn at random, of which a training row is a counterexample too: else the scores of labels that are seldom candidates, and of
+# those that often are, cannot be compared.
+RANDOM = 100
 # Candidates that are listed for training rows, about, at most: 16.8 million. They take about 20 bytes each while rankers are trained.
 MOST_LISTED = 1 << 24
 # Share of the labels among the candidates that may be lost with a source whose values are of no use.
@@ -150,28 +153,26 @@ class Ranking(Registered, Stateful, kind="ranking"):
         if self.everything:
             return all_labels(n, n_labels), all_labels(len(held), n_labels), 1.0, []
         rest = training.rest
-        listed = max(1, min(len(rest), MOST_LISTED // (self.n_proposed + self._voted)))
+        listed = max(1, min(len(rest), MOST_LISTED // (self.n_proposed + self._voted + RANDOM)))
         order = shuffled(len(rest), self.seed, 4)
         chosen, others = np.sort(rest[order[:listed]]), np.sort(rest[order[listed:]])
         of_held, needed = self._held_candidates(training)
-        blocks = [self._candidates_of(training, chosen[lo:lo + BLOCK]) for lo in range(0, listed, BLOCK)]
+        rng = stream_of(self.seed, 5)
+        parts = [chosen[lo:lo + BLOCK] for lo in range(0, listed, BLOCK)]
+        blocks = [with_random(self._union(*self._named(training, part, needed), n_labels), n_labels, RANDOM, rng) for part in parts]
         lists = joined([*blocks, of_held, no_labels(len(others))])
         order = np.argsort(np.concatenate([chosen, held, others]), kind="stable")
         return lists.take(order), of_held, n / (listed + len(held)), needed
 
-    def _candidates_of(self, training, chosen):
-        """Candidates of some training rows."""
-        return self._union(*self._named(training, chosen), training.Y.shape[1])
-
-    def _named(self, training, chosen):
-        """What the network and the sources propose for training rows."""
+    def _named(self, training, chosen, names):
+        """What the network and some sources propose for training rows."""
         return (training.network.best(training.X[chosen], min(self.n_proposed, training.Y.shape[1])),
-                [member.named_for(training, chosen) for member in self.members.by_name.values()])
+                [self.members.by_name[name].named_for(training, chosen) for name in names])
 
     def _held_candidates(self, training):
         """Candidates of the held-out rows, and names of the sources without which fewer of their labels are candidates."""
         held, n_labels = training.held, training.Y.shape[1]
-        proposed, named = self._named(training, held)
+        proposed, named = self._named(training, held, self.members.by_name)
         labels = training.Y[held]
         lists, needed = self._union(proposed, named, n_labels), []
         found = lists.look_up(labels).sum()
@@ -295,4 +296,14 @@ def shuffled(n: int, seed: int, stream: int) -> np.ndarray:
     n : int
     seed, stream : int
     """
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, stream]))).permutation(n)
+    return stream_of(seed, stream).permutation(n)
+
+
+def stream_of(seed: int, stream: int) -> np.random.Generator:
+    """A stream of random numbers of its own.
+
+    Parameters
+    ----------
+    seed, stream : int
+    """
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, stream])))
