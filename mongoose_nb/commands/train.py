@@ -9,7 +9,6 @@ import inspect
 import os
 import pathlib
 import sys
-from typing import Any
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
@@ -24,6 +23,7 @@ from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSO
 from mongoose_nb.nn.auto import FEWEST, epochs_of
 from mongoose_nb.nn.saving import model_settings
 from mongoose_nb.nn.training.batches import default_epochs
+from mongoose_nb.nn.training.lines import epoch_line
 
 # Options that may be given with --resume. All others are fixed when the run begins.
 RESUMABLE = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfinite", "test")
@@ -239,14 +239,6 @@ class _Log(Callback):
             json_line({"event": "epoch", **logs})
         if self.lines:
             note(epoch_line(logs, self.epochs))
-
-
-def epoch_line(logs: dict[str, Any], epochs: int) -> str:
-    """Loss, P@1, active share, samples/s and time split of one epoch."""
-    score = f"  P@1 {logs['P@1']:.4f}" if "P@1" in logs else ""
-    split = " ".join(f"{name} {share:.0%}" for name, share in logs["time_split"].items() if share >= 0.005)
-    return (f"epoch {logs['epoch']}/{epochs}  loss {logs['loss']:.4f}{score}  active {logs['active_share']:.2%}  "
-            f"{logs['samples_per_s']:,.0f} samples/s  {split}")
 
 
 class _SaveEvery(Checkpoint):

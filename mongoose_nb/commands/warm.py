@@ -42,12 +42,12 @@ class Clock:
 
     def begin(self) -> None:
         """Note that the compilation of a kernel begins; announced once."""
+        from mongoose_nb.core.compiling import message
         from mongoose_nb.core.jit import CACHE_DIR
 
         if self._depth == 0:
             if self.seconds == 0.0:
-                note("compiling kernels, " + ("once per machine: up to a minute" if CACHE_DIR is not None else
-                     "in every run, since no directory to keep them in can be written (mongoose info)"))
+                note(message(CACHE_DIR is not None))
             self._start = time.perf_counter()
         self._depth += 1
 
@@ -68,6 +68,8 @@ def compiling() -> Iterator[Clock]:
     """Announce compilation when it begins within the block; gives the `Clock`. What is loaded from the cache costs nothing."""
     from numba.core import event
 
+    from mongoose_nb.core.jit import ANNOUNCER
+
     class Listener(event.Listener):
         def on_start(self, event):
             clock.begin()
@@ -76,7 +78,7 @@ def compiling() -> Iterator[Clock]:
             clock.end()
 
     clock = Clock()
-    with event.install_listener("numba:compile", Listener()):
+    with event.install_listener("numba:compile", Listener()), ANNOUNCER.silenced():
         yield clock
 
 

@@ -23,7 +23,9 @@ from typing import Any
 
 import numba
 from numba.core.caching import IndexDataCacheFile
+from numba.core.event import register
 
+from mongoose_nb.core.compiling import Announcer
 from mongoose_nb.core.guard import guard
 
 FASTMATH = {"reassoc", "nsz", "contract", "arcp", "afn"}
@@ -51,6 +53,9 @@ def _cache_dir():
 
 
 CACHE_DIR = _cache_dir()
+#: tells once that kernels are compiled
+ANNOUNCER = Announcer(CACHE_DIR is not None)
+register("numba:compile", ANNOUNCER)
 
 
 @functools.cache

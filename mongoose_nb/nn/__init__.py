@@ -43,11 +43,12 @@ from mongoose_nb.nn.training.callbacks import Callback, Checkpoint, EarlyStoppin
 from mongoose_nb.nn.training.diagnostics import Diagnostics
 from mongoose_nb.nn.training.lr import Constant, Cosine, Linear, LRSchedule, Step
 from mongoose_nb.nn.training.optimizers import SGD, AdaGrad, Adam, RowAdam
+from mongoose_nb.nn.training.trackers import MLflow, TensorBoard
 
 __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
     "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Features", "Frequency", "Full", "History", "JSONLines",
-    "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "Mixture", "Network", "ProgressBar",
+    "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "MLflow", "Mixture", "Network", "ProgressBar",
     "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables",
-    "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "named",
+    "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "named",
 ]

@@ -362,6 +362,46 @@ class Network(Predictor):
         """Read a network that `save` wrote."""
         return io.load_network(cls, path)
 
+    # ------------------------------------------------------------------ for other programs
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Copies of all trained arrays by the names of `parameters`.
+
+        For hidden layers that are widths, ``h = activation(h @ hidden0.weights + hidden0.bias)`` and so on, from ``h = X``; the logits are
+        ``h @ output.weights.T + output.bias``.
+        """
+        with self._lock:
+            return {name: parameter.value.copy() for name, parameter in self.parameters().items()}
+
+    def to_onnx(self, path: str | os.PathLike, *, k: int | None = None) -> None:
+        """Write the network as an ONNX file, for other programs to predict with. Needs the extra ``onnx``.
+
+        Its input ``X`` is (n, n_features) float32, dense. Text features, names, tables for serving and a ranking are not part of it.
+
+        Parameters
+        ----------
+        path : path-like
+        k : int, optional
+            Give the best k outputs, ``ids`` and ``scores``; by default ``logits`` (n, n_outputs).
+
+        Raises
+        ------
+        ValueError
+            For a layer or an activation that has no translation, such as `nn.Wide`.
+        """
+        from mongoose_nb.nn.export import write_onnx
+
+        with self._lock:
+            write_onnx(self, path, k)
+
+    def summary(self) -> str:
+        """Layers with their widths and numbers of parameters, sampler, loss, optimiser, and memory, as text to print."""
+        from mongoose_nb.nn.export import summary
+
+        return summary(self)
+
     def __repr__(self):
-        return (f"Network({self.n_features} -> {' -> '.join(str(h) for h in self.hidden)} -> {self.n_outputs}, "
-                f"sampler={self.sampler!r}, optimizer={self.optimizer!r}, step={self.step})")
+        from mongoose_nb.nn.export import brief
+
+        return (f"Network({self.n_features} -> {' -> '.join(brief(h) for h in self.hidden)} -> {self.n_outputs}, "
+                f"sampler={brief(self.sampler)}, optimizer={brief(self.optimizer)}, step={self.step})")

@@ -298,9 +298,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
             network.ranking, self.choice_ = None, ""
         if more:
             network = network.grown(more, None if network.label_names is None else classes[-more:])
-        wanted = make_optimizer(self.optimizer, self.lr)
-        if type(wanted) is type(network.optimizer):
-            network.optimizer.lr = wanted.lr
+        if self.lr is not None:
+            network.optimizer.lr = make_optimizer(self.optimizer, self.lr).lr
         return network
 
     def _patience(self):

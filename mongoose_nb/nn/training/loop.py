@@ -20,6 +20,7 @@ Where the batches come from is a source of `nn.training.batches`.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -31,8 +32,12 @@ from mongoose_nb.nn.layers.gradients import apply_gradients
 from mongoose_nb.nn.training.batches import Batch, Source
 from mongoose_nb.nn.training.callbacks import Checkpoint, EarlyStopping, History, ProgressBar, as_callback, notify
 from mongoose_nb.nn.training.finite import NotFiniteError
+from mongoose_nb.nn.training.lines import epoch_line
 from mongoose_nb.nn.training.progress import Progress
 from mongoose_nb.nn.training.timing import PhaseTimer
+
+# Of every epoch it gets a line, at INFO.
+LOGGER = logging.getLogger("mongoose_nb")
 
 
 class Listeners(NamedTuple):
@@ -103,6 +108,7 @@ def train(model: Any, source: Source, progress: Progress, *, listeners: Listener
         if validate is not None:
             entry.update(validate())
         history.append(entry)
+        LOGGER.info(epoch_line(entry, progress.first_epoch + progress.epochs))
         progress.stopped |= notify(listeners.callbacks, "on_epoch_end", model, entry)
         progress.stopped |= notify(listeners.savers, "on_epoch_end", model, entry)
         if progress.stopped:

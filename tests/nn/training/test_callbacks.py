@@ -73,6 +73,14 @@ class TestCalls:
         seen = sum(b["weight"] for b in batches)
         assert history[-1]["loss"] == pytest.approx(sum(b["loss"] * b["weight"] for b in batches) / seen)
 
+    def test_epochs_are_logged(self, caplog):
+        """A line at INFO for each, in the logger of the package."""
+        X, Y = problem()
+        with caplog.at_level("INFO", "mongoose_nb"):
+            network().fit(X, Y, epochs=2, batch_size=10)
+        lines = [record.getMessage() for record in caplog.records if record.name == "mongoose_nb"]
+        assert [line.split("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"] and all("loss" in line for line in lines)
+
     def test_functions_and_other_objects(self):
         X, Y = problem()
         seen = []
