@@ -77,6 +77,8 @@ def _indexes():
 
 
 def _rankings():
+    import numpy as np
+
     from mongoose_nb import nn
 
     X, y = _problem()
@@ -86,6 +88,11 @@ def _rankings():
     net.fit_ranking(X, y)
     net.predict_topk(X, 3)
     net.predict_topk(X, 3, exact=False)
+    many, classes = X[np.arange(240) % 48], y[np.arange(240) % 48]
+    net = nn.Network(40, 30, hidden=(8,))
+    net.fit_auto(many, classes, epochs=1)
+    net.fit_ranking(many, classes, candidates=5, sources=["network", "rankers", "neighbours"], held_out=np.arange(24))
+    net.predict_topk(X, 3, probabilities=True)
 
 
 def _tables():

@@ -659,7 +659,8 @@ def test_demo(call, folder, monkeypatch):
     code, out, err = call("demo", "--json", "--epochs", "3", "--seed", "1", "--threads", "1")
     assert code == 0
     table, last = out.splitlines()[:-1], json.loads(out.splitlines()[-1])
-    assert set(last) >= {"dataset", "lsh", "exact", "neighbours", "linear", "auto", "example", "compile_seconds", "epochs", "extension", "version"}
+    assert set(last) >= {"dataset", "lsh", "exact", "neighbours", "linear", "auto", "example", "compile_seconds", "epochs", "extension",
+                         "version"}
     for name in ("lsh", "exact"):
         assert set(last[name]) == {"P@1", "P@3", "P@5", "active_share", "seconds", "samples_per_s"}
         assert 0 <= last[name]["P@1"] <= 1 and last[name]["samples_per_s"] > 0

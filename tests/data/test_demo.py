@@ -17,4 +17,5 @@ def test_demo():
     assert np.diff(Y.indptr).min() >= 1 and 5.0 < Y.nnz / 10_000 < 5.1
     labels, titles = load_demo_names()
     assert len(labels) == 4271 and len(titles) == 2500 and all(labels) and all(titles)
-    assert {labels[j] for j in Y2[2].indices} == {"agricultural levy", "import (EU)", "Austria", "pigmeat"} and "pigs from Austria" in titles[2]
+    assert {labels[j] for j in Y2[2].indices} == {"agricultural levy", "import (EU)", "Austria", "pigmeat"}
+    assert "pigs from Austria" in titles[2]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Neighbours that name candidates of a training row, and the part of all neighbours that also votes alone.
 NAMING, PART = 20, 5
+# Part of the budget that is spent on naming candidates of a training row, of which there are many.
+HASTE = 4
 # Rows that are scored exactly for each neighbour, where the budget does not allow for all postings.
 RERANK = 2
 
@@ -126,7 +128,8 @@ class NeighbourVotes(Source):
 
     def named_for(self, training: Training, chosen: np.ndarray) -> sp.csr_matrix:
         """As `Source.named_for`."""
-        return self.votes(*self.nearest(training.rows[chosen], min(NAMING, self.neighbours), leave_out=chosen))
+        return self.votes(*self.nearest(training.rows[chosen], min(NAMING, self.neighbours), leave_out=chosen,
+                                        budget=max(1, self.budget // HASTE)))
 
     def held_values(self, training: Training, lists: Lists) -> tuple[np.ndarray, ...]:
         """As `Source.held_values`."""
@@ -171,7 +174,8 @@ class NeighbourVotes(Source):
             self._index = csr_rows(self.rows), postings, self.labels
         return self._index
 
-    def nearest(self, X: sp.csr_matrix, k: int | None = None, *, leave_out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self, X: sp.csr_matrix, k: int | None = None, *, leave_out: np.ndarray | None = None,
+                budget: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The nearest training rows.
 
         Parameters
@@ -181,6 +185,8 @@ class NeighbourVotes(Source):
             Rows to find, `neighbours` by default.
         leave_out : (m,) int, optional
             A training row that may not be a neighbour, or -1: the row itself, where training rows are looked up.
+        budget : int, optional
+            In place of that of the constructor.
 
         Returns
         -------
@@ -198,6 +204,7 @@ class NeighbourVotes(Source):
         n = len(self.indptr) - 1
         rows, postings, _ = self._indexed()
         k = self.neighbours if k is None else check_int("k", k, low=1)
+        budget = self.budget if budget is None else check_int("budget", budget, low=1)
         slots = max(1, min(numba.get_num_threads(), X.shape[0]))
         walk = kernels.Walk(np.empty((slots, n), np.float32), np.zeros((slots, n), np.int32), np.empty((slots, n), np.int32),
                             np.zeros((slots, X.shape[1]), np.float32),
@@ -205,7 +212,7 @@ class NeighbourVotes(Source):
         short = np.empty((slots, RERANK * k), np.float32), np.empty((slots, RERANK * k), np.int64)
         leave_out = np.full(X.shape[0], -1) if leave_out is None else np.asarray(leave_out, np.int64)
         ids, products = np.empty((X.shape[0], k), np.int64), np.empty((X.shape[0], k), np.float32)
-        kernels.nearest(csr_rows(X), rows, postings, self.budget, leave_out, walk, short, ids, products)
+        kernels.nearest(csr_rows(X), rows, postings, budget, leave_out, walk, short, ids, products)
         return ids, products
 
     def votes(self, ids: np.ndarray, products: np.ndarray) -> sp.csr_matrix:

@@ -131,3 +131,19 @@ def test_refusals(options, message):
 def test_another_width_is_refused():
     with pytest.raises(ValueError, match="rows have 39 features; these rankers were trained on 40"):
         LinearRankers().fit(X, Y, CANDIDATES).scores(X[:, 1:], CANDIDATES)
+
+
+def test_a_counterexample_that_stands_for_several():
+    """The weights of a counterexample that counts three times are those of three of the same."""
+    rng = np.random.default_rng(0)
+    X = sparse.csr_matrix(rng.standard_normal((40, 6)).astype(np.float32))
+    Y = sparse.csr_matrix((np.arange(40) % 4 == 0).astype(np.float32)[:, None])
+    others = np.flatnonzero(np.arange(40) % 4)
+    thrice = np.concatenate([np.arange(40), others, others])
+    settings = {"tolerance": 1e-4, "passes": 3000, "prune": 0}
+    one = LinearRankers(**settings).fit(X, Y, all_labels(40, 1), counterweight=3.0)
+    three = LinearRankers(**settings).fit(X[thrice], Y[thrice], all_labels(len(thrice), 1))
+    np.testing.assert_allclose(one.weights.toarray(), three.weights.toarray(), atol=2e-3)
+    assert abs(one.bias[0] - three.bias[0]) < 2e-3
+    with pytest.raises(ValueError, match="counterweight"):
+        LinearRankers().fit(X, Y, all_labels(40, 1), counterweight=0)
