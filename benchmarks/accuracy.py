@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 
 SYSTEMS = {
     "network": Entry("network"),
-    "network + ranking": Entry("network"),
+    "auto": Entry("network"),
     "vote of 100 neighbours": Entry("baseline"),
     "co-occurrence counts": Entry("baseline"),
     "linear SVM for each label": Entry("baseline"),

@@ -38,14 +38,14 @@ class Network(System):
         return self.net.predict_topk(rows, k)[0]
 
 
-class RankedNetwork(Network):
-    """The same with linear rankers and neighbours behind it."""
+class Auto(Network):
+    """`Network.fit_auto`, as the classifier and `mongoose train` call it by default."""
 
     def train(self, X, Y, epochs):
-        net = super().train(X, Y, epochs)
-        net.fit_ranking(X, Y)
+        net = Net(X.shape[1], Y.shape[1], seed=self.settings["seed"])
+        net.fit_auto(X, Y)
         return net
 
 
 if __name__ == "__main__":
-    serve({"network": Network, "network + ranking": RankedNetwork})
+    serve({"network": Network, "auto": Auto})

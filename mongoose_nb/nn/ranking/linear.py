@@ -9,7 +9,7 @@ import numpy as np
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int, check_number
-from mongoose_nb.nn.ranking.lists import Lists, csr_rows
+from mongoose_nb.nn.ranking.lists import Lists, Packed, csr_rows
 from mongoose_nb.nn.ranking.source import Query, Source, Training, as_it_is
 
 if TYPE_CHECKING:
@@ -40,12 +40,13 @@ def squared_hinge(margins: np.ndarray) -> np.ndarray:
 
 
 @register("ranking source", "rankers")
-class LinearRankers(Source):
+class LinearRankers(Packed, Source):
     """A support vector machine (L2, squared hinge) for each label, over the rows that have the label or have it as a candidate.
 
-    Weights up to `prune` are dropped. A label that no row has gets no weights and the bias -1. Per kept weight the rankers take 8 bytes,
-    and training takes about 5 bytes for each pair of a row and a label, 128 MB for a group of labels, and a vector of all features for
-    each thread. Any number of threads gives the same bits.
+    Weights up to `prune` are dropped. A label that no row has gets no weights and the bias -1. Per
+    kept weight the rankers take 8 bytes, in a file 4 to 6, for which a ranking rounds them to half precision. Training takes about 5 bytes
+    for each pair of a row and a label, 128 MB for a group of labels, and a vector of all features for each thread. Any number of threads
+    gives the same bits.
 
     Parameters
     ----------
@@ -84,8 +85,8 @@ class LinearRankers(Source):
     [[True, False], [False, True], [True, False], [False, True]]
     """
 
-    saved_state = ("indptr", "ids", "values", "bias", "n_features")
-    resizable = ("indptr", "ids", "values", "bias")
+    saved_state = ("n_features", "indptr", "packed_ids", "halves", "bias")
+    resizable = ("indptr", "packed_ids", "halves", "bias")
     forms = {"margin": as_it_is, "log sigmoid": log_sigmoid, "squared hinge": squared_hinge}
 
     def __init__(self, C: float = 0.5, *, prune: float = 0.05, tolerance: float = 0.1, passes: int = 20, seed: int = 0) -> None:
@@ -108,6 +109,10 @@ class LinearRankers(Source):
         from scipy import sparse
 
         return sparse.csr_matrix((self.values, self.ids, self.indptr), shape=(len(self.bias), self.n_features))
+
+    def id_limit(self) -> int:
+        """As `Packed.id_limit`."""
+        return self.n_features
 
     def state_restored(self) -> None:
         """Check that the arrays describe rows of weights."""
@@ -183,7 +188,8 @@ class LinearRankers(Source):
         weights = self.weights
         weights.has_sorted_indices = False
         weights.sort_indices()
-        self.ids, self.values = weights.indices.astype(np.int32, copy=False), weights.data
+        self.ids = weights.indices.astype(np.int32, copy=False)
+        self.values = weights.data
         self.report = {"pairs": len(row), "weights": len(self.ids), "passes": passes, "violation": violation}
         self.held_margins = None
         if len(held):
@@ -198,6 +204,7 @@ class LinearRankers(Source):
         held = np.zeros(training.X.shape[0], bool)
         held[training.held] = True
         self.fit(training.rows, training.Y, lists, held=held, counterweight=counterweight)
+        self.values = np.clip(self.values, -65504, 65504).astype(np.float16).astype(np.float32)  # as a file has them
 
     def held_values(self, training: Training, lists: Lists) -> tuple[np.ndarray, ...]:
         """As `Source.held_values`."""

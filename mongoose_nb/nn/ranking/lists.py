@@ -203,6 +203,38 @@ def union(ids: np.ndarray, votes: sp.csr_matrix, most: int) -> Lists:
     return Lists(both.indptr.astype(np.int64), both.indices.astype(np.int32, copy=False))
 
 
+class Packed:
+    """For sources that keep sparse rows as `ids` and `values` (float32 arrays that half precision holds): how a file has them."""
+
+    ids: np.ndarray
+    values: np.ndarray
+
+    def id_limit(self) -> int:
+        """One more than the largest id."""
+        raise NotImplementedError  # abstract
+
+    @property
+    def halves(self) -> np.ndarray:
+        """The bits of the values at half precision, uint16."""
+        return self.values.astype(np.float16).view(np.uint16)
+
+    @halves.setter
+    def halves(self, values: np.ndarray) -> None:
+        self.values = values.view(np.float16).astype(np.float32)
+
+    @property
+    def packed_ids(self) -> np.ndarray:
+        """The bytes of the ids, two each up to 65,536 different ones, else four."""
+        return self.ids.astype(self._packing()).view(np.uint8)
+
+    @packed_ids.setter
+    def packed_ids(self, packed: np.ndarray) -> None:
+        self.ids = packed.view(self._packing()).astype(np.int32)  # a ValueError if the bytes do not come out even
+
+    def _packing(self):
+        return np.uint16 if self.id_limit() <= 1 << 16 else np.int32
+
+
 def csr_rows(X: sp.csr_matrix) -> SparseRows:
     """The arrays of a CSR matrix as kernels take them.
 

@@ -10,7 +10,7 @@ from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.ranking.cooccurrence import log_share
-from mongoose_nb.nn.ranking.lists import Lists, csr_rows
+from mongoose_nb.nn.ranking.lists import Lists, Packed, csr_rows
 from mongoose_nb.nn.ranking.source import Query, Source, Training, as_it_is
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ RERANK = 2
 
 
 @register("ranking source", "neighbours")
-class NeighbourVotes(Source):
+class NeighbourVotes(Packed, Source):
     """Nearest training rows by inner product (the cosine, of rows of length one), found by an inverted index, and their votes.
 
     Values of training rows are rounded to half precision, as they are saved.
@@ -59,26 +59,9 @@ class NeighbourVotes(Source):
         self.shape = (0, 0)  # features, labels
         self._index = self._held = None
 
-    @property
-    def halves(self) -> np.ndarray:
-        """The bits of the training rows' values at half precision, uint16."""
-        return self.values.astype(np.float16).view(np.uint16)
-
-    @halves.setter
-    def halves(self, values: np.ndarray) -> None:
-        self.values = values.view(np.float16).astype(np.float32)
-
-    @property
-    def packed_ids(self) -> np.ndarray:
-        """The bytes of the training rows' feature ids, two each up to 65,536 features, else four."""
-        return self.ids.astype(self._packing()).view(np.uint8)
-
-    @packed_ids.setter
-    def packed_ids(self, packed: np.ndarray) -> None:
-        self.ids = packed.view(self._packing()).astype(np.int32)  # a ValueError if the bytes do not come out even
-
-    def _packing(self):
-        return np.uint16 if self.shape[0] <= 1 << 16 else np.int32
+    def id_limit(self) -> int:
+        """As `Packed.id_limit`."""
+        return self.shape[0]
 
     @property
     def rows(self) -> sp.csr_matrix:

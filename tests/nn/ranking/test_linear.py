@@ -113,9 +113,10 @@ def test_saved():
     rankers = LinearRankers(1.0).fit(X, Y, CANDIDATES)
     again = LinearRankers(1.0)
     restore(again, join(*split(state_of(rankers))))
-    np.testing.assert_array_equal(again.scores(X, CANDIDATES), rankers.scores(X, CANDIDATES))
+    np.testing.assert_allclose(again.weights.toarray(), rankers.weights.toarray(), rtol=5e-4)  # half precision
+    np.testing.assert_array_equal(again.weights.indices, rankers.weights.indices)
     state = state_of(rankers)
-    for change in ({"ids": state["ids"] + D}, {"values": state["values"][:-1]}, {"bias": state["bias"][1:]},
+    for change in ({"packed_ids": state["packed_ids"] + np.uint8(D)}, {"halves": state["halves"][:-1]}, {"bias": state["bias"][1:]},
                    {"indptr": state["indptr"][::-1].copy()}):
         with pytest.raises(ValueError, match="do not fit each other"):
             restore(LinearRankers(), {**state, **change})

@@ -127,7 +127,7 @@ def test_saved_with_the_network(net, optimizer, tmp_path):
 def test_a_damaged_file_is_refused(net, tmp_path):
     net.save(tmp_path / "net")
     settings, arrays = files.load(tmp_path / "net", "network")
-    damage = {"rankers": ("ids", lambda a: a + X.shape[1]), "neighbours": ("halves", lambda a: a[1:]),
+    damage = {"rankers": ("halves", lambda a: a[1:]), "neighbours": ("halves", lambda a: a[1:]),
               "co-occurrence": ("values", lambda a: a[1:]), "network": None}
     names = net.ranking.mixture.sources
     changes = [(f"state.ranking.members.source{i}.{damage[name][0]}", damage[name][1])
