@@ -306,7 +306,7 @@ class Predictor(Model):
 
     def fit_ranking(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, candidates: int | None = None,
                     sources: Sequence | None = None, features: Any = "auto", held_out: float | np.ndarray = 0.1,
-                    seed: int | None = None) -> dict[str, Any]:
+                    seed: int | None = None, objective: Any = "precision") -> dict[str, Any]:
         """Train what ranks the network's best outputs again: linear rankers, neighbours that vote, counts, weighed on held-out rows.
 
         Afterwards `predict_topk` and `evaluate` rank by these sources (`ranking.Ranking`), unless ``ranked=False``. The network stays as
@@ -332,6 +332,8 @@ class Predictor(Model):
             its probabilities are weighed too. Sources learn from these rows too, afterwards.
         seed : int, optional
             That of the network by default.
+        objective : str or Objective
+            What sources are weighed for: ``"precision"``, P@k, or ``"propensity"``, PSP@k, under which rare labels count more.
 
         Returns
         -------
@@ -342,7 +344,7 @@ class Predictor(Model):
         X, Y = self._check(X, Y)
         held = None if np.ndim(held_out) == 0 else check_rows("held_out", held_out, X.shape[0])
         share = 0.1 if held is not None else held_out
-        ranking = Ranking(candidates, sources, features, share, self.seed if seed is None else seed)
+        ranking = Ranking(candidates, sources, features, share, self.seed if seed is None else seed, objective)
         report = ranking.fit(X, Y, _Proposals(self), held)
         self.ranking = ranking
         return {**report, "bytes": ranking.nbytes}

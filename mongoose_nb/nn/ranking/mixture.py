@@ -39,15 +39,15 @@ def precision(scores: np.ndarray, indptr: np.ndarray, positive: np.ndarray) -> n
     scores : (entries,) float array
     indptr : (n + 1,) int64
         Candidates of row i are entries ``indptr[i]`` to ``indptr[i + 1]``; equal scores are ranked in their order.
-    positive : (entries,) bool
-        Whether a candidate is a label of the row.
+    positive : (entries,) bool or float
+        Whether a candidate is a label of the row, or how much it counts.
 
     Returns
     -------
     (3,) float64
     """
     ids, _ = best_of_lists(scores, indptr, PLACES[-1])
-    hits = np.where(ids >= 0, positive[np.maximum(ids, 0)], False) if len(positive) else np.zeros(ids.shape, bool)
+    hits = np.where(ids >= 0, positive[np.maximum(ids, 0)], 0) if len(positive) else np.zeros(ids.shape)
     return np.array([hits[:, :k].mean() if len(hits) else 0.0 for k in PLACES])
 
 
@@ -78,7 +78,8 @@ class Mixture(Stateful):
         """Names of the sources that are taken."""
         return [source for source, *_ in self.terms]
 
-    def fit(self, columns: Columns, indptr: np.ndarray, positive: np.ndarray) -> dict[str, dict[str, float]]:
+    def fit(self, columns: Columns, indptr: np.ndarray, positive: np.ndarray,
+            worth: np.ndarray | None = None) -> dict[str, dict[str, float]]:
         """Choose by held-out rows.
 
         Parameters
@@ -88,21 +89,24 @@ class Mixture(Stateful):
         indptr : (n + 1,) int64
             Candidates of row i are entries ``indptr[i]`` to ``indptr[i + 1]``.
         positive : (entries,) bool
+        worth : (entries,) float64, optional
+            How much a hit counts; 1 by default.
 
         Returns
         -------
         dict
             P@1, P@3 and P@5 by source, each alone, and of the ``"mixture"``.
         """
-        search = _Search(columns, indptr, positive)
+        search = _Search(columns, indptr, positive if worth is None else positive * worth)
         alone = {source: search.best([{source: (column, form, 1.0)} for column, form in search.options(source)]) for source in columns}
         found = [search.by_turns(start) for start in alone.values()]
         best = search.best(found)
         self.terms = [[source, *term] for source, term in best.items()]
         scores = self.scores(columns)
         self.scale, self.offset = logistic_fit(scores, positive)
-        report = {source: search.look(start) for source, start in alone.items()} | {"mixture": precision(scores, indptr, positive)}
-        return {source: {f"P@{k}": float(value) for k, value in zip(PLACES, scores)} for source, scores in report.items()}
+        plain = _Search(columns, indptr, positive)
+        report = {source: plain.look(start) for source, start in alone.items()} | {"mixture": precision(scores, indptr, positive)}
+        return {source: {f"P@{k}": float(value) for k, value in zip(PLACES, values)} for source, values in report.items()}
 
     def scores(self, columns: Columns) -> np.ndarray:
         """The score of each entry, float32.
@@ -147,7 +151,8 @@ class _Search:
         self.indptr, self.positive = np.concatenate([[0], np.cumsum(near)])[indptr], positive[near]
         self.parts = {(source, column, form): f(values[column][near]) for source, (values, forms) in columns.items()
                       for column in values for form, f in forms.items()}
-        self.tried, self.gain = {}, max(GAIN, HITS / max(1, len(indptr) - 1))
+        scale = positive.sum() / np.count_nonzero(positive) if positive.any() else 1.0  # of a hit
+        self.tried, self.gain = {}, scale * max(GAIN, HITS / max(1, len(indptr) - 1))
 
     def options(self, source):
         return [key[1:] for key in self.parts if key[0] == source]

@@ -19,6 +19,7 @@ from mongoose_nb.nn.ranking.lists import Lists, all_labels, best_of_lists, joine
 from mongoose_nb.nn.ranking.mixture import Mixture
 from mongoose_nb.nn.ranking.neighbours import NeighbourVotes
 from mongoose_nb.nn.ranking.network_source import NetworkSource
+from mongoose_nb.nn.ranking.objective import Objective
 from mongoose_nb.nn.ranking.source import Proposer, Query, Source, Training
 
 if TYPE_CHECKING:
@@ -65,16 +66,20 @@ class Ranking(Registered, Stateful, kind="ranking"):
         Share of the rows, at most 5,000, on which sources are weighed. They learn from them too, afterwards.
     seed : int
         Of the held-out rows and of what is drawn.
+    objective : str or Objective
+        What sources are weighed for: ``"precision"``, or ``"propensity"``, under which rare labels count more.
     """
 
     saved_state = ("step", "members", "mixture", "everything")
 
     def __init__(self, candidates: int | None = None, sources: Sequence[str | dict | Source] | None = None,
-                 features: str | dict | Features = "auto", held_out: float = 0.1, seed: int = 0) -> None:
+                 features: str | dict | Features = "auto", held_out: float = 0.1, seed: int = 0,
+                 objective: str | dict | Objective = "precision") -> None:
         self.candidates = None if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
-        self.sources = ([LinearRankers(seed=self.seed), NeighbourVotes(), Cooccurrence(), NetworkSource()] if sources is None
-                        else [make("ranking source", source) for source in sources])
+        self.objective = make("ranking objective", objective)
+        self.sources = ([LinearRankers(seed=self.seed), NeighbourVotes(), Cooccurrence(), NetworkSource(), *self.objective.sources()]
+                        if sources is None else [make("ranking source", source) for source in sources])
         self.features, self.held_out = features, check_number("held_out", held_out, low=0.0, high=1.0, open_low=True, open_high=True)
         self.step = make_features("none" if features == "auto" else features)
         self.members = _Members(self.sources)
@@ -132,7 +137,7 @@ class Ranking(Registered, Stateful, kind="ranking"):
             if values is not None:
                 columns[name] = dict(zip(member.columns, values, strict=True)), member.forms
             clock.lap(name)
-        scores = self.mixture.fit(columns, of_held.indptr, of_held.look_up(Y[held]) > 0)
+        scores = self.mixture.fit(columns, of_held.indptr, of_held.look_up(Y[held]) > 0, self.objective.worth(Y)[of_held.ids])
         self._keep({*self.mixture.sources, *needed})
         clock.lap("mixture")
         return {"features": str(self.step), "mixture": self.mixture.terms, "held_out": scores, "seconds": clock.seconds}

@@ -10,7 +10,7 @@ from mongoose_nb.core import files
 from mongoose_nb.core.registry import registered
 from mongoose_nb.nn import Features, Network
 from mongoose_nb.nn.prediction import _Proposals
-from mongoose_nb.nn.ranking import NeighbourVotes, Ranking, ranking
+from mongoose_nb.nn.ranking import NeighbourVotes, PropensityScored, Ranking, ranking
 
 X, LABEL = planted(n=1500, n_outputs=300)
 TRAIN, TEST = slice(0, 1200), slice(1200, 1500)
@@ -103,6 +103,18 @@ def test_the_network_is_weighed_where_it_has_not_seen_the_rows():
     report = net.fit_ranking(X[TRAIN], LABEL[TRAIN], sources=["network"], held_out=np.arange(200))
     assert net.ranking.mixture.sources == ["network"] and net.ranking.nbytes == 0
     np.testing.assert_array_equal(net.predict(X[TEST]), net.predict_topk(X[TEST], 1, ranked=False)[0][:, 0])
+
+
+def test_the_objective_is_saved_with_its_source(tmp_path):
+    rare = PropensityScored(0.6, 2.6)
+    net = trained()
+    net.fit_ranking(X[TRAIN], LABEL[TRAIN], sources=["rankers", *rare.sources()], objective=rare)
+    net.save(tmp_path / "net")
+    again = Network.load(tmp_path / "net")
+    assert again.ranking.objective.A == 0.6 and again.ranking.objective.B == 2.6
+    np.testing.assert_array_equal(again.predict(X[TEST]), net.predict(X[TEST]))
+    assert "propensity" in Ranking(objective="propensity").members.by_name
+    assert "propensity" not in Ranking().members.by_name
 
 
 def test_candidates_of_a_sample_of_the_rows(monkeypatch):
@@ -226,5 +238,5 @@ def test_every_label_where_pairs_are_few(monkeypatch):
     assert every.everything and every.n_proposed == 0
 
 
-def _indicator(labels):
-    return sparse.csr_matrix((np.ones(len(labels), np.float32), labels, np.arange(len(labels) + 1)), shape=(len(labels), 300))
+def _indicator(labels, n_labels=300):
+    return sparse.csr_matrix((np.ones(len(labels), np.float32), labels, np.arange(len(labels) + 1)), shape=(len(labels), n_labels))
