@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Rows below which nothing is kept aside: a tenth of them could not tell one choice from another.
 FEWEST = 200
 # Samples that a network sees by default, about, and the fewest and most passes over the rows.
-SAMPLES, LEAST, MOST = 120_000, 3, 10
+SAMPLES, LEAST, MOST = 120_000, 2, 10
 # Step of the first look at the rows kept aside, doubled from look to look, and rows of a look.
 FIRST_LOOK, LOOKED_AT = 128, 256
 

@@ -213,7 +213,7 @@ class Network(Predictor):
         X, Y
             As for `fit`; not chunks.
         epochs : int, optional
-            Passes of the network; by default 3 to 10, so that it sees 120,000 samples, and more where these would be fewer than 200 steps.
+            Passes of the network; by default 2 to 10, so that it sees 120,000 samples, and more where these would be fewer than 200 steps.
         batch_size : int
         held_out : float
             Share of the rows, at most 5,000, that are kept aside. Fewer than 200 rows are too few: then the network alone is trained.

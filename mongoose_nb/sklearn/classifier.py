@@ -78,7 +78,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
     lr : float, optional
         Learning rate, where the optimiser is given by name.
     epochs : int, optional
-        Passes over the training rows. By default 3 to 10 by the number of rows with a ranking, 10 without, and more where these would be
+        Passes over the training rows. By default 2 to 10 by the number of rows with a ranking, 10 without, and more where these would be
         fewer than 200 steps.
     ranking : {"auto", None}
         None trains the network alone.

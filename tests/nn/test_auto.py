@@ -63,7 +63,7 @@ def test_early_stopping_looks_at_the_rows_kept_aside():
 
 
 def test_epochs():
-    assert [epochs_of(n, 256) for n in (1000, 12_000, 30_000, 1_000_000)] == [50, 10, 4, 3]
+    assert [epochs_of(n, 256) for n in (1000, 12_000, 30_000, 1_000_000)] == [50, 10, 4, 2]
 
 
 def test_the_sampler_is_told_and_does_not_look_itself():
