@@ -158,7 +158,7 @@ GROUPS = {
         Option("clip-norm", real, "NORM", "scale the gradient down to at most this norm", "none"),
     ),
     "run": (
-        Option("epochs", whole, "N", "passes over the training data, in all (default 2 to 10 by the number of rows with a ranking, 10 "
+        Option("epochs", whole, "N", "passes over the training data, in all (default 3 to 10 by the number of rows with a ranking, 10 "
                "without, and more where that is fewer than 200 steps)"),
         Option("ranking", word, "NAME", "auto | none: whether the best outputs are ranked again by linear rankers, neighbours and counts, "
                "weighed on rows kept from the network", "auto"),

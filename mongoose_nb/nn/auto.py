@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     import scipy.sparse as sp
 
-# Rows below which nothing is kept aside: a tenth of them could not tell one choice from another.
-FEWEST = 200
+# Rows below which nothing is kept aside, and rows to keep aside at least, up to a third of all: fewer cannot tell one choice from another.
+FEWEST, LEAST_HELD = 50, 60
 # Samples that a network sees by default, about, and the fewest and most passes over the rows.
-SAMPLES, LEAST, MOST = 120_000, 2, 10
+SAMPLES, LEAST, MOST = 120_000, 3, 10
 # Step of the first look at the rows kept aside, doubled from look to look, and rows of a look.
 FIRST_LOOK, LOOKED_AT = 128, 256
 
@@ -111,23 +111,24 @@ def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | 
     -------
     dict
     """
-    from mongoose_nb.data.validate import check_weights
-
     held_out = check_number("held_out", held_out, low=0.0, high=1.0, open_low=True, open_high=True)
     n = X.shape[0]
     epochs = epochs_of(n, batch_size) if epochs is None else check_int("epochs", epochs, low=1)
+    reason = None
     if n < FEWEST:
+        reason = f"{n} rows are too few to keep some aside (at least {FEWEST})"
+    elif options.get("sample_weight") is not None:
+        reason = "rows have weights, which only a network takes"
+    if reason is not None:
         network.ranking = None
         history = network.fit(X, Y, epochs=epochs, batch_size=batch_size, callbacks=callbacks, **options)
-        return {"history": history, "choice": f"the network alone: {n} rows are too few to keep some aside (at least {FEWEST})"}
-    held = held_rows(n, held_out, network.seed)
+        return {"history": history, "choice": f"the network alone: {reason}"}
+    held = held_rows(n, max(held_out, min(LEAST_HELD, n // 3) / n), network.seed)
     rest = np.setdiff1d(np.arange(n), held)
     looked = held[:: max(1, len(held) // LOOKED_AT)]
     stopping = options.pop("early_stopping", None)
     if stopping is not None and options.get("validation") is None:
         options["validation"] = X[held], Y[held]
-    if options.get("sample_weight") is not None:
-        options["sample_weight"] = check_weights(options["sample_weight"], n)[rest]
     end = Rank(X, Y, held)
     callbacks = [HeldOutLook(X[looked], Y[looked]), *callbacks]
     if stopping is not None:

@@ -102,7 +102,7 @@ class Predictor(Model):
         with compute_threads(self._work(X, X.shape[0])), self._lock:
             return np.array(self._forward(Rows.of(X), PhaseTimer()))
 
-    def predict_topk(self, X: np.ndarray | scipy.sparse.csr_matrix, k: int = 5, *, exact: bool = True,
+    def predict_topk(self, X: np.ndarray | scipy.sparse.csr_matrix, k: int | None = None, *, exact: bool = True,
                      candidates: int | None = None, ranked: bool | None = None, exclude: Any = None,
                      probabilities: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Best `k` outputs of every row.
@@ -111,7 +111,8 @@ class Predictor(Model):
         ----------
         X : (n, n_features) CSR or dense
             Or a list of texts, where `text` is set. A single row may be 1-D, or one text; the answer then has no axis of rows.
-        k : int
+        k : int, optional
+            By default 5, or all where there are fewer.
         exact : bool
             True scores every output. False scores those that hash tables retrieve: the ones that `fit_serving` trained, else those
             of the LSH sampler, made for training, which miss many of the best outputs where there are many outputs.
@@ -134,7 +135,7 @@ class Predictor(Model):
             Logits, or scores of the ranking; -inf where the id is -1. Or probabilities; 0 there.
         """
         X, single = one_row(X)
-        k = check_int("k", k, low=1, high=self.n_outputs)
+        k = min(5, self.n_outputs) if k is None else check_int("k", k, low=1, high=self.n_outputs)
         X = self.rows(X)
         if ranked and self.ranking is None:
             raise ValueError("ranked=True needs a ranking: call fit_ranking first")

@@ -38,7 +38,7 @@ from mongoose_nb.sklearn.base import (
     feature_names,
     threads,
 )
-from mongoose_nb.sklearn.outputs import indicator, logits, probabilities, ranked_probabilities, ranked_scores
+from mongoose_nb.sklearn.outputs import indicator, logits, probabilities, ranked_probabilities, ranked_scores, ranked_top_probabilities
 from mongoose_nb.sklearn.saving import SavedEstimator, check_state, describe_parameters, names_to_keep, rebuild_parameters
 from mongoose_nb.sklearn.targets import Targets
 from mongoose_nb.sklearn.weights import row_weights
@@ -78,10 +78,10 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
     lr : float, optional
         Learning rate, where the optimiser is given by name.
     epochs : int, optional
-        Passes over the training rows. By default 2 to 10 by the number of rows with a ranking, 10 without, and more where these would be
+        Passes over the training rows. By default 3 to 10 by the number of rows with a ranking, 10 without, and more where these would be
         fewer than 200 steps.
     ranking : {"auto", None}
-        None trains the network alone.
+        None trains the network alone, and so do fewer than 50 rows, and weights of rows or classes.
     batch_size : int
     early_stopping : int or bool, optional
         Set rows aside (the same as for the ranking), score them exactly after every epoch, and wait for so many epochs without a better
@@ -195,7 +195,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         X, text = self._first_rows(X)
         classes, Y = targets.encode(X.shape[0])
         weight = row_weights(self.class_weight, sample_weight, classes, Y)
-        ranking = check_choice("ranking", self.ranking, ("auto", None)) == "auto" and X.shape[0] >= FEWEST
+        ranking = check_choice("ranking", self.ranking, ("auto", None)) == "auto" and X.shape[0] >= FEWEST and weight is None
         network = self._make_network(X.shape[1], len(classes))
         batch_size = check_int("batch_size", self.batch_size, low=1)
         with threads(self.n_jobs):
@@ -207,6 +207,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
 
     def _fit_auto(self, network, X, Y, batch_size, weight):
         """(history, what was chosen) of a network with what ranks its outputs."""
+        check_number("validation_fraction", self.validation_fraction, low=0.0, high=1.0, open_low=True, open_high=True)
         report = network.fit_auto(X, Y, epochs=self.epochs, batch_size=batch_size, held_out=self.validation_fraction, verbose=self.verbose,
                                   early_stopping=self._patience(), sample_weight=weight)
         return report["history"], report["choice"]
@@ -373,7 +374,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
             return [[str(name) for name in row] for row in self.classes_[ids]]
         return indicator(ids, len(self.classes_), self._dtype, self._form == "dense")
 
-    def predict_topk(self, X: Any, k: int = 5, *, exact: bool = True, candidates: int | None = None, names: bool = False,
+    def predict_topk(self, X: Any, k: int | None = None, *, exact: bool = True, candidates: int | None = None, names: bool = False,
                      proba: bool = False, exclude: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Best `k` outputs of every row.
 
@@ -381,7 +382,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         ----------
         X : (n, n_features) CSR, dense array or data frame, or n texts
             A single row may be 1-D, or one text; the answer then has no axis of rows.
-        k : int
+        k : int, optional
+            By default 5, or all where there are fewer.
         exact : bool
             True scores every output. False scores those that the hash tables retrieve (needs the LSH sampler).
         candidates : int, optional
@@ -389,7 +391,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         names : bool
             Classes, or names of labels, in place of their places in `classes_`.
         proba : bool
-            Probabilities, as of `predict_proba`, in place of logits; with a ranking, of each output alone.
+            Probabilities, as of `predict_proba`, in place of logits.
         exclude : optional
             Outputs to leave out, by row or for all rows; see `Network.predict_topk`.
 
@@ -404,7 +406,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         X = self._check(X)
         ids, scores = self._topk(X, k, exact=exact, candidates=candidates, exclude=exclude)
         if proba and self.network_.ranking is not None:
-            scores = self.network_.ranking.mixture.probabilities(scores)
+            with threads(self.n_jobs):
+                scores = ranked_top_probabilities(self.network_, X, scores, self.multilabel_)
         elif proba:
             scores = self._top_probabilities(X, scores, exact)
         ids = names_of(self.classes_, ids) if names else ids

@@ -42,18 +42,25 @@ def ranked_scores(network: Network, X: scipy.sparse.csr_matrix) -> np.ndarray:
 
 
 def ranked_probabilities(network: Network, X: scipy.sparse.csr_matrix, multilabel: bool) -> np.ndarray:
-    """Probabilities of a ranking, (n, n_outputs) float64: of each label alone if `multilabel`, else scaled to sum to 1 over a row.
+    """Probabilities of a ranking, (n, n_outputs) float64: of each label alone if `multilabel`, else they sum to 1 over a row.
 
-    Outputs without a score get the probability of a score one less than the lowest of the row, 0 where labels are independent.
+    Outputs without a score have the probability 0.
     """
     _check_size(network, X)
-    if not multilabel:
-        own = network.ranking.mixture.probabilities(ranked_scores(network, X))
-        return own / np.maximum(own.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     lists, scores = network.ranked_lists(X)
     out = np.zeros((X.shape[0], network.n_outputs))
-    out[lists.row, lists.ids] = network.ranking.mixture.probabilities(scores)
-    return out
+    out[lists.row, lists.ids] = network.ranking.mixture.probabilities(scores.astype(np.float64))
+    return out if multilabel else out / out.sum(axis=1, keepdims=True)
+
+
+def ranked_top_probabilities(network: Network, X: scipy.sparse.csr_matrix, scores: np.ndarray, multilabel: bool) -> np.ndarray:
+    """The same for the best outputs alone, (n, k) float32, from their `scores`."""
+    own = network.ranking.mixture.probabilities(scores.astype(np.float64))
+    if not multilabel:
+        lists, all_scores = network.ranked_lists(X)
+        total = np.bincount(lists.row, network.ranking.mixture.probabilities(all_scores.astype(np.float64)), X.shape[0])
+        own = own / total[:, None]
+    return own.astype(np.float32)
 
 
 def indicator(ids: np.ndarray, n_labels: int, dtype: np.dtype, dense: bool) -> np.ndarray | scipy.sparse.csr_matrix:

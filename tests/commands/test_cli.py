@@ -167,7 +167,7 @@ def test_train_json(call, folder, tmp_path):
 
 def test_train_ranks_the_outputs_by_default(call, folder, tmp_path):
     code, out, _ = call("train", folder / "train.txt", "--test", folder / "test.txt", "--out", tmp_path / "r", *SMALL)
-    assert code == 0 and "40 rows kept aside: P@1" in out
+    assert code == 0 and "60 rows kept aside: P@1" in out
     net = nn.Network.load(tmp_path / "r" / runs.MODEL)
     X, Y = data.read_xc(folder / "test.txt")
     assert net.ranking is not None and net.evaluate(X, Y)["P@1"] >= net.evaluate(X, Y, ranked=False)["P@1"]

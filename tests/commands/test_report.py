@@ -106,12 +106,12 @@ def test_comparing(folder, tmp_path):
 
 
 def test_firings_are_marked(folder, tmp_path):
-    """One stroke for each; every third of 26 steps is one."""
+    """One stroke for each; every third step is one."""
     text, _ = report(folder, ["fixed"], tmp_path / "r.html")
     loss = next(d for d in re.findall("<svg.*?</svg>", text, re.S) if "Loss against training time" in d)
     strokes = re.search('class="mark c0" d="([^"]*)"', loss).group(1).count("M")
     entries = [json.loads(line) for line in (folder / "fixed" / runs.METRICS).read_text().splitlines()]
-    assert strokes == sum(e["firings"] for e in entries) == 8
+    assert strokes == sum(e["firings"] for e in entries) == entries[-1]["step"] // 3 > 5
 
 
 def test_the_loss_is_a_mean_of_the_last_points(folder):

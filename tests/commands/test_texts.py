@@ -54,7 +54,7 @@ def test_a_text(call, run):
     assert code == 0 and len(lines) == 2 and lines[0].split(maxsplit=1)[1] == "food"
     code, out, _ = call("predict", run, "code, chip!", "--probabilities", "--json")
     answer = json.loads(out)
-    assert answer["names"][0] == "tech & co" and sum(answer["scores"]) == pytest.approx(1, abs=1e-4) and code == 0
+    assert answer["names"][0] == "tech & co" and 0.5 < answer["scores"][0] <= 1 and code == 0
     code, out, err = call("predict", run, "zzz")
     assert code == 0 and "no word of the text" in err and len(out.splitlines()) == 3
 

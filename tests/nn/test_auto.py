@@ -42,7 +42,7 @@ def test_the_same_again_and_saved(trained, tmp_path):
 
 def test_few_rows_have_no_ranking():
     net = network()
-    report = net.fit_auto(X[:150], LABEL[:150], epochs=1)
+    report = net.fit_auto(X[:40], LABEL[:40], epochs=1)
     assert net.ranking is None and "too few" in report["choice"]
 
 
@@ -63,7 +63,7 @@ def test_early_stopping_looks_at_the_rows_kept_aside():
 
 
 def test_epochs():
-    assert [epochs_of(n, 256) for n in (1000, 12_000, 30_000, 1_000_000)] == [50, 10, 4, 2]
+    assert [epochs_of(n, 256) for n in (1000, 12_000, 30_000, 1_000_000)] == [50, 10, 4, 3]
 
 
 def test_the_sampler_is_told_and_does_not_look_itself():
@@ -85,3 +85,15 @@ def test_the_sampler_is_told_and_does_not_look_itself():
 def test_refusals(options, message):
     with pytest.raises(ValueError, match=message):
         network().fit_auto(X[TRAIN], LABEL[TRAIN], **options)
+
+
+def test_weights_of_rows_are_for_the_network_alone():
+    net = network()
+    report = net.fit_auto(X[TRAIN], LABEL[TRAIN], epochs=1, sample_weight=np.ones(1200))
+    assert net.ranking is None and "rows have weights" in report["choice"]
+
+
+def test_a_third_of_few_rows_is_kept_aside():
+    y = np.arange(120) % 3
+    rows = np.eye(3, dtype=np.float32)[y]
+    assert "by 40 rows kept aside" in Network(3, 3, lr=0.01).fit_auto(rows, y, epochs=1)["choice"]

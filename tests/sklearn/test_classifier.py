@@ -255,9 +255,9 @@ def test_second_fit_is_a_fresh_one(class_model):
 
 def test_epochs(class_model):
     _, X, ids = class_model
-    steps = MongooseClassifier(**FAST).fit(X, ids).network_.step
+    steps = MongooseClassifier(**FAST, ranking=None).fit(X, ids).network_.step
     assert steps == MIN_STEPS  # one batch an epoch
-    model = MongooseClassifier(**FAST, batch_size=2).fit(X, ids)
+    model = MongooseClassifier(**FAST, ranking=None, batch_size=2).fit(X, ids)
     assert len(model.history_) == 10 and model.network_.step == 10 * 36
     assert len(MongooseClassifier(**FAST, epochs=2).fit(X, ids).history_) == 2
 
@@ -270,8 +270,8 @@ def test_partial_fit_goes_on(labels):
     else:
         X, y = planted_classes()
         first = {"classes": np.arange(12)}
-    whole = MongooseClassifier(**FAST, epochs=4, batch_size=16).fit(X, y)
-    model = MongooseClassifier(**FAST, batch_size=16).partial_fit(X, y, **first)
+    whole = MongooseClassifier(**FAST, ranking=None, epochs=4, batch_size=16).fit(X, y)
+    model = MongooseClassifier(**FAST, ranking=None, batch_size=16).partial_fit(X, y, **first)
     for _ in range(3):
         assert model.partial_fit(X, y) is model
     same_model(model, whole, X)
@@ -584,6 +584,7 @@ def test_by_default_the_outputs_are_ranked(multilabel, tmp_path):
     assert (p >= 0).all() and (p <= 1).all() and (multilabel or np.allclose(p.sum(axis=1), 1))
     best = model.predict_topk(X[450:], 3, proba=True)[1]
     assert (np.diff(best, axis=1) <= 0).all() and 0.5 < best[:, 0].mean() <= 1
+    np.testing.assert_allclose(best, np.take_along_axis(p, ids, 1), rtol=1e-5)
     model.save(tmp_path / "model")
     again = MongooseClassifier.load(tmp_path / "model")
     assert again.choice_ == model.choice_
@@ -598,3 +599,19 @@ def test_partial_fit_leaves_the_ranking_out_and_says_so():
     assert model.network_.ranking is None and model.choice_ == ""
     with pytest.raises(ValueError, match="ranking must be one of"):
         MongooseClassifier(ranking="most").fit(X, y)
+
+
+def test_weights_count_though_outputs_are_ranked_by_default():
+    """A class whose rows weigh nothing is not predicted."""
+    X, y = _planted_classes(n_classes=3)
+    model = MongooseClassifier().fit(X, y, sample_weight=(y != 1).astype(float))
+    assert 1 not in model.predict(X) and model.network_.ranking is None
+    assert MongooseClassifier(class_weight="balanced").fit(X, y).network_.ranking is None
+
+
+def test_the_default_k_fits_few_classes():
+    model = MongooseClassifier().fit(["a b", "c d"] * 50, ["x", "y"] * 50)
+    ids, _ = model.predict_topk(["a"], names=True)
+    assert ids.tolist() == [["x", "y"]]
+    with pytest.raises(ValueError, match="k must be"):
+        model.predict_topk(["a"], 3)

@@ -33,7 +33,7 @@ class TestNames:
         assert fitted.score(["a goal"], [["sport", "unknown"]]) == 1.0
         names, p = fitted.predict_topk(texts, 3, names=True, proba=True)
         assert names.shape == p.shape == (30, 3) and all(row[0] in want for row, want in zip(names.tolist(), labels))
-        np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
+        assert (p[:, 0] > 0.5).all() and (p <= 1).all()  # of each label alone
         name, p = fitted.predict_topk("a goal", 1, names=True, proba=True)
         assert name.tolist() == ["sport"] and 0.5 < p[0] <= 1
 
