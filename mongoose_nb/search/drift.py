@@ -206,7 +206,8 @@ class Drift:
         """The object whose `state` this is."""
         self = cls(0, width)
         self.retrained, self.reason = int(state["retrained"]), None if state["reason"] is None else str(state["reason"])
-        changed, unseen, outside, longer, most, credit, self.quietly = state["counts"]
+        changed, unseen, outside, longer, most, credit, quietly = state["counts"]
+        self.quietly = int(quietly)
         self.counts = int(changed), int(unseen), int(outside), int(longer), float(most), int(credit)
         self.profile = None if state["profile"] is None else Profile.from_state(state["profile"])
         return self
