@@ -52,6 +52,12 @@ def in_the_package(app, env, node, content):
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, content) if name in domain.objects else None
 
 
+def without_requests(app, what, name, obj, skip, options):
+    """Leave out what scikit-learn adds to estimators, such as set_fit_request: its text refers to pages of its own."""
+    last = name.rpartition(".")[2]
+    return True if last.startswith("set_") and last.endswith("_request") else None
+
+
 def check_notebooks(app):
     """Warn of notebooks that differ from their scripts; a warning fails a strict build."""
     try:
@@ -62,6 +68,7 @@ def check_notebooks(app):
 
 def setup(app):
     """Connect the functions above to Sphinx."""
+    app.connect("autodoc-skip-member", without_requests)
     app.connect("builder-inited", check_notebooks)
     app.connect("doctree-read", by_whole_names)
     app.connect("missing-reference", in_the_package)
