@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # Samples whose hidden activations are held at once when predicting.
 PREDICT_BLOCK = 8192
+# Rows that are ranked again at once.
+RANKED_BLOCK = 2048
 # Multiplications for a row that is ranked again, about.
 RANKED_WORK = 1 << 17
 
@@ -189,9 +191,9 @@ class Predictor(Model):
     def _ranked(self, X, k, exact, candidates, exclude):
         """The best of the ranking, block by block."""
         ranking, parts = self.ranking, []
-        for lo in range(0, max(1, X.shape[0]), PREDICT_BLOCK):
-            block = X[lo:lo + PREDICT_BLOCK]
-            left_out = None if exclude is None else exclude[lo:lo + PREDICT_BLOCK]
+        for lo in range(0, max(1, X.shape[0]), RANKED_BLOCK):
+            block = X[lo:lo + RANKED_BLOCK]
+            left_out = None if exclude is None else exclude[lo:lo + RANKED_BLOCK]
             with kernel_threads(block.shape[0] * RANKED_WORK):
                 parts.append(ranking.topk(block, k, _Proposals(self, exact, candidates, left_out)))
         return tuple(np.concatenate(part) for part in zip(*parts))
@@ -212,8 +214,8 @@ class Predictor(Model):
         if self.ranking is None:
             raise ValueError("there is no ranking: call fit_ranking first")
         parts = []
-        for lo in range(0, max(1, X.shape[0]), PREDICT_BLOCK):
-            block = X[lo:lo + PREDICT_BLOCK]
+        for lo in range(0, max(1, X.shape[0]), RANKED_BLOCK):
+            block = X[lo:lo + RANKED_BLOCK]
             with kernel_threads(block.shape[0] * RANKED_WORK):
                 parts.append(self.ranking.scores(block, _Proposals(self)))
         return joined([lists for lists, _ in parts]), np.concatenate([scores for _, scores in parts])

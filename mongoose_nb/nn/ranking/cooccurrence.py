@@ -19,6 +19,8 @@ POWERS = ((1.0, 0.0), (1.0, 0.3), (0.5, 0.0), (0.5, 0.3))
 # Held-out rows on which powers are chosen, at most.
 CHOSEN_ON = 2000
 PLACES = 5
+# Pairs of a feature and a label, in all rows, that are counted at most: the counts take about 40 bytes for each.
+MOST_PAIRS = 1 << 25
 
 
 def log_share(shares: np.ndarray) -> np.ndarray:
@@ -78,7 +80,7 @@ class Cooccurrence(Source):
 
         rows, Y, held = training.rows, training.Y, training.held
         some = held[:CHOSEN_ON]
-        counts = _counts(rows, Y)
+        counts = _counts(*_sample(rows, Y, held))
         without = tuple(whole - part for whole, part in zip(counts, _counts(rows[held], Y[held])))
         best = -1.0
         for powers in POWERS:
@@ -122,6 +124,17 @@ class Cooccurrence(Source):
     def values_of(self, query: Query, lists: Lists, answer: Any) -> tuple[np.ndarray, ...]:
         """As `Source.values_of`."""
         return (lists.look_up(answer),)
+
+
+def _sample(rows, Y, held):
+    """All rows, or the held-out ones and so many of the others, drawn at random, that `MOST_PAIRS` of a feature and a label are counted."""
+    pairs = np.diff(rows.indptr).astype(np.int64) * np.diff(Y.indptr)
+    if pairs.sum() <= MOST_PAIRS:
+        return rows, Y
+    rest = np.random.default_rng(0).permutation(np.setdiff1d(np.arange(rows.shape[0]), held))
+    rest = rest[:np.searchsorted(np.cumsum(pairs[rest]), MOST_PAIRS)]
+    chosen = np.sort(np.concatenate([held, rest]))
+    return rows[chosen], Y[chosen]
 
 
 def _counts(rows, Y):

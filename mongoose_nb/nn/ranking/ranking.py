@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # Pairs of a training row and a label up to which every label is a candidate of every row.
 EVERY_PAIR = 1 << 22
-# Rows whose candidates are found at once: their lists are sorted several times, at about 20 bytes for a candidate.
-BLOCK = 1 << 14
+# Rows whose candidates are found at once: a source may name some thousand for each, of which few are kept.
+BLOCK = 1 << 12
 # Labels, drawn at random, of which a training row is a counterexample too: else the scores of labels that are seldom candidates, and of
 # those that often are, cannot be compared.
 RANDOM = 100

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from mongoose_nb.core.saving import restore, state_of
-from mongoose_nb.nn.ranking import Cooccurrence, Query, Training
+from mongoose_nb.nn.ranking import Cooccurrence, Query, Training, cooccurrence
 from mongoose_nb.nn.ranking.cooccurrence import POWERS, _shares
 
 rng = np.random.default_rng(0)
@@ -50,3 +50,13 @@ def test_a_damaged_state_is_refused():
     source.learn(TRAINING)
     with pytest.raises(ValueError, match="does not fit together"):
         restore(Cooccurrence(), {**state_of(source), "values": source.values[1:]})
+
+
+def test_of_very_many_pairs_a_sample_is_counted(monkeypatch):
+    monkeypatch.setattr(cooccurrence, "MOST_PAIRS", 100)
+    rows, labels = cooccurrence._sample(X, Y, TRAINING.held)
+    pairs = np.diff(rows.indptr) * np.diff(labels.indptr)
+    assert 10 < rows.shape[0] < 60 and pairs.sum() <= 100 + (np.diff(X[:10].indptr) * np.diff(Y[:10].indptr)).sum()
+    source = Cooccurrence()
+    source.learn(TRAINING)
+    np.testing.assert_allclose(source.table.toarray(), naive(rows, labels, source.powers, 100), rtol=1e-5)
