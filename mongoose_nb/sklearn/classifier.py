@@ -262,9 +262,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
             self._start(network, history, classes, targets, names, text)
             self.choice_ = ""
         else:
+            network.ranking, self.choice_ = None, ""  # now that training went well
             self.network_, self.classes_ = network, classes
-            self.network_ = network
-            self.classes_ = classes
             self.history_.extend(history)
         self._count(Y)
         return self
@@ -296,7 +295,6 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         if network.ranking is not None:
             warnings.warn("partial_fit trains the network alone: what fit chose to rank its outputs does not know the new rows and is left "
                           "out from now on. Call fit with all rows to have it again.", UserWarning, stacklevel=3)
-            network.ranking, self.choice_ = None, ""
         if more:
             network = network.grown(more, None if network.label_names is None else classes[-more:])
         if self.lr is not None:
