@@ -4,8 +4,16 @@ import argparse
 import importlib
 import json
 import pathlib
+import pkgutil
 
 from benchmarks.document import write_block
+
+
+def folders():
+    """Benchmarks that are folders: those with a module ``command``, which has HELP, ``add_arguments`` and ``run``."""
+    here = pathlib.Path(__file__).parent
+    names = [module.name for module in pkgutil.iter_modules([str(here)]) if module.ispkg]
+    return {name: importlib.import_module(f"benchmarks.{name}.command") for name in names if (here / name / "command.py").exists()}
 
 
 def main():
@@ -174,11 +182,18 @@ def main():
         command.add_argument("--work", type=pathlib.Path, required=True, help="folder for models on the way; the same call goes on")
         command.add_argument("--minutes", type=float, default=60.0, help="time for training in this call")
         command.add_argument("--json", action="store_true")
-    for command in (step, curve, costs, ann, ablation, equal, serve, accuracy, words, attention, copy, charlm, causality):
+    found = folders()
+    parsers = []
+    for name, module in found.items():
+        parsers.append(commands.add_parser(name.replace("_", "-"), help=module.HELP, description=module.HELP))
+        module.add_arguments(parsers[-1])
+        parsers[-1].add_argument("--json", action="store_true")
+    for command in (step, curve, costs, ann, ablation, equal, serve, accuracy, words, attention, copy, charlm, causality, *parsers):
         command.add_argument("--write", nargs=2, metavar=("FILE", "NAME"), help="also put the table into this document, between "
                              "the markers of this name")
     args = parser.parse_args()
-    result, text = importlib.import_module("benchmarks." + args.command.replace("-", "_")).run(args)
+    name = args.command.replace("-", "_")
+    result, text = (found[name] if name in found else importlib.import_module("benchmarks." + name)).run(args)
     if args.write:
         write_block(*args.write, text)
     print(json.dumps(result) if args.json else text)
