@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from mongoose_nb.core.jit import inline, parallel
+from mongoose_nb.core.jit import inline, parallel, serial
 from mongoose_nb.kernels.common.random import below, key2, mix64
 
 INFINITY = np.float64(np.inf)
@@ -75,6 +75,70 @@ class Found(NamedTuple):
     bias: np.ndarray  # (m,) float32
     violation: np.ndarray  # (m,) float32, at the end
     passes: np.ndarray  # (m,) int32, made
+
+
+@serial
+def count_pairs(listed, labels, length, indptr, work):
+    """How many pairs each label has: the rows that list it or have it.
+
+    Parameters
+    ----------
+    listed, labels : ((n + 1,) int64, int32)
+        Row pointers and ascending ids of two kinds of labels of each row.
+    length : (n,) int64
+        Features of each row.
+    indptr : (labels + 1,) int64
+        Out: where the pairs of each label begin.
+    work : (labels,) int64
+        Out: features of all rows of the label's pairs.
+    """
+    (starts, ids), (label_starts, label_ids) = listed, labels
+    for i in range(starts.shape[0] - 1):
+        p, q = starts[i], label_starts[i]
+        while p < starts[i + 1] or q < label_starts[i + 1]:
+            if q == label_starts[i + 1] or (p < starts[i + 1] and ids[p] < label_ids[q]):
+                j = ids[p]
+                p += 1
+            else:
+                j = label_ids[q]
+                p += p < starts[i + 1] and ids[p] == j
+                q += 1
+            indptr[j + 1] += 1
+            work[j] += length[i]
+    for j in range(work.shape[0]):
+        indptr[j + 1] += indptr[j]
+
+
+@serial
+def fill_pairs(listed, labels, place, row, positive):
+    """The pairs of each label, rows ascending.
+
+    Parameters
+    ----------
+    listed, labels
+        As for `count_pairs`.
+    place : (labels,) int64
+        Where the next pair of each label goes, changed.
+    row : (pairs,) int32
+    positive : (pairs,) int8
+        Out: the row, and one where it has the label.
+    """
+    (starts, ids), (label_starts, label_ids) = listed, labels
+    for i in range(starts.shape[0] - 1):
+        p, q = starts[i], label_starts[i]
+        while p < starts[i + 1] or q < label_starts[i + 1]:
+            if q == label_starts[i + 1] or (p < starts[i + 1] and ids[p] < label_ids[q]):
+                j = ids[p]
+                has = 0
+                p += 1
+            else:
+                j = label_ids[q]
+                has = 1
+                p += p < starts[i + 1] and ids[p] == j
+                q += 1
+            row[place[j]] = i
+            positive[place[j]] = has
+            place[j] += 1
 
 
 @inline

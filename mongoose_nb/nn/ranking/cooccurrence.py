@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int
-from mongoose_nb.nn.ranking.lists import Lists, best_of_rows
+from mongoose_nb.nn.ranking.lists import Lists, csr_rows
 from mongoose_nb.nn.ranking.source import Query, Source, Training, as_it_is
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ POWERS = ((1.0, 0.0), (1.0, 0.3), (0.5, 0.0), (0.5, 0.3))
 # Held-out rows on which powers are chosen, at most.
 CHOSEN_ON = 2000
 PLACES = 5
-# Pairs of a feature and a label, in all rows, that are counted at most: the counts take about 40 bytes for each.
-MOST_PAIRS = 1 << 25
+# Labels that a row names, at most.
+NAMED = 200
 
 
 def log_share(shares: np.ndarray) -> np.ndarray:
@@ -80,42 +81,32 @@ class Cooccurrence(Source):
 
         rows, Y, held = training.rows, training.Y, training.held
         some = held[:CHOSEN_ON]
-        counts = _counts(*_sample(rows, Y, held))
-        without = tuple(whole - part for whole, part in zip(counts, _counts(rows[held], Y[held])))
+        chosen_on, rest = rows[some], training.rest
+        there = np.zeros(rows.shape[1], bool)
+        there[chosen_on.indices] = True
+        others, of_others = rows[rest], Y[rest]
         best = -1.0
         for powers in POWERS:
-            table = self._table(without, powers)
-            shares = _shares(rows[some], table)
+            shares = _shares(chosen_on, _table(others, of_others, powers, self.labels, there), NAMED)
             score = metrics.precision_at_k(Y[some], metrics.ranking.top_k(shares, PLACES, Y.shape[1]), min(PLACES, Y.shape[1])).mean()
             if score > best:
-                best, self.powers, self._without = score, powers, table
-        table = self._table(counts, self.powers)
+                best, self.powers = score, powers
+        self._without = _table(others, of_others, self.powers, self.labels)
+        table = _table(rows, Y, self.powers, self.labels)
         self.shape, self.indptr, self.ids, self.values = table.shape, table.indptr.astype(np.int64), table.indices, table.data
-
-    def _table(self, counts, powers):
-        """Counts divided by powers of the totals, the highest values of each feature."""
-        from scipy import sparse
-
-        counts, of_feature, of_label = counts
-        of_feature, of_label = np.maximum(of_feature, 1e-9), np.maximum(of_label, 1)
-        row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-        values = counts.data / of_feature[row] ** powers[0] / of_label[counts.indices] ** powers[1]
-        kept = best_of_rows(sparse.csr_matrix((values.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape), self.labels)
-        return sparse.csr_matrix((kept.data, kept.indices.astype(np.int32, copy=False), kept.indptr), shape=counts.shape)
 
     def named_for(self, training: Training, chosen: np.ndarray) -> sp.csr_matrix:
         """As `Source.named_for`; the rows' own part in the counts is small and stays."""
-        return _shares(training.rows[chosen], self._without)
+        return _shares(training.rows[chosen], self._without, NAMED)
 
     def held_values(self, training: Training, lists: Lists) -> tuple[np.ndarray, ...]:
         """As `Source.held_values`."""
-        shares = _shares(training.rows[training.held], self._without)
-        self._without = None
-        return (lists.look_up(shares),)
+        shares, self._without = _listed_shares(training.rows[training.held], self._without, lists), None
+        return (shares,)
 
     def ask(self, query: Query) -> sp.csr_matrix:
-        """Shares of all labels."""
-        return _shares(query.rows, self.table)
+        """The highest shares of each row."""
+        return _shares(query.rows, self.table, NAMED)
 
     def named(self, answer: sp.csr_matrix) -> sp.csr_matrix:
         """As `Source.named`."""
@@ -123,34 +114,64 @@ class Cooccurrence(Source):
 
     def values_of(self, query: Query, lists: Lists, answer: Any) -> tuple[np.ndarray, ...]:
         """As `Source.values_of`."""
-        return (lists.look_up(answer),)
+        return (_listed_shares(query.rows, self.table, lists),)
 
 
-def _sample(rows, Y, held):
-    """All rows, or the held-out ones and so many of the others, drawn at random, that `MOST_PAIRS` of a feature and a label are counted."""
-    pairs = np.diff(rows.indptr).astype(np.int64) * np.diff(Y.indptr)
-    if pairs.sum() <= MOST_PAIRS:
-        return rows, Y
-    rest = np.random.default_rng(0).permutation(np.setdiff1d(np.arange(rows.shape[0]), held))
-    rest = rest[:np.searchsorted(np.cumsum(pairs[rest]), MOST_PAIRS)]
-    chosen = np.sort(np.concatenate([held, rest]))
-    return rows[chosen], Y[chosen]
+def _memory(n_rows, n_labels, most):
+    """What kernels sum into, for so many rows, and where they keep the best."""
+    import numba
+
+    from mongoose_nb.kernels.ranking.cooccurrence import Sums
+
+    slots = max(1, min(numba.get_num_threads(), n_rows))
+    memory = Sums(np.empty((slots, n_labels), np.float32), np.zeros((slots, n_labels), bool), np.empty((slots, n_labels), np.int32))
+    return memory, (np.empty((slots, most), np.float32), np.empty((slots, most), np.int32))
 
 
-def _counts(rows, Y):
-    """(counts, total of each feature, total of each label)."""
-    counts = (rows.T.tocsr() @ Y).tocsr()
-    counts.sort_indices()
-    return counts, np.asarray(abs(rows).sum(axis=0), np.float64).ravel(), np.asarray(Y.sum(axis=0), np.float64).ravel()
-
-
-def _shares(rows, table):
-    """Rows times the table, so that those of a row add up to one."""
+def _table(rows, Y, powers, most, there=None):
+    """The highest counts of each feature, or of those that are there, divided by powers of the totals of both."""
     from scipy import sparse
 
-    product = (rows @ table).tocsr()
-    product.sort_indices()
-    row = np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
-    total = np.maximum(np.bincount(row, np.maximum(product.data, 0), product.shape[0]), 1e-30)
-    values = (np.maximum(product.data, 0) / total[row]).astype(np.float32)
-    return sparse.csr_matrix((values, product.indices.astype(np.int32), product.indptr), shape=product.shape)
+    from mongoose_nb.kernels.ranking.cooccurrence import best_labels
+
+    (_, n_features), n_labels = rows.shape, Y.shape[1]
+    of_feature = np.maximum(np.asarray(abs(rows).sum(axis=0), np.float64).ravel(), 1e-9) ** powers[0]
+    of_label = np.maximum(np.asarray(Y.sum(axis=0), np.float64).ravel(), 1) ** powers[1]
+    if there is not None:
+        rows = rows.multiply(there).tocsr()
+    columns = rows.T.tocsr()
+    pairs = np.diff(np.concatenate([[0], np.cumsum(np.diff(Y.indptr)[columns.indices], dtype=np.int64)])[columns.indptr])
+    start = np.concatenate([[0], np.cumsum(np.minimum(pairs, most))])
+    ids, values, count = np.empty(start[-1], np.int32), np.empty(start[-1], np.float32), np.zeros(n_features, np.int64)
+    best_labels(csr_rows(columns), csr_rows(Y), of_feature.astype(np.float32), of_label.astype(np.float32),
+                *_memory(n_features, n_labels, most), start, ids, values, count)
+    if (count != np.diff(start)).any():
+        kept = np.arange(start[-1]) - np.repeat(start[:-1], np.diff(start)) < np.repeat(count, np.diff(start))
+        ids, values = ids[kept], values[kept]
+    table = sparse.csr_matrix((values, ids, np.concatenate([[0], np.cumsum(count)])), shape=(n_features, n_labels))
+    table.sort_indices()
+    return table
+
+
+def _shares(rows, table, most):
+    """The highest entries of rows times the table; all of a row, also those that are left out, add up to one."""
+    from scipy import sparse
+
+    from mongoose_nb.kernels.ranking.cooccurrence import best_shares
+
+    n, n_labels = rows.shape[0], table.shape[1]
+    ids, values, count = np.empty((n, most), np.int32), np.empty((n, most), np.float32), np.zeros(n, np.int64)
+    best_shares(csr_rows(rows), csr_rows(table), *_memory(n, n_labels, most), ids, values, count)
+    there = np.arange(most) < count[:, None]
+    shares = sparse.csr_matrix((values[there], ids[there], np.concatenate([[0], np.cumsum(count)])), shape=(n, n_labels))
+    shares.sort_indices()
+    return shares
+
+
+def _listed_shares(rows, table, lists):
+    """The shares of what is listed for each row."""
+    from mongoose_nb.kernels.ranking.cooccurrence import listed_shares
+
+    out = np.empty(len(lists.ids), np.float32)
+    listed_shares(csr_rows(rows), csr_rows(table), _memory(rows.shape[0], table.shape[1], 1)[0], lists.indptr, read_only(lists.ids), out)
+    return out

@@ -150,10 +150,9 @@ class LinearRankers(Packed, Source):
 
         n, n_labels = Y.shape
         counterweight = check_number("counterweight", counterweight, low=0.0, open_low=True)
-        indptr, row, positive = _pairs(Y, candidates)
+        indptr, row, positive, work = _pairs(X, Y, candidates)
         held = np.zeros(0, bool) if held is None else np.asarray(held, bool)
         size = np.diff(indptr)
-        work = np.diff(np.concatenate([[0], np.cumsum(np.diff(X.indptr)[row], dtype=np.int64)])[indptr])
         has = np.zeros(n_labels, bool)
         has[Y.indices] = True
         order = np.flatnonzero(has)
@@ -182,7 +181,8 @@ class LinearRankers(Packed, Source):
             parts.append((labels, found.ids[kept], found.values[kept]))
         self.indptr = np.concatenate([[0], np.cumsum(counts)])
         self.ids, self.values = np.empty(self.indptr[-1], np.int32), np.empty(self.indptr[-1], np.float32)
-        for labels, ids, values in parts:
+        while parts:  # given back one by one: the weights of very many labels are not held twice
+            labels, ids, values = parts.pop()
             place = _ranges(self.indptr[labels], counts[labels])
             self.ids[place], self.values[place] = ids, values
         weights = self.weights
@@ -195,8 +195,9 @@ class LinearRankers(Packed, Source):
         if len(held):
             from scipy import sparse
 
-            whole = np.where(held[row], margins, np.float32(0))
-            self.held_margins = sparse.csc_matrix((whole, row, indptr), shape=Y.shape).tocsr()
+            of_held = held[row]
+            ends = np.concatenate([[0], np.cumsum(of_held)])[indptr]
+            self.held_margins = sparse.csc_matrix((margins[of_held], row[of_held], ends), shape=Y.shape).tocsr()
         return self
 
     def train(self, training: Training, lists: Lists, counterweight: float) -> None:
@@ -204,7 +205,8 @@ class LinearRankers(Packed, Source):
         held = np.zeros(training.X.shape[0], bool)
         held[training.held] = True
         self.fit(training.rows, training.Y, lists, held=held, counterweight=counterweight)
-        self.values = np.clip(self.values, -65504, 65504).astype(np.float16).astype(np.float32)  # as a file has them
+        np.clip(self.values, -65504, 65504, out=self.values)
+        self.values[:] = self.values.astype(np.float16)  # as a file has them
 
     def held_values(self, training: Training, lists: Lists) -> tuple[np.ndarray, ...]:
         """As `Source.held_values`."""
@@ -242,14 +244,17 @@ class LinearRankers(Packed, Source):
         return out
 
 
-def _pairs(Y, candidates):
-    """(indptr, row, positive): pairs by label, rows ascending: a row's candidates and its labels."""
-    from scipy import sparse
+def _pairs(X, Y, candidates):
+    """(indptr, row, positive, features of all rows) of pairs by label, rows ascending: a row's candidates and its labels."""
+    from mongoose_nb.kernels.ranking import linear as kernels
 
-    listed = sparse.csr_matrix((np.ones(len(candidates.ids), np.int8), candidates.ids, candidates.indptr), shape=Y.shape)
-    labels = sparse.csr_matrix((np.full(len(Y.indices), 2, np.int8), Y.indices, Y.indptr), shape=Y.shape)
-    both = (listed + labels).tocsc()
-    return both.indptr.astype(np.int64), both.indices.astype(np.int32, copy=False), (both.data >= 2).astype(np.int8)
+    indptr, work = np.zeros(Y.shape[1] + 1, np.int64), np.zeros(Y.shape[1], np.int64)
+    listed = candidates.indptr.astype(np.int64), read_only(candidates.ids)
+    labels = Y.indptr.astype(np.int64), read_only(Y.indices.astype(np.int32, copy=False))
+    kernels.count_pairs(listed, labels, np.diff(X.indptr).astype(np.int64), indptr, work)
+    row, positive = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.int8)
+    kernels.fill_pairs(listed, labels, indptr[:-1].copy(), row, positive)
+    return indptr, row, positive, work
 
 
 def _ranges(start, count):

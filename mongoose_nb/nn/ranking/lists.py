@@ -126,6 +126,26 @@ def with_random(lists: Lists, n_labels: int, more: int, rng: np.random.Generator
     return Lists(both.indptr.astype(np.int64), both.indices.astype(np.int32, copy=False))
 
 
+def with_more(lists: Lists, which: np.ndarray, ids: np.ndarray, n_labels: int) -> Lists:
+    """Lists, some of them with labels besides.
+
+    Parameters
+    ----------
+    lists : Lists
+    which : (n,) bool
+        The lists that get more.
+    ids : (which.sum(), k) int
+        Different ids in each row; -1 for none. Those that a list has are not added again.
+    n_labels : int
+    """
+    there = np.zeros((len(which), ids.shape[1]), bool)
+    there[which] = ids >= 0
+    more = Lists(np.concatenate([[0], np.cumsum(there.sum(axis=1))]), ids[ids >= 0].astype(np.int32)).matrix(n_labels)
+    both = (lists.matrix(n_labels) + more).tocsr()
+    both.sort_indices()
+    return Lists(both.indptr.astype(np.int64), both.indices.astype(np.int32, copy=False))
+
+
 def best_of_lists(scores: np.ndarray, indptr: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The best entries of each list.
 

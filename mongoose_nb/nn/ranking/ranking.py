@@ -15,7 +15,7 @@ from mongoose_nb.nn.features import Features, make_features
 from mongoose_nb.nn.ranking.cooccurrence import Cooccurrence
 from mongoose_nb.nn.ranking.features import choose_features
 from mongoose_nb.nn.ranking.linear import LinearRankers
-from mongoose_nb.nn.ranking.lists import Lists, all_labels, best_of_lists, joined, no_labels, union, with_random
+from mongoose_nb.nn.ranking.lists import Lists, all_labels, best_of_lists, joined, no_labels, union, with_more, with_random
 from mongoose_nb.nn.ranking.mixture import Mixture
 from mongoose_nb.nn.ranking.neighbours import NeighbourVotes
 from mongoose_nb.nn.ranking.network_source import NetworkSource
@@ -36,6 +36,8 @@ RANDOM = 100
 MOST_LISTED = 1 << 24
 # Share of the labels among the candidates that may be lost with a source whose values are of no use.
 RECALL = 0.002
+# A row with fewer candidates is given those of the network, also where sources name labels well without it.
+FEW = 10
 # Held-out rows, at most.
 MOST_HELD = 5000
 
@@ -56,7 +58,8 @@ class Ranking(Registered, Stateful, kind="ranking"):
     ----------
     candidates : int, optional
         Best outputs of the network that are candidates of a row; half as many labels that sources name join them. By default 100, or
-        all labels where rows times labels are at most 4.2 million.
+        all labels where rows times labels are at most 4.2 million, or, where sources name the same labels without the network, none but
+        for rows of which they name fewer than ten.
     sources : sequence of str or Source, optional
         By default a linear ranker for each label, votes of the nearest training rows, counts of labels by feature, and the network's
         probabilities.
@@ -70,7 +73,8 @@ class Ranking(Registered, Stateful, kind="ranking"):
         What sources are weighed for: ``"precision"``, or ``"propensity"``, under which rare labels count more.
     """
 
-    saved_state = ("step", "members", "mixture", "everything")
+    saved_state = ("step", "members", "mixture", "everything", "proposing")
+    optional = ("proposing",)
 
     def __init__(self, candidates: int | None = None, sources: Sequence[str | dict | Source] | None = None,
                  features: str | dict | Features = "auto", held_out: float = 0.1, seed: int = 0,
@@ -85,11 +89,12 @@ class Ranking(Registered, Stateful, kind="ranking"):
         self.members = _Members(self.sources)
         self.mixture = Mixture()
         self.everything = False
+        self.proposing = True
 
     @property
     def n_proposed(self) -> int:
-        """Best outputs of the network that are candidates of a row; 0 where all labels are."""
-        return 0 if self.everything else self.candidates or 100
+        """Best outputs of the network that are candidates of a row; 0 where all labels are, or where sources name the same ones."""
+        return 0 if self.everything or not self.proposing else self.candidates or 100
 
     @property
     def nbytes(self) -> int:
@@ -118,6 +123,7 @@ class Ranking(Registered, Stateful, kind="ranking"):
         if n < 2:
             raise ValueError(f"X has {n} rows; the ranking needs at least 2, for some are held out")
         clock = _Clock()
+        self.proposing = True
         self.everything = self.candidates is None and n * n_labels <= EVERY_PAIR or (self.candidates or 0) >= n_labels
         unseen, held = held is not None, held_rows(n, self.held_out, self.seed) if held is None else np.sort(held)
         if self.features == "auto":
@@ -157,11 +163,11 @@ class Ranking(Registered, Stateful, kind="ranking"):
         held = training.held
         if self.everything:
             return all_labels(n, n_labels), all_labels(len(held), n_labels), 1.0, []
+        of_held, needed = self._held_candidates(training)
         rest = training.rest
         listed = max(1, min(len(rest), MOST_LISTED // (self.n_proposed + self._voted + RANDOM)))
         order = shuffled(len(rest), self.seed, 4)
         chosen, others = np.sort(rest[order[:listed]]), np.sort(rest[order[listed:]])
-        of_held, needed = self._held_candidates(training)
         rng = stream_of(self.seed, 5)
         parts = [chosen[lo:lo + BLOCK] for lo in range(0, listed, BLOCK)]
         blocks = [with_random(self._union(*self._named(training, part, needed), n_labels), n_labels, RANDOM, rng) for part in parts]
@@ -171,8 +177,12 @@ class Ranking(Registered, Stateful, kind="ranking"):
 
     def _named(self, training, chosen, names):
         """What the network and some sources propose for training rows."""
-        return (training.network.best(training.X[chosen], min(self.n_proposed, training.Y.shape[1])),
-                [self.members.by_name[name].named_for(training, chosen) for name in names])
+        return (self._proposed(training.X[chosen], training.network), [self.members.by_name[name].named_for(training, chosen) for name in names])
+
+    def _proposed(self, X, network):
+        """Best outputs of the network, of which there may be none."""
+        n = min(self.n_proposed, network.n_outputs)
+        return network.best(X, n) if n else np.empty((X.shape[0], 0), np.int32)
 
     def _held_candidates(self, training):
         """Candidates of the held-out rows, and names of the sources without which fewer of their labels are candidates."""
@@ -187,6 +197,10 @@ class Ranking(Registered, Stateful, kind="ranking"):
                 needed.append(name)
             elif named[i] is not None:
                 named[i] = None
+        if self.candidates is None:
+            alone = self._union(proposed[:, :0], named, n_labels)
+            if alone.look_up(labels).sum() >= (1 - RECALL) * found:
+                self.proposing, lists = False, alone
         return lists, needed
 
     def _union(self, proposed, named, n_labels):
@@ -198,7 +212,7 @@ class Ranking(Registered, Stateful, kind="ranking"):
 
     @property
     def _voted(self):
-        return max(1, self.n_proposed // 2)
+        return max(1, (self.candidates or 100) // 2)
 
     def topk(self, X: sp.csr_matrix, k: int, network: Proposer) -> tuple[np.ndarray, np.ndarray]:
         """The best k labels of every row.
@@ -241,7 +255,10 @@ class Ranking(Registered, Stateful, kind="ranking"):
             lists = all_labels(X.shape[0], n_labels)
         else:
             named = [member.named(answers[name]) for name, member in self.members.by_name.items()]
-            lists = self._union(network.best(X, min(self.n_proposed, n_labels)), named, n_labels)
+            lists = self._union(self._proposed(X, network), named, n_labels)
+            few = np.diff(lists.indptr) < FEW
+            if not self.proposing and few.any():
+                lists = with_more(lists, few, network.best(X[few], min(self.candidates or 100, n_labels)), n_labels)
         columns = {name: (dict(zip(member.columns, member.values_of(query, lists, answers[name]), strict=True)), member.forms)
                    for name, member in self.members.by_name.items() if name in self.mixture.sources}
         return lists, self.mixture.scores(columns) if columns else np.zeros(len(lists.ids), np.float32)

@@ -5,8 +5,9 @@ import pytest
 from scipy import sparse
 
 from mongoose_nb.core.saving import restore, state_of
-from mongoose_nb.nn.ranking import Cooccurrence, Query, Training, cooccurrence
-from mongoose_nb.nn.ranking.cooccurrence import POWERS, _shares
+from mongoose_nb.nn.ranking import Cooccurrence, Query, Training
+from mongoose_nb.nn.ranking.cooccurrence import POWERS, _listed_shares, _shares
+from mongoose_nb.nn.ranking.lists import all_labels, union
 
 rng = np.random.default_rng(0)
 X = sparse.random(60, 20, 0.2, format="csr", random_state=1, dtype=np.float32)
@@ -41,8 +42,24 @@ def test_the_table(most):
 
 
 def test_negative_features_do_not_give_negative_shares():
-    shares = _shares(-X, sparse.csr_matrix(np.ones((20, 9), np.float32)))
-    assert shares.data.min() >= 0 and np.isfinite(shares.data).all()
+    table = sparse.csr_matrix(np.ones((20, 9), np.float32))
+    table[0, 0] = -5
+    rows = sparse.csr_matrix(np.eye(20, dtype=np.float32)[:2] * [[1], [-1]])
+    shares = _shares(rows, table.tocsr(), 9).toarray()
+    np.testing.assert_allclose(shares, [[0] + [1 / 8] * 8, [0] * 9])
+    np.testing.assert_array_equal(_listed_shares(rows, table.tocsr(), all_labels(2, 9)).reshape(2, 9), shares)
+
+
+def test_the_highest_shares_are_named():
+    table = sparse.csr_matrix(rng.random((20, 9), dtype=np.float32))
+    whole = X.toarray() @ table.toarray()
+    whole /= np.maximum(whole.sum(axis=1, keepdims=True), 1e-30)
+    lists = union(np.empty((60, 0), np.int32), sparse.csr_matrix(whole), 4)
+    best = _shares(X, table, 4)
+    assert (np.diff(best.indptr) == np.where(X.getnnz(axis=1) > 0, 4, 0)).all()
+    np.testing.assert_array_equal(best.indices, lists.ids)
+    np.testing.assert_allclose(best.data, whole[lists.row, lists.ids], rtol=1e-5)
+    np.testing.assert_allclose(_listed_shares(X, table, lists), best.data, rtol=1e-6)
 
 
 def test_a_damaged_state_is_refused():
@@ -50,13 +67,3 @@ def test_a_damaged_state_is_refused():
     source.learn(TRAINING)
     with pytest.raises(ValueError, match="does not fit together"):
         restore(Cooccurrence(), {**state_of(source), "values": source.values[1:]})
-
-
-def test_of_very_many_pairs_a_sample_is_counted(monkeypatch):
-    monkeypatch.setattr(cooccurrence, "MOST_PAIRS", 100)
-    rows, labels = cooccurrence._sample(X, Y, TRAINING.held)
-    pairs = np.diff(rows.indptr) * np.diff(labels.indptr)
-    assert 10 < rows.shape[0] < 60 and pairs.sum() <= 100 + (np.diff(X[:10].indptr) * np.diff(Y[:10].indptr)).sum()
-    source = Cooccurrence()
-    source.learn(TRAINING)
-    np.testing.assert_allclose(source.table.toarray(), naive(rows, labels, source.powers, 100), rtol=1e-5)

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from mongoose_nb.nn.ranking import Lists, all_labels
-from mongoose_nb.nn.ranking.lists import best_of_lists, best_of_rows, joined, no_labels, union, with_random
+from mongoose_nb.nn.ranking.lists import best_of_lists, best_of_rows, joined, no_labels, union, with_more, with_random
 from mongoose_nb.nn.ranking.mixture import precision
 
 VOTES = sparse.csr_matrix(np.float32([[0, .5, .2, 0, .3], [0, 0, 0, 0, 0], [.1, .1, .1, 0, 0]]))
@@ -69,3 +69,9 @@ def test_the_best_of_rows():
     assert best_of_rows(VOTES, 5) is VOTES
     best = best_of_rows(VOTES, 2)
     np.testing.assert_array_equal(best.toarray(), np.float32([[0, .5, 0, 0, .3], [0, 0, 0, 0, 0], [.1, .1, 0, 0, 0]]))
+
+
+def test_some_lists_with_more():
+    lists = Lists(np.array([0, 2, 2, 3]), np.array([1, 4, 0], np.int32))
+    more = with_more(lists, np.array([True, True, False]), np.array([[4, 2, 0], [3, -1, -1]]), 5)
+    assert [more.ids[a:b].tolist() for a, b in zip(more.indptr, more.indptr[1:])] == [[0, 1, 2, 4], [3], [0]]
