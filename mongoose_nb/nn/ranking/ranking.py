@@ -177,7 +177,8 @@ class Ranking(Registered, Stateful, kind="ranking"):
 
     def _named(self, training, chosen, names):
         """What the network and some sources propose for training rows."""
-        return (self._proposed(training.X[chosen], training.network), [self.members.by_name[name].named_for(training, chosen) for name in names])
+        return (self._proposed(training.X[chosen], training.network),
+                [self.members.by_name[name].named_for(training, chosen) for name in names])
 
     def _proposed(self, X, network):
         """Best outputs of the network, of which there may be none."""
