@@ -18,6 +18,7 @@ from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named
 from mongoose_nb.nn.layers.dense import Dense
 from mongoose_nb.nn.layers.dropout import Dropout
+from mongoose_nb.nn.layers.input_dropout import InputDropout
 from mongoose_nb.nn.layers.layer_norm import LayerNorm
 from mongoose_nb.nn.layers.losses import Loss
 from mongoose_nb.nn.layers.sequential import Sequential
@@ -47,7 +48,7 @@ from mongoose_nb.nn.training.trackers import MLflow, TensorBoard
 
 __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
-    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Features", "Frequency", "Full", "History", "JSONLines",
+    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Features", "Frequency", "Full", "History", "InputDropout", "JSONLines",
     "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "MLflow", "Mixture", "Network", "ProgressBar",
     "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables",
     "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "named",

@@ -44,7 +44,7 @@ class Network(Predictor):
     hidden : sequence of int or Layer
         Hidden layers. An int is a layer of this width with the activation. A layer is the description of one, such as ``nn.Wide(10_000)``,
         ``nn.Dropout(0.2)`` or one of your own (`nn.Layer`); it may serve several networks, each of which builds a layer of its own. The
-        first has to be a width, and so has the one after `nn.Wide`.
+        first has to be a width or ``nn.InputDropout(0.2)``, and a width has to come after that and after `nn.Wide`.
     activation : str or Activation
         ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"gelu"``, ``"tanh"``, ``"sigmoid"``, ``"identity"``, or one of your own
         (`nn.Activation`).

@@ -42,12 +42,15 @@ class Dropout(Layer):
         """Any shape."""
         if not run.train or self.rate == 0:
             return x, None
-        key = np.random.SeedSequence([self._seed, run.step]).generate_state(1, np.uint64)[0]
+        key = self._key(run)
         return self._drop(x, key), key
 
     def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """The same mask on the gradient."""
         return (g if cache is None else self._drop(g, cache)), {}
+
+    def _key(self, run):
+        return np.random.SeedSequence([self._seed, run.step]).generate_state(1, np.uint64)[0]
 
     def _drop(self, x, key):
         from mongoose_nb.kernels.layers.dropout import drop

@@ -85,13 +85,14 @@ def loss_and_gradients(layers: Sequence[Layer], output: WideOutput, x: Rows, lab
         raise NotFiniteError("gradient", run.step, losses, "output", f"activations of up to {largest(h):.3g}")
     grad, gradients = output.backward(1.0, cache)
     parts = [("output", gradients)]
+    first = next((i for i, layer in enumerate(layers) if layer.parameters()), 0)  # nothing before it is trained
     with run.timer("backward"):
-        for i in range(len(layers) - 1, -1, -1):
+        for i in range(len(layers) - 1, first - 1, -1):
             bound = len(losses) * largest(grad)
             if not (bound * (peak if i == 0 else largest(inputs[i])) < LARGEST_GRADIENT
                     or i == 0 and bound * largest(inputs[0]) < LARGEST_GRADIENT):  # few rows may hold the peak
                 what = f"values of up to {largest(inputs[i]):.3g} meet gradients of up to {largest(grad):.3g}"
                 raise NotFiniteError("gradient", run.step, losses, f"hidden{i}", what)
-            grad, gradients = layers[i].backward(grad, caches[i], need_input=i > 0)
+            grad, gradients = layers[i].backward(grad, caches[i], need_input=i > first)
             parts.append((f"hidden{i}", gradients))
     return loss, named(reversed(parts))
