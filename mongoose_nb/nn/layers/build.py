@@ -36,7 +36,8 @@ def build_layers(network: Any, activation: Activation) -> tuple[list[Layer], Wid
     """
     hidden = network.hidden
     if not hidden or not (isinstance(hidden[0], numbers.Integral) or getattr(hidden[0], "sparse_input", False)):
-        raise ValueError(f"hidden={hidden!r}: the first hidden layer must be a width such as 128, or take sparse rows, as InputDropout does")
+        raise ValueError(f"hidden={hidden!r}: the first hidden layer must be a width such as 128, or take sparse "
+                         "rows, as InputDropout does")
     streams = iter(np.random.SeedSequence(network.seed).spawn(2 * len(hidden) + 2))
 
     def build(layer, width):
@@ -52,7 +53,8 @@ def build_layers(network: Any, activation: Activation) -> tuple[list[Layer], Wid
         if isinstance(spec, Layer):
             layer = copy.deepcopy(spec)  # with the layers that it is made of
         elif sparse:
-            layer = SparseInput(check_int(f"hidden[{i}]", spec, low=1), init_std=None if any(before.parameters() for before in layers) else network.init_std)
+            first = not any(before.parameters() for before in layers)
+            layer = SparseInput(check_int(f"hidden[{i}]", spec, low=1), init_std=network.init_std if first else None)
         else:
             layer = Dense(check_int(f"hidden[{i}]", spec, low=1))
         if layer.sparse_input != sparse:
