@@ -50,6 +50,6 @@ __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
     "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Features", "Frequency", "Full", "History", "InputDropout",
     "JSONLines", "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "MLflow", "Mixture", "Network",
-    "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables",
-    "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "named",
+    "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step",
+    "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "named",
 ]
