@@ -9,9 +9,10 @@ import numpy as np
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import fresh, make, register
 from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.nn.sampling import queries  # noqa: F401  (registers them)
 from mongoose_nb.nn.sampling.base import SHAPES, Sampler
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder
-from mongoose_nb.nn.sampling.corrections import Tail, make_correction
+from mongoose_nb.nn.sampling.corrections import Importance, Tail, make_correction
 from mongoose_nb.nn.sampling.head_split import HeadSplit, tail_variance
 from mongoose_nb.nn.sampling.proposals import make_proposal
 from mongoose_nb.nn.sampling.table_settings import Tables
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
     from mongoose_nb.nn.sampling.corrections import Correction
     from mongoose_nb.nn.sampling.proposals import Proposal
+    from mongoose_nb.nn.sampling.queries import TableQuery
     from mongoose_nb.nn.sampling.strategies import Strategy
     from mongoose_nb.rehash import Schedule
     from mongoose_nb.tables import LSHTables
@@ -60,6 +62,9 @@ class LSH(Sampler):
         How candidates are taken from the buckets: ``"topk"``, ``"vanilla"``, or ``nn.Threshold(min_votes=2)``.
     tables : Tables, optional
         The hash tables; ``nn.Tables()`` by default.
+    query : str or TableQuery
+        What a sample looks up in training: ``"embedding"``, its activation, or ``"label"``, the weights of a label of its own, which
+        finds outputs that are similar to it; see `queries`.
 
     Attributes
     ----------
@@ -74,7 +79,8 @@ class LSH(Sampler):
 
     def __init__(self, candidates: int = 1000, *, shape: str = "sample", head: float | str = 0.5, fill: bool = True,
                  correction: None | str | dict | Correction = None, proposal: str | dict | Proposal = "uniform",
-                 strategy: str | dict | Strategy = "topk", tables: None | dict | Tables = None) -> None:
+                 strategy: str | dict | Strategy = "topk", tables: None | dict | Tables = None,
+                 query: str | dict | TableQuery = "embedding") -> None:
         self.candidates = check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.shape = check_choice("shape", shape, SHAPES)
         self.head = head if isinstance(head, str) and head == "auto" else check_number("head", head, low=0.0, high=1.0)
@@ -83,6 +89,9 @@ class LSH(Sampler):
         self.correction = make_correction(correction, shape, self.tables.family_class, self.tables.learn)
         self.proposal = make_proposal(proposal, shape, self.correction, self.fill)
         self.strategy = make("selection strategy", strategy)
+        self.query = make("table query", query)
+        if isinstance(self.correction, Importance) and not isinstance(self.query, queries.Embedding):
+            raise ValueError(f"correction='importance' needs query='embedding', whose probabilities are known; got query={query!r}")
         if self.head == "auto" and not (self.shape == "sample" and isinstance(self.correction, Tail) and self.fill):
             raise ValueError(f"head='auto' needs shape='sample', correction='tail' and fill=True; got shape={shape!r}, "
                              f"correction={self.correction!r}, fill={fill}")
@@ -125,7 +134,7 @@ class LSH(Sampler):
         """`ActiveSets` of every sample."""
         if train:
             self.manager.observe(h, labels)
-        views = self.manager.views(h, timer)
+        views = self.query.views(self.manager, h, labels, step, timer) if train else self.manager.views(h, timer)
         with timer("retrieve"):
             if train:
                 self._proposal.observe(labels)
@@ -142,7 +151,8 @@ class LSH(Sampler):
     def _shared(self, h, labels, step, timer):
         n, head = len(h), self._room()
         m = min(n, max(1, head // EACH))
-        views = self.manager.views(np.ascontiguousarray(h[(np.arange(m) * n // m + step) % n]), timer)
+        some = (np.arange(m) * n // m + step) % n
+        views = self.query.views(self.manager, h[some], Rows(labels.start[some], labels.count[some], labels.ids, None), step, timer)
         with timer("retrieve"):
             heads = self._builder.per_sample(Rows.empty(m), head // m, step=step, views=views, head=head // m, fill=False)
             shared = self._builder.shared(labels, self.candidates if self.fill else 0, step=step, heads=heads)
