@@ -9,11 +9,16 @@
 Every score is an array for 1..k. Predictions with equal scores are ranked by label id, lowest first.
 """
 
+from mongoose_nb.metrics.angular import angular_confidence, angular_pseudo_labels, angular_visual_hardness, hardness_from_codes
 from mongoose_nb.metrics.propensity import inverse_propensity, psndcg_at_k, psp_at_k
 from mongoose_nb.metrics.ranking import top_k
 from mongoose_nb.metrics.scores import ndcg_at_k, precision_at_k, recall_at_k
 
 __all__ = [
+    "angular_confidence",
+    "angular_pseudo_labels",
+    "angular_visual_hardness",
+    "hardness_from_codes",
     "inverse_propensity",
     "ndcg_at_k",
     "precision_at_k",
