@@ -8,7 +8,6 @@ import numpy as np
 
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_number
-from mongoose_nb.metrics.angular import angular_visual_hardness
 from mongoose_nb.nn.training.callbacks import Callback
 
 
@@ -29,6 +28,7 @@ def hardness(network: Any, X: Any, Y: Any) -> np.ndarray:
         See `metrics.angular_visual_hardness`. Of a row with several labels, the mean over these; NaN of a row without any.
     """
     from mongoose_nb.data.validate import check_Y
+    from mongoose_nb.metrics import angular_visual_hardness
 
     h = network.hidden_activations(X)
     Y = check_Y(Y, n_outputs=network.n_outputs, n_rows=len(h))
