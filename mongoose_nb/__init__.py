@@ -38,6 +38,8 @@ _LAZY = {
     "Network": "mongoose_nb.nn",
     "MongooseClassifier": "mongoose_nb.sklearn",
     "LSHNeighbors": "mongoose_nb.sklearn",
+    "LGDClassifier": "mongoose_nb.linear",
+    "LGDRegressor": "mongoose_nb.linear",
     "ReformerLM": "mongoose_nb.reformer",
 }
 _MODULES = ("attention", "data", "hashing", "metrics", "nn", "reformer", "rehash", "search", "sklearn", "tables", "testing")

@@ -84,7 +84,7 @@ BELOW = {
     "search": {"core", "kernels", "hashing", "tables"}, "attention": {"core", "kernels", "hashing", "rehash"},
     "nn": {"core", "kernels", "data", "metrics", "hashing", "rehash", "tables"},
     "reformer": {"core", "kernels", "attention", "nn", "rehash"}, "sklearn": {"core", "data", "nn", "search"},
-    "testing": {"core", "hashing", "nn"},
+    "testing": {"core", "hashing", "nn"}, "linear": {"core", "kernels", "sklearn"},
 }
 
 

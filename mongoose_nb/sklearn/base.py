@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 try:
-    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import validate_data
 except ImportError:
@@ -29,6 +29,18 @@ except ImportError:
 
     class ClassifierMixin:
         """Replaces scikit-learn's."""
+
+        def score(self, X, y):
+            """Share of the rows whose class is predicted."""
+            return float(np.mean(self.predict(X) == np.asarray(y)))
+
+    class RegressorMixin:
+        """Replaces scikit-learn's."""
+
+        def score(self, X, y):
+            """Share of the variance of y that is predicted."""
+            y = np.asarray(y, np.float64)
+            return 1 - float(np.square(self.predict(X) - y).sum() / np.square(y - y.mean()).sum())
 
     class BaseEstimator:
         """Replaces scikit-learn's: constructor arguments as parameters."""
