@@ -39,6 +39,7 @@ _LAZY = {
     "MongooseClassifier": "mongoose_nb.sklearn",
     "LSHNeighbors": "mongoose_nb.sklearn",
     "LGDClassifier": "mongoose_nb.linear",
+    "SolarClassifier": "mongoose_nb.solar",
     "LGDRegressor": "mongoose_nb.linear",
     "ReformerLM": "mongoose_nb.reformer",
 }

@@ -85,6 +85,7 @@ BELOW = {
     "nn": {"core", "kernels", "data", "metrics", "hashing", "rehash", "tables"},
     "reformer": {"core", "kernels", "attention", "nn", "rehash"}, "sklearn": {"core", "data", "nn", "search"},
     "testing": {"core", "hashing", "nn"}, "linear": {"core", "kernels", "sklearn"},
+    "solar": {"core", "kernels", "data", "nn", "sklearn"},
 }
 
 

@@ -38,7 +38,7 @@ class Dropout(Layer):
         self._seed = int(rng.integers(2**32)) if self.seed is None else self.seed
         return self
 
-    def forward(self, x: np.ndarray, run: Run) -> tuple:
+    def forward(self, x: Any, run: Run) -> tuple:
         """Any shape."""
         if not run.train or self.rate == 0:
             return x, None

@@ -33,8 +33,8 @@ class InputDropout(Dropout):
 
     sparse_input = sparse_output = True
 
-    def forward(self, x: Rows, run: Run) -> tuple:
-        """Rows with fewer entries."""
+    def forward(self, x: Any, run: Run) -> tuple:
+        """Rows with fewer entries, of sparse rows `x` (`Rows`)."""
         if not run.train or self.rate == 0:
             return x, None
         sample, place = x.places()

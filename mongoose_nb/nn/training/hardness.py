@@ -74,7 +74,7 @@ class HardnessTracker(Callback):
     def __init__(self, X: Any, Y: Any, *, tolerance: float = 0.01) -> None:
         self.X, self.Y = X, Y
         self.tolerance = check_number("tolerance", tolerance, low=0.0)
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, Any]] = []
 
     def config(self) -> dict[str, Any]:
         """None of the rows: a checkpoint does not hold them."""

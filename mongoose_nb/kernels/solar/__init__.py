@@ -1,0 +1,1 @@
+"""Kernels of sparse codes of labels."""

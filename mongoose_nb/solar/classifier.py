@@ -1,0 +1,321 @@
+"""A classifier whose labels are found by look-ups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mongoose_nb.core import files
+from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed
+from mongoose_nb.solar.codes import LabelCodes
+
+if TYPE_CHECKING:
+    import os
+
+    import scipy.sparse as sp
+
+    from mongoose_nb.nn import Network
+
+KIND = "solar classifier"
+# Rows whose bucket probabilities are held at once.
+BLOCK = 2048
+
+
+class SolarClassifier(ClassifierMixin, BaseEstimator):
+    """Wide classification by K small networks: each learns which of B buckets a row's labels are in, and labels are looked up.
+
+    Every label has one fixed random bucket in each of `chunks` chunks. A network for each chunk learns the buckets of a row's labels. To
+    answer, the labels of the best buckets are counted, and those in at least `least` of them are ranked by the sum of the logarithms of
+    their buckets' probabilities. No network knows of another: they may be trained in other processes or on other machines. The size of
+    the model hardly depends on the number of labels, and labels can be added later.
+
+    Use it for very many labels where training has to be spread, or where a model with a row of weights for each label does not fit.
+    `MongooseClassifier` is more accurate.
+
+    Parameters
+    ----------
+    chunks : int
+        Networks and buckets of a label, K. More are more accurate and take longer.
+    buckets : int, optional
+        Buckets of a chunk, B. By default 64 to 32,768: sixteen times the square root of the number of labels, to a power of two.
+    hidden : int
+        Width of each network's hidden layer.
+    best : int
+        Buckets of a chunk whose labels are looked up, m.
+    least : int, optional
+        Chunks in which a candidate is in one of these buckets; half of them by default.
+    epochs, batch_size, lr
+        Of each network's training; the learning rate falls to zero.
+    random_state : int, optional
+
+    Attributes
+    ----------
+    classes_ : array
+        Classes in the order of their ids; of a matrix of labels the numbers of its columns.
+    codes_ : LabelCodes
+    networks_ : list of Network
+    n_features_in_ : int
+    candidates_ : float
+        Mean number of candidates of the rows that were asked for last.
+
+    References
+    ----------
+    Medini, Chen and Shrivastava, "SOLAR: Sparse orthogonal learned and random embeddings", ICLR 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mongoose_nb import SolarClassifier
+    >>> X = np.eye(30, dtype=np.float32)[np.arange(300) % 30]
+    >>> names = np.array([f"item {i % 30}" for i in range(300)])
+    >>> model = SolarClassifier(chunks=4, epochs=20, lr=0.02).fit(X, names)
+    >>> bool((model.predict(X) == names).mean() > 0.95)
+    True
+    """
+
+    def __init__(self, chunks: int = 8, buckets: int | None = None, *, hidden: int = 128, best: int = 10, least: int | None = None,
+                 epochs: int = 5, batch_size: int = 256, lr: float = 2e-3, random_state: Any = None) -> None:
+        self.chunks, self.buckets, self.hidden, self.best, self.least = chunks, buckets, hidden, best, least
+        self.epochs, self.batch_size, self.lr, self.random_state = epochs, batch_size, lr, random_state
+
+    def fit(self, X: Any, Y: Any, *, executor: Any = None) -> SolarClassifier:
+        """Draw codes, and train a network for each chunk.
+
+        Parameters
+        ----------
+        X : (n, features) array or sparse matrix
+        Y : (n,) classes, (n, labels) indicator, or list of lists of label ids
+        executor : concurrent.futures.Executor, optional
+            Where networks are trained, by its ``map``: a process pool, or ``client.get_executor()`` of Dask. One after the other by
+            default, each by all threads.
+
+        Returns
+        -------
+        SolarClassifier
+            self
+        """
+        self._checked()
+        X, Y, classes, multilabel = _data(X, Y)
+        n_labels = Y.shape[1]
+        buckets = self.buckets or int(min(32768, max(64, 2 ** round(np.log2(16 * np.sqrt(n_labels))))))
+        codes = LabelCodes(n_labels, self.chunks, buckets, as_seed(self.random_state))
+        networks = self._trained([None] * self.chunks, X, Y, codes, executor)
+        self.classes_, self.multilabel_, self.codes_, self.networks_ = classes, multilabel, codes, networks
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def partial_fit(self, X: Any, Y: Any, *, executor: Any = None) -> SolarClassifier:
+        """Go on training, with further rows and labels; labels that are new get codes, and those of the others stay.
+
+        Parameters
+        ----------
+        X, Y, executor
+            As for `fit`. A matrix of labels may have more columns than before.
+
+        Returns
+        -------
+        SolarClassifier
+            self
+        """
+        if not hasattr(self, "networks_"):
+            return self.fit(X, Y, executor=executor)
+        self._checked()
+        X, Y, classes, multilabel = _data(X, Y, self)
+        codes = LabelCodes.of(self.codes_.codes, self.codes_.buckets, self.codes_.seed)
+        codes.add(len(classes) - len(codes))
+        networks = self._trained(self.networks_, X, Y, codes, executor)
+        self.classes_, self.codes_, self.networks_ = classes, codes, networks
+        return self
+
+    def _checked(self):
+        check_int("chunks", self.chunks, low=1, high=255)
+        if self.buckets is not None:
+            check_int("buckets", self.buckets, low=2, high=2**24)
+        for name in ("hidden", "best", "epochs", "batch_size"):
+            check_int(name, getattr(self, name), low=1)
+        if self.least is not None:
+            check_int("least", self.least, low=1, high=self.chunks)
+        check_number("lr", self.lr, low=0.0, open_low=True)
+
+    def _settings(self, n_features, buckets, chunk):
+        return {"n_features": n_features, "n_outputs": buckets, "hidden": (self.hidden,), "sampler": "full", "loss": "logistic",
+                "lr": self.lr, "lr_schedule": "linear", "seed": as_seed(self.random_state) * 256 + chunk}
+
+    def _trained(self, networks, X, Y, codes, executor):
+        tasks = [(self._settings(X.shape[1], codes.buckets, chunk), None if network is None else _weights(network), X,
+                  codes.targets(Y, chunk), self.epochs, self.batch_size) for chunk, network in enumerate(networks)]
+        weights = list(map(_train_chunk, tasks) if executor is None else executor.map(_train_chunk, tasks))
+        return [_network(task[0], arrays) for task, arrays in zip(tasks, weights, strict=True)]
+
+    def predict_topk(self, X: Any, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
+        """The best k labels of every row.
+
+        Parameters
+        ----------
+        X : (n, features) array or sparse matrix
+        k : int
+
+        Returns
+        -------
+        ids : (n, k) int32
+            Places in `classes_`, best first; -1 where a row has fewer candidates.
+        scores : (n, k) float32
+            Mean logarithm of the probability of a label's buckets; -inf where the id is -1.
+        """
+        import numba
+
+        from mongoose_nb.data.validate import check_X
+        from mongoose_nb.kernels.solar.query import best_labels
+
+        if not hasattr(self, "networks_"):
+            raise NotFittedError("this SolarClassifier is not fitted: call fit first")
+        X = check_X(X, self.n_features_in_)
+        k = check_int("k", k, low=1, high=len(self.codes_))
+        starts, members = self.codes_.lists
+        n, m = X.shape[0], min(self.best, self.codes_.buckets)
+        least = self.least or -(-len(self.networks_) // 2)
+        ids, scores, found = np.empty((n, k), np.int32), np.empty((n, k), np.float32), np.zeros(n, np.int64)
+        slots = max(1, min(numba.get_num_threads(), n))
+        memory = np.zeros((slots, len(self.codes_)), np.uint8), np.empty((slots, len(self.codes_)), np.int32)
+        for lo in range(0, n, BLOCK):
+            some = slice(lo, min(n, lo + BLOCK))
+            log_p = np.stack([_log_probabilities(network, X[some]) for network in self.networks_], axis=1)
+            top = np.argpartition(-log_p, m - 1, axis=2)[:, :, :m].astype(np.int32)
+            best_labels(log_p, np.sort(top, axis=2), self.codes_.codes, starts, members, least, memory, ids[some], scores[some],
+                        found[some])
+        self.candidates_ = float(found.mean()) if n else 0.0
+        return ids, scores / np.float32(len(self.networks_))
+
+    def predict(self, X: Any) -> np.ndarray | sp.csr_matrix:
+        """The class of each row; for a matrix of labels, an indicator of those whose buckets have a mean logarithm of the probability above
+        that of one half.
+
+        Parameters
+        ----------
+        X : (n, features) array or sparse matrix
+        """
+        from scipy import sparse
+
+        best, _ = self.predict_topk(X, 1)
+        if not self.multilabel_:
+            return self.classes_[best[:, 0]]
+        ids, scores = self.predict_topk(X, min(len(self.codes_), 50))
+        there = scores > np.log(0.5)
+        indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+        out = sparse.csr_matrix((np.ones(int(indptr[-1]), np.float32), ids[there], indptr), shape=(len(ids), len(self.codes_)))
+        out.sort_indices()
+        return out
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the model to one file, replacing it as a whole.
+
+        Parameters
+        ----------
+        path : path-like
+        """
+        if not hasattr(self, "networks_"):
+            raise NotFittedError("this SolarClassifier is not fitted: call fit first")
+        arrays = {f"chunk{i}.{name}": value for i, network in enumerate(self.networks_) for name, value in _weights(network).items()}
+        names = self.classes_.tolist()
+        if not all(isinstance(name, str | int | float | bool) for name in names):
+            raise TypeError("classes that a file can hold are strings, numbers and booleans")
+        files.save(path, KIND, {"version": 2, "parameters": {**self.get_params(), "random_state": as_seed(self.random_state)},
+                                "classes": None if self.multilabel_ else names, "buckets": self.codes_.buckets, "seed": self.codes_.seed,
+                                "n_features": self.n_features_in_}, {"codes": self.codes_.codes, **arrays})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, *, mmap: bool = False) -> SolarClassifier:
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+        mmap : bool
+            Leave the codes of labels in the file, from which they are read when they are needed. Processes share them.
+
+        Returns
+        -------
+        SolarClassifier
+        """
+        from mongoose_nb.nn.saving import reading
+
+        saved, arrays = files.load(path, KIND, mmap=mmap)
+        with reading(path):
+            model = cls(**saved["parameters"])
+            model._checked()
+            codes = LabelCodes.of(arrays["codes"], check_int("buckets", saved["buckets"], low=2), saved["seed"])
+            n_features = check_int("n_features", saved["n_features"], low=1)
+            names = saved["classes"]
+            model.classes_ = np.arange(len(codes)) if names is None else np.array(names)
+            if len(model.classes_) != len(codes) or codes.chunks != model.chunks:
+                raise ValueError(f"{len(model.classes_)} classes and {len(codes)} codes of {codes.chunks} chunks do not fit each other")
+            model.multilabel_, model.codes_, model.n_features_in_ = names is None, codes, n_features
+            model.networks_ = []
+            for chunk in range(codes.chunks):
+                prefix = f"chunk{chunk}."
+                model.networks_.append(_network(model._settings(n_features, codes.buckets, chunk), {
+                    name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)}))
+        return model
+
+
+def _weights(network):
+    return {name: parameter.value.copy() for name, parameter in network.parameters().items()}
+
+
+def _network(settings, weights) -> Network:
+    """A network with these weights, and without a memory of its training."""
+    from mongoose_nb.nn import Network
+
+    network = Network(**settings)
+    for name, parameter in network.parameters().items():
+        if weights[name].shape != parameter.value.shape or not np.isfinite(weights[name]).all():
+            raise ValueError(f"weights {name!r} are {weights[name].shape}, or not finite; needed are {parameter.value.shape}")
+        parameter.value[...] = weights[name]
+    return network
+
+
+def _train_chunk(task):
+    """The weights of one trained chunk; takes and gives plain values, so that it runs in any process."""
+    from mongoose_nb.nn import Network
+
+    settings, weights, X, targets, epochs, batch_size = task
+    network = Network(**settings) if weights is None else _network(settings, weights)
+    network.fit(X, targets, epochs=epochs, batch_size=batch_size)
+    return _weights(network)
+
+
+def _log_probabilities(network, X):
+    """Logarithms of the probabilities of the buckets, (n, buckets) float32."""
+    logits = network.hidden_activations(X) @ network.output.weights.value.T + network.output.bias.value
+    return -np.logaddexp(np.float32(0), -logits)
+
+
+def _data(X, Y, model=None):
+    """(X, indicator of labels, classes, whether rows have several labels); of a fitted model, whose classes come first."""
+    from scipy import sparse
+
+    from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
+
+    X = check_X(X, None if model is None else model.n_features_in_)
+    known = None if model is None else model.classes_
+    plain = not sparse.issparse(Y) and np.ndim(Y) == 1 and not (len(Y) and isinstance(Y[0], list | tuple | set | np.ndarray))
+    if model is not None and plain == model.multilabel_:
+        raise ValueError(f"Y holds {'one class' if plain else 'several labels'} a row; the model was fitted with the other form")
+    if not plain:
+        indicator = check_Y(Y, n_rows=X.shape[0])
+        n = max(indicator.shape[1], 0 if known is None else len(known))
+        indicator = sparse.csr_matrix((indicator.data, indicator.indices, indicator.indptr), shape=(indicator.shape[0], n))
+        check_same_rows(X, indicator)
+        return X, indicator, np.arange(n), True
+    Y = np.asarray(Y)
+    if len(Y) != X.shape[0]:
+        raise ValueError(f"X has {X.shape[0]} rows and Y {len(Y)}; give one class for each row")
+    classes = np.unique(Y)
+    if known is not None:
+        classes = np.concatenate([known, np.setdiff1d(classes, known)])
+    order = np.argsort(classes, kind="stable")
+    place = order[np.searchsorted(classes, Y, sorter=order)]
+    return X, sparse.csr_matrix((np.ones(len(Y), np.float32), place.astype(np.int32), np.arange(len(Y) + 1)),
+                                shape=(len(Y), len(classes))), classes, False

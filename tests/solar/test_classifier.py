@@ -1,0 +1,130 @@
+"""A classifier by look-ups, beside a naive search."""
+
+import concurrent.futures
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from mongoose_nb import SolarClassifier
+from mongoose_nb.core.files import FormatError
+from mongoose_nb.testing.factories import threads
+
+rng = np.random.default_rng(0)
+N_LABELS = 60
+CENTRES = rng.standard_normal((N_LABELS, 40))
+LABEL = rng.integers(0, N_LABELS, 900)
+X = (CENTRES[LABEL] + 0.3 * rng.standard_normal((900, 40))).astype(np.float32)
+Y = sparse.csr_matrix((np.ones(900, np.float32), (np.arange(900), LABEL)), shape=(900, N_LABELS))
+NAMES = np.array([f"label {i}" for i in range(N_LABELS)])
+
+
+def model(**settings):
+    return SolarClassifier(**{"chunks": 4, "buckets": 16, "hidden": 32, "epochs": 25, "lr": 0.01, "best": 4, "random_state": 0, **settings})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return model().fit(X, NAMES[LABEL])
+
+
+def naive(fitted, rows, k):
+    """By every label's buckets, one row at a time."""
+    out = []
+    for i in range(rows.shape[0]):
+        p = []
+        for network in fitted.networks_:
+            z = (network.hidden_activations(rows[i:i + 1]) @ network.output.weights.value.T + network.output.bias.value)[0]
+            p.append(-np.logaddexp(0, -z.astype(float)))
+        codes = fitted.codes_.codes
+        best = [set(np.argsort(-row)[:fitted.best]) for row in p]
+        count = np.array([sum(code in b for code, b in zip(row, best, strict=True)) for row in codes])
+        score = np.mean([row[codes[:, c]] for c, row in enumerate(p)], axis=0)
+        least = fitted.least or -(-len(p) // 2)
+        allowed = count >= (least if (count >= least).sum() >= k else 1)
+        order = [j for j in np.argsort(-score, kind="stable") if allowed[j]][:k]
+        out.append(([*order, *[-1] * (k - len(order))], allowed.sum()))
+    return [ids for ids, _ in out], float(np.mean([n for _, n in out]))
+
+
+@pytest.mark.parametrize("settings", [{}, {"least": 4}, {"best": 1}, {"best": 1, "least": 4}])
+def test_look_ups(fitted, settings):
+    fitted.set_params(**{"best": 4, "least": None, **settings})
+    for k in (1, 5, 60):
+        ids, scores = fitted.predict_topk(X[:25], k)
+        wanted, candidates = naive(fitted, X[:25], k)
+        np.testing.assert_array_equal(ids, wanted)
+        assert fitted.candidates_ == pytest.approx(candidates)
+        assert (np.isneginf(scores) == (ids == -1)).all()
+    fitted.set_params(best=4, least=None)
+
+
+def test_it_learns(fitted):
+    assert fitted.score(X, NAMES[LABEL]) > 0.95
+    assert fitted.classes_.tolist() == np.unique(NAMES).tolist()
+    fitted.predict_topk(X, 1)
+    assert fitted.candidates_ < 40
+
+
+def test_several_labels():
+    two = Y + sparse.csr_matrix((np.ones(900, np.float32), (np.arange(900), (LABEL + 1) % N_LABELS)), shape=Y.shape)
+    got = model().fit(X, two).predict(X)
+    assert sparse.issparse(got) and got.shape == two.shape
+    both = got.multiply(two).sum()
+    assert both / two.sum() > 0.85 and both / got.sum() > 0.85
+
+
+def test_threads_and_processes_give_the_same_bits(fitted):
+    wanted = fitted.predict_topk(X, 3)
+    with threads(1):
+        one = fitted.predict_topk(X, 3)
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        pooled = model().fit(X, NAMES[LABEL], executor=executor).predict_topk(X, 3)
+    for got in (one, pooled):
+        np.testing.assert_array_equal(got[0], wanted[0])
+        np.testing.assert_array_equal(got[1], wanted[1])
+
+
+def test_labels_are_added():
+    first = LABEL < 40
+    grown = model().fit(X[first], LABEL[first])
+    codes = grown.codes_.codes.copy()
+    grown.partial_fit(X, LABEL)
+    np.testing.assert_array_equal(grown.codes_.codes[:40], codes)
+    assert grown.classes_.tolist() == list(range(60)) and grown.score(X, LABEL) > 0.9
+    wide = model(epochs=1).fit(X[first], Y[first][:, :40])
+    assert wide.partial_fit(X, Y).predict_topk(X[:2], 60)[0].max() == 59
+
+
+def test_saved(fitted, tmp_path):
+    for mmap in (False, True):
+        fitted.save(tmp_path / "model")
+        again = SolarClassifier.load(tmp_path / "model", mmap=mmap)
+        for a, b in zip(again.predict_topk(X, 3), fitted.predict_topk(X, 3), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert again.predict(X[:5]).tolist() == fitted.predict(X[:5]).tolist()
+        assert again.get_params() == fitted.get_params()
+    data = bytearray((tmp_path / "model").read_bytes())
+    (tmp_path / "short").write_bytes(data[:len(data) // 2])
+    with pytest.raises(FormatError):
+        SolarClassifier.load(tmp_path / "short")
+
+
+@pytest.mark.parametrize("change, message", [
+    (dict(chunks=0), "chunks"), (dict(buckets=1), "buckets"), (dict(least=9), "least"), (dict(best=0), "best"), (dict(lr=0), "lr")])
+def test_bad_settings(change, message):
+    with pytest.raises(ValueError, match=message):
+        model(**change).fit(X, LABEL)
+
+
+def test_bad_calls(fitted):
+    with pytest.raises(Exception, match="fit first"):
+        model().predict(X)
+    with pytest.raises(ValueError, match="900"):
+        model().fit(X, LABEL[:5])
+    with pytest.raises(ValueError, match="features"):
+        fitted.predict(X[:, :3])
+    with pytest.raises(ValueError, match="other form"):
+        fitted.partial_fit(X, Y)
+    with pytest.raises(ValueError, match="k"):
+        fitted.predict_topk(X, 0)
