@@ -93,7 +93,8 @@ class LabelCodes:
         """
         from scipy import sparse
 
-        out = sparse.csr_matrix((np.ones(Y.nnz, np.float32), self.codes[Y.indices, chunk], Y.indptr.copy()), shape=(Y.shape[0], self.buckets))
+        places = self.codes[Y.indices, chunk], Y.indptr.copy()  # a copy: duplicates are summed in place
+        out = sparse.csr_matrix((np.ones(Y.nnz, np.float32), *places), shape=(Y.shape[0], self.buckets))
         out.sum_duplicates()
         out.data[:] = 1
         return out
