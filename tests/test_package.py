@@ -82,7 +82,8 @@ BELOW = {
     "core": set(), "kernels": {"core"}, "_ext": {"core", "kernels"}, "data": {"core", "kernels"}, "metrics": {"core", "data"},
     "hashing": {"core", "kernels"}, "rehash": {"core", "kernels", "hashing", "_ext"}, "tables": {"core", "kernels", "hashing", "_ext"},
     "search": {"core", "kernels", "hashing", "tables"}, "attention": {"core", "kernels", "hashing", "rehash"},
-    "nn": {"core", "kernels", "data", "metrics", "hashing", "rehash", "tables"},
+    "structured": {"core"},
+    "nn": {"core", "kernels", "data", "metrics", "hashing", "rehash", "structured", "tables"},
     "reformer": {"core", "kernels", "attention", "nn", "rehash"}, "sklearn": {"core", "data", "nn", "search"},
     "testing": {"core", "hashing", "nn"}, "linear": {"core", "kernels", "sklearn"},
 }

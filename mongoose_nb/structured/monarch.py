@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from mongoose_nb.structured.layout import MonarchLayout, layout_of
 
 
 class MonarchMatrix:
-    """``M[l * J + j, k * I + i] = sum over r of L[j, l, r * K + k] * R[k, j * rank + r, i]``.
+    """``M[l * J + j, k * C + i] = sum over r of L[j, l, r * K + k] * R[k, j * rank + r, i]``.
 
     Rows of the same j (strided) and columns of the same k (contiguous) form a part of rank `rank`. With n rows and columns in sqrt(n)
     groups, and rank 1, it has 2 n sqrt(n) parameters.
@@ -82,9 +83,8 @@ class MonarchMatrix:
     @property
     def T(self) -> MonarchMatrix:
         """The transposed matrix, on the same factors."""
-        out = MonarchMatrix(self.L, self.R, self.shape if not self._transposed else self.shape[::-1])
-        out._transposed = not self._transposed
-        out.shape = self.shape[::-1]
+        out = copy.copy(self)
+        out._transposed, out.shape = not self._transposed, self.shape[::-1]
         return out
 
     def __matmul__(self, other: Any) -> np.ndarray:
@@ -105,24 +105,24 @@ class MonarchMatrix:
         return (self.T @ other.T).T
 
     def _multiply(self, x):  # (columns, m) -> (rows, m)
-        K, I, J, rows, rank = self.layout
+        K, C, J, rows, rank = self.layout
         m = x.shape[1]
-        u = np.matmul(self.R, _padded(x, K * I).reshape(K, I, m))
+        u = np.matmul(self.R, _padded(x, K * C).reshape(K, C, m))
         u = u.reshape(K, J, rank, m).transpose(1, 2, 0, 3).reshape(J, rank * K, m)
         return np.matmul(self.L, u).transpose(1, 0, 2).reshape(rows * J, m)
 
     def _multiply_transposed(self, y):
-        K, I, J, rows, rank = self.layout
+        K, C, J, rows, rank = self.layout
         m = y.shape[1]
         u = np.matmul(self.L.transpose(0, 2, 1), _padded(y, rows * J).reshape(rows, J, m).transpose(1, 0, 2))
         u = u.reshape(J, rank, K, m).transpose(2, 0, 1, 3).reshape(K, J * rank, m)
-        return np.matmul(self.R.transpose(0, 2, 1), u).reshape(K * I, m)
+        return np.matmul(self.R.transpose(0, 2, 1), u).reshape(K * C, m)
 
     def to_dense(self) -> np.ndarray:
         """The matrix as an array."""
-        K, I, J, rows, rank = self.layout
-        dense = np.einsum("jlrk,kjri->ljki", self.L.reshape(J, rows, rank, K), self.R.reshape(K, J, rank, I), optimize=True)
-        dense = dense.reshape(rows * J, K * I)
+        K, C, J, rows, rank = self.layout
+        dense = np.einsum("jlrk,kjri->ljki", self.L.reshape(J, rows, rank, K), self.R.reshape(K, J, rank, C), optimize=True)
+        dense = dense.reshape(rows * J, K * C)
         if self._transposed:
             dense = dense.T
         return np.ascontiguousarray(dense[:self.shape[0], :self.shape[1]])
@@ -168,13 +168,13 @@ def monarch_project(A: Any, blocks: int | Sequence[int] | None = None, rank: int
     A = A.astype(np.result_type(A, np.float32) if A.dtype.kind in "fc" else np.float64, copy=False)
     if not np.isfinite(A).all():
         raise ValueError("A must be finite; it has NaN or infinite entries")
-    K, I, J, rows, rank = layout = layout_of(*A.shape, blocks, rank)
-    whole = np.zeros((rows * J, K * I), A.dtype)
+    K, C, J, rows, rank = layout = layout_of(*A.shape, blocks, rank)
+    whole = np.zeros((rows * J, K * C), A.dtype)
     whole[:A.shape[0], :A.shape[1]] = A
     scale = float(np.abs(whole).max())
     if scale == 0.0:
         return MonarchMatrix(np.zeros(layout.left_shape, A.dtype), np.zeros(layout.right_shape, A.dtype), A.shape), 0.0
-    parts = (whole / scale).reshape(rows, J, K, I).transpose(1, 2, 0, 3)  # (J, K, rows, columns); no square overflows
+    parts = (whole / scale).reshape(rows, J, K, C).transpose(1, 2, 0, 3)  # (J, K, rows, columns); no square overflows
     u, s, vh = np.linalg.svd(parts, full_matrices=False)
     root = np.sqrt(s[..., :rank] * np.asarray(scale, s.dtype))
     left = (u[..., :rank] * root[..., None, :]).transpose(0, 2, 3, 1)  # (J, rows, rank, K)

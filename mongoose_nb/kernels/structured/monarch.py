@@ -2,7 +2,7 @@
 
 ::
 
-    x (n, K I)  --R_k-->  U (J, r, K) x rows  --L_j-->  Z (Lo, J) x rows  --turn-->  y (n, Lo J)
+    x (n, K C)  --R_k-->  U (J, r, K) x rows  --L_j-->  Z (Lo, J) x rows  --turn-->  y (n, Lo J)
 
 A. *The permutations cost nothing.* The values between are stored with a feature a row. Block k writes row (j, r) of its result to row
    (j, r, k) of U, and block j row l to row (l, j) of Z: both are a leading dimension of BLAS. Only the last step, from a feature a row to
@@ -55,12 +55,12 @@ def _turn_in(g, G):  # (rows, n_outputs) -> (features, STRIDE)
 
 @parallel
 def monarch_forward(x, R, L, bias, U, Z, y):
-    """y = x @ M.T + bias. R (K, J r, I), L (J, Lo, r K); U (tiles, J r K, STRIDE) is kept for the backward pass; Z (threads, Lo J, STRIDE).
+    """y = x @ M.T + bias. R (K, J r, C), L (J, Lo, r K); U (tiles, J r K, STRIDE) is kept for the backward pass; Z (threads, Lo J, STRIDE).
 
-    The last block of R may see fewer than I columns, and what has no place in y is left out.
+    The last block of R may see fewer than C columns, and what has no place in y is left out.
     """
     n, width = x.shape
-    K, Jr, I = R.shape
+    K, Jr, C = R.shape
     J, Lo, rK = L.shape
     one, zero = np.ones(1, x.dtype), np.zeros(1, x.dtype)
     x_flat, R_flat, L_flat, U_flat, Z_flat = x.reshape(-1), R.reshape(-1), L.reshape(-1), U.reshape(-1), Z.reshape(-1)
@@ -69,8 +69,8 @@ def monarch_forward(x, R, L, bias, U, Z, y):
         rows = min(n - lo, TILE)
         u, z = tile * Jr * K * STRIDE, get_thread_id() * Lo * J * STRIDE
         for k in range(K):
-            columns = min(I, width - k * I)
-            gemm((Jr, rows, columns), R_flat, k * Jr * I, I, False, x_flat, lo * width + k * I, width, True, one, zero,
+            columns = min(C, width - k * C)
+            gemm((Jr, rows, columns), R_flat, k * Jr * C, C, False, x_flat, lo * width + k * C, width, True, one, zero,
                  U_flat, u + k * STRIDE, K * STRIDE)
         for j in range(J):
             gemm((Lo, rows, rK), L_flat, j * Lo * rK, rK, False, U_flat, u + j * rK * STRIDE, STRIDE, False, one, zero,
@@ -83,7 +83,7 @@ def monarch_backward(g, R, L, G, dU, dx):
     """Gradients of a batch's values: G (tiles, Lo J, STRIDE) is `g` with a feature a row, dU that of U, and dx that of x; dx may have no
     rows, and is not computed then."""
     n, width = g.shape[0], dx.shape[1]
-    K, Jr, I = R.shape
+    K, Jr, C = R.shape
     J, Lo, rK = L.shape
     one, zero = np.ones(1, g.dtype), np.zeros(1, g.dtype)
     R_flat, L_flat, G_flat, U_flat, x_flat = R.reshape(-1), L.reshape(-1), G.reshape(-1), dU.reshape(-1), dx.reshape(-1)
@@ -97,16 +97,16 @@ def monarch_backward(g, R, L, G, dU, dx):
                  U_flat, u + j * rK * STRIDE, STRIDE)
         if dx.shape[0] > 0:
             for k in range(K):
-                columns = min(I, width - k * I)
-                gemm((rows, columns, Jr), U_flat, u + k * STRIDE, K * STRIDE, True, R_flat, k * Jr * I, I, False, one, zero,
-                     x_flat, lo * width + k * I, width)
+                columns = min(C, width - k * C)
+                gemm((rows, columns, Jr), U_flat, u + k * STRIDE, K * STRIDE, True, R_flat, k * Jr * C, C, False, one, zero,
+                     x_flat, lo * width + k * C, width)
 
 
 @parallel
 def monarch_gradients(x, U, G, dU, dR, dL):
     """Gradients of the blocks, summed over the tiles; dR has to be zero where the last block sees no column."""
     n, width = x.shape
-    K, Jr, I = dR.shape
+    K, Jr, C = dR.shape
     J, Lo, rK = dL.shape
     one, zero = np.ones(1, x.dtype), np.zeros(1, x.dtype)
     x_flat, U_flat, G_flat, dU_flat, R_flat, L_flat = (x.reshape(-1), U.reshape(-1), G.reshape(-1), dU.reshape(-1), dR.reshape(-1),
@@ -121,5 +121,5 @@ def monarch_gradients(x, U, G, dU, dR, dL):
                      keep, L_flat, block * Lo * rK, rK)
             else:
                 k = block - J
-                gemm((Jr, min(I, width - k * I), rows), dU_flat, u + k * STRIDE, K * STRIDE, False, x_flat, lo * width + k * I, width,
-                     False, one, keep, R_flat, k * Jr * I, I)
+                gemm((Jr, min(C, width - k * C), rows), dU_flat, u + k * STRIDE, K * STRIDE, False, x_flat, lo * width + k * C, width,
+                     False, one, keep, R_flat, k * Jr * C, C)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.core.arrays import Parameter, aligned_zeros
+from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.core.registry import register
 from mongoose_nb.nn.layers.activations import Activation, Identity
 from mongoose_nb.nn.layers.base import Run
@@ -46,25 +46,11 @@ class Dense(LinearMap):
         self.bias = Parameter(filled(self.units, 0.0, self.dtype)) if self.use_bias else None
         return self
 
-    def build_with(self, weights: np.ndarray, bias: Parameter | None) -> Dense:
-        """Make the parameters from an array (n_inputs, units), and a bias that is copied."""
-        self.n_inputs, self.n_outputs = weights.shape[0], self.units
-        self.weights, self.bias = Parameter(aligned_zeros(weights.shape, self.dtype)), None
-        self.weights.value[...] = weights
-        if bias is not None:
-            self.bias = Parameter(filled(self.units, 0.0, self.dtype))
-            self.bias.value[...] = bias.value
-        return self
-
     def dense_weights(self) -> np.ndarray:
-        return self.weights.value.copy()
+        return self.weights.value
 
     def scale_weights(self, factor: float) -> None:
         self.weights.value *= self.weights.value.dtype.type(factor)
-
-    def densified(self) -> Dense:
-        """The layer itself."""
-        return self
 
     def _take(self, weights):
         self.weights.value[...] = weights

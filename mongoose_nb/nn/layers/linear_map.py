@@ -1,12 +1,12 @@
 """What layers share that are a linear map, a bias and an activation, whatever form the map has.
 
 A form other than a plain matrix takes the place of `Dense` anywhere: in ``Network(hidden=...)``, and by name where a model builds its own
-layers (`make_linear`). A trained layer of one form is brought into another by its matrix: `densified` and `of_dense`.
+layers (`make_linear`). A trained layer of one form is brought into another by its matrix (`of_map`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.nn.layers.activations import Activation, Identity
 from mongoose_nb.nn.layers.base import Layer, Run
 from mongoose_nb.nn.layers.initial import filled
-
-if TYPE_CHECKING:
-    from mongoose_nb.nn.layers.dense import Dense
 
 
 class LinearMap(Layer):
@@ -68,7 +65,7 @@ class LinearMap(Layer):
         raise NotImplementedError  # abstract
 
     def dense_weights(self) -> np.ndarray:
-        """W as an array (n_inputs, units), a new one."""
+        """W as an array (n_inputs, units), not to be written."""
         raise NotImplementedError  # abstract
 
     def scale_weights(self, factor: float) -> None:
@@ -110,16 +107,9 @@ class LinearMap(Layer):
             gradients["bias"] = g.sum(axis=0)
         return (dx.reshape(shape) if need_input else None), gradients
 
-    def densified(self) -> Dense:
-        """A `Dense` layer, built, of the same function."""
-        from mongoose_nb.nn.layers.dense import Dense
-
-        out = Dense(self.units, self.activation, use_bias=self.use_bias, init=self.init, dtype=self.dtype)
-        return out.build_with(self.dense_weights(), self.bias)
-
     @classmethod
-    def of_dense(cls, layer: Any, **options: Any) -> LinearMap:
-        """A layer of this form, built, whose map is the nearest one to that of `layer` (a linear map of any form).
+    def of_map(cls, layer: LinearMap, **options: Any) -> LinearMap:
+        """A layer of this form, built, whose map is the nearest one to that of another layer.
 
         Parameters
         ----------

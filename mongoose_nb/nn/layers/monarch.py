@@ -10,7 +10,6 @@ from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.activations import Activation
-from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.layers.initial import normal
 from mongoose_nb.nn.layers.linear_map import LinearMap
 from mongoose_nb.structured.layout import layout_of

@@ -78,8 +78,8 @@ class Pixelfly(LinearMap):
                 rank = extra if rank is None else rank
             mask = pixelfly_mask(out, in_, block, size, 0, self.n_global)
         elif mask.shape != grid_of(out, in_, block):
-            raise ValueError(f"mask must have the shape {grid_of(out, in_, block)}, the blocks of {block} of a matrix of {out} x {in_}; got "
-                             f"{mask.shape}")
+            raise ValueError(f"mask must have the shape {grid_of(out, in_, block)}, one entry for each block of {block} of a matrix of "
+                             f"{out} x {in_}; got {mask.shape}")
         if rank is None:  # what the blocks leave
             rank = max(0, int((self.density * out * in_ - int(mask.sum()) * block**2) // (out + in_)))
         return block, mask, check_int("rank", rank, low=0, high=min(out, in_))
