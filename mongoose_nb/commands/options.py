@@ -58,8 +58,7 @@ def number(text: str) -> int | float:
 
 
 def widths(value: Any) -> list[int | str]:
-    """Widths such as 128 or 128,64; wide:N is a hidden layer of N units that hashing samples, monarch:N or pixelfly:N one of a
-    structured matrix; further numbers are further arguments of the layer."""
+    """Widths such as 128 or 128,64; wide:N is a hidden layer of N units that hashing samples, NAME:N another layer."""
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
     out: list[int | str] = []
     for part in parts:

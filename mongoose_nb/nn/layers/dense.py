@@ -66,7 +66,7 @@ class Dense(LinearMap):
             matmul(rows, self.weights.value, z)
         if self.use_bias:
             z += self.bias.value
-        z = z.reshape(*x.shape[:-1], -1)
+        z = z.reshape(*x.shape[:-1], self.units)
         if isinstance(self.activation, Identity):
             return z, (x, None, None)
         a = self.activation.forward(z)

@@ -88,7 +88,7 @@ class LinearMap(Layer):
         rows = np.ascontiguousarray(x, self.dtype).reshape(-1, self.n_inputs)
         with one_blas_thread():
             z, cache = self._multiply(rows, run)
-        z = z.reshape(*x.shape[:-1], -1)
+        z = z.reshape(*x.shape[:-1], self.units)
         if isinstance(self.activation, Identity):
             return z, (rows, x.shape, cache, None, None)
         a = self.activation.forward(z)
