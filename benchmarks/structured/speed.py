@@ -142,9 +142,14 @@ def crossover(result, system):
     return later[0] if later else None
 
 
+def threads_of(result):
+    """In words."""
+    return "1 thread" if result["threads"] == 1 else f"{result['threads']} threads"
+
+
 def text(result):
     """A table."""
-    lines = [f"batch {result['batch']}, {result['threads']} thread{'s' * (result['threads'] > 1)}; sgemm at 2,048 {result['gflops']:.0f} "
+    lines = [f"batch {result['batch']}, {threads_of(result)}; sgemm at 2,048 {result['gflops']:.0f} "
              f"GFLOP/s, copy {result['bandwidth']:.1f} GB/s",
              f"{'n':>6}  {'layer':20}{'forward ms':>11}{'backward ms':>12}{'quartiles of both':>20}{'x sgemm':>9}{'GFLOP/s':>9}{'GB/s':>7}"]
     for entry in result["table"]:
