@@ -14,6 +14,14 @@ class MonarchLayout(NamedTuple):
 
     Column ``k * columns + i`` lies in group k (contiguous), row ``l * row_groups + j`` in group j (strided). The matrix of a pair of groups
     has rank `rank`. Groups may reach beyond the matrix: what is beyond counts as zero.
+
+    Parameters
+    ----------
+    column_groups, columns : int
+        Groups of columns, and columns of each.
+    row_groups, rows : int
+        Groups of rows, and rows of each.
+    rank : int
     """
 
     column_groups: int

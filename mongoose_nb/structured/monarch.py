@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,12 +21,13 @@ class MonarchMatrix:
     L : (J, rows, rank * K) array
     R : (K, J * rank, columns) array
     shape : (int, int), optional
-        Rows and columns of the matrix, where it is cut from one of J * rows by K * columns.
+        Rows and columns, where the matrix is cut from one of J * rows by K * columns.
+    transposed : bool
+        Whether the object stands for the transposed matrix, of columns by rows.
 
     Attributes
     ----------
     L, R : np.ndarray
-    shape : (int, int)
     dtype : np.dtype
     n_params : int
         Numbers in L and R.
@@ -47,7 +47,7 @@ class MonarchMatrix:
 
     __array_ufunc__ = None  # an array on the left of @ asks __rmatmul__
 
-    def __init__(self, L: Any, R: Any, shape: tuple[int, int] | None = None) -> None:
+    def __init__(self, L: Any, R: Any, shape: tuple[int, int] | None = None, transposed: bool = False) -> None:
         L, R = np.asarray(L), np.asarray(R)
         for name, factor in (("L", L), ("R", R)):
             if factor.ndim != 3 or factor.dtype.kind not in "fc":
@@ -59,10 +59,15 @@ class MonarchMatrix:
             raise ValueError(f"L (J, rows, rank * K) and R (K, J * rank, columns) do not fit: got shapes {L.shape} and {R.shape}")
         whole = J * rows, K * columns
         self.L, self.R = L, R
-        self.shape = whole if shape is None else (int(shape[0]), int(shape[1]))
-        if not (0 < self.shape[0] <= whole[0] and 0 < self.shape[1] <= whole[1]):
+        self._cut = whole if shape is None else (int(shape[0]), int(shape[1]))
+        if not (0 < self._cut[0] <= whole[0] and 0 < self._cut[1] <= whole[1]):
             raise ValueError(f"shape must be at most {whole}, what the factors give; got {shape!r}")
-        self._transposed = False
+        self.transposed = bool(transposed)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._cut[::-1] if self.transposed else self._cut
 
     @property
     def layout(self) -> MonarchLayout:
@@ -83,9 +88,7 @@ class MonarchMatrix:
     @property
     def T(self) -> MonarchMatrix:
         """The transposed matrix, on the same factors."""
-        out = copy.copy(self)
-        out._transposed, out.shape = not self._transposed, self.shape[::-1]
-        return out
+        return MonarchMatrix(self.L, self.R, self._cut, not self.transposed)
 
     def __matmul__(self, other: Any) -> np.ndarray:
         """Product with a vector or with the columns of a matrix."""
@@ -93,7 +96,7 @@ class MonarchMatrix:
         if other.ndim not in (1, 2) or other.shape[0] != self.shape[1]:
             raise ValueError(f"a matrix of shape {self.shape} needs a vector of {self.shape[1]} numbers, or a matrix of so many rows, on "
                              f"the right of @; got shape {other.shape}")
-        out = (self._multiply_transposed if self._transposed else self._multiply)(other.reshape(len(other), -1))
+        out = (self._multiply_transposed if self.transposed else self._multiply)(other.reshape(len(other), -1))
         return out[:self.shape[0]].reshape(-1, *other.shape[1:])
 
     def __rmatmul__(self, other: Any) -> np.ndarray:
@@ -123,7 +126,7 @@ class MonarchMatrix:
         K, C, J, rows, rank = self.layout
         dense = np.einsum("jlrk,kjri->ljki", self.L.reshape(J, rows, rank, K), self.R.reshape(K, J, rank, C), optimize=True)
         dense = dense.reshape(rows * J, K * C)
-        if self._transposed:
+        if self.transposed:
             dense = dense.T
         return np.ascontiguousarray(dense[:self.shape[0], :self.shape[1]])
 
@@ -168,7 +171,8 @@ def monarch_project(A: Any, blocks: int | Sequence[int] | None = None, rank: int
     A = A.astype(np.result_type(A, np.float32) if A.dtype.kind in "fc" else np.float64, copy=False)
     if not np.isfinite(A).all():
         raise ValueError("A must be finite; it has NaN or infinite entries")
-    K, C, J, rows, rank = layout = layout_of(*A.shape, blocks, rank)
+    layout = layout_of(A.shape[0], A.shape[1], blocks, rank)
+    K, C, J, rows, rank = layout
     whole = np.zeros((rows * J, K * C), A.dtype)
     whole[:A.shape[0], :A.shape[1]] = A
     scale = float(np.abs(whole).max())
@@ -180,6 +184,6 @@ def monarch_project(A: Any, blocks: int | Sequence[int] | None = None, rank: int
     left = (u[..., :rank] * root[..., None, :]).transpose(0, 2, 3, 1)  # (J, rows, rank, K)
     right = (root[..., None] * vh[..., :rank, :]).transpose(1, 0, 2, 3)  # (K, J, rank, columns)
     kept, lost = (float(np.square(part, dtype=np.float64).sum()) for part in (s[..., :rank], s[..., rank:]))
-    factors = [np.ascontiguousarray(factor, A.dtype).reshape(shape)
-               for factor, shape in ((left, layout.left_shape), (right, layout.right_shape))]
-    return MonarchMatrix(*factors, shape=A.shape), float(np.sqrt(lost / (kept + lost)))
+    L, R = (np.ascontiguousarray(factor, A.dtype).reshape(shape)
+            for factor, shape in ((left, layout.left_shape), (right, layout.right_shape)))
+    return MonarchMatrix(L, R, A.shape), float(np.sqrt(lost / (kept + lost)))
