@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mongoose_nb import nn
 from mongoose_nb.reformer import ReformerLM
@@ -104,6 +106,26 @@ def test_the_same_bits_for_any_number_of_threads():
         np.testing.assert_array_equal(array, found[0][name])
 
 
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["monarch", "pixelfly"]))
+@settings(max_examples=25, deadline=None)
+def test_any_shape(n_inputs, units, kind):
+    layer = nn.Monarch(units) if kind == "monarch" else nn.Pixelfly(units, 1.0)
+    layer = type(layer)(**{**layer.config(), "activation": "identity"}).build(n_inputs, np.random.default_rng(0))
+    x = np.random.default_rng(1).standard_normal((3, n_inputs)).astype(np.float32)
+    value, cache = layer.forward(x, nn.Run())
+    W = layer.dense_weights()
+    np.testing.assert_allclose(value, x @ W, atol=1e-4)
+    np.testing.assert_allclose(layer.backward(value, cache)[0], value @ W.T, atol=1e-3)
+
+
+def test_early_stopping_cannot_go_back_to_other_layers():
+    net = network()
+    before = net.to_arrays()
+    net.densify()
+    with pytest.raises(ValueError, match="hidden1.weights.*early stopping"):
+        net.put_back(before)
+
+
 def network(**options):
     return nn.Network(30, 4, hidden=(32, nn.Monarch(32), nn.Sequential([nn.Pixelfly(32, 0.6, 8), nn.Dropout(0.1)])), lr=3e-3, **options)
 
@@ -181,6 +203,7 @@ def test_blocks_take_a_projection_exactly():
     (lambda: nn.Network(9, 3, hidden=(8, 8)).project("monarch", columns=2), "takes blocks, rank"),
     (lambda: nn.Network(9, 3, hidden=(8, 8)).project("monarch", blocks=9), "hidden.1.: blocks"),
     (lambda: nn.Network(9, 3, hidden=(64, nn.Pixelfly(64, 0.01))), "smaller blocks"),
+    (lambda: nn.Network(9, 3, hidden=(64, nn.Pixelfly(64, rank=65))), "rank must be an integer from 0 to 64"),
     (lambda: nn.Network(9, 3, hidden=(nn.Monarch(8), 8)), "first hidden layer"),
     (lambda: nn.Monarch(0), "units"), (lambda: nn.Monarch(8, 0), "blocks"), (lambda: nn.Pixelfly(8, 0.0), "density"),
     (lambda: nn.Pixelfly(8, mask=np.ones((2, 2))), "booleans"),

@@ -30,7 +30,8 @@ class Pixelfly(LinearMap):
         Share of a dense layer's weights that the layer has at most, where `butterfly_size` or `rank` is left out. A quarter of them
         or more are those of the low-rank matrix.
     block : int, optional
-        Rows and columns of a block; by default a power of two, so that there are 32 along the shorter side, from 8 to 128.
+        Rows and columns of a block; by default a power of two, so that there are 32 along the shorter side, from 8 to 128, or smaller
+        where `density` does not pay for the diagonal.
     butterfly_size : int, optional
         The strides are the powers of two below; see `pixelfly_mask`.
     rank : int, optional
@@ -69,11 +70,15 @@ class Pixelfly(LinearMap):
     def _settings(self):
         """(block, mask, rank) of a matrix of this shape."""
         out, in_ = self.units, self.n_inputs
-        block = self.block or 1 << min(7, max(3, (min(out, in_) // SIDE).bit_length() - 1))
         size, rank, mask = self.butterfly_size, self.rank, self.mask
+        if rank is not None:
+            check_int("rank", rank, low=0, high=min(out, in_))
+        block = self.block or 1 << min(7, max(3, (min(out, in_) // SIDE).bit_length() - 1))
         if mask is None:
             if size is None:
                 paid = self.density * out * in_ - (rank or 0) * (out + in_)
+                while self.block is None and block > 1 and int(pixelfly_mask(out, in_, block, 1).sum()) * block**2 > paid:
+                    block //= 2  # a small matrix
                 size, extra = split_layer(out, in_, block, paid, **({} if rank is None else {"low_rank": 0.0}))
                 rank = extra if rank is None else rank
             mask = pixelfly_mask(out, in_, block, size, 0, self.n_global)
