@@ -50,6 +50,10 @@ def _monarch(figures):
                     f"{ratio:.1f} times the steps a second; {gap:+.3f} bits a token at equal steps, {-better:+.3f} at equal time.",
                     verdict(gap <= 0.02, ratio >= 1.9 and better >= 0))
     for entry in language:
+        if "reverse" not in entry["equal_time"]:
+            yield Claim(MONARCH, f"Reverse sparsification reaches dense quality in less time ({entry['set']})", command("language"), "",
+                        "not measured")
+            continue
         after = entry["reverse_reaches_dense_after"]
         more = entry["equal_time"]["reverse"] - entry["equal_time"]["dense"]
         figure = (f"{more:+.3f} bits a token beside dense training of the same time"

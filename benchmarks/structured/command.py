@@ -32,8 +32,7 @@ def add_arguments(parser):
     parser.add_argument("--eval-batches", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1e-3, help="language: after 50 steps of warming up")
     parser.add_argument("--blocks", type=int, default=4, help="language: of the Monarch layers")
-    parser.add_argument("--reverse", type=float, default=0.6, help="language: share of the dense model's time after which layers are made "
-                        "dense")
+    parser.add_argument("--reverse", type=float, default=0.6, help="language: share of the steps after which layers are made dense")
     parser.add_argument("--with-pixelfly", action="store_true", help="language: also Pixelfly layers")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -75,12 +74,13 @@ def summary(found):
                      f"and {means['narrow dense, as pixelfly']:.2f} %.")
     for entry in found.get("language", []):
         bits, same = entry["equal_steps"], entry["equal_time"]
-        after = entry["reverse_reaches_dense_after"]
-        reached = ("does not reach the dense model's bits in its time" if after is None else
-                   f"reaches the dense model's bits after {_percent(after, entry['seconds'])} of its time")
+        after = entry.get("reverse_reaches_dense_after")
+        reached = ("Reverse sparsification does not reach the dense model's bits in its time" if after is None else
+                   f"Reverse sparsification reaches the dense model's bits after {_percent(after, entry['seconds'])} of its time")
+        ends = f" {reached}, and ends at {same['reverse']:.3f}." if "reverse" in same else ""
         lines.append(f"- Language model, {entry['set']}, Monarch feed-forward layers: {bits['monarch']:.3f} bits a token beside "
-                     f"{bits['dense']:.3f} after as many steps, {same['monarch']:.3f} beside {same['dense']:.3f} after the same time. "
-                     f"Reverse sparsification {reached}, and ends at {same['reverse']:.3f}.")
+                     f"{bits['dense']:.3f} after as many steps, {same['monarch']:.3f} beside {same['dense']:.3f} after the same time."
+                     f"{ends}")
     exact = found.get("projection")
     if exact:
         wins = [name for name, entry in exact["table"].items() if entry["monarch"] < entry["svd"] - 1e-3]

@@ -79,23 +79,24 @@ def measure(name, args):
         model.evaluate(data[1], batches=1, batch_size=args.batch_size)
     runs = {form: Run(make(settings), data, args) for form, settings in forms.items()}
     dense = runs["dense"]
+    others = {form: run for form, run in runs.items() if form != "dense"}
     while dense.model.step < args.steps:
         for run in runs.values():
             run.go_on()
+        if "reverse" in others:
+            others["reverse"].go_on()
+        elif dense.model.step >= args.reverse * args.steps:  # the dense part of reverse sparsification begins
+            others["reverse"] = runs["monarch"].densified()
     steps, seconds = dense.model.step, dense.seconds
     structured = runs["monarch"]
     at_equal_steps = {form: run.bits for form, run in runs.items()}
     seconds_of_steps = {form: run.seconds for form, run in runs.items()}
-    # go on in turns until the time of the dense model is spent; the dense part of reverse sparsification begins at a share of it
-    others = {form: run for form, run in runs.items() if form != "dense"}
+    # go on in turns until the time of the dense model is spent
     while any(run.seconds < seconds for run in others.values()):
-        for form, run in list(others.items()):
+        for run in others.values():
             if run.seconds < seconds:
                 run.go_on()
-            if form == "monarch" and run.seconds >= args.reverse * seconds and "reverse" not in others:
-                others["reverse"] = run.densified()
-    reverse = others["reverse"]
-    reached = next((at for _, at, bits in reverse.way if bits <= dense.bits), None)
+    reached = next((at for _, at, bits in others["reverse"].way if bits <= dense.bits), None)
     return {"set": name, "tokens": n_tokens, "steps": steps, "seconds": seconds, "equal_steps": at_equal_steps,
             "seconds_of_steps": seconds_of_steps,
             "equal_time": {"dense": dense.bits, **{form: at_time(run.way, seconds) for form, run in others.items()}},
@@ -116,6 +117,8 @@ def text(result):
             lines.append(f"  {form:14}{'' if count is None else f'{count:,}':>12}" + (
                 f"{entry['seconds_of_steps'][form]:9.0f}{entry['equal_steps'][form]:19.3f}" if count is not None else f"{'':28}")
                 + f"{entry['equal_time'][form]:18.3f}")
+        if "reverse" not in entry["equal_time"]:
+            continue
         after = entry["reverse_reaches_dense_after"]
         lines.append("  reverse sparsification " + ("does not reach the dense model's bits in its time" if after is None else
                                                     f"reaches the dense model's bits after {after:.0f} s"))

@@ -40,7 +40,6 @@ def layers(seed):
     mask = pixelfly_mask(WIDTH, WIDTH, 32, 16)
     parameters = {"monarch": 2 * WIDTH * 32, "pixelfly": int(mask.sum()) * 32**2 + 24 * 2 * WIDTH}
     return {"dense": nn.Dense(WIDTH), "monarch": nn.Monarch(WIDTH),
-            "monarch, rank 2": nn.Monarch(WIDTH, rank=2),
             "pixelfly": nn.Pixelfly(WIDTH, block=32, butterfly_size=16, rank=24),
             "random blocks": nn.Pixelfly(WIDTH, block=32, rank=24, mask=random_mask(mask, seed)),
             "narrow dense, as monarch": nn.Dense(parameters["monarch"] // WIDTH),
@@ -60,7 +59,7 @@ def measure(args):
     """Accuracy and seconds of each, by seed; also of the dense layer with the epochs for which the time of the fast layers suffices."""
     data = read(args.mnist)
     for layer in layers(0).values():  # compiled before anything is timed
-        nn.Network(784, 10, hidden=(8, layer)).fit(data[0][0][:64], data[0][1][:64], epochs=1)
+        nn.Network(784, 10, hidden=(WIDTH, layer)).fit(data[0][0][:64], data[0][1][:64], epochs=1)
     out = {}
     for seed in range(args.seeds):
         todo = [(name, layer, args.epochs) for name, layer in layers(seed).items()]
@@ -69,7 +68,7 @@ def measure(args):
             accuracy, seconds, entry["parameters"] = train(layer, seed, epochs, args, data)
             entry["accuracy"].append(accuracy)
             entry["seconds"].append(seconds)
-            if len(todo) == len(layers(seed)) and name == "pixelfly":
+            if name == "pixelfly":
                 for fast in ("monarch", "pixelfly"):
                     share = out[fast]["seconds"][0] / out["dense"]["seconds"][0]
                     todo.append((f"dense, time of {fast}", nn.Dense(WIDTH), max(1, min(args.epochs, round(share * args.epochs)))))
