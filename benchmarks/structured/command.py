@@ -18,6 +18,7 @@ def add_arguments(parser):
     parser.add_argument("--widths", type=int, nargs="+", default=[128, 256, 512, 1024, 2048, 4096], help="speed: squares of widths")
     parser.add_argument("--batch", type=int, default=256, help="speed: rows")
     parser.add_argument("--rounds", type=int, default=15, help="speed: turns of all systems")
+    parser.add_argument("--threads", type=int, nargs="+", help="speed: numbers of threads; all and one by default")
     parser.add_argument("--mnist", type=pathlib.Path, help="folder with the four idx files")
     parser.add_argument("--epochs", type=int, default=5, help="MNIST: of every network")
     parser.add_argument("--seeds", type=int, default=3, help="MNIST: networks of each kind")
