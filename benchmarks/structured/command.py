@@ -62,7 +62,7 @@ def summary(found):
               for name in ("Monarch", "Pixelfly 20 %")}
         peak = max(entry["gflops"] for entry in part["table"] if entry["system"] == "Monarch")
         lines.append(f"- Forward and backward at batch {part['batch']} on {speed.threads_of(part)}, times as fast as dense products "
-                     f"(sgemm): Monarch {of['Monarch']}; Pixelfly with 20 % of the weights {of['Pixelfly 20 %']}. Monarch is faster from  "
+                     f"(sgemm): Monarch {of['Monarch']}; Pixelfly with 20 % of the weights {of['Pixelfly 20 %']}. Monarch is faster from "
                      f"n = {speed.crossover(part, 'Monarch')} on, Pixelfly from {speed.crossover(part, 'Pixelfly 20 %')}. "
                      f"Small blocks reach {_percent(peak, part['gflops'])} of the machine's {part['gflops']:.0f} GFLOP/s.")
     if "mnist" in found:
