@@ -49,13 +49,22 @@ def limit(value: Any) -> int | str:
     return value if value == "none" else whole(value)
 
 
+def number(text: str) -> int | float:
+    """An integer where it is one, or another number."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
 def widths(value: Any) -> list[int | str]:
-    """Widths such as 128 or 128,64; wide:N is a hidden layer of N units that hashing samples."""
+    """Widths such as 128 or 128,64; wide:N is a hidden layer of N units that hashing samples, NAME:N another layer."""
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
     out: list[int | str] = []
     for part in parts:
-        if isinstance(part, str) and part.strip().startswith("wide:"):
-            out.append(f"wide:{int(part.strip()[5:])}")
+        if isinstance(part, str) and ":" in part:
+            name, *numbers = (piece.strip() for piece in part.split(":"))
+            out.append(":".join([name, *(format(number(piece)) for piece in numbers)]))
         else:
             out.append(whole(part))
     return out
@@ -117,7 +126,7 @@ GROUPS = {
         Option("n-labels", whole, "N", "svmlight: number of labels (default: likewise)"),
     ),
     "network": (
-        Option("hidden", widths, "WIDTHS", "hidden layers, such as 128 or 128,64 or 128,wide:100000,128", "128"),
+        Option("hidden", widths, "WIDTHS", "hidden layers, such as 128 or 128,64 or 128,wide:100000,128 or 1024,monarch:1024", "128"),
         Option("activation", word, "NAME", "relu | leaky_relu | elu | gelu | tanh | sigmoid | identity", "relu"),
         Option("loss", word, "NAME", "softmax | logistic", "softmax"),
         Option("init-std", real, "STD", "initial weights of the input layer", "0.1"),
@@ -246,19 +255,43 @@ def network_arguments(given: dict[str, Any]) -> dict[str, Any]:
     Names, numbers and which of them go together are checked here, the widths by the network itself.
     """
     from mongoose_nb.core.registry import make
-    from mongoose_nb.nn import Wide
     from mongoose_nb.nn.training.lr import make_schedule
     from mongoose_nb.nn.training.optimizers import make_optimizer
 
     out = {name: given[name] for name in NETWORK if name in given}
     if "hidden" in given:
-        out["hidden"] = tuple(Wide(int(w[5:])) if isinstance(w, str) else w for w in given["hidden"])
+        out["hidden"] = tuple(_layer(w) if isinstance(w, str) else w for w in given["hidden"])
     if "sampler" not in given and any(name in given for name in (*SAMPLER, *TABLES) if name != "candidates"):
         given = {**given, "sampler": "lsh"}  # whose options they are
     out["sampler"] = make("sampler", _sampler(_described("sampler", "sampler", given, SAMPLER, TABLES)))
     out["optimizer"] = make_optimizer(_described("optimizer", "optimizer", given, OPTIMIZER))
     out["lr_schedule"] = make_schedule(_described("lr_schedule", "learning-rate schedule", given, ("warmup",)))
     return out
+
+
+def layer_settings(flag: str, text: str, skip: int = 0) -> dict[str, Any]:
+    """The description of a layer from ``NAME:NUMBER:NUMBER``: arguments of its constructor, in order, behind the first `skip`."""
+    from mongoose_nb.core.registry import find, parameters
+
+    name, *numbers = text.split(":")
+    known = list(parameters(find("layer", name)))[skip:]
+    try:
+        values = [number(value) for value in numbers]
+    except ValueError:
+        raise ValueError(f"{flag} {text}: after a colon there must be a number") from None
+    if len(values) > len(known):
+        raise ValueError(f"{flag} {text}: a layer {name!r} takes at most {len(known)} numbers ({', '.join(known)})")
+    return {"name": name, **dict(zip(known, values))}
+
+
+def _layer(text):
+    from mongoose_nb.core.registry import make
+
+    settings = layer_settings("--hidden", text)
+    try:
+        return make("layer", settings)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"--hidden {text}: {error}") from error
 
 
 def _sampler(settings):

@@ -10,6 +10,7 @@ import sys
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
+from mongoose_nb.commands.options import layer_settings
 from mongoose_nb.commands.reformer_options import DEFAULTS, RESUMABLE, SWITCHES
 from mongoose_nb.commands.warm import compiling, threads
 
@@ -94,7 +95,9 @@ def _model(settings, work):
     return ReformerLM(
         work.train.n_tokens, max_length=settings["seq_len"], width=settings["nhid"], embedding_width=settings["emsize"],
         n_layers=settings["nlayers"], n_heads=settings["nhead"], ff_width=settings["ff_mult"] * settings["nhid"],
-        ff_chunks=settings["ff_chunks"], attention=["full"] * settings["nlayers"] if settings["use_full_attn"] else each("attn_type_list"),
+        ff_chunks=settings["ff_chunks"], ff=layer_settings("--ff", settings["ff"], 1),
+        projections=layer_settings("--projections", settings["projections"], 1),
+        attention=["full"] * settings["nlayers"] if settings["use_full_attn"] else each("attn_type_list"),
         n_hashes=each("n_hashes_list"), bucket_size=each("bucket_size_list"), full_attention_up_to=settings["full_attn_thres"],
         strict=settings["strict"], thresh=settings["thresh"], scheduler_hashes=settings["scheduler_hashes"], margin=settings["tri_alpha"],
         lr_rotations=settings["lr_tri"], positions=settings["positions"], dropout=settings["dropout"],

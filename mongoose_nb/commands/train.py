@@ -19,7 +19,7 @@ from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
 from mongoose_nb.core.validation import check_choice
 from mongoose_nb.data import Columns
-from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar, Wide
+from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar
 from mongoose_nb.nn.auto import FEWEST, epochs_of
 from mongoose_nb.nn.saving import model_settings
 from mongoose_nb.nn.training.batches import default_epochs
@@ -217,7 +217,7 @@ def _resume(args, clock):
 
 def _compile(network, arguments, data, clock):
     """Compile the kernels with a narrow copy of the network, so that the first epoch is timed without compilation."""
-    hidden = tuple(w if isinstance(w, Wide) else min(w, WIDTH) for w in network.hidden)
+    hidden = tuple(min(w, WIDTH) if isinstance(w, int) else w for w in network.hidden)
     # a hash family that needs wider input, say, refuses: then the first epoch compiles
     with contextlib.suppress(ValueError):
         warm_up(lambda: Network(data.X.shape[1], data.Y.shape[1], **{**arguments, "hidden": hidden}), data.X, data.Y, hashed=False)

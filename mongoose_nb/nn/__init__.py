@@ -21,6 +21,8 @@ from mongoose_nb.nn.layers.dropout import Dropout
 from mongoose_nb.nn.layers.input_dropout import InputDropout
 from mongoose_nb.nn.layers.layer_norm import LayerNorm
 from mongoose_nb.nn.layers.losses import Loss
+from mongoose_nb.nn.layers.monarch import Monarch
+from mongoose_nb.nn.layers.pixelfly import Pixelfly
 from mongoose_nb.nn.layers.sequential import Sequential
 from mongoose_nb.nn.layers.sparse_input import SparseInput
 from mongoose_nb.nn.layers.wide_hidden import Wide
@@ -49,10 +51,9 @@ from mongoose_nb.nn.training.trackers import MLflow, TensorBoard
 
 __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
-    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Features", "Frequency", "Full",
-    "HardnessTracker", "History", "InputDropout",
-    "JSONLines", "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "MLflow", "Mixture", "Network",
-    "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step",
-    "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "hardness",
-    "named",
+    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Features", "Frequency", "Full", "HardnessTracker", "History",
+    "InputDropout", "JSONLines", "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "MLflow",
+    "Mixture", "Monarch", "Network", "Pixelfly", "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler",
+    "Sequential", "SharedSet", "SparseInput", "Step", "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform",
+    "Wide", "hardness", "named",
 ]

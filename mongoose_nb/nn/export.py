@@ -14,9 +14,9 @@ import numpy as np
 
 from mongoose_nb.core.registry import Registered, name_of, parameters
 from mongoose_nb.core.validation import check_int
-from mongoose_nb.nn.layers.dense import Dense
 from mongoose_nb.nn.layers.dropout import Dropout
 from mongoose_nb.nn.layers.layer_norm import EPS, LayerNorm
+from mongoose_nb.nn.layers.linear_map import LinearMap
 from mongoose_nb.nn.layers.sequential import Sequential
 from mongoose_nb.nn.layers.sparse_input import SparseInput
 
@@ -82,13 +82,21 @@ def onnx_layer(layer: Any, x: str, graph: Graph) -> str:
     raise ValueError(f"a layer {name_of(type(layer))!r} has no translation to ONNX; register one with nn.export.onnx_layer.register")
 
 
-@onnx_layer.register(SparseInput)
-@onnx_layer.register(Dense)
-def _(layer: Any, x: str, graph: Graph) -> str:
-    inputs = [x, graph.constant(layer.weights.value)]
+def _affine(layer, weights, x, graph):
+    inputs = [x, graph.constant(weights)]
     if layer.bias is not None:
         inputs.append(graph.constant(layer.bias.value))
     return graph.activation(layer.activation, graph.node("Gemm", *inputs))
+
+
+@onnx_layer.register
+def _(layer: SparseInput, x: str, graph: Graph) -> str:
+    return _affine(layer, layer.weights.value, x, graph)
+
+
+@onnx_layer.register
+def _(layer: LinearMap, x: str, graph: Graph) -> str:  # structured ones as the dense matrix that they are
+    return _affine(layer, layer.dense_weights(), x, graph)
 
 
 @onnx_layer.register

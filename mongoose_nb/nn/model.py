@@ -64,6 +64,10 @@ class Model:
 
     def put_back(self, weights: dict[str, np.ndarray]) -> None:
         """Take trained arrays, by the names of `parameters`, and bring the hash tables up to date with them."""
+        missing = [name for name in self.parameters() if name not in weights]
+        if missing:
+            raise ValueError(f"there is no {missing[0]!r} among the weights, which are those of other layers: densify or project before "
+                             "training with early stopping, or after it")
         with self._lock:
             for name, parameter in self.parameters().items():
                 parameter.value[...] = weights[name]

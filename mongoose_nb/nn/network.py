@@ -10,11 +10,11 @@ from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
-from mongoose_nb.nn import auto
+from mongoose_nb.nn import auto, forms
 from mongoose_nb.nn import saving as io
 from mongoose_nb.nn.label_names import check_names
 from mongoose_nb.nn.layers.activations import Activation
-from mongoose_nb.nn.layers.base import Layer, Run, named, part_of
+from mongoose_nb.nn.layers.base import Layer, Run, part_of
 from mongoose_nb.nn.layers.build import build_layers
 from mongoose_nb.nn.layers.losses import Loss
 from mongoose_nb.nn.prediction import Predictor
@@ -43,8 +43,8 @@ class Network(Predictor):
         Width of the input and of the output.
     hidden : sequence of int or Layer
         Hidden layers. An int is a layer of this width with the activation. A layer is the description of one, such as ``nn.Wide(10_000)``,
-        ``nn.Dropout(0.2)`` or one of your own (`nn.Layer`); it may serve several networks, each of which builds a layer of its own. The
-        first has to be a width or ``nn.InputDropout(0.2)``, and a width has to come after that and after `nn.Wide`.
+        ``nn.Monarch(1024)``, ``nn.Dropout(0.2)`` or one of your own (`nn.Layer`); it may serve several networks, each of which builds a
+        layer of its own. The first has to be a width or ``nn.InputDropout(0.2)``, and a width has to come after that and after `nn.Wide`.
     activation : str or Activation
         ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"gelu"``, ``"tanh"``, ``"sigmoid"``, ``"identity"``, or one of your own
         (`nn.Activation`).
@@ -107,14 +107,17 @@ class Network(Predictor):
         self.output_init_std = (None if output_init_std is None
                                 else check_number("output_init_std", output_init_std, low=0.0, open_low=True))
         self.layers, self.output = build_layers(self, self._activation)
-        self._named = {**{f"hidden{i}": layer for i, layer in enumerate(self.layers)}, "output": self.output}
         self.retriever = None
         self.ranking = None
         self.text = None
         self._label_names = None
-        self._parameters = named((name, layer.parameters()) for name, layer in self._named.items())
-        for parameter in self._parameters.values():
-            parameter.attach(self.optimizer)
+        self.take_layers(self.layers, self.hidden)
+
+    def take_layers(self, layers: list[Layer], hidden: tuple) -> None:
+        """Take built hidden layers, and the descriptions of them; moments of the optimiser are made where there are none."""
+        self.layers, self.hidden = layers, hidden
+        self._named = {**{f"hidden{i}": layer for i, layer in enumerate(layers)}, "output": self.output}
+        self._parameters = forms.parameters_of(self._named, self.optimizer)
 
     def samplers(self) -> dict[str, Sampler]:
         """The bound samplers of the wide layers by the layer's name, such as ``"output"``."""
@@ -290,6 +293,53 @@ class Network(Predictor):
         from mongoose_nb.nn.growth import grown
 
         return grown(self, more, names)
+
+    def densify(self) -> Network:
+        """Make every structured hidden layer (`nn.Monarch`, `nn.Pixelfly`) a `nn.Dense` layer of the same function, in place.
+
+        In the middle of training this is reverse sparsification: most steps are those of the fast layer, the last ones have all weights.
+        The optimiser's moments of the new weights start at zero. Between steps a callback may call it, but `early_stopping` can not go
+        back to weights from before.
+
+        Returns
+        -------
+        Network
+            The network itself.
+
+        References
+        ----------
+        Dao et al., "Monarch: Expressive structured matrices for efficient and accurate training", ICML 2022, section 4.
+        """
+        forms.change_network(self, "dense")
+        return self
+
+    def project(self, kind: str | dict, **options: Any) -> Network:
+        """Make every dense hidden layer the nearest structured one, in place, to be trained further.
+
+        The first hidden layer, which takes sparse rows, and the output layer stay as they are.
+
+        Parameters
+        ----------
+        kind : str
+            ``"monarch"`` or ``"pixelfly"``.
+        **options
+            Arguments of this layer, such as ``blocks`` and ``rank``.
+
+        Returns
+        -------
+        Network
+            The network itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no hidden layer to project, or an option does not fit; the network is as it was.
+        """
+        description = {**({"name": kind} if isinstance(kind, str) else kind), **options}
+        if not forms.change_network(self, description):
+            raise ValueError(f"no hidden layer of {self.hidden!r} can be projected to {kind!r}: give the network a second dense layer, "
+                             "such as hidden=(1024, 1024); the first one takes sparse rows")
+        return self
 
     def loss_and_gradients(self, x: Rows, labels: Rows, peak: float = np.inf, weight: np.ndarray | None = None, *,
                            run: Run | None = None) -> tuple[float, dict]:

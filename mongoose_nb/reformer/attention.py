@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.nn.layers.base import Layer, Run, named
-from mongoose_nb.nn.layers.dense import Dense
+from mongoose_nb.nn.layers.linear_map import make_linear
 
 
 class MultiHeadAttention(Layer):
@@ -19,19 +19,21 @@ class MultiHeadAttention(Layer):
     core : attention.LSHAttention or cores.Core
         ``forward(qk, v, mask=, step=) -> (out, cache)`` and ``backward(dout, cache) -> (dqk, dv)`` on (batch, heads, length, width of
         a head); with ``after_step(step, weights)`` and ``bind(n_rows, width)`` where it learns.
+    kind : str or dict
+        Of the projections, see `nn.layers.linear_map.make_linear`.
     """
 
-    def __init__(self, n_heads: int, core: Any, *, dtype: str = "float32") -> None:
-        self.n_heads, self.core, self.dtype = n_heads, core, dtype
+    def __init__(self, n_heads: int, core: Any, *, dtype: str = "float32", kind: str | dict = "dense") -> None:
+        self.n_heads, self.core, self.dtype, self.kind = n_heads, core, dtype, kind
 
     def build(self, n_inputs: int, rng: np.random.Generator) -> MultiHeadAttention:
         self.n_outputs = n_inputs
-        self.qk, self.v, self.out = (Dense(n_inputs, "identity", use_bias=use_bias, init="glorot", dtype=self.dtype)
+        self.qk, self.v, self.out = (make_linear(self.kind, n_inputs, "identity", use_bias=use_bias, dtype=self.dtype)
                                      for use_bias in (False, False, True))
         self.qk.build(n_inputs, rng)
         # Keys have length one, so logits q . k / sqrt(width of a head) would all lie within about 1 and -1, and every token would attend
         # to all others alike until queries have grown. Queries start longer, so that logits are spread as with keys of any length.
-        self.qk.weights.value *= self.qk.weights.value.dtype.type(np.sqrt(n_inputs // self.n_heads))
+        self.qk.scale_weights(np.sqrt(n_inputs // self.n_heads))
         self.v.build(n_inputs, rng)
         self.out.build(n_inputs, rng)
         if hasattr(self.core, "bind"):
@@ -65,9 +67,11 @@ class MultiHeadAttention(Layer):
 
     def rows(self) -> np.ndarray:
         """Rows of the query-key projection, head by head, (width, width)."""
-        return np.ascontiguousarray(self.qk.weights.value.T)
+        return np.ascontiguousarray(self.qk.dense_weights().T)
 
     def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         """Let rotations learn when it is time to."""
+        if getattr(self.core, "rotations", None) is None:
+            return
         with run.timer("learn"):
             self.core.after_step(run.step, self.rows())

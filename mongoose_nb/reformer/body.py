@@ -99,8 +99,8 @@ def make_body(model: Any, rng: Callable[[], np.random.Generator], seed: Callable
     blocks = []
     for i in range(model.n_layers):
         first = rng()
-        attend = MultiHeadAttention(model.n_heads, make_core(model, i, seed()), dtype=dtype)
-        forward = FeedForward(model.ff_width, model.activation, chunks=model.ff_chunks, dtype=dtype)
+        attend = MultiHeadAttention(model.n_heads, make_core(model, i, seed()), dtype=dtype, kind=model.projections)
+        forward = FeedForward(model.ff_width, model.activation, chunks=model.ff_chunks, dtype=dtype, kind=model.ff)
         f = sequential(norm=LayerNorm(dtype), heads=attend, dropout=Dropout(model.dropout, seed()))
         g = sequential(norm=LayerNorm(dtype), layers=forward, dropout=Dropout(model.dropout, seed()))
         blocks.append(Reversible(f, g, store=not model.reversible, dtype=dtype).build(width, first))

@@ -13,8 +13,10 @@ from mongoose_nb.core.registry import make
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.nn.forms import converted_maps
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Run, named, part_of
+from mongoose_nb.nn.layers.linear_map import check_map
 from mongoose_nb.nn.layers.wide_output import WideOutput
 from mongoose_nb.nn.model import Model
 from mongoose_nb.nn.sampling.base import Sampler
@@ -32,6 +34,8 @@ from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask, as_tokens
 
 # Hashes of evaluation and of generation come from steps that training does not reach.
 EVALUATION_STEP, GENERATION_STEP = 1 << 40, 1 << 41
+# The layer of a block's half that has its linear maps.
+_HOLDERS = {"feedforward": "layers", "attention": "heads"}
 
 
 class ReformerLM(Model):
@@ -55,6 +59,9 @@ class ReformerLM(Model):
         Of the feed-forward layers; see `nn.Network`.
     ff_chunks : int
         Parts of the positions that a feed-forward layer computes one after the other, to save memory.
+    ff, projections : str or dict
+        Form of the linear maps of the feed-forward layers and of the attention: ``"dense"``, ``"monarch"`` or ``"pixelfly"``, or with
+        arguments such as ``{"name": "monarch", "blocks": 8}``; see `nn.Monarch` and `nn.Pixelfly`.
     attention : str or sequence of str
         ``"lsh"`` (random rotations), ``"triplet"`` or ``"contrast"`` (learned rotations, by their loss) or ``"full"`` (exact), for all
         layers or for each.
@@ -101,7 +108,7 @@ class ReformerLM(Model):
                  lr_rotations: float = 0.05, margin: float = 1.0, positions: str | tuple[int, int] = "sinusoidal", dropout: float = 0.0,
                  reversible: bool = True, sampler: str | dict | Sampler | None = None, optimizer: str | Optimizer = "adam",
                  lr: float = 1e-3, lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = 0.5,
-                 seed: int = 0, dtype: str = "float32") -> None:
+                 seed: int = 0, dtype: str = "float32", ff: str | dict = "dense", projections: str | dict = "dense") -> None:
         super().__init__(optimizer, lr if isinstance(optimizer, str) else None, lr_schedule, clip_norm, seed)
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
         self.max_length = check_int("max_length", max_length, low=1)
@@ -114,6 +121,7 @@ class ReformerLM(Model):
         self.ff_width = self.width if ff_width is None else check_int("ff_width", ff_width, low=1)
         self.activation = activation
         self.ff_chunks = check_int("ff_chunks", ff_chunks, low=1)
+        self.ff, self.projections = check_map(ff), check_map(projections)
         self.attention, self.n_hashes, self.bucket_size = check_layers(self.n_layers, attention, n_hashes, bucket_size)
         self.full_attention_up_to = check_int("full_attention_up_to", full_attention_up_to, low=0)
         self.strict = bool(strict)
@@ -152,10 +160,52 @@ class ReformerLM(Model):
         else:
             self._head = WideOutput(self.n_tokens, self.sampler, init_std=0.1 / np.sqrt(3.0)).build(self.width, first)
             self._head.bind_sampler(int(first.integers(2**31)))
+        self._take_parameters()
+
+    def _take_parameters(self):
         self._parameters = {**self._body.parameters(), **named([("head", self._head.parameters())])}
         if self.dtype == "float32":
             for parameter in self._parameters.values():
                 parameter.attach(self.optimizer)
+
+    def densify(self) -> ReformerLM:
+        """Make all structured linear maps dense ones of the same function, in place: see `nn.Network.densify`.
+
+        Returns
+        -------
+        ReformerLM
+            The model itself.
+        """
+        return self._change("dense", "dense")
+
+    def project(self, ff: str | dict | None = None, projections: str | dict | None = None) -> ReformerLM:
+        """Make the linear maps of the feed-forward layers, of the attention, or both the nearest ones of another form, in place.
+
+        Parameters
+        ----------
+        ff, projections : str or dict, optional
+            As for the constructor; None leaves them as they are.
+
+        Returns
+        -------
+        ReformerLM
+            The model itself.
+        """
+        if ff is None and projections is None:
+            raise ValueError('give ff, projections or both, such as project(ff="monarch")')
+        return self._change(ff, projections)
+
+    def _change(self, ff, projections):
+        ff, projections = (None if kind is None else check_map(kind) for kind in (ff, projections))
+        with self._lock:
+            # both are computed before either is put in place
+            new = [part for kind, name in ((ff, "feedforward"), (projections, "attention")) if kind is not None
+                   for part in converted_maps([getattr(block, name)[_HOLDERS[name]] for block in self._body.blocks], kind)]
+            for holder, name, part in new:
+                setattr(holder, name, part)
+            self.ff, self.projections = ff or self.ff, projections or self.projections
+            self._take_parameters()
+        return self
 
     @property
     def cores(self) -> list[Core]:

@@ -62,7 +62,8 @@ def test_every_flag_reaches_the_model(call, tmp_path):
              "positions": "axial", "ff_chunks": 2, "sampler": "uniform", "seed": 5, "attn_type_list": ["lsh", "full", "lsh"],
              "bucket_size_list": [4, 5, 6], "n_hashes_list": [1, 2, 3], "full_attn_thres": 3, "thresh": 0.2, "scheduler_hashes": 128,
              "tri_alpha": 0.5, "optimizer": "sgd", "lr_main": 0.01, "lr_schedule": "cosine", "lr_tri": 0.02, "clip_norm": 0.7,
-             "epochs": 1, "train_batches": 2, "eval_batches": 1, "batch_size": 3, "print_loss": 1, "min_seq_len": 8}
+             "epochs": 1, "train_batches": 2, "eval_batches": 1, "batch_size": 3, "print_loss": 1, "min_seq_len": 8, "ff": "monarch:2",
+             "projections": "pixelfly:0.9:2"}
     assert set(flags) | {"test"} == set(DEFAULTS) and all(flags[name] != DEFAULTS[name] for name in flags)
     words = [word for name, value in flags.items()
              for word in (f"--{name.replace('_', '-')}", *(value if isinstance(value, list) else [value]))]

@@ -14,6 +14,7 @@ MAKE = {
     "sparse input": lambda cls: cls(6), "dense": lambda cls: cls(6), "wide": lambda cls: cls(300, nn.Uniform(20, shape="sample")),
     "layer norm": lambda cls: cls(), "dropout": lambda cls: cls(0.3),
     "input dropout": lambda cls: cls(0.3), "sequential": lambda cls: cls([nn.Dense(6), nn.Dropout(0.2, 1)]),
+    "monarch": lambda cls: cls(6), "pixelfly": lambda cls: cls(6, 0.9, 2),
 }
 
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.core.arrays import Buffers, Parameter
-from mongoose_nb.core.registry import make, register
-from mongoose_nb.core.validation import check_choice, check_int
+from mongoose_nb.core.arrays import Parameter
+from mongoose_nb.core.registry import register
 from mongoose_nb.nn.layers.activations import Activation, Identity
-from mongoose_nb.nn.layers.base import Layer, Run
+from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.layers.initial import filled, normal, uniform
+from mongoose_nb.nn.layers.linear_map import LinearMap
 
 
 @register("layer", "dense")
-class Dense(Layer):
+class Dense(LinearMap):
     """``activation(X @ W + b)``; W (n_inputs, units).
 
     Parameters
@@ -35,11 +35,7 @@ class Dense(Layer):
 
     def __init__(self, units: int, activation: str | Activation | None = None, *, use_bias: bool = True, init: str = "he",
                  dtype: str = "float32") -> None:
-        self.units = check_int("units", units, low=1)
-        self.activation = None if activation is None else make("activation", activation)
-        self.use_bias = bool(use_bias)
-        self.init = check_choice("init", init, ("he", "glorot"))
-        self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
+        super().__init__(units, activation, use_bias, init, dtype)
 
     def build(self, n_inputs: int, rng: np.random.Generator) -> Dense:
         self.n_inputs, self.n_outputs = n_inputs, self.units
@@ -48,8 +44,16 @@ class Dense(Layer):
                    else uniform(rng, shape, math.sqrt(6.0 / sum(shape)), self.dtype))
         self.weights = Parameter(weights)
         self.bias = Parameter(filled(self.units, 0.0, self.dtype)) if self.use_bias else None
-        self._buffers = Buffers()
         return self
+
+    def dense_weights(self) -> np.ndarray:
+        return self.weights.value
+
+    def scale_weights(self, factor: float) -> None:
+        self.weights.value *= self.weights.value.dtype.type(factor)
+
+    def _take(self, weights):
+        self.weights.value[...] = weights
 
     def forward(self, x: np.ndarray, run: Run) -> tuple:
         """(..., n_inputs) -> (..., units)."""
@@ -62,7 +66,7 @@ class Dense(Layer):
             matmul(rows, self.weights.value, z)
         if self.use_bias:
             z += self.bias.value
-        z = z.reshape(*x.shape[:-1], -1)
+        z = z.reshape(*x.shape[:-1], self.units)
         if isinstance(self.activation, Identity):
             return z, (x, None, None)
         a = self.activation.forward(z)
