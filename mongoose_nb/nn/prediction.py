@@ -11,7 +11,7 @@ from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads, kernel_threads
-from mongoose_nb.core.validation import check_int, check_rows
+from mongoose_nb.core.validation import check_int, check_number, check_rows
 from mongoose_nb.nn.answers import best_without, check_exclude, one_row, top_probabilities
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.model import Model
@@ -19,6 +19,7 @@ from mongoose_nb.nn.ranking import Lists, Ranking
 from mongoose_nb.nn.ranking.lists import joined
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
+from mongoose_nb.nn.retrieval.target import fewest_candidates
 from mongoose_nb.nn.sampling.activation_buffer import padded
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 from mongoose_nb.nn.training import backprop
@@ -272,7 +273,8 @@ class Predictor(Model):
         self.retriever = make("retriever", retriever).bind(self.output.weights, self.output.bias, self.seed)
 
     def fit_serving(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, candidates: int | None = None, K: int | None = None,
-                    L: int | None = None, rows: int = 8192, learn: str | dict | LearnedHash | None = None) -> dict[str, float]:
+                    L: int | None = None, rows: int = 8192, learn: str | dict | LearnedHash | None = None,
+                    retriever: str | dict | Retriever | None = None, target: float | None = None) -> dict[str, float]:
         """Train hash tables for ``predict_topk(exact=False)`` and ``evaluate(exact=False)``; the weights stay as they are.
 
         The hash functions are trained so that true labels and the best-scoring outputs are found (`nn.LabelSensitiveRetriever`). They are
@@ -290,21 +292,45 @@ class Predictor(Model):
             Rows of X to learn from, drawn at random.
         learn : hashing.LearnedHash, optional
             By default the contrast with ``labels=True`` in 200 steps.
+        retriever : str or Retriever, optional
+            Another way to find outputs, with arguments of its own; in place of `candidates`, `K`, `L` and `learn`.
+        target : float, optional
+            Choose the number of candidates: the smallest with which P@1 is at most so much below that of all outputs, such as 0.002, on
+            a quarter of the `rows`, which the functions are not trained on.
 
         Returns
         -------
         dict
-            What `hashing.LearnedHash.report` gives, and the ``seconds`` it took.
+            What `hashing.LearnedHash.report` gives, and the ``seconds`` it took. With `target` also what was found on the rows that were
+            kept aside: ``candidates``; ``scored``, outputs that were scored for a row, and their ``share``; ``label_recall``, the share of
+            the labels that were among them; ``P@1`` and ``exact P@1``; and ``reached``, whether it is the P@1 that was wanted.
         """
         start = time.perf_counter()
         X, Y = self._check(X, Y)
         rows = check_int("rows", rows, low=1)
         chosen = np.sort(stream(self.seed, "rows for serving").permutation(X.shape[0])[:rows])
-        retriever = LabelSensitiveRetriever(candidates, K, L, learn).bind(self.output.weights, self.output.bias, self.seed)
-        h = self.hidden_activations(X[chosen])
+        if retriever is None:
+            made: Retriever = LabelSensitiveRetriever(candidates, K, L, learn)
+        elif any(value is not None for value in (candidates, K, L, learn)):
+            raise ValueError("give candidates, K, L and learn to the retriever, or no retriever")
+        else:
+            made = make("retriever", retriever)
+        aside = 0
+        if target is not None:
+            target = check_number("target", target, low=0.0, high=1.0)
+            aside = len(chosen) // 4
+            if aside == 0:
+                raise ValueError(f"target needs rows to keep aside, at least 4 in all; got {len(chosen)}")
+        bound = made.bind(self.output.weights, self.output.bias, self.seed)
+        h, labels = self.hidden_activations(X[chosen]), Y[chosen]
+        kept = np.zeros(len(chosen), bool)
+        kept[stream(self.seed, "rows for serving", 1).permutation(len(chosen))[:aside]] = True
         with compute_threads(len(h) * self.n_outputs * self.output.n_inputs), self._lock:
-            report = retriever.fit(h, padded(Rows.of(Y, chosen)))
-        self.retriever = retriever
+            report = bound.fit(h[~kept], padded(Rows.of(labels[~kept])))
+            if target is not None:
+                report = {**report, **fewest_candidates(bound, self.output, h[kept], labels[kept], target, self.step)}
+                bound.candidates = int(report["candidates"])
+        self.retriever = bound
         return {**report, "seconds": time.perf_counter() - start}
 
     def fit_ranking(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, candidates: int | None = None,

@@ -1,0 +1,54 @@
+"""The fewest candidates that are enough."""
+
+import numpy as np
+import pytest
+from nn_problem import planted
+
+from mongoose_nb.nn import ExactRetriever, Network
+
+
+@pytest.fixture(scope="module")
+def trained():
+    X, Y = planted()
+    net = Network(X.shape[1], 120, hidden=(16,), lr=0.02)
+    net.fit(X, Y, epochs=4)
+    return net, X, Y
+
+
+def test_the_target_is_reached(trained):
+    net, X, Y = trained
+    report = net.fit_serving(X, Y, target=0.01, K=3, L=20)
+    assert report["reached"] and report["P@1"] >= report["exact P@1"] - 0.01
+    assert net.retriever.candidates == report["candidates"] and 0 < report["share"] <= 1
+    assert report["scored"] <= report["candidates"] and 0 <= report["label_recall"] <= 1
+    more = net.fit_serving(X, Y, target=0.3, K=3, L=20)
+    assert more["candidates"] <= report["candidates"]
+
+
+def test_one_output_is_enough_for_an_exact_retriever(trained):
+    net, X, Y = trained
+    report = net.fit_serving(X, Y, target=0.0, retriever="exact")
+    assert report["candidates"] == 1 and report["P@1"] == report["exact P@1"] and isinstance(net.retriever, ExactRetriever)
+
+
+def test_a_target_that_is_out_of_reach_is_said(trained):
+    net, X, Y = trained
+    report = net.fit_serving(X, Y, target=0.0, K=8, L=1)
+    assert not report["reached"] and report["P@1"] < report["exact P@1"]
+
+
+def test_the_figures_are_those_of_predictions(trained):
+    net, X, Y = trained
+    report = net.fit_serving(X, Y, target=0.02, K=3, L=20, rows=4 * X.shape[0])
+    ids, _ = net.predict_topk(X, 1, exact=False, ranked=False)
+    alone = np.mean(ids[:, 0] == Y)
+    assert abs(alone - report["P@1"]) < 0.2  # of other rows
+
+
+def test_bad_settings(trained):
+    net, X, Y = trained
+    before = net.retriever
+    for settings in ({"target": 2.0}, {"target": 0.1, "rows": 3}, {"retriever": "exact", "K": 3}, {"retriever": "nothing"}):
+        with pytest.raises(ValueError):
+            net.fit_serving(X, Y, **settings)
+    assert net.retriever is before
