@@ -237,7 +237,7 @@ class COBSIndex(DocumentIndex):
         for i, group in enumerate(settings["groups"]):
             rows = take(path, arrays, f"rows{i}", np.uint8, (group["bits"], -1), mmap)
             if 8 * rows.shape[1] < len(group["names"]):
-                raise files.FormatError(f"{str(path)!r} is damaged: group {i} has {len(group['names'])} names for {8 * rows.shape[1]} columns")
+                raise files.FormatError(f"{str(path)!r} is damaged: group {i} has more names than columns")
             index._groups.append(Group(group["capacity"], group["bits"], rows, list(group["names"])))
         index._mapped = mmap
         return index

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
-import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,6 +16,8 @@ from mongoose_nb.sketch.sequences import SEPARATOR
 #: endings of the names of files of sequences, before that of a compression
 ENDINGS = (".fa", ".fasta", ".fna", ".ffn", ".fas", ".fq", ".fastq")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+#: modules whose errors mean a damaged file
+DECOMPRESSORS = {"isal", "igzip_lib", "zlib_ng", "zlib", "lzma", "_lzma", "zstandard", "compression", "backports"}
 #: share of letters of a text that only proteins have, from which it is taken for one
 PROTEIN = 0.05
 
@@ -114,8 +115,10 @@ def read_records(path: PathLike) -> Iterator[Record]:
         raise ValueError(f"{name}: no FASTA or FASTQ, after record {count:,}: {' '.join(str(error).split())}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{name}: a sequence has letters that are not ASCII, after record {count:,}; is it FASTA or FASTQ?") from None
-    except (zlib.error, OSError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+    except Exception as error:  # each library of decompression has errors of its own
+        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | MemoryError):
+            raise
+        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in DECOMPRESSORS:
             raise
         raise ValueError(f"{name}: the file is damaged or truncated, after record {count:,}: {' '.join(str(error).split())}") from None
 
