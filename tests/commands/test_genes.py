@@ -119,7 +119,8 @@ def broken(folder):
 @pytest.mark.parametrize("name, error", [("cut.fa.gz", "truncated"), ("noise.fa.gz", "damaged"), ("protein.fa", "only proteins have"),
                                          ("empty.fa", "the file is empty"), ("headers.fa", "2 records, none of them with letters"),
                                          ("text.fa", "no FASTA or FASTQ"), ("half.fq", "no FASTA or FASTQ"),
-                                         ("short.fa", "no sequence of k = 31"), ("missing.fa", "no such file"), (".", "no files of sequences")])
+                                         ("short.fa", "no sequence of k = 31"), ("missing.fa", "no such file"),
+                                         (".", "no files of sequences")])
 def test_odd_files(tmp_path, name, error, capsys):
     if name == ".":
         tmp_path = tmp_path / "nothing"

@@ -134,7 +134,8 @@ def test_what_is_no_key(keys):
 
 
 @pytest.mark.parametrize("arguments, error", [({}, "either n"), ({"n": 5, "bits": 2048}, "either n"), ({"n": 0}, "n must"),
-                                              ({"n": 5, "fpr": 1.0}, "fpr"), ({"hasher": IDLHash(), "n": 5}, "hasher's bits"), ({"n": 10**15}, "bits must")])
+                                              ({"n": 5, "fpr": 1.0}, "fpr"), ({"hasher": IDLHash(), "n": 5}, "hasher's bits"),
+                                              ({"n": 10**15}, "bits must")])
 def test_wrong_arguments(arguments, error):
     with pytest.raises(ValueError, match=error):
         BloomFilter(**arguments)
