@@ -287,9 +287,13 @@ class DensitySketch:
     def like(self) -> DensitySketch:
         """An empty sketch with the same axes, for another part of the rows."""
         self._fitted()
-        new = type(self)(**self.get_params())
-        new._forget(self._axes)
-        return new
+        return self._with(self.get_params(), self._axes)
+
+    @classmethod
+    def _with(cls, params, axes):
+        sketch = cls(**params)
+        sketch._forget(axes)
+        return sketch
 
     def parts(self) -> dict[str, np.ndarray]:
         """The arrays of the sketch: counts (levels, grids, depth, width), kept cells and the least word of a row in each."""
