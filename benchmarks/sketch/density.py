@@ -98,12 +98,12 @@ def anomalies(data):
             model = DensitySketch().fit(rows)
             return model, model.anomaly_scores
 
-        def sketch_unwhitened(rows):
-            model = DensitySketch(whiten=False).fit(rows)
+        def wide(rows):
+            model = DensitySketch(4.0, whiten=False).fit(rows)
             return model, model.anomaly_scores
 
         out[name] = {"rows": len(train), "columns": X.shape[1], "systems": {}}
-        for system, make in (("DensitySketch", sketch), ("DensitySketch, whiten=False", sketch_unwhitened), ("KernelDensity", kde),
+        for system, make in (("DensitySketch", sketch), ("DensitySketch(4.0, whiten=False)", wide), ("KernelDensity", kde),
                              ("IsolationForest", forest), ("GaussianMixture", mixture)):
             start = time.perf_counter()
             model, score = make(Z[train])

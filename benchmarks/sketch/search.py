@@ -46,6 +46,7 @@ def measure(args, peers):
     places = 2 * np.arange(30, -1, -1).astype(np.uint64)
     alone = [letters[((kmer >> places) & np.uint64(3)).astype(int)].tobytes() for kmer in kmers[some]]
     strange = random_text(200_000, 5).tobytes()
+    strains = {name: np.unique(RandomHash().kmers(texts[name])) for name in STRAINS}
     out = {"kinds": {}, "independence": independence(), "B": B, "R": R}
     for hash_name, make in (("random", RandomHash), ("IDL 512", IDLHash)):
         cobs = COBSIndex(make())
@@ -58,7 +59,7 @@ def measure(args, peers):
         formula = sum(group["documents"] * group["fill"] ** cobs.hasher.n_hashes for group in groups) / len(texts)
         for name, index in (("COBS", cobs), ("RAMBO", rambo)):
             column = {document: i for i, document in enumerate(index.names)}
-            whole = index.shares([text.tobytes() for text in texts.values()])
+            whole = index.shares([text.tobytes() if name == ONE else text[:200_000].tobytes() for name, text in texts.items()])
             recall = float(min(whole[i, column[document]] for i, document in enumerate(names)))
             shares = index.shares(alone)
             own = np.array([column[names[o]] for o in owner[some]])
@@ -66,10 +67,9 @@ def measure(args, peers):
             other = (shares.sum() - found.sum()) / (len(own) * (len(names) - 1))
             expected = formula if name == "COBS" else (p + (1 - p) / B) ** R
             ours = [document for document in index.names if document in STRAINS]
-            jaccard = {}
-            mine = np.unique(RandomHash().kmers(texts[ONE]))
+            jaccard, mine = {}, strains[ONE]
             for document in ours:
-                its = np.unique(RandomHash().kmers(texts[document]))
+                its = strains[document]
                 both = len(np.intersect1d(mine, its))
                 jaccard[document] = both / (len(mine) + len(its) - both)
             # Jaccard estimated from the share of MG1655's k-mers that a genome has
@@ -77,7 +77,7 @@ def measure(args, peers):
             estimated = {}
             for document in ours:
                 both = row[column[document]] * len(mine)
-                estimated[document] = both / (len(mine) + len(np.unique(RandomHash().kmers(texts[document]))) - both)
+                estimated[document] = both / (len(mine) + len(strains[document]) - both)
             true_reads = reads(args.data, "reads_k12_sim_R1.fq.gz")
             first = [{match.name for match in matches if match.rank == 1} for matches in index.search_many(true_reads, 0.5)]
             out["kinds"][f"{name}, {hash_name}"] = {
