@@ -209,16 +209,17 @@ class DensitySketch:
         from mongoose_nb.kernels.sketch.counts import read_cells
 
         axes, X = self._fitted(), self._checked(X)
-        density, share = np.zeros(len(X)), 1.0
+        out, share = np.full(len(X), -np.inf), 1.0
         counts = np.empty(len(X), np.int64)
         for level, table in enumerate(self._table):
             read_cells(X, *self._level(level), table, counts)
             last = level == self.levels - 1
             weight = share if last else share * FINER
             share -= weight
-            volume = (axes.side * 2.0**level) ** axes.rank
-            density += weight * np.maximum(counts / self.n_repeats, 0.5 if last else 0) / (self.n_rows * volume)
-        return np.log(density) - axes.log_volume
+            with np.errstate(divide="ignore"):
+                log = np.log(np.maximum(counts / self.n_repeats, 0.5 if last else 0) * weight / self.n_rows)
+            out = np.logaddexp(out, log - axes.rank * math.log(axes.side * 2.0**level))  # volumes of many dimensions overflow
+        return out - axes.log_volume
 
     def score(self, X: Any, y: Any = None) -> float:
         """Sum of the log densities, as `sklearn.neighbors.KernelDensity.score`.

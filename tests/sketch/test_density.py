@@ -89,6 +89,10 @@ def test_constant_and_dependent_columns():
     np.testing.assert_allclose(S[:, 3], S[:, 0] + S[:, 1], atol=1e-6)
 
 
+def test_many_dimensions_do_not_overflow():
+    assert np.isfinite(DensitySketch(10.0, n_repeats=1, levels=2, width=64).fit(normal(350, 300)).score_samples(np.zeros((1, 300)))).all()
+
+
 def test_files(tmp_path):
     sketch = DensitySketch(0.5).fit(normal(300, 2))
     sketch.save(tmp_path / "d")
