@@ -41,11 +41,11 @@ def measure(args, peers):
     single = np.concatenate(([True], kmers[1:] != kmers[:-1])) & np.concatenate((kmers[1:] != kmers[:-1], [True]))
     # k-mers that one genome alone has, as sequences
     rng = np.random.default_rng(0)
-    some = rng.choice(np.flatnonzero(single), 20_000, replace=False)
+    some = rng.choice(np.flatnonzero(single), 5_000, replace=False)
     letters = np.frombuffer(b"ACGT", np.uint8)
     places = 2 * np.arange(30, -1, -1).astype(np.uint64)
     alone = [letters[((kmer >> places) & np.uint64(3)).astype(int)].tobytes() for kmer in kmers[some]]
-    strange = random_text(200_000, 5).tobytes()
+    strange = random_text(50_000, 5).tobytes()
     strains = {name: np.unique(RandomHash().kmers(texts[name])) for name in STRAINS}
     out = {"kinds": {}, "independence": independence(), "B": B, "R": R}
     for hash_name, make in (("random", RandomHash), ("IDL 512", IDLHash)):
@@ -59,7 +59,7 @@ def measure(args, peers):
         formula = sum(group["documents"] * group["fill"] ** cobs.hasher.n_hashes for group in groups) / len(texts)
         for name, index in (("COBS", cobs), ("RAMBO", rambo)):
             column = {document: i for i, document in enumerate(index.names)}
-            whole = index.shares([text.tobytes() if name == ONE else text[:200_000].tobytes() for name, text in texts.items()])
+            whole = index.shares([text.tobytes() if name == ONE else text[:50_000].tobytes() for name, text in texts.items()])
             recall = float(min(whole[i, column[document]] for i, document in enumerate(names)))
             shares = index.shares(alone)
             own = np.array([column[names[o]] for o in owner[some]])
