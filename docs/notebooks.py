@@ -51,6 +51,12 @@ for item in rng.integers(items, size=visits):
 file = pathlib.Path(tempfile.mkdtemp()) / "sessions.txt"
 file.write_text("\\n".join(lines))
 sys.argv = ["sessions.py", str(file), "--epochs", "3"]""",
+    "genes": """import sys
+
+sys.argv = ["genes.py"]""",
+    "density": """import sys
+
+sys.argv = ["density.py"]""",
     "reformer_copy": """import sys
 
 sys.argv = ["reformer_copy.py", "--length", "64", "--epochs", "10"]""",

@@ -42,8 +42,13 @@ _LAZY = {
     "SolarClassifier": "mongoose_nb.solar",
     "LGDRegressor": "mongoose_nb.linear",
     "ReformerLM": "mongoose_nb.reformer",
+    "IDLHash": "mongoose_nb.sketch",
+    "BloomFilter": "mongoose_nb.sketch",
+    "COBSIndex": "mongoose_nb.sketch",
+    "RAMBOIndex": "mongoose_nb.sketch",
+    "DensitySketch": "mongoose_nb.sketch",
 }
-_MODULES = ("attention", "data", "hashing", "metrics", "nn", "reformer", "rehash", "search", "sklearn", "tables", "testing")
+_MODULES = ("attention", "data", "hashing", "metrics", "nn", "reformer", "rehash", "search", "sketch", "sklearn", "tables", "testing")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 

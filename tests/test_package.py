@@ -16,7 +16,7 @@ import mongoose_nb
 ROOT = pathlib.Path(mongoose_nb.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(ROOT)], "mongoose_nb.") if not m.name.endswith("__main__"))
 FACADES = ["mongoose_nb", *(f"mongoose_nb.{name}" for name in (
-    "attention", "core", "core.files", "core.validation", "hashing", "nn", "reformer", "rehash", "search", "tables", "testing"))]
+    "attention", "core", "core.files", "core.validation", "hashing", "nn", "reformer", "rehash", "search", "sketch", "tables", "testing"))]
 
 
 def run(code):
@@ -86,7 +86,7 @@ BELOW = {
     "nn": {"core", "kernels", "data", "metrics", "hashing", "rehash", "structured", "tables"},
     "reformer": {"core", "kernels", "attention", "nn", "rehash"}, "sklearn": {"core", "data", "nn", "search"},
     "testing": {"core", "hashing", "nn"}, "linear": {"core", "kernels", "sklearn"},
-    "solar": {"core", "kernels", "data", "nn", "sklearn"},
+    "solar": {"core", "kernels", "data", "nn", "sklearn"}, "sketch": {"core", "kernels", "hashing"},
 }
 
 

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from mongoose_nb import __version__
 from mongoose_nb.commands.console import note, one_line
+from mongoose_nb.commands.genes import add_arguments as add_genes_arguments
 from mongoose_nb.commands.index import add_arguments as add_index_arguments
 from mongoose_nb.commands.options import add_options
 from mongoose_nb.commands.reformer_options import add_arguments as add_reformer_arguments
@@ -129,6 +130,9 @@ def build_parser() -> Parser:
 
     index = commands.add_parser("index", help="build, query, tune and describe a nearest-neighbour index", allow_abbrev=False)
     add_index_arguments(index, every)
+
+    genes = commands.add_parser("genes", help="index genomes and find the ones that reads come from", allow_abbrev=False)
+    add_genes_arguments(genes, every)
 
     reformer = command("reformer", "train a language model with LSH attention on the copy task or on a text file",
                        epilog="A list takes one value, or one for every layer. RUN/settings.json records all values.")

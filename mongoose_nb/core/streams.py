@@ -18,6 +18,8 @@ PURPOSES = {
     "rotations": 0xA77E,
     "drift": 0x5C37C8,
     "bands": 0xBA2D5,
+    "grids": 0x621D5,  # of sketch.DensitySketch
+    "samples of a density": 0xDE4517,
 }
 
 

@@ -1,0 +1,1 @@
+"""Sketches: k-mer hashes, gene indexes, density sketches."""

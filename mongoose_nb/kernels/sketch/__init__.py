@@ -1,0 +1,1 @@
+"""Kernels of `mongoose_nb.sketch`."""

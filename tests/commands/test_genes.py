@@ -1,0 +1,151 @@
+"""`mongoose genes`: index, add, query, stats; a killed run; damaged and odd files."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from mongoose_nb.commands.cli import main
+from mongoose_nb.sketch.reading import document_name, read_document
+
+pytest.importorskip("dnaio")
+
+
+def bases(n, seed=0):
+    return "".join(np.random.default_rng(seed).choice(list("ACGT"), n))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five genomes in different forms, and reads of them."""
+    data = tmp_path / "genomes"
+    data.mkdir()
+    for i in range(5):
+        text = bases(2000, i)
+        fasta = "".join(f">chr{j} of {i}\n{text[lo:lo + 500]}\n{text[lo + 500:lo + 1000]}\n" for j, lo in enumerate((0, 1000)))
+        if i == 1:
+            fasta = fasta.lower().replace("chr", "chr")
+        if i % 2:
+            (data / f"g{i}.fna").write_text(fasta)
+        else:
+            with gzip.open(data / f"g{i}.fa.gz", "wt") as file:
+                file.write(fasta)
+    with gzip.open(tmp_path / "reads.fq.gz", "wt") as file:
+        for i in range(5):
+            file.write(f"@read{i} x\n{bases(2000, i)[100:200]}\n+\n{'I' * 100}\n")
+        file.write(f"@strange\n{bases(100, 99)}\n+\n{'I' * 100}\n@short\nACGT\n+\nIIII\n")
+    return tmp_path
+
+
+def run(*arguments):
+    return main(["genes", *map(str, arguments)])
+
+
+def rows(capsys, folder, *more):
+    capsys.readouterr()
+    assert run("query", folder / "index", folder / "reads.fq.gz", *more) == 0
+    return [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+
+
+WANTED = [["query", "document", "share", "rank"], *([f"read{i}", f"g{i}", "1.0000", "1"] for i in range(5))]
+
+
+def test_index_query_and_stats(folder, capsys):
+    assert run("index", folder / "genomes", "-o", folder / "index") == 0
+    assert rows(capsys, folder) == WANTED
+    assert run("stats", folder / "index", "--json") == 0
+    stats = json.loads(capsys.readouterr().out)
+    assert stats["documents"] == 5 and stats["parts"] == 1 and stats["false_positive_rate"] < 0.13
+    assert run("stats", folder / "index") == 0 and "documents" in capsys.readouterr().out
+    assert run("index", folder / "genomes", "-o", folder / "index") == 2 and "exists; mongoose genes add" in capsys.readouterr().err
+    assert run("index", folder / "genomes" / "g1.fna", "-o", folder / "index", "--overwrite", "--random") == 0
+    assert run("add", folder / "index", folder / "genomes") == 0
+    assert rows(capsys, folder)[0] == WANTED[0] and sorted(rows(capsys, folder, "--best", "1")) == sorted(WANTED)
+    assert run("query", folder / "index", folder / "reads.fq.gz", "--json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0]) == {"query": "read0", "document": "g0", "share": 1.0, "rank": 1}
+
+
+def test_a_run_that_was_killed_goes_on(folder, capsys, monkeypatch):
+    from mongoose_nb.sketch import COBSIndex
+
+    save, saved = COBSIndex.save, []
+
+    def killed(self, path):
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        saved.append(self.names)
+        save(self, path)
+
+    monkeypatch.setattr("mongoose_nb.commands.genes.PART", 1)
+    monkeypatch.setattr(COBSIndex, "save", killed)
+    command = ["index", folder / "genomes", folder / "more.fa", "-o", folder / "index", "--part", "1"]
+    (folder / "more.fa").write_text(f">m\n{bases(999_000, 7)}\n")
+    for i in (0, 1):
+        (folder / "genomes" / f"long{i}.fa").write_text(f">l\n{bases(800_000, 20 + i)}\n")
+    assert run(*command) == 130 and len(saved) == 2
+    monkeypatch.setattr(COBSIndex, "save", save)
+    (folder / "index" / "part-00003.mongoose.abc.part").write_text("left by a killed process")
+    assert run("add", folder / "index", folder / "more.fa") == 2 and "unfinished" in capsys.readouterr().err
+    assert run(*command[:-2], "--k", "21") == 2 and "other settings" in capsys.readouterr().err
+    assert run(*command) == 0 and "documents are in the index" in capsys.readouterr().err
+    names = [name for part in sorted((folder / "index").glob("part-*")) for name in COBSIndex.load(part).names]
+    assert sorted(names) == ["g0", "g1", "g2", "g3", "g4", "long0", "long1", "more"]
+    assert rows(capsys, folder) == WANTED and not list((folder / "index").glob("*.part"))
+
+
+def test_records_as_documents(folder, capsys):
+    (folder / "many.fa").write_text(f">one x\n{bases(300, 1)}\n>none\n>two\n{bases(300, 2)}\n>tiny\nACGT\n")
+    assert run("index", folder / "many.fa", "-o", folder / "index", "--records") == 0
+    told = capsys.readouterr().err
+    assert "record none has no letters" in told and "tiny: 4 letters are shorter" in told
+    with gzip.open(folder / "reads.fq.gz", "wt") as file:
+        file.write(f"@q\n{bases(300, 2)[50:150]}\n+\n{'I' * 100}\n")
+    assert rows(capsys, folder)[1:] == [["q", "two", "1.0000", "1"]]
+
+
+def broken(folder):
+    whole = gzip.compress(f">a\n{bases(20_000)}\n".encode())
+    (folder / "cut.fa.gz").write_bytes(whole[:-900])
+    (folder / "noise.fa.gz").write_bytes(whole[:100] + b"\0" * 100 + whole[200:])
+    (folder / "protein.fa").write_text(">p\nMKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQFEVVHSLAKWKRQTLGQ\n")
+    (folder / "empty.fa").write_text("")
+    (folder / "headers.fa").write_text(">a\n>b\n")
+    (folder / "text.fa").write_text("hello\nworld\n")
+    (folder / "half.fq").write_text("@a\nACGTACGT\n+\nIII\n")
+    (folder / "short.fa").write_text(">a\nACGT\n")
+
+
+@pytest.mark.parametrize("name, error", [("cut.fa.gz", "truncated"), ("noise.fa.gz", "damaged"), ("protein.fa", "only proteins have"),
+                                         ("empty.fa", "the file is empty"), ("headers.fa", "2 records, none of them with letters"),
+                                         ("text.fa", "no FASTA or FASTQ"), ("half.fq", "no FASTA or FASTQ"),
+                                         ("short.fa", "no sequence of k = 31"), ("missing.fa", "no such file"),
+                                         (".", "no files of sequences")])
+def test_odd_files(tmp_path, name, error, capsys):
+    if name == ".":
+        tmp_path = tmp_path / "nothing"
+        tmp_path.mkdir()
+    else:
+        broken(tmp_path)
+    assert run("index", tmp_path / name, "-o", tmp_path / "index") == 2
+    told = capsys.readouterr().err
+    assert error in told and "Traceback" not in told
+    assert not list((tmp_path / "index").glob("part-*"))
+
+
+def test_wrong_settings_make_no_folder(tmp_path, capsys):
+    (tmp_path / "a.fa").write_text(f">a\n{bases(100)}\n")
+    assert run("index", tmp_path / "a.fa", "-o", tmp_path / "index", "--k", "99") == 2 and "k must be" in capsys.readouterr().err
+    assert run("query", tmp_path / "index", tmp_path / "a.fa") == 2 and "no index" in capsys.readouterr().err
+    assert not (tmp_path / "index").exists()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "thesis.txt").write_text("mine")
+    assert run("index", tmp_path / "a.fa", "-o", tmp_path / "own", "--overwrite") == 2 and "other files" in capsys.readouterr().err
+    assert (tmp_path / "own" / "thesis.txt").read_text() == "mine"
+
+
+def test_names_and_records(tmp_path):
+    assert [document_name(f"x/{n}") for n in ("a.fa.gz", "b.1.fastq", "c", "d.FNA", ".fa")] == ["a", "b.1", "c", "d", ".fa"]
+    (tmp_path / "a.fa").write_text(">a\nACGT\nNN\n>b\nGG\n")
+    text, records, empty = read_document(tmp_path / "a.fa")
+    assert text.tobytes() == b"ACGTNN\nGG\n" and (records, empty) == (2, 0)

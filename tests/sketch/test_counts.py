@@ -1,0 +1,139 @@
+"""Count-min, count sketch, top keys and RACE: bounds, bias, variance, merging, files."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mongoose_nb import PStable, SimHash
+from mongoose_nb.core.files import FormatError
+from mongoose_nb.sketch import RACE, CountMinSketch, CountSketch, TopKeys
+
+BOTH = [CountMinSketch, CountSketch]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(-5, 40), max_size=80), st.integers(1, 50), st.integers(1, 4), st.integers(0, 5))
+def test_count_min_is_never_below(keys, width, depth, seed):
+    sketch = CountMinSketch(width, depth, seed)
+    sketch.add(keys)
+    some, counts = np.unique(np.array(keys, np.int64), return_counts=True)
+    assert (sketch.estimate(some) >= counts).all() and sketch.total == len(keys)
+    assert sketch.table.sum() == depth * len(keys)
+
+
+def test_count_min_keeps_its_bound():
+    """Of 10,000 keys, at most exp(-depth) of them, and 5 standard errors, are farther than the bound."""
+    rng = np.random.default_rng(0)
+    keys = rng.zipf(1.2, 50_000).astype(np.uint64) % np.uint64(10_000)
+    sketch = CountMinSketch(width=500, depth=3, seed=1)
+    sketch.add(keys)
+    error, probability = sketch.error_bound()
+    over = sketch.estimate(np.arange(10_000)) - np.bincount(keys.astype(int), minlength=10_000)
+    assert (over >= 0).all() and (over > error).mean() <= probability + 5 * math.sqrt(probability / 10_000)
+
+
+def test_count_sketch_has_no_bias_and_its_variance():
+    """Of one row over 4,000 seeds: mean within 5 standard errors, variance (F2 - f^2) / width within 12 %."""
+    counts = np.array([50, 30, 20, 10, 10, 5, 5])
+    keys = np.repeat(np.arange(7), counts)
+    said = []
+    for seed in range(4000):
+        sketch = CountSketch(width=10, depth=1, seed=seed)
+        sketch.add(keys)
+        said.append(sketch.estimate([1])[0])
+    want = ((counts**2).sum() - 900) / 10
+    assert np.mean(said) == pytest.approx(30, abs=5 * math.sqrt(want / 4000)) and np.var(said) == pytest.approx(want, rel=0.12)
+
+
+def test_count_sketch_finds_the_second_moment():
+    sketch = CountSketch(width=2000, depth=7)
+    sketch.add(np.repeat(np.arange(100), 10))
+    assert sketch.second_moment() == pytest.approx(10_000, rel=0.2)
+    sketch.add(np.arange(100), -10)
+    assert not sketch.table.any() and (sketch.estimate(np.arange(100)) == 0).all()
+
+
+@pytest.mark.parametrize("kind", BOTH)
+class TestContract:
+    """What every sketch of counts has to do."""
+
+    def test_merging(self, kind, tmp_path):
+        rng = np.random.default_rng(0)
+        keys, amounts = rng.integers(100, size=500), rng.integers(1, 9, 500)
+        whole, a, b = kind(64), kind(64), kind(64)
+        whole.add(keys, amounts)
+        a.add(keys[:100], amounts[:100])
+        for key, amount in zip(keys[100:], amounts[100:]):
+            b.add(int(key), int(amount))
+        a.merge(b)
+        np.testing.assert_array_equal(a.table, whole.table)
+        assert a.total == whole.total
+        a.save(tmp_path / "s")
+        again = kind.load(tmp_path / "s")
+        np.testing.assert_array_equal(again.table, whole.table)
+        assert repr(again) == repr(whole) and again.total == whole.total
+        other = BOTH[BOTH.index(kind) - 1]
+        with pytest.raises(FormatError):
+            other.load(tmp_path / "s")
+        for wrong in (kind(65), kind(64, seed=1), kind(64, 4), other(64), None):
+            with pytest.raises(ValueError, match="cannot be merged"):
+                a.merge(wrong)
+
+    def test_what_is_refused_changes_nothing(self, kind):
+        sketch = kind(16)
+        for keys, amounts in (([1, 2], [1]), ([1], 1.5), ([1], [[1]]), ([1.5], 1), ([1], 2**62 + 1)):
+            with pytest.raises((ValueError, TypeError)):
+                sketch.add(keys, amounts)
+        assert not sketch.table.any() and sketch.total == 0
+        with pytest.raises(ValueError, match="width"):
+            kind(0)
+        assert sketch.estimate([]).shape == (0,) and sketch.add([]) is None
+
+
+def test_count_min_takes_no_negative_amounts():
+    with pytest.raises(ValueError, match="CountSketch does"):
+        CountMinSketch().add([1], -1)
+
+
+def test_top_keys():
+    rng = np.random.default_rng(0)
+    stream = np.concatenate([np.repeat(np.arange(10), 100 * np.arange(1, 11)), rng.integers(1000, 10**6, 3000)])
+    rng.shuffle(stream)
+    top = TopKeys(5)
+    for part in np.array_split(stream, 7):
+        top.add(part)
+    assert [key for key, _ in top.items()] == [9, 8, 7, 6, 5] and dict(top.items())[9] >= 1000
+    first, second = TopKeys(5), TopKeys(5)
+    first.add(stream[:3000])
+    second.add(stream[3000:])
+    first.merge(second)
+    assert first.items() == top.items()
+    words = TopKeys(1)
+    words.add(["a", b"b", "a"])
+    assert words.items() == [("a", 2)] and TopKeys(3).items() == []
+    with pytest.raises(ValueError, match="same k"):
+        first.merge(TopKeys(4))
+
+
+def test_race_estimates_the_sum_of_collision_probabilities(tmp_path):
+    """Within 4 standard errors over tables, which 0.02 covers at L = 400."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((300, 4)).astype(np.float32)
+    family = PStable(4, K=1, L=400, width=4.0)
+    sketch = RACE(family, width=1024).add(rows)
+    queries = np.array([[0, 0, 0, 0], [3, 0, 0, 0], [9, 9, 9, 9]], np.float32)
+    want = [family.collision_probability(np.linalg.norm(rows - q, axis=1)).mean() for q in queries]
+    np.testing.assert_allclose(sketch.estimate(queries), want, atol=0.02)
+    first, second = (RACE(family, width=1024).add(part) for part in (rows[:100], rows[100:]))
+    first.merge(second)
+    np.testing.assert_array_equal(first.counts, sketch.counts)
+    first.save(tmp_path / "race")
+    np.testing.assert_array_equal(RACE.load(tmp_path / "race").estimate(queries), sketch.estimate(queries))
+    assert RACE(family).estimate(queries).tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="cannot be merged"):
+        first.merge(RACE(SimHash(4, 1, 400)))
+    with pytest.raises(TypeError, match="hash family"):
+        RACE("pstable")
