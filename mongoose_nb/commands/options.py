@@ -148,6 +148,7 @@ GROUPS = {
         Option("L", whole, "N", "lsh: tables", "50, 16 for shape batch"),
         Option("strategy", word, "NAME", "lsh: topk | vanilla | threshold", "topk"),
         Option("min-votes", whole, "N", "lsh: buckets an output must be in, for --strategy threshold", "2"),
+        Option("query", word, "NAME", "lsh: embedding | label: what a sample looks up in training", "embedding"),
         Option("capacity", limit, "N", "lsh: most outputs in a bucket, or none", "128"),
         Option("policy", word, "NAME", "lsh: reservoir | fifo: which outputs a full bucket keeps", "reservoir"),
         Option("center", switch, None, "lsh: whether activations and weights are centred before hashing", "on"),

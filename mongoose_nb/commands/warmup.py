@@ -123,6 +123,18 @@ def _sets():
     finder.query(sets)
 
 
+def _sketches():
+    import numpy as np
+
+    from mongoose_nb.sketch import COBSIndex, DensitySketch, IDLHash
+
+    genes = COBSIndex(IDLHash(k=31))
+    genes.add("one", "ACGTTGCATGCATTTGCAGCATCAGGATCAGGACTTACGAGC")
+    genes.search("TGCATGCATTTGCAGCATCAGGATCAGGACTTACG")
+    rows = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    DensitySketch().fit(rows).score_samples(rows[:2])
+
+
 def _attention():
     import numpy as np
 
@@ -193,4 +205,4 @@ def _commands():
 
 
 STEPS = {"networks": _networks, "schedules": _schedules, "rankings": _rankings, "tables": _tables, "indexes": _indexes, "sets": _sets,
-         "attention": _attention, "language models": _language_models, "text files": _texts, "commands": _commands}
+         "sketches": _sketches, "attention": _attention, "language models": _language_models, "text files": _texts, "commands": _commands}

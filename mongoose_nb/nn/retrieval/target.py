@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.nn.layers.wide_output import WideOutput
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.training.timing import PhaseTimer
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 # Candidates that are tried first, and rows that are answered at once.
 SMALLEST, BLOCK = 16, 256
