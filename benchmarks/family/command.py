@@ -1,0 +1,33 @@
+"""Measure the methods of the family one by one, keep the figures, and write the tables."""
+
+import json
+import pathlib
+
+from benchmarks.document import write_block
+from benchmarks.family import hardness, labels, lgd, serving, solar
+
+HELP = "SOLAR, LGD, LSH Label, angular hardness, and serving by a target"
+PARTS = {"lgd": lgd, "solar": solar, "labels": labels, "hardness": hardness, "serving": serving}
+
+
+def add_arguments(parser):
+    """Arguments of ``python -m benchmarks family``."""
+    parser.add_argument("--data", type=pathlib.Path, help="folder with a folder for each set")
+    parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS), help="what to measure; none writes what was kept")
+    parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part replaced")
+    parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
+    parser.add_argument("--seeds", type=int, default=3)
+
+
+def run(args):
+    """Figures by part, and all tables as text."""
+    found = json.loads(args.keep.read_text(encoding="utf-8")) if args.keep and args.keep.exists() else {}
+    for name in args.parts:
+        found[name] = PARTS[name].measure(args)
+        if args.keep:
+            args.keep.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    text = {name: PARTS[name].text(found[name]) for name in PARTS if name in found}
+    if args.docs:
+        for name, block in text.items():
+            write_block(args.docs / "development" / "family.md", name, block)
+    return found, "\n\n".join(text.values())
