@@ -47,8 +47,10 @@ _LAZY = {
     "COBSIndex": "mongoose_nb.sketch",
     "RAMBOIndex": "mongoose_nb.sketch",
     "DensitySketch": "mongoose_nb.sketch",
+    "ClickClassifier": "mongoose_nb.recommend",
 }
-_MODULES = ("attention", "data", "hashing", "metrics", "nn", "reformer", "rehash", "search", "sketch", "sklearn", "tables", "testing")
+_MODULES = ("attention", "compress", "data", "hashing", "metrics", "nn", "recommend", "reformer", "rehash", "search", "sketch",
+            "sklearn", "tables", "testing")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 

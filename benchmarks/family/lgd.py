@@ -72,7 +72,8 @@ def _systems(cls):
 def text(found):
     """A table of each set."""
     lines = [f"training error after {EPOCHS} epochs (the least possible is in brackets), median of the seeds; variance of the gradient of "
-             "one row,", "drawn / uniform, at the start and at the least squares; mean length of drawn gradients / uniform, at the start", ""]
+             "one row,", "drawn / uniform, at the start and at the least squares; mean length of drawn gradients / uniform, at the start",
+             ""]
     for name, row in found.items():
         ratios = ", ".join(f"{key} {value:.2f}" for key, value in row["ratio"].items())
         lines += [f"{name}: {row['rows']:,} rows, {row['features']} features [{row['least']:.4f}]",

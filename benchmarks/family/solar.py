@@ -25,7 +25,8 @@ def measure(args):
         model = SolarClassifier(chunks, 256, epochs=EPOCHS, lr=lr, random_state=0).fit(X, Y)
         return lambda: (model.predict_topk(X_test, 5)[0], model.candidates_)
 
-    for name, make in (("one network", one), *((f"SOLAR, {chunks} chunks", functools.partial(solar, chunks=chunks)) for chunks in (2, 4, 8))):
+    chunked = {f"SOLAR, {chunks} chunks": functools.partial(solar, chunks=chunks) for chunks in (2, 4, 8)}
+    for name, make in {"one network": one, **chunked}.items():
         rows = []
         for lr in RATES:
             start = time.perf_counter()

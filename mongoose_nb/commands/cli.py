@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from mongoose_nb import __version__
+from mongoose_nb.commands.clicks import add_arguments as add_clicks_arguments
+from mongoose_nb.commands.compress import add_arguments as add_compress_arguments
 from mongoose_nb.commands.console import note, one_line
 from mongoose_nb.commands.genes import add_arguments as add_genes_arguments
 from mongoose_nb.commands.index import add_arguments as add_index_arguments
@@ -137,6 +139,9 @@ def build_parser() -> Parser:
     reformer = command("reformer", "train a language model with LSH attention on the copy task or on a text file",
                        epilog="A list takes one value, or one for every layer. RUN/settings.json records all values.")
     add_reformer_arguments(reformer)
+
+    add_clicks_arguments(command("clicks", "train a click model on categories and numbers, from a CSV or libfm file"))
+    add_compress_arguments(command("compress", "report size, error and lookup speed of a model's tables under each index map"))
 
     report = command("report", "write a page with loss, P@1, recall, drift, buckets and time of training runs", threads=False)
     report.add_argument("runs", nargs="+", metavar="RUN", help="directory of mongoose train; several are compared")

@@ -10,6 +10,7 @@ Every score is an array for 1..k. Predictions with equal scores are ranked by la
 """
 
 from mongoose_nb.metrics.angular import angular_confidence, angular_pseudo_labels, angular_visual_hardness, hardness_from_codes
+from mongoose_nb.metrics.binary import auc, log_loss
 from mongoose_nb.metrics.propensity import inverse_propensity, psndcg_at_k, psp_at_k
 from mongoose_nb.metrics.ranking import top_k
 from mongoose_nb.metrics.scores import ndcg_at_k, precision_at_k, recall_at_k
@@ -19,7 +20,9 @@ __all__ = [
     "angular_pseudo_labels",
     "angular_visual_hardness",
     "hardness_from_codes",
+    "auc",
     "inverse_propensity",
+    "log_loss",
     "ndcg_at_k",
     "precision_at_k",
     "psndcg_at_k",

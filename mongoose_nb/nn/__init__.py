@@ -18,6 +18,10 @@ from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named
 from mongoose_nb.nn.layers.dense import Dense
 from mongoose_nb.nn.layers.dropout import Dropout
+from mongoose_nb.nn.layers.embedding import Embedding
+from mongoose_nb.nn.layers.hashed_dense import HashedDense
+from mongoose_nb.nn.layers.hashed_input import HashedInput
+from mongoose_nb.nn.layers.hashed_output import HashedOutput
 from mongoose_nb.nn.layers.input_dropout import InputDropout
 from mongoose_nb.nn.layers.layer_norm import LayerNorm
 from mongoose_nb.nn.layers.losses import Loss
@@ -51,9 +55,9 @@ from mongoose_nb.nn.training.trackers import MLflow, TensorBoard
 
 __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
-    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "ExactRetriever", "Features", "Frequency", "Full", "HardnessTracker", "History",
-    "InputDropout", "JSONLines", "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "MLflow",
-    "Mixture", "Monarch", "Network", "Pixelfly", "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler",
-    "Sequential", "SharedSet", "SparseInput", "Step", "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform",
-    "Wide", "hardness", "named",
+    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "Embedding", "ExactRetriever", "Features", "Frequency", "Full", "HardnessTracker",
+    "HashedDense", "HashedInput", "HashedOutput", "History", "InputDropout", "JSONLines", "LRSchedule", "LSH", "LabelSensitiveRetriever",
+    "Layer", "LayerNorm", "Linear", "Loss", "MLflow", "Mixture", "Monarch", "Network", "Pixelfly", "ProgressBar", "Proposal", "Retriever",
+    "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables", "TensorBoard",
+    "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "hardness", "named",
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mongoose_nb.compress import make_compression
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.threads import compute_threads
@@ -65,6 +66,9 @@ class Network(Predictor):
         Standard deviation of the input layer's initial weights.
     output_init_std : float, optional
         Of the output layer's; 1 / sqrt(width) by default.
+    compress : float, str or compress.Compress, optional
+        Keep the weights of the layers that are widths, and of the output layer, in one small hashed array: a ratio such as 10, the name of
+        an index map, or both. The sampler needs candidates that the batch shares.
     seed : int
         Everything random derives from it: same seed, same result, for any number of threads.
 
@@ -92,7 +96,7 @@ class Network(Predictor):
     def __init__(self, n_features: int, n_outputs: int, *, hidden: Sequence[int | Layer] = (128,), activation: str | Activation = "relu",
                  sampler: str | dict | Sampler = "auto", loss: str | Loss = "softmax", optimizer: str | Optimizer = "adam",
                  lr: float | None = None, lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = None,
-                 init_std: float = 0.1, output_init_std: float | None = None, seed: int = 0) -> None:
+                 init_std: float = 0.1, output_init_std: float | None = None, compress: Any = None, seed: int = 0) -> None:
         super().__init__(optimizer, lr, lr_schedule, clip_norm, seed)
         self.n_features = check_int("n_features", n_features, low=1)
         self.n_outputs = check_int("n_outputs", n_outputs, low=1, high=2**31 - 2)
@@ -106,6 +110,7 @@ class Network(Predictor):
         self.init_std = check_number("init_std", init_std, low=0.0, open_low=True)
         self.output_init_std = (None if output_init_std is None
                                 else check_number("output_init_std", output_init_std, low=0.0, open_low=True))
+        self.compress = make_compression(compress)
         self.layers, self.output = build_layers(self, self._activation)
         self.retriever = None
         self.ranking = None

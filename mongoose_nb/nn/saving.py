@@ -19,6 +19,7 @@ Files of content version 1 had flat settings and prefixes; `upgrade_v1` brings t
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -204,6 +205,9 @@ def load_network(cls: type, path: str | os.PathLike) -> Any:
     with reading(path):
         # what the network would take is compared with what the file holds before anything of that size is allocated
         weights, functions = _sizes(saved)
+        compress = saved["network"].get("compress")
+        if compress is not None:  # n weights take n / ratio cells at least, or as many as it says
+            weights = compress["cells"] or weights / max(1.0, compress["ratio"])
         if weights > sum(a.size for a in arrays.values()) or functions > MAX_FUNCTIONS:
             raise io.FormatError(f"{path!r} is damaged: its settings describe a larger network than it holds")
         network = make_network(cls, saved["network"])
@@ -278,7 +282,8 @@ def resume_network(network: Any, path: str | os.PathLike, accept: Callable[[Prog
         # arguments that did not exist yet when the file was written have their defaults
         hidden = describe([make("layer", h) if isinstance(h, dict) else h for h in saved["network"]["hidden"]])
         sampler = describe(make("sampler", saved["network"]["sampler"]), "sampler")
-        written = {**saved["network"], **json.loads(json.dumps({"hidden": hidden, "sampler": sampler}))}
+        defaults = {name: value for name, value in parameters(type(network)).items() if value is not inspect.Parameter.empty}
+        written = {**defaults, **saved["network"], **json.loads(json.dumps({"hidden": hidden, "sampler": sampler}))}
         differ = [name for name in own if written[name] != own[name]]
     if differ:
         name = differ[0]

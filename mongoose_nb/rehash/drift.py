@@ -188,7 +188,7 @@ class Drift(Schedule):
         """Code watched rows, all without `places`, as they are now."""
         weights, family, sketch = stored.weights, self._family, self._sketch
         if stored.query_mean is not None:
-            some = weights if self._sample is None else weights[self._sample]
+            some = weights[slice(None) if self._sample is None else self._sample]
             family.set_center(some.mean(axis=0, dtype=np.float64))
         ids = sketch.rows if places is None else places if sketch.rows is None else sketch.rows[places]
         n = len(sketch) if places is None else len(places)

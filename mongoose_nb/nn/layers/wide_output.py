@@ -82,25 +82,32 @@ class WideOutput(Sampled):
         return losses, (grad, self._row_gradient(sets, delta, h))
 
     def _shared(self, h, labels, run, share):
+        from mongoose_nb.kernels.layers import wide
+
+        chosen = check_sets(self.sampler, self.sampler.shared(h, labels, run.step, run.timer), self.units)
+        everything = chosen.ids is None
+        shared = wide.Shared(np.zeros(0, np.int32) if everything else chosen.ids, everything,
+                             self.units if everything else len(chosen.ids), chosen.shifts)
+        columns = labels.flat()[1] if everything else chosen.pair_column
+        losses, grad, Z, squares = self._pass(h, labels, columns, shared, self.weights.value, self.bias.value, run, share)
+        return losses, (grad, SharedRowGradient(self.weights, self.bias, shared, Z, h, squares, self._buffers))
+
+    def _pass(self, h, labels, columns, shared, weights, bias, run, share):
+        """Losses, d loss / d h, d loss / d logits, and squared norms of the rows' gradients where clipping needs them."""
         import numba
 
         from mongoose_nb.kernels.layers import wide
 
         get, lend, logistic = self._buffers.get, self._buffers.lend, self.loss_kind.logistic
-        n, width = h.shape
-        chosen = check_sets(self.sampler, self.sampler.shared(h, labels, run.step, run.timer), self.units)
+        (n, width), m = h.shape, shared.n_rows
         with run.timer("forward"):
-            everything = chosen.ids is None
-            m = self.units if everything else len(chosen.ids)
-            shared = wide.Shared(np.zeros(0, np.int32) if everything else chosen.ids, everything, m, chosen.shifts)
-            rows = self.weights.value if everything else get("rows", (m, width))
+            rows = weights if shared.contiguous else get("rows", (m, width))
             blocks = wide.count_blocks(m)
             Z, sums = lend("Z", (m, n)), wide.Sums(get("top", (blocks, n)), get("total", (blocks, n)))
-            columns = labels.flat()[1] if everything else chosen.pair_column
             targets = wide.Targets(labels.count, get("ptr", m + 1, np.int64), get("sample", len(columns), np.int32),
                                    get("value", len(columns)))
             wide.group_targets(read_only(columns), logistic, targets)
-            wide.logits_shared(h, self.weights.value, self.bias.value, shared, targets, logistic, rows, Z, sums)
+            wide.logits_shared(h, weights, bias, shared, targets, logistic, rows, Z, sums)
             losses, log_z = np.empty(n, np.float32), get("log_z", n)
             wide.finish_loss(targets, logistic, Z, sums, log_z, losses)
         with run.timer("backward"):
@@ -109,7 +116,7 @@ class WideOutput(Sampled):
             squares, grad = np.zeros(blocks if run.clip else 0), lend("grad", h.shape)
             wide.backward_shared(h, rows, shared, targets, logistic, Z, log_z, share, scratch, grad,
                                  wide.RowGradients(G, squares))
-        return losses, (grad, SharedRowGradient(self.weights, self.bias, shared, Z, h, squares if run.clip else None, self._buffers))
+        return losses, grad, Z, squares if run.clip else None
 
     def topk(self, h: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Exact best k outputs of every row of `h`: (ids (n, k) int32, logits (n, k) float32), best first, lower id first."""

@@ -11,6 +11,9 @@ from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 from mongoose_nb.nn.training.timing import PhaseTimer
 
+# Rows that are made on the fly are scored so many at a time.
+BLOCK = 1 << 16
+
 
 def best_outputs(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Exact best k outputs of every row of `h`, best first, the lower id first among equals.
@@ -19,6 +22,7 @@ def best_outputs(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, k: int) -
     ----------
     h : (n, d) float32 array
     weights, bias : (outputs, d) and (outputs,) float32 arrays
+        Weights may be rows that slices make on the fly.
     k : int
         At most the number of outputs.
 
@@ -27,6 +31,8 @@ def best_outputs(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, k: int) -
     ids : (n, k) int32 array
     scores : (n, k) float32 array
     """
+    if not isinstance(weights, np.ndarray):
+        return _best_of_blocks(h, weights, bias, k)
     from mongoose_nb.kernels.layers import wide
 
     n = len(h)
@@ -42,6 +48,18 @@ def best_outputs(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, k: int) -
     # ranges hold ascending ids, so a stable sort keeps the lower id first
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def _best_of_blocks(h, weights, bias, k):
+    """The same of rows that are made on the fly, a block at a time; lower ids come first."""
+    ids, scores = np.zeros((len(h), 0), np.int32), np.zeros((len(h), 0), np.float32)
+    for lo in range(0, len(weights), BLOCK):
+        rows = weights[lo:lo + BLOCK]
+        more, theirs = best_outputs(h, rows, bias[lo:lo + BLOCK], min(k, len(rows)))
+        ids, scores = np.concatenate([ids, more + np.int32(lo)], axis=1), np.concatenate([scores, theirs], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        ids, scores = np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
+    return ids, scores
 
 
 @register("retriever", "exact")

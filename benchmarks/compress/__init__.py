@@ -1,0 +1,1 @@
+"""Compressed parameters beside full ones: quality at equal memory, speed, peak memory."""

@@ -1,0 +1,100 @@
+"""The description of a hashed array, before its size is known: how small, and by which map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from mongoose_nb.compress.array import HashedArray
+from mongoose_nb.compress.base import IndexMap
+from mongoose_nb.core.registry import Registered, find, make, register
+from mongoose_nb.core.validation import check_int, check_number
+
+
+class Compression(Registered, kind="compression"):
+    """The base of descriptions of compressed parameters."""
+
+
+@register("compression", "hashed")
+class Compress(Compression):
+    """Parameters live in a `HashedArray`.
+
+    Parameters
+    ----------
+    map : str
+        Name of an index map.
+    ratio : float
+        Entries of the matrices over cells of the array.
+    cells : int, optional
+        Length of the array instead.
+    grad_scale : bool
+        See `HashedArray`.
+    options : dict, optional
+        Of the map, such as ``{"block": 16}``.
+    only : sequence of str, optional
+        Of a network: the layers that share the array, such as ``["output"]``; all by default.
+
+    Examples
+    --------
+    >>> from mongoose_nb.compress import Compress
+    >>> Compress("robe", 16).size([(1000, 16)])
+    1000
+    """
+
+    def __init__(self, map: str = "robe", ratio: float = 10.0, *, cells: int | None = None, grad_scale: bool = False,
+                 options: dict | None = None, only: Sequence[str] | None = None) -> None:
+        find("index map", map)
+        self.map = map
+        self.ratio = check_number("ratio", ratio, low=0.0, open_low=True)
+        self.cells = None if cells is None else check_int("cells", cells, low=1)
+        self.grad_scale = bool(grad_scale)
+        self.options = dict(options or {})
+        self.only = None if only is None else list(only)
+
+    @property
+    def map_class(self) -> type[IndexMap]:
+        """The class of the map."""
+        return find("index map", self.map)
+
+    def size(self, shapes: Sequence[Sequence[int]]) -> int:
+        """Cells for matrices of these shapes; many are rounded to whole cache lines."""
+        cells = max(1, round(sum(math.prod(shape) for shape in shapes) / self.ratio))
+        return self.cells or (cells if cells < 1024 else -(-cells // 16) * 16)
+
+    def array(self, shapes: Sequence[Sequence[int]], *, init_std: float, seed: int) -> HashedArray:
+        """An array for matrices of these shapes.
+
+        Parameters
+        ----------
+        shapes : sequence of (int, int)
+        init_std : float
+        seed : int
+
+        Returns
+        -------
+        HashedArray
+        """
+        return HashedArray(self.size(shapes), init_std=init_std, seed=seed, grad_scale=self.grad_scale)
+
+
+def make_compression(value: Any) -> Compress | None:
+    """A `Compress` from a ratio, the name of a map, or itself; None for none.
+
+    Parameters
+    ----------
+    value : None, float, str or Compress
+
+    Returns
+    -------
+    Compress or None
+    """
+    if value is None or isinstance(value, Compress):
+        return value
+    if isinstance(value, str):
+        return Compress(value)
+    if isinstance(value, dict):
+        return make("compression", value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Compress(ratio=value)
+    raise TypeError(f"compress must be None, a ratio such as 10, the name of an index map, or a compress.Compress; got {value!r}")

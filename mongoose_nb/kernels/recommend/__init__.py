@@ -1,0 +1,1 @@
+"""Kernels of click models and factorisations."""

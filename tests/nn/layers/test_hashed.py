@@ -1,0 +1,100 @@
+"""Layers on a hashed array, and networks that share one."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from mongoose_nb import nn
+from mongoose_nb.compress import Compress, HashedArray
+from mongoose_nb.core.arrays import Rows
+from mongoose_nb.nn.layers.gradients import as_dense
+from mongoose_nb.testing import check_layer
+
+
+@pytest.mark.parametrize("compress", [Compress(name, 2.0) for name in ("robe", "fold", "element", "compositional")], ids=str)
+@pytest.mark.parametrize("layer", [nn.HashedDense, nn.HashedInput])
+def test_contract(layer, compress):
+    check_layer(lambda: layer(8, compress=compress), n_inputs=12, n_samples=20)
+
+
+@pytest.mark.parametrize("combine", [None, "sum"])
+@pytest.mark.parametrize("compress", [None, 4.0])
+def test_embedding_gradients(combine, compress):
+    rng, ids = np.random.default_rng(0), np.array([[0, 5, 5], [7, 0, 2]])
+    layer = nn.Embedding(4, 10, combine=combine, compress=compress).build(3, rng)
+    value, cache = layer.forward(ids, nn.Run())
+    full = layer.weights.value if compress is None else layer.view.gather()
+    assert np.allclose(value, full[ids].sum(axis=1) if combine else full[ids])
+    g = rng.standard_normal(value.shape).astype(np.float32)
+    expected = np.zeros((10, 4))
+    np.add.at(expected, ids, g[:, None] if combine else g)
+    got = as_dense(layer.backward(g, cache)[1]["weights"])
+    if compress is not None:
+        expected = np.bincount(layer.view.map.index().ravel(), (expected * layer.view.map.sign() * layer.view.scale).ravel(), len(got))
+    assert np.allclose(got, expected, atol=1e-5)
+    assert layer.open_ids == (compress is not None)
+
+
+def problem(n=300, d=400, outputs=600):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, outputs, n)
+    centres = sp.random(outputs, d, 0.05, format="csr", random_state=0, dtype=np.float32)
+    return centres[labels] + sp.random(n, d, 0.01, format="csr", random_state=1, dtype=np.float32), labels
+
+
+@pytest.mark.parametrize("sampler", ["full", nn.Uniform(100), nn.LSH(100, shape="batch")], ids=str)
+@pytest.mark.parametrize("compress", [4.0, Compress("fold", 4, grad_scale=True), Compress("robe", 4, only=["output"])], ids=str)
+def test_networks_learn_save_and_go_on(sampler, compress, tmp_path):
+    X, y = problem()
+
+    def make():
+        return nn.Network(400, 600, hidden=(32, 24), sampler=sampler, compress=compress, lr=1e-2)
+
+    network = make()
+    first = network.evaluate(X, [[label] for label in y], k=1)["P@1"]
+    network.fit(X, y, epochs=12, batch_size=64)
+    assert network.evaluate(X, [[label] for label in y], k=1)["P@1"] > first + 0.1
+    assert sum(parameter.value.ndim == 1 and name.endswith("cells") for name, parameter in network.parameters().items()) == 1
+    network.save(tmp_path / "net")
+    again = nn.Network.load(tmp_path / "net")
+    for one in (network, again):
+        one.partial_fit(X, y)
+    assert np.array_equal(network.predict_topk(X, 3)[1], again.predict_topk(X, 3)[1])
+
+
+def test_output_on_an_array_has_the_gradients_of_one_on_a_matrix():
+    """The loss and the gradient of h agree with those of `WideOutput` with the same weights; that of the cells follows from them."""
+    rng = np.random.default_rng(0)
+    h, labels = rng.standard_normal((9, 6)).astype(np.float32), Rows.of(sp.csr_matrix(np.eye(20, dtype=np.float32)[rng.integers(0, 20, 9)]))
+    hashed = nn.HashedOutput(20, "full", compress=Compress("robe", 3)).build(6, np.random.default_rng(1))
+    hashed.bind_sampler(0)
+    plain = type(hashed).__mro__[2](20, "full").build(6, np.random.default_rng(1))
+    plain.bind_sampler(0)
+    plain.weights.value[...] = hashed.view.gather()
+    (losses, cache), (expected, other) = (layer.loss(h, labels, nn.Run()) for layer in (hashed, plain))
+    assert np.allclose(losses, expected, atol=1e-6)
+    (grad, gradients), (g, more) = hashed.backward(1.0, cache), plain.backward(1.0, other)
+    assert np.allclose(grad, g, atol=1e-6) and np.allclose(gradients["bias"].dense(), more["bias"].dense(), atol=1e-6)
+    cells = np.bincount(hashed.view.map.index().ravel(), (more["weights"].dense() * hashed.view.map.sign()).ravel() * hashed.view.scale,
+                        hashed.view.array.cells)
+    assert np.allclose(gradients["cells"].dense(), cells, atol=1e-5)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="shape='batch'"):
+        nn.Network(10, 20, sampler=nn.LSH(5), compress=4)
+    with pytest.raises(ValueError, match=r"can be some of \['hidden0', 'output'\]"):
+        nn.Network(10, 20, compress=Compress("robe", 4, only=["middle"]))
+    with pytest.raises(TypeError, match="compress must be None"):
+        nn.Network(10, 20, compress=[4])
+    with pytest.raises(ValueError, match="combine"):
+        nn.Embedding(4, 10, combine="mean")
+
+
+def test_product_reads_rows_by_blocks():
+    view = HashedArray(5000).view("robe", (200, 70))
+    X = np.random.default_rng(0).standard_normal((3, 70)).astype(np.float32)
+    for x in (X, X[:1]):
+        assert np.allclose(view.product(x), x @ view.gather().T, atol=1e-5)
+    with pytest.raises(ValueError, match="rows of 70"):
+        view.product(X[:, :3])

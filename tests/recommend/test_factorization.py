@@ -1,0 +1,79 @@
+"""Matrix factorisation, NeuMF, and federated averaging."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from mongoose_nb.compress.fair import FairServer, Subspace
+from mongoose_nb.recommend import FederatedFactorization, MatrixFactorization
+
+
+def problem(n_users=90, n_items=60):
+    rng = np.random.default_rng(0)
+    likes = (np.arange(n_users)[:, None] % 3 == np.arange(n_items) % 3) & (rng.random((n_users, n_items)) < 0.7)
+    held = likes & (rng.random(likes.shape) < 0.3)
+    return sp.csr_matrix(likes & ~held, dtype=np.float32), sp.csr_matrix(held, dtype=np.float32)
+
+
+@pytest.mark.parametrize("given", [{}, {"hidden": (16,)}, {"compress": 2.0}, {"compress": 2.0, "compress_users": True}], ids=str)
+def test_finds_held_out_items(given):
+    seen, held = problem()
+    users, items = seen.nonzero()
+    one = MatrixFactorization(8, epochs=25, lr=1e-2, batch_size=256, random_state=1, **given).fit(users, items)
+    scores = one.evaluate(held, exclude=seen, k=10)
+    assert scores["NDCG@10"] > 0.33 and one.history_[-1] < 0.5
+    ids, best = one.predict_topk([0, 1], 5, exclude=seen[:2])
+    assert not any(seen[u, i] for u in (0, 1) for i in ids[u]) and (np.diff(best) <= 0).all()
+
+
+def test_refusals_of_factorization():
+    with pytest.raises(ValueError, match="one length"):
+        MatrixFactorization().fit([0, 1], [0])
+    with pytest.raises(TypeError, match="integer ids"):
+        MatrixFactorization().fit([0.5], [0])
+    with pytest.raises(ValueError, match="lie in 0"):
+        MatrixFactorization().fit([-1], [0])
+    with pytest.raises(Exception, match="call fit first"):
+        MatrixFactorization().scores([0])
+
+
+def test_equal_devices_stay_in_their_subspace():
+    """The mean of tables of one capacity is the table of the mean; large enough devices hold everything."""
+    rng = np.random.default_rng(0)
+    space = Subspace((30, 4), 32, 5)
+    server = FairServer(rng.standard_normal((30, 4)), [32, 10_000], seed=5)
+    a, b = rng.standard_normal((2, 32))
+    server.receive([(0, a, 1.0), (0, b, 3.0)])
+    assert np.abs(server.table - (space.lift(a) + 3 * space.lift(b)) / 4).max() <= 1e-12
+    assert server.subspaces[1].full and np.array_equal(server.send(1), server.table.ravel())
+
+
+def test_change_keeps_what_small_devices_cannot_hold():
+    table = np.random.default_rng(0).standard_normal((30, 4))
+    kept, lost = (FairServer(table, [16], update=update) for update in ("change", "average"))
+    for server in (kept, lost):
+        server.receive([(0, server.send(0), 1.0)])
+    assert np.abs(kept.table - table).max() <= 1e-12 and np.abs(lost.table - table).max() > 0.1
+
+
+def test_a_round_without_some_answers_and_bad_answers():
+    server = FairServer(np.zeros((30, 4)), [16, 64])
+    server.receive([])
+    assert not server.table.any()
+    for answer in ((0, np.zeros(3), 1.0), (0, np.full(16, np.nan), 1.0), (1, np.zeros(64), 0.0)):
+        with pytest.raises(ValueError, match="an answer of kind"):
+            server.receive([answer])
+
+
+def test_federated_training_learns_with_devices_of_three_capacities():
+    seen, held = problem()
+    likes = [row.indices for row in seen]
+    kinds = np.arange(len(likes)) % 3 * 0 + np.arange(len(likes)) // 30
+    one = FederatedFactorization(60, 8, [480, 128, 64], kinds, likes, lr=0.1, rate=5.0, update="change")
+    again = FederatedFactorization(60, 8, [480, 128, 64], kinds, likes, lr=0.1, rate=5.0, update="change").fit(60, 30)
+    one.fit(60, 30)
+    assert np.array_equal(one.server.table, again.server.table)
+    scores = one.scores(np.arange(90))
+    scores[seen.nonzero()] = -np.inf
+    best = np.argsort(-scores, axis=1)[:, :5]
+    assert np.mean([held[u, i] for u in range(90) for i in best[u]]) > 0.3  # chance: 0.07
