@@ -76,7 +76,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(self, chunks: int = 8, buckets: int | None = None, *, hidden: int = 128, best: int = 10, least: int | None = None,
-                 epochs: int = 5, batch_size: int = 256, lr: float = 2e-3, random_state: Any = None) -> None:
+                 epochs: int = 5, batch_size: int = 256, lr: float = 1e-2, random_state: Any = None) -> None:
         self.chunks, self.buckets, self.hidden, self.best, self.least = chunks, buckets, hidden, best, least
         self.epochs, self.batch_size, self.lr, self.random_state = epochs, batch_size, lr, random_state
 
