@@ -203,15 +203,19 @@ DIAGRAMS = {
         (9.6, 2.7)),
     # Direct imports that do not follow from others; tests/test_package.py has all of them.
     "architecture": ({
-        "commands": (2.1, 0, "commands", GREY), "sklearn": (1.4, 1.15, "sklearn", GREY), "reformer": (2.8, 1.15, "reformer", BLUE),
+        "commands": (2.1, 0, "commands", GREY), "solar": (0.7, 0, "solar", BLUE), "linear": (-0.7, 0, "linear", BLUE),
+        "recommend": (3.5, 0, "recommend", BLUE), "compress": (4.9, 3.45, "compress", BLUE), "sketch": (-0.7, 2.3, "sketch", GREEN),
+        "sklearn": (1.4, 1.15, "sklearn", GREY), "reformer": (2.8, 1.15, "reformer", BLUE),
         "search": (0.7, 2.3, "search", BLUE), "nn": (2.1, 2.3, "nn", BLUE), "attention": (3.5, 2.3, "attention", BLUE),
         "testing": (-0.7, 3.45, "testing", GREY), "tables": (0.7, 3.45, "tables", ORANGE), "metrics": (2.1, 3.45, "metrics", GREY),
-        "structured": (4.9, 3.45, "structured", BLUE),
+        "structured": (4.9, 4.6, "structured", BLUE),
         "rehash": (3.5, 3.45, "rehash", ORANGE), "hashing": (0.7, 4.6, "hashing", ORANGE), "data": (2.1, 4.6, "data", GREY),
         "_ext": (3.5, 4.6, "_ext (Cython)", GREEN), "kernels": (2.1, 5.75, "kernels (Numba)", GREEN), "core": (2.1, 6.9, "core", GREEN)},
         [(start, end, "") for start, ends in {
-            "commands": ("sklearn", "reformer"), "sklearn": ("search", "nn"), "reformer": ("nn", "attention"), "search": ("tables",),
-            "nn": ("tables", "metrics", "rehash", "structured"),
+            "commands": ("sklearn", "reformer"), "solar": ("sklearn",), "linear": ("sklearn",),
+            "recommend": ("sklearn",), "sketch": ("hashing",), "compress": ("core",),
+            "sklearn": ("search", "nn"), "reformer": ("nn", "attention"), "search": ("tables",),
+            "nn": ("tables", "metrics", "rehash", "structured", "compress"),
             "structured": ("core",), "attention": ("rehash",), "testing": ("hashing",), "tables": ("hashing", "_ext"),
             "metrics": ("data",), "rehash": ("hashing", "_ext"), "hashing": ("kernels",), "data": ("kernels",), "_ext": ("kernels",),
             "kernels": ("core",)}.items() for end in ends],
