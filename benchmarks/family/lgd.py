@@ -78,6 +78,6 @@ def text(found):
         ratios = ", ".join(f"{key} {value:.2f}" for key, value in row["ratio"].items())
         lines += [f"{name}: {row['rows']:,} rows, {row['features']} features [{row['least']:.4f}]",
                   f"  variance: {ratios}; length {row['norm']:.2f}"]
-        lines += [f"  {system:28} error {entry["error"]:10.4g}  {entry['seconds']:7.2f} s"
+        lines += [f"  {system:28} error {entry['error']:10.4g}  {entry['seconds']:7.2f} s"
                   for system, entry in row["error"].items()]
     return "\n".join(lines)
