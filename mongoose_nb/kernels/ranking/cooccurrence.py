@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from mongoose_nb.core.jit import parallel
+from mongoose_nb.core.jit import inline, parallel
 from mongoose_nb.kernels.common.k_least import offer
 
 
@@ -20,6 +20,23 @@ class Sums(NamedTuple):
     sums: np.ndarray  # float32
     there: np.ndarray  # bool, False: whether `sums` is of this row; a byte, for both are visited at random
     seen: np.ndarray  # int32
+
+
+@inline
+def sum_row(rows, i, table, sums, there, seen):
+    """Row i of ``rows @ table`` into `sums`, its columns into `seen`; how many. Whoever calls it clears `there`."""
+    found = 0
+    for p in range(rows.indptr[i], rows.indptr[i + 1]):
+        f = rows.ids[p]
+        for q in range(table.indptr[f], table.indptr[f + 1]):
+            j = table.ids[q]
+            if not there[j]:
+                there[j] = True
+                seen[found] = j
+                found += 1
+                sums[j] = np.float32(0.0)
+            sums[j] += rows.values[p] * table.values[q]
+    return found
 
 
 @parallel
@@ -51,17 +68,7 @@ def best_labels(columns, labels, of_feature, of_label, memory, short, start, ids
     for s in prange(slots):
         sums, there, seen = all_sums[s], all_there[s], all_seen[s]
         for f in range(s, n, slots):
-            found = 0
-            for p in range(columns.indptr[f], columns.indptr[f + 1]):
-                r = columns.ids[p]
-                for q in range(labels.indptr[r], labels.indptr[r + 1]):
-                    j = labels.ids[q]
-                    if not there[j]:
-                        there[j] = True
-                        seen[found] = j
-                        found += 1
-                        sums[j] = np.float32(0.0)
-                    sums[j] += columns.values[p] * labels.values[q]
+            found = sum_row(columns, f, labels, sums, there, seen)
             held = 0
             for p in range(found):
                 j = seen[p]
@@ -96,17 +103,7 @@ def best_shares(rows, table, memory, short, ids, values, count):
     for s in prange(slots):
         sums, there, seen = all_sums[s], all_there[s], all_seen[s]
         for i in range(s, n, slots):
-            found = 0
-            for p in range(rows.indptr[i], rows.indptr[i + 1]):
-                f = rows.ids[p]
-                for q in range(table.indptr[f], table.indptr[f + 1]):
-                    j = table.ids[q]
-                    if not there[j]:
-                        there[j] = True
-                        seen[found] = j
-                        found += 1
-                        sums[j] = np.float32(0.0)
-                    sums[j] += rows.values[p] * table.values[q]
+            found = sum_row(rows, i, table, sums, there, seen)
             total = 1e-30
             held = 0
             for p in range(found):
@@ -139,17 +136,7 @@ def listed_shares(rows, table, memory, indptr, ids, out):
     for s in prange(slots):
         sums, there, seen = all_sums[s], all_there[s], all_seen[s]
         for i in range(s, n, slots):
-            found = 0
-            for p in range(rows.indptr[i], rows.indptr[i + 1]):
-                f = rows.ids[p]
-                for q in range(table.indptr[f], table.indptr[f + 1]):
-                    j = table.ids[q]
-                    if not there[j]:
-                        there[j] = True
-                        seen[found] = j
-                        found += 1
-                        sums[j] = np.float32(0.0)
-                    sums[j] += rows.values[p] * table.values[q]
+            found = sum_row(rows, i, table, sums, there, seen)
             total = 1e-30
             for p in range(found):
                 total += max(sums[seen[p]], np.float32(0.0))
