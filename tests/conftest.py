@@ -2,9 +2,15 @@
 
 import os
 
+import hypothesis
+
 # On busy machines the threads of GNU OpenMP spin for a whole time slice at the end of every parallel loop: 8 ms instead of 10 us.
 # Read when the library is loaded, so it has to be set before any kernel runs.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# An example may take as long as a busy machine needs: a deadline would be a timing, which is never a test.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 
 def pytest_sessionstart(session):
