@@ -42,8 +42,8 @@ class ScatterbrainAttention:
         Of the support by hashing; see `LSHAttention`.
     window : int
         Of the local support: a query reaches the last `window` tokens up to itself, and without `causal` as many behind.
-    causal : bool
-        Whether a token sees those before it only. The low-rank part and all supports but the hashed one never depend on later tokens.
+    causal : bool or "strict"
+        Whether a token sees those before it only; ``"strict"`` is short for ``causal=True, strict=True``. The low-rank part and all supports but the hashed one never depend on later tokens.
     strict, n_buckets
         Let the hashed support depend on nothing later either; see `LSHAttention`.
     seed : int
@@ -53,7 +53,7 @@ class ScatterbrainAttention:
     """
 
     def __init__(self, n_features: int = 64, support: Any = "lsh", n_hashes: int = 2, bucket_size: int = 32, window: int = 64,
-                 causal: bool = False, strict: bool = False, n_buckets: int | None = None, seed: int = 0, redraw: bool = False) -> None:
+                 causal: bool | str = False, strict: bool = False, n_buckets: int | None = None, seed: int = 0, redraw: bool = False) -> None:
         self.n_features = check_int("n_features", n_features, low=0)
         if support is None or isinstance(support, str):
             self.support = None if support is None else check_choice("support", support, ("lsh", "local"))
@@ -64,9 +64,12 @@ class ScatterbrainAttention:
                                  f"got {self.support.dtype} {self.support.shape}")
         if self.support is None and not self.n_features:
             raise ValueError("n_features=0 and support=None leave nothing to compute; give features, a support or both")
+        if isinstance(causal, str):
+            check_choice("causal", causal, ("strict",))
+        strict = (bool(strict) or isinstance(causal, str)) and isinstance(self.support, str) and self.support == "lsh"
         self.window = check_int("window", window, low=1)
         self.causal, self.seed, self.redraw = bool(causal), check_int("seed", seed, low=0), bool(redraw)
-        self.lsh = LSHAttention(n_hashes, bucket_size, causal, seed=self.seed, exact_below=0, redraw=redraw, strict=strict,
+        self.lsh = LSHAttention(n_hashes, bucket_size, self.causal, seed=self.seed, exact_below=0, redraw=redraw, strict=strict,
                                 n_buckets=n_buckets)
 
     def support_of(self, qk: np.ndarray, k: np.ndarray | None = None, mask: np.ndarray | None = None,
