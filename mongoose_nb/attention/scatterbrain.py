@@ -28,8 +28,8 @@ class ScatterbrainCache(NamedTuple):
 class ScatterbrainAttention:
     """The sum of sparse attention and a low-rank estimate: exact on the support, positive random features off it, no pair counted twice.
 
-    Calls are those of `LSHAttention`. Without separate keys, queries are keys: these are scaled to length one, and a token attends to itself
-    only where there is nothing else. Scores are scaled by 1 / sqrt(width).
+    Calls are those of `LSHAttention`. Without separate keys, queries are keys: these are scaled to length one, and a token
+    attends to itself only where there is nothing else. Scores are scaled by 1 / sqrt(width).
 
     Parameters
     ----------
@@ -43,7 +43,8 @@ class ScatterbrainAttention:
     window : int
         Of the local support: a query reaches the last `window` tokens up to itself, and without `causal` as many behind.
     causal : bool or "strict"
-        Whether a token sees those before it only; ``"strict"`` is short for ``causal=True, strict=True``. The low-rank part and all supports but the hashed one never depend on later tokens.
+        Whether a token sees those before it only; ``"strict"`` is short for ``causal=True, strict=True``.
+        The low-rank part and all supports but the hashed one never depend on later tokens.
     strict, n_buckets
         Let the hashed support depend on nothing later either; see `LSHAttention`.
     seed : int
@@ -53,7 +54,8 @@ class ScatterbrainAttention:
     """
 
     def __init__(self, n_features: int = 64, support: Any = "lsh", n_hashes: int = 2, bucket_size: int = 32, window: int = 64,
-                 causal: bool | str = False, strict: bool = False, n_buckets: int | None = None, seed: int = 0, redraw: bool = False) -> None:
+                 causal: bool | str = False, strict: bool = False, n_buckets: int | None = None, seed: int = 0,
+                 redraw: bool = False) -> None:
         self.n_features = check_int("n_features", n_features, low=0)
         if support is None or isinstance(support, str):
             self.support = None if support is None else check_choice("support", support, ("lsh", "local"))
@@ -105,11 +107,12 @@ class ScatterbrainAttention:
         offsets = np.arange(-self.window + 1, 1 if self.causal else self.window)
         if shared:
             offsets = offsets[offsets != 0]
-        keys = np.arange(T)[:, None] + offsets
-        inside = (keys >= 0) & (keys < T)
-        pairs = inside & valid[:, :, None] & valid[:, np.clip(keys, 0, T - 1)]
-        counts, found = pairs.sum(axis=2), [np.broadcast_to(keys, pairs.shape[1:])[p].astype(np.int32) for p in pairs]
-        return _starts(np.repeat(counts, heads, axis=0)), np.concatenate([f for f in found for _ in range(heads)] or [np.empty(0, np.int32)])
+        near = np.arange(T)[:, None] + offsets
+        inside = (near >= 0) & (near < T)
+        pairs = inside & valid[:, :, None] & valid[:, np.clip(near, 0, T - 1)]
+        counts, found = pairs.sum(axis=2), [near[p].astype(np.int32) for p in pairs]
+        keys = np.concatenate([f for f in found for _ in range(heads)] or [np.empty(0, np.int32)])
+        return _starts(np.repeat(counts, heads, axis=0)), keys
 
     def _by_hashing(self, qk, k, mask, valid, step):
         from mongoose_nb.kernels.attention.scatter import collect
@@ -149,7 +152,7 @@ class ScatterbrainAttention:
                 arrays[1] /= lengths
             arrays[0] *= d**-0.25
             arrays[1] *= d**-0.25
-            inputs = Inputs(*arrays, omega, valid, start, ids)
+            inputs = Inputs(arrays[0], arrays[1], arrays[2], omega, valid, start, ids)
             out, top, total = np.zeros((B * H, T, d)), np.zeros((B * H, T)), np.zeros((B * H, T))
             attend(inputs, self.causal, k is None, out, top, total)
         return _like(q, out), ScatterbrainCache(q, inputs, lengths, k is None, out, top, total)

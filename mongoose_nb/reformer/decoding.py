@@ -28,7 +28,8 @@ def make_caches(cache: Any, n_layers: int) -> list[KVCache]:
         elif isinstance(one, str):
             one = KVCache(one)
         elif not isinstance(one, KVCache):
-            raise TypeError(f"cache must be True, the name of a policy, a KVCache, or one of these for each layer; got {type(one).__name__}")
+            raise TypeError(f"cache must be True, the name of a policy, a KVCache, or one of these for each layer; got "
+                            f"{type(one).__name__}")
         out.append(one.fresh())
     return out
 

@@ -39,9 +39,9 @@ def draw(logits: np.ndarray, temperature: float, top_k: int, rng: np.random.Gene
         z[z < -np.partition(-z, top_k - 1, axis=1)[:, top_k - 1:top_k]] = -np.inf
         if top_p < 1:
             order = np.argsort(-z, axis=1, kind="stable")
-            p = np.exp(np.take_along_axis(z, order, axis=1) - z.max(axis=1, keepdims=True))
+            best = np.take_along_axis(z, order, axis=1)
+            p = np.exp(best - best[:, :1])
             before = np.cumsum(p, axis=1) - p
-            np.put_along_axis(z, order, np.where(before < top_p * p.sum(axis=1, keepdims=True), np.take_along_axis(z, order, axis=1), -np.inf),
-                              axis=1)
+            np.put_along_axis(z, order, np.where(before < top_p * p.sum(axis=1, keepdims=True), best, -np.inf), axis=1)
         z -= np.log(-np.log(rng.random(z.shape)))  # the largest of logits with Gumbel noise is a draw from the softmax
     return z.argmax(axis=1)

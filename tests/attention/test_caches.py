@@ -55,7 +55,8 @@ def attended(cache, favourite, n):
     return set(cache.positions[0].tolist())
 
 
-@pytest.mark.parametrize("policy, stays", [({"name": "scissorhands", "recent": 2}, True), ("heavy_hitters", True), ("window", False), ("none", False)])
+@pytest.mark.parametrize("policy, stays", [({"name": "scissorhands", "recent": 2}, True), ("heavy_hitters", True),
+                                           ("window", False), ("none", False)])
 def test_an_important_token_stays_where_importance_counts(policy, stays):
     assert (3 in attended(KVCache(policy, budget=12), 3, 60)) == stays
 

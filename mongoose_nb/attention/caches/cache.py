@@ -41,7 +41,7 @@ class KVCache:
         if bits not in (None, 4, 8):
             raise ValueError(f"bits must be None, 4 or 8; got {bits!r}")
         self.bits = bits
-        self._n = self.step = 0
+        self._n = self.step = self._width = 0
         self._arrays: dict[str, np.ndarray] = {}
 
     def fresh(self) -> KVCache:
@@ -116,7 +116,7 @@ class KVCache:
         free = int(np.isfinite(importance).sum(axis=1).min())  # the others are safe as long as there are free ones
         gone = max(1, min(free, self.policy.n_dropped(self.budget)))
         keep = np.sort(np.argsort(importance, axis=1, kind="stable")[:, gone:], axis=1)
-        for name, array in self._arrays.items():
+        for array in self._arrays.values():
             rows = np.arange(len(array))[:, None]
             array[:, :keep.shape[1]] = array[rows, keep]
         self._n = keep.shape[1]
@@ -154,9 +154,10 @@ class KVCache:
         if self.bits is None:
             keys, values = self._arrays["k"], self._arrays["v"]
         else:
-            keys, values = (restore(self._view(name), self._view(f"{name}_scales"), self.bits, self._width).astype(q.dtype) for name in "kv")
-        attend_row(np.ascontiguousarray(q), keys, values, allowed, self._n, 1 / math.sqrt(q.shape[1]) if scale is None else float(scale),
-                   out, weights)
+            keys, values = (restore(self._view(name), self._view(f"{name}_scales"), self.bits, self._width).astype(q.dtype)
+                            for name in "kv")
+        attend_row(np.ascontiguousarray(q), keys, values, allowed, self._n,
+                   1 / math.sqrt(q.shape[1]) if scale is None else float(scale), out, weights)
         if self.budget is not None:
             self.policy.observe(self._view("marks"), weights, self.step)
         return out

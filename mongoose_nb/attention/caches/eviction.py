@@ -24,7 +24,9 @@ class Eviction(Registered, kind="eviction"):
         """Update marks (heads, n, n_marks) in place after a query with these attention weights (heads, n)."""
 
     def importance(self, marks: np.ndarray, positions: np.ndarray, budget: int, step: int) -> np.ndarray:
-        """(heads, n): tokens of the smallest numbers are dropped, those of infinity only where all are. Positions (heads, n) grow along a row."""
+        """(heads, n): tokens of the smallest numbers are dropped, those of infinity only where all are.
+
+        Positions (heads, n) grow along a row."""
         raise NotImplementedError  # abstract
 
     def n_dropped(self, budget: int) -> int:
