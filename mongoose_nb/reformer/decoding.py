@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,13 +41,16 @@ class Decoder:
     ----------
     model : ReformerLM
         All layers attend exactly, or by hashing that is strictly causal.
+    body, head : Layer
+        Those of the model.
     caches : list of KVCache
         Empty ones, one for each layer.
     step : int
         Keys random rotations.
     """
 
-    def __init__(self, model: Any, caches: list[KVCache], step: int) -> None:
+    def __init__(self, model: Any, body: Any, head: Any, caches: list[KVCache], step: int) -> None:
+        self.body, self.head = body, head
         self.model, self.caches, self.step, self.position = model, caches, step, 0
         self._attention = [core.attention(model.max_length) for core in model.cores]
         for i, attention in enumerate(self._attention):
@@ -67,7 +70,7 @@ class Decoder:
         return out
 
     def _read(self, token):
-        model, body, run = self.model, self.model._body, Run(self.step, train=False)
+        model, body, run = self.model, self.body, Run(self.step, train=False)
         dtype = np.dtype(model.dtype)
         x = np.array([[token]], np.int32)
         for name, layer in zip(body.embedding.names, body.embedding.layers):
@@ -82,7 +85,7 @@ class Decoder:
         mean *= dtype.type(0.5)
         h = body.norm.forward(mean, run)[0]
         self.position += 1
-        return logits(np.ascontiguousarray(h[:, -1]), model._head.weights.value, model._head.bias.value)[0]
+        return logits(np.ascontiguousarray(h[:, -1]), self.head.weights.value, self.head.bias.value)[0]
 
     def _attend(self, layer, attention, cache, x, run):
         """One token's attention. It is its own key only where there is no other, so it is added behind its query."""
@@ -99,9 +102,3 @@ class Decoder:
         length = np.sqrt((q * q).sum(axis=1, keepdims=True))
         cache.append(q / np.where(length > 0, length, 1), v, codes)
         return layer.out.forward(out.reshape(1, 1, -1), run)[0]
-
-
-def next_logits(model: Any, sequences: list[np.ndarray], cache: Any, step: int) -> Callable[[list[np.ndarray]], np.ndarray]:
-    """A function of the tokens that were added to each sequence since the last call: logits (batch, n_tokens) of the next ones."""
-    decoders = [Decoder(model, make_caches(cache, model.n_layers), step) for _ in sequences]
-    return lambda new: np.stack([decoder.read(tokens)[-1] for decoder, tokens in zip(decoders, new)])

@@ -25,10 +25,10 @@ from mongoose_nb.nn.training import loop as training
 from mongoose_nb.nn.training.callbacks import EarlyStopping, History
 from mongoose_nb.nn.training.optimizers import Optimizer
 from mongoose_nb.nn.training.progress import Progress
-from mongoose_nb.reformer import decoding
 from mongoose_nb.reformer import saving as io
 from mongoose_nb.reformer.body import make_body
 from mongoose_nb.reformer.cores import Core, check_layers
+from mongoose_nb.reformer.decoding import Decoder, make_caches
 from mongoose_nb.reformer.evaluation import draw, summary
 from mongoose_nb.reformer.head import SoftmaxHead, logits, one_label, scores
 from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask, as_tokens
@@ -450,7 +450,10 @@ class ReformerLM(Model):
             if longest + n - 1 > self.max_length:
                 raise ValueError(f"with a cache, a prompt and the new tokens must fit into max_length={self.max_length}; got {longest} and "
                                  f"n={n}. Ask for fewer tokens, or leave cache out, which looks at the last ones")
-            following = decoding.next_logits(self, sequences, cache, GENERATION_STEP)
+            decoders = [self.decoder(cache) for _ in sequences]
+
+            def following(new):
+                return np.stack([decoder.read(tokens)[-1] for decoder, tokens in zip(decoders, new)])
         else:
             following = self._recompute(len(sequences))
         out, new = np.empty((len(sequences), n), np.int32), sequences
@@ -468,8 +471,12 @@ class ReformerLM(Model):
             new = list(out[:, i:i + 1])
         return out.reshape(*prompt.shape[:-1], n)
 
+    def decoder(self, cache: Any = True) -> Decoder:
+        """Reads one sequence token by token with the caches that `generate` takes: ``read(tokens)`` gives the logits behind each."""
+        return Decoder(self, self._body, self._head, make_caches(cache, self.n_layers), GENERATION_STEP)
+
     def _recompute(self, batch):
-        """As `decoding.next_logits`, by `logits` of the last tokens of the sequences; those of one length at once."""
+        """Logits of the next tokens, given those that were added, by `logits`; sequences of one length at once."""
         sequences = [np.empty(0, np.int32)] * batch
 
         def following(new):

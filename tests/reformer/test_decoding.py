@@ -5,9 +5,7 @@ import pytest
 from reformer_problem import LENGTH, N_TOKENS, batch, model, perturb
 
 from mongoose_nb.attention import KVCache
-from mongoose_nb.reformer.decoding import Decoder, make_caches
 from mongoose_nb.reformer.evaluation import draw
-from mongoose_nb.reformer.model import GENERATION_STEP
 
 SETTINGS = [{"attention": "full"}, {"attention": "lsh", "strict": True}, {"attention": ["triplet", "full"], "strict": True},
             {"attention": "full", "positions": "axial", "embedding_width": 5, "ff_chunks": 2, "dtype": "float64"}]
@@ -20,7 +18,7 @@ def made(settings):
 
 
 def decoder(m, cache=True):
-    return Decoder(m, make_caches(cache, m.n_layers), GENERATION_STEP)
+    return m.decoder(cache)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
