@@ -21,7 +21,7 @@ def _scatterbrain(errors):
     ratio = at[4]["Scatterbrain"] / min(at[4]["sparse"], at[4]["low rank"])
     worst = max(row["Scatterbrain"] / min(row["sparse"], row["low rank"]) for row in errors["table"] if row["beta"] >= 2)
     yield Claim(SCATTERBRAIN, "Lower error than either parent at equal memory, up to 2.1 times", command("errors"),
-                f"Clustered points: {ratio:.2f} times the better parent's error at inverse temperature 4, at most {worst:.2f} times the best "
+                f"Clustered points: {ratio:.2f} times the better parent's error at beta = 4, at most {worst:.2f} times the best "
                 "from 2 on.", verdict(ratio <= 0.8, worst <= 1.25))
     for claim in ("98 % less memory of attention in T2T-ViT at 1 point of accuracy",
                   "Up to 4 points of perplexity and 5 points of Long Range Arena better"):
