@@ -29,6 +29,10 @@ def _scatterbrain(errors):
 
 
 def _scissorhands(texts):
+    if not texts:
+        for claim in ("Up to 5 times smaller caches without loss of quality", "Better than forgetting by other rules",
+                      "Goes together with 4 bits"):
+            yield Claim(SCISSORHANDS, claim, command("caches"), "", "not measured")
     for entry in texts:
         bits = entry["bits"]
         loss = {name: 2 ** (value - bits["all"]) - 1 for name, value in bits.items()}
