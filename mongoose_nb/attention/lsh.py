@@ -59,9 +59,9 @@ class LSHAttention:
         Rounds of hashing.
     bucket_size : int
         Mean number of tokens in a bucket.
-    causal : bool
+    causal : bool or "strict"
         Whether a token sees the values of those before it only. Which of them it sees still depends on later tokens, by the number of
-        buckets and the bounds of chunks; see `strict`.
+        buckets and the bounds of chunks; ``"strict"`` is short for ``causal=True, strict=True``.
     rotations : {None, "random", "orthogonal"} or array
         Directions to hash by: an array (heads, n_hashes, width, columns), or (n_hashes, width, columns) for all heads, of which the
         first n_buckets / 2 columns are used; an object with an attribute `value` that is such an array (`LearnedRotations`), read at
@@ -89,11 +89,14 @@ class LSHAttention:
         depends on the number of tokens.
     """
 
-    def __init__(self, n_hashes: int = 4, bucket_size: int = 64, causal: bool = False,
+    def __init__(self, n_hashes: int = 4, bucket_size: int = 64, causal: bool | str = False,
                  rotations: Any = None, seed: int = 0, variant: str = "paper", kind: str = "lsh",
                  exact_below: int | None = None, redraw: bool | None = None, strict: bool = False, n_buckets: int | None = None) -> None:
         self.n_hashes = check_int("n_hashes", n_hashes, low=1, high=64)
         self.bucket_size = check_int("bucket_size", bucket_size, low=1)
+        if isinstance(causal, str):
+            check_choice("causal", causal, ("strict",))
+            strict = True
         self.causal = bool(causal)
         self.rotations = rotations
         self.seed = check_int("seed", seed, low=0)

@@ -36,9 +36,10 @@ FLAGS = {
     ),
     "attention": (
         ("attn_type_list", [str], ["triplet"], "TYPE", "lsh: random rotations; triplet, contrast: learned ones, by their loss; full: exact "
-         "attention"),
+         "attention; scatterbrain: random rotations and random features; performer: random features"),
         ("bucket_size_list", [int], [64], "N", "mean size of a bucket"),
         ("n_hashes_list", [int], [1], "N", "rounds of hashing"),
+        ("n_features", int, 64, "N", "scatterbrain, performer: random features of a head"),
         ("full_attn_thres", int, 0, "N", "exact attention for sequences no longer than this"),
         ("thresh", float, 0.03, "SHARE", "learned rotations learn when this share of the bits has changed that watch the query-key "
          "projection"),

@@ -16,6 +16,8 @@ PURPOSES = {
     "learned hash functions": 0x1EA2,
     "learned rotations": 0x207A7E,
     "rotations": 0xA77E,
+    "features": 0xFEA7,  # random ones, of attention
+    "eviction": 0xE71C7,  # of attention.KVCache
     "drift": 0x5C37C8,
     "bands": 0xBA2D5,
     "grids": 0x621D5,  # of sketch.DensitySketch

@@ -28,6 +28,7 @@ from mongoose_nb.nn.layers.losses import Loss
 from mongoose_nb.nn.layers.monarch import Monarch
 from mongoose_nb.nn.layers.pixelfly import Pixelfly
 from mongoose_nb.nn.layers.sequential import Sequential
+from mongoose_nb.nn.layers.set_embedding import SetEmbedding
 from mongoose_nb.nn.layers.sparse_input import SparseInput
 from mongoose_nb.nn.layers.wide_hidden import Wide
 from mongoose_nb.nn.network import Network
@@ -55,9 +56,10 @@ from mongoose_nb.nn.training.trackers import MLflow, TensorBoard
 
 __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
-    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "Embedding", "ExactRetriever", "Features", "Frequency", "Full", "HardnessTracker",
-    "HashedDense", "HashedInput", "HashedOutput", "History", "InputDropout", "JSONLines", "LRSchedule", "LSH", "LabelSensitiveRetriever",
-    "Layer", "LayerNorm", "Linear", "Loss", "MLflow", "Mixture", "Monarch", "Network", "Pixelfly", "ProgressBar", "Proposal", "Retriever",
-    "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SharedSet", "SparseInput", "Step", "Tables", "TensorBoard",
-    "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "hardness", "named",
+    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "Embedding", "ExactRetriever", "Features", "Frequency", "Full",
+    "HardnessTracker", "HashedDense", "HashedInput", "HashedOutput", "History", "InputDropout", "JSONLines", "LRSchedule", "LSH",
+    "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "MLflow", "Mixture", "Monarch", "Network", "Pixelfly",
+    "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SetEmbedding", "SharedSet",
+    "SparseInput", "Step", "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "hardness",
+    "named",
 ]

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.attention import LearnedRotations, LSHAttention
+from mongoose_nb.attention import LearnedRotations, LSHAttention, ScatterbrainAttention
 from mongoose_nb.attention.rotations import count_buckets
 from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.rehash import Drift
 
 LEARNED = ("triplet", "contrast")
-KINDS = ("lsh", *LEARNED, "full")
+# support of the kinds with random features
+FEATURES = {"scatterbrain": "lsh", "performer": None}
+KINDS = ("lsh", *LEARNED, "full", *FEATURES)
 # Sequences of a batch that are kept to learn rotations from.
 SEQUENCES = 4
 
@@ -45,7 +47,7 @@ def make_core(model: Any, layer: int, seed: int) -> Core:
                                      margin=model.margin, sequences=SEQUENCES, schedule=Drift(model.thresh, check_every=10, bits=bits),
                                      seed=seed)
     strict = max(1, count_buckets(model.max_length, bucket_size)) if model.strict else None
-    return Core(kind, n_hashes, bucket_size, model.full_attention_up_to, seed, rotations, strict)
+    return Core(kind, n_hashes, bucket_size, model.full_attention_up_to, seed, rotations, strict, model.n_features)
 
 
 class Core:
@@ -56,7 +58,7 @@ class Core:
 
     Parameters
     ----------
-    kind : {"lsh", "triplet", "contrast", "full"}
+    kind : {"lsh", "triplet", "contrast", "full", "scatterbrain", "performer"}
     n_hashes, bucket_size : int
     full_up_to : int
         Longest sequence that is attended to exactly.
@@ -66,12 +68,15 @@ class Core:
         Those of a kind that learns.
     strict_buckets : int, optional
         Number of buckets, for attention that does not depend on later tokens; see `attention.LSHAttention`.
+    n_features : int
+        Random features of a head, of the kinds that have some; see `attention.ScatterbrainAttention`.
     """
 
     def __init__(self, kind: str, n_hashes: int, bucket_size: int, full_up_to: int, seed: int,
-                 rotations: LearnedRotations | None = None, strict_buckets: int | None = None) -> None:
+                 rotations: LearnedRotations | None = None, strict_buckets: int | None = None,
+                 n_features: int = 64) -> None:
         self.kind, self.n_hashes, self.bucket_size, self.full_up_to, self.seed = kind, n_hashes, bucket_size, full_up_to, seed
-        self.rotations, self.strict_buckets = rotations, strict_buckets
+        self.rotations, self.strict_buckets, self.n_features = rotations, strict_buckets, n_features
         self.instead = (kind, n_hashes)
         self._seen = None
 
@@ -84,10 +89,13 @@ class Core:
                              f"{self.n_hashes if self.rotations else 'none'} ({self.kind!r}): give attention='lsh' for random ones")
         self.instead = (kind, n_hashes)
 
-    def attention(self, length: int) -> LSHAttention:
-        """The `LSHAttention` in use for sequences of this length."""
+    def attention(self, length: int) -> LSHAttention | ScatterbrainAttention:
+        """The attention in use for sequences of this length."""
         kind, n_hashes = self.instead
         full = kind == "full" or length <= self.full_up_to
+        if kind in FEATURES and not full:
+            return ScatterbrainAttention(self.n_features, FEATURES[kind], n_hashes, self.bucket_size, causal=True,
+                                         strict=self.strict_buckets is not None, n_buckets=self.strict_buckets, seed=self.seed, redraw=True)
         rotations = None
         if kind in LEARNED:
             rotations = self.rotations if n_hashes == self.n_hashes else SimpleNamespace(value=self.rotations.value[:, :n_hashes])

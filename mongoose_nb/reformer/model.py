@@ -28,6 +28,7 @@ from mongoose_nb.nn.training.progress import Progress
 from mongoose_nb.reformer import saving as io
 from mongoose_nb.reformer.body import make_body
 from mongoose_nb.reformer.cores import Core, check_layers
+from mongoose_nb.reformer.decoding import Decoder, make_caches
 from mongoose_nb.reformer.evaluation import draw, summary
 from mongoose_nb.reformer.head import SoftmaxHead, logits, one_label, scores
 from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask, as_tokens
@@ -63,8 +64,9 @@ class ReformerLM(Model):
         Form of the linear maps of the feed-forward layers and of the attention: ``"dense"``, ``"monarch"`` or ``"pixelfly"``, or with
         arguments such as ``{"name": "monarch", "blocks": 8}``; see `nn.Monarch` and `nn.Pixelfly`.
     attention : str or sequence of str
-        ``"lsh"`` (random rotations), ``"triplet"`` or ``"contrast"`` (learned rotations, by their loss) or ``"full"`` (exact), for all
-        layers or for each.
+        ``"lsh"`` (random rotations), ``"triplet"`` or ``"contrast"`` (learned rotations, by their loss), ``"full"`` (exact),
+        ``"scatterbrain"`` (random rotations, and random features for what they do not reach) or ``"performer"`` (random features alone),
+        for all layers or for each.
     n_hashes, bucket_size : int or sequence of int
         Rounds of hashing, and mean size of a bucket, for all layers or for each.
     full_attention_up_to : int
@@ -86,6 +88,8 @@ class ReformerLM(Model):
         results are the same to the bit.
     sampler : str or nn.Sampler, optional
         Which tokens a training step computes (``"lsh"``, ``"uniform"``, ...): for large vocabularies. By default all, exactly.
+    n_features : int
+        Random features of a head, where attention has some; see `attention.ScatterbrainAttention`.
     optimizer, lr, lr_schedule, clip_norm
         As for `nn.Network`.
     seed : int
@@ -108,7 +112,8 @@ class ReformerLM(Model):
                  lr_rotations: float = 0.05, margin: float = 1.0, positions: str | tuple[int, int] = "sinusoidal", dropout: float = 0.0,
                  reversible: bool = True, sampler: str | dict | Sampler | None = None, optimizer: str | Optimizer = "adam",
                  lr: float = 1e-3, lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = 0.5,
-                 seed: int = 0, dtype: str = "float32", ff: str | dict = "dense", projections: str | dict = "dense") -> None:
+                 seed: int = 0, dtype: str = "float32", ff: str | dict = "dense", projections: str | dict = "dense",
+                 n_features: int = 64) -> None:
         super().__init__(optimizer, lr if isinstance(optimizer, str) else None, lr_schedule, clip_norm, seed)
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
         self.max_length = check_int("max_length", max_length, low=1)
@@ -123,6 +128,7 @@ class ReformerLM(Model):
         self.ff_chunks = check_int("ff_chunks", ff_chunks, low=1)
         self.ff, self.projections = check_map(ff), check_map(projections)
         self.attention, self.n_hashes, self.bucket_size = check_layers(self.n_layers, attention, n_hashes, bucket_size)
+        self.n_features = check_int("n_features", n_features, low=1)
         self.full_attention_up_to = check_int("full_attention_up_to", full_attention_up_to, low=0)
         self.strict = bool(strict)
         if self.strict and self.full_attention_up_to:
@@ -347,7 +353,7 @@ class ReformerLM(Model):
         ----------
         task : Task or (n,) integer array
         batches, batch_size : int
-        attention : {"full", "lsh"}, optional
+        attention : {"full", "lsh", "scatterbrain", "performer"}, optional
             Attend so in all layers instead. A model that was trained with hashing relies on it: exact attention may serve it worse
             (Kitaev et al., 2020, Table 2).
         n_hashes : int, optional
@@ -391,8 +397,10 @@ class ReformerLM(Model):
             h, _ = self._body.forward(tokens[:, :-1], Run(GENERATION_STEP, train=False))
             return logits(np.ascontiguousarray(h[:, -1]), self._head.weights.value, self._head.bias.value)
 
-    def generate(self, prompt: np.ndarray, n: int, *, temperature: float = 1.0, top_k: int | None = None, seed: int = 0) -> np.ndarray:
-        """Continue sequences, token by token; only the last `max_length` tokens are looked at.
+    def generate(self, prompt: np.ndarray, n: int, *, temperature: float = 1.0, top_k: int | None = None, seed: int = 0, top_p: float = 1.0,
+                 cache: Any = None, end: int | None = None, mask: np.ndarray | None = None,
+                 callback: Callable[[np.ndarray], Any] | None = None) -> np.ndarray:
+        """Continue sequences, token by token.
 
         Parameters
         ----------
@@ -404,6 +412,18 @@ class ReformerLM(Model):
         top_k : int, optional
             Draw among the best k only.
         seed : int
+        top_p : float
+            Draw among the fewest best tokens whose probabilities sum up to this.
+        cache : True, str, attention.KVCache or a sequence of these, optional
+            Keep keys and values of earlier tokens instead of computing them again for every token: all of them (True), or those that a
+            policy with a budget keeps, for all layers or for each. Needs layers with ``attention="full"`` or a model with ``strict=True``,
+            and no more than `max_length` tokens with the prompt. Without a cache, only the last `max_length` tokens are looked at.
+        end : int, optional
+            A sequence that has drawn this token is finished; the rest of its row is filled with it.
+        mask : bool array like prompt, optional
+            False for padding, for prompts of different lengths: as if it was not there.
+        callback : callable, optional
+            Called with the tokens (batch,) of every step.
 
         Returns
         -------
@@ -412,16 +432,63 @@ class ReformerLM(Model):
         """
         n = check_int("n", n, low=0)
         temperature = check_number("temperature", temperature, low=0.0)
+        top_p = check_number("top_p", top_p, low=0.0, high=1.0, open_low=True)
         top_k = self.n_tokens if top_k is None else check_int("top_k", top_k, low=1, high=self.n_tokens)
+        end = None if end is None else check_int("end", end, low=0, high=self.n_tokens - 1)
         prompt = np.asarray(prompt)
         if prompt.ndim not in (1, 2) or prompt.shape[-1] < 1:
             raise ValueError(f"prompt must be tokens of shape (length,) or (batch, length), one at least; got shape {prompt.shape}")
-        rng = stream(check_int("seed", seed, low=0), "generated tokens")
         tokens = np.atleast_2d(as_tokens("prompt", prompt, self.n_tokens))
-        for _ in range(n):
-            new = draw(self.logits(tokens[:, -self.max_length:]), temperature, top_k, rng)
-            tokens = np.concatenate([tokens, new[:, None].astype(np.int32)], axis=1)
-        return tokens[:, prompt.shape[-1]:].reshape(*prompt.shape[:-1], n)
+        real = np.ones(tokens.shape, bool) if mask is None else np.atleast_2d(np.asarray(mask))
+        if real.shape != tokens.shape or real.dtype != bool or not real.any(axis=1).all():
+            raise ValueError(f"mask must be a bool array like prompt, {prompt.shape}, with one token of every sequence at least; got "
+                             f"{real.dtype} {np.shape(mask)}")
+        rng = stream(check_int("seed", seed, low=0), "generated tokens")
+        sequences = [row[keep] for row, keep in zip(tokens, real)]
+        longest = max((len(sequence) for sequence in sequences), default=0)
+        if cache is not None and cache is not False:
+            if longest + n - 1 > self.max_length:
+                raise ValueError(f"with a cache, a prompt and the new tokens must fit into max_length={self.max_length}; got {longest} and "
+                                 f"n={n}. Ask for fewer tokens, or leave cache out, which looks at the last ones")
+            decoders = [self.decoder(cache) for _ in sequences]
+
+            def following(new):
+                return np.stack([decoder.read(tokens)[-1] for decoder, tokens in zip(decoders, new)])
+        else:
+            following = self._recompute(len(sequences))
+        out, new = np.empty((len(sequences), n), np.int32), sequences
+        finished = np.zeros(len(sequences), bool)
+        for i in range(n):
+            out[:, i] = draw(following(new), temperature, top_k, rng, top_p)
+            if end is not None:
+                out[finished, i] = end
+                finished |= out[:, i] == end
+            if callback is not None:
+                callback(out[:, i].copy())
+            if finished.any() and finished.all():
+                out[:, i + 1:] = end
+                break
+            new = list(out[:, i:i + 1])
+        return out.reshape(*prompt.shape[:-1], n)
+
+    def decoder(self, cache: Any = True) -> Decoder:
+        """Reads one sequence token by token with the caches that `generate` takes: ``read(tokens)`` gives the logits behind each."""
+        return Decoder(self, self._body, self._head, make_caches(cache, self.n_layers), GENERATION_STEP)
+
+    def _recompute(self, batch):
+        """Logits of the next tokens, given those that were added, by `logits`; sequences of one length at once."""
+        sequences = [np.empty(0, np.int32)] * batch
+
+        def following(new):
+            out = np.empty((batch, self.n_tokens), self.dtype)
+            for b, tokens in enumerate(new):
+                sequences[b] = np.concatenate([sequences[b], tokens])[-self.max_length:]
+            lengths = np.array([len(sequence) for sequence in sequences])
+            for length in np.unique(lengths):
+                rows = np.flatnonzero(lengths == length)
+                out[rows] = self.logits(np.stack([sequences[b] for b in rows]))
+            return out
+        return following
 
     # ------------------------------------------------------------------ saving
 

@@ -31,7 +31,11 @@ class SinusoidalPositions(Layer):
 
     def forward(self, x: np.ndarray, run: Run) -> tuple:
         """(batch, length, width)."""
-        return x + self._table[: x.shape[1]], None
+        return x + self.vectors(np.arange(x.shape[1])), None
+
+    def vectors(self, p: np.ndarray) -> np.ndarray:
+        """(n, width) of the positions p (n,)."""
+        return self._table[p]
 
     def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """Positions are fixed."""
@@ -55,8 +59,11 @@ class AxialPositions(Layer):
 
     def forward(self, x: np.ndarray, run: Run) -> tuple:
         """(batch, length, width)."""
-        p = np.arange(x.shape[1])
-        return x + np.concatenate([self.first.value[p // self.columns], self.second.value[p % self.columns]], axis=1), None
+        return x + self.vectors(np.arange(x.shape[1])), None
+
+    def vectors(self, p: np.ndarray) -> np.ndarray:
+        """(n, width) of the positions p (n,)."""
+        return np.concatenate([self.first.value[p // self.columns], self.second.value[p % self.columns]], axis=1)
 
     def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """Sums over the batch, and over the positions that share a row of a table."""

@@ -63,3 +63,13 @@ def test_random_rotations_are_new_at_every_step():
     attention = m.cores[0].attention(16)
     codes = [attention.buckets(x, step).tobytes() for step in (0, 0, 1)]
     assert codes[0] == codes[1] != codes[2]
+
+
+@pytest.mark.parametrize("kind", ["scatterbrain", "performer"])
+def test_random_features_train_and_save(kind, tmp_path):
+    m = model(attention=kind, n_features=8, strict=True, lr=0.01)
+    losses = m.fit(TASK, epochs=3, batches=10, batch_size=4)
+    assert losses[2]["loss"] < losses[0]["loss"]
+    m.save(tmp_path / "model.npz")
+    tokens = batch()[0][:, :-1]
+    np.testing.assert_array_equal(type(m).load(tmp_path / "model.npz").logits(tokens), m.logits(tokens))

@@ -151,7 +151,7 @@ class TestEvaluate:
 class TestStrict:
     """A prefix alone has the logits that it has in a longer text."""
 
-    @pytest.mark.parametrize("attention", ["lsh", "triplet", "full"])
+    @pytest.mark.parametrize("attention", ["lsh", "triplet", "full", "scatterbrain", "performer"])
     @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-4), ("float32", 1e-3)])
     def test_prefixes(self, attention, dtype, tolerance):
         m = model(attention=attention, strict=True, dtype=dtype)
@@ -238,7 +238,7 @@ class TestGenerate:
 
 @pytest.mark.parametrize("settings, message", [
     ({"n_heads": 3}, "n_heads must divide width=8; got 3"),
-    ({"attention": "some"}, "attention must be one of 'lsh', 'triplet', 'contrast', 'full'; got 'some'"),
+    ({"attention": "some"}, "attention must be one of 'lsh', 'triplet', 'contrast', 'full', 'scatterbrain', 'performer'; got 'some'"),
     ({"attention": ["lsh"]}, "attention must be one value, or one for each of n_layers=2 layers"),
     ({"n_hashes": [1, 2, 3]}, "n_hashes must be one value, or one for each of n_layers=2 layers"),
     ({"bucket_size": 0}, "bucket_size must be an integer from 1"),

@@ -1,0 +1,1 @@
+"""Scatterbrain beside its parents, generation with a cache, and caches that forget."""

@@ -1,0 +1,170 @@
+"""A cache of keys and values for generation, token by token, at a fixed budget if wanted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mongoose_nb.attention.caches.eviction import Eviction
+from mongoose_nb.attention.caches.keep_all import KeepAll
+from mongoose_nb.attention.caches.quantised import quantise, restore
+from mongoose_nb.core.registry import make
+from mongoose_nb.core.validation import check_int
+
+
+class KVCache:
+    """Keys and values of one sequence in one layer, all heads; each head forgets tokens of its own choice.
+
+    Parameters
+    ----------
+    policy : str, dict or Eviction
+        What is forgotten when the cache is full: ``"none"``, ``"window"``, ``"random"``, ``"heavy_hitters"`` or ``"scissorhands"``, or with
+        arguments such as ``{"name": "scissorhands", "recent": 20}``.
+    budget : int, optional
+        Most tokens to keep; all by default. Every policy but ``"none"`` needs it.
+    bits : {None, 8, 4}
+        Store keys and values in so many bits a number, instead of as they come.
+
+    Examples
+    --------
+    >>> from mongoose_nb.attention import KVCache
+    >>> cache = KVCache("scissorhands", budget=256, bits=8)
+    """
+
+    def __init__(self, policy: str | dict | Eviction = "none", budget: int | None = None, bits: int | None = None) -> None:
+        self.policy = make("eviction", policy)
+        self.budget = None if budget is None else check_int("budget", budget, low=2)
+        if self.budget is None and not isinstance(self.policy, KeepAll):
+            raise ValueError(f"policy={self.policy!r} needs a budget, the number of tokens to keep, such as budget=512")
+        if bits not in (None, 4, 8):
+            raise ValueError(f"bits must be None, 4 or 8; got {bits!r}")
+        self.bits = bits
+        self._n = self.step = self._width = 0
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def fresh(self) -> KVCache:
+        """An empty cache of the same settings."""
+        return KVCache(self.policy, self.budget, self.bits)
+
+    def __len__(self) -> int:
+        """Tokens that are kept, of every head."""
+        return self._n
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Original positions (heads, n) of the tokens that are kept, in order."""
+        return self._view("positions") if self._arrays else np.empty((0, 0), np.int64)
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Buckets (heads, n, rounds) of the keys that are kept, where they were given."""
+        return self._view("codes")
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the keys and values that are kept."""
+        return sum(self._view(name).nbytes for name in self._arrays if name.startswith(("k", "v")))
+
+    def _view(self, name):
+        return self._arrays[name][:, :self._n]
+
+    def _store(self, **rows):
+        """Add a token's rows, {name: (heads, ...)}."""
+        for name, row in rows.items():
+            old = self._arrays.get(name)
+            if old is None:
+                old = self._arrays[name] = np.zeros((len(row), 16, *row.shape[1:]), row.dtype)
+            if self._n == old.shape[1]:
+                self._arrays[name] = np.concatenate([old, np.zeros_like(old)], axis=1)
+            self._arrays[name][:, self._n] = row
+        self._n += 1
+
+    def append(self, k: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None) -> None:
+        """Add a token; past the budget, others are forgotten first.
+
+        Parameters
+        ----------
+        k, v : (heads, width) float32 or float64
+        codes : (heads, rounds) int32, optional
+            Buckets of the key, for `attend` to choose by.
+        """
+        k, v = np.asarray(k), np.asarray(v)
+        known = self._arrays.get("positions")
+        if (k.ndim != 2 or k.shape != v.shape or k.dtype != v.dtype or k.dtype not in (np.float32, np.float64)
+                or known is not None and (len(known) != len(k) or self._width != k.shape[1])):
+            raise ValueError(f"k and v must be float32 or float64 (heads, width), alike for all tokens; got {k.dtype} {k.shape} and "
+                             f"{v.dtype} {v.shape}")
+        if self.budget is not None and self._n >= self.budget:
+            self._evict()
+        self._width = k.shape[1]
+        rows = {"positions": np.full(len(k), self.step, np.int64),
+                "marks": np.zeros((len(k), self.policy.n_marks(self.budget or 0) if self.budget else 0), self.policy.marks_type)}
+        if self.bits is None:
+            rows |= {"k": k, "v": v}
+        else:
+            (rows["k"], rows["k_scales"]), (rows["v"], rows["v_scales"]) = quantise(k, self.bits), quantise(v, self.bits)
+        if codes is not None:
+            rows["codes"] = codes
+        self._store(**rows)
+        self.step += 1
+
+    def _evict(self):
+        marks, positions = self._view("marks"), self._view("positions")
+        importance = self.policy.importance(marks, positions, self.budget, self.step)
+        free = int(np.isfinite(importance).sum(axis=1).min())  # the others are safe as long as there are free ones
+        gone = max(1, min(free, self.policy.n_dropped(self.budget)))
+        keep = np.sort(np.argsort(importance, axis=1, kind="stable")[:, gone:], axis=1)
+        for array in self._arrays.values():
+            rows = np.arange(len(array))[:, None]
+            array[:, :keep.shape[1]] = array[rows, keep]
+        self._n = keep.shape[1]
+
+    def attend(self, q: np.ndarray, scale: float | None = None, codes: np.ndarray | None = None, last: int | None = None) -> np.ndarray:
+        """Attention of a query to the tokens that are kept.
+
+        Parameters
+        ----------
+        q : (heads, width) array
+        scale : float, optional
+            Of the scores; 1 / sqrt(width) by default.
+        codes : (heads, rounds) int32, optional
+            Buckets of the query: only keys that share one in some round count.
+        last : int, optional
+            And of those of a round, the last so many.
+
+        Returns
+        -------
+        (heads, width) array
+            Zeros of a head without any key.
+        """
+        from mongoose_nb.kernels.attention.cached import attend_row
+
+        out = np.zeros_like(q)
+        if not self._n:
+            return out
+        weights = np.empty((len(q), self._n))
+        allowed = np.ones((len(q), self._n), bool)
+        if codes is not None:
+            same = self._view("codes") == codes[:, None, :]
+            if last is not None:
+                same &= np.cumsum(same[:, ::-1], axis=1)[:, ::-1] <= last
+            allowed = same.any(axis=2)
+        if self.bits is None:
+            keys, values = self._arrays["k"], self._arrays["v"]
+        else:
+            keys, values = (restore(self._view(name), self._view(f"{name}_scales"), self.bits, self._width).astype(q.dtype)
+                            for name in "kv")
+        attend_row(np.ascontiguousarray(q), keys, values, allowed, self._n,
+                   1 / math.sqrt(q.shape[1]) if scale is None else float(scale), out, weights)
+        if self.budget is not None:
+            self.policy.observe(self._view("marks"), weights, self.step)
+        return out
+
+    def stats(self) -> dict[str, Any]:
+        """``kept``: tokens that are kept; ``seen``: tokens that were added; ``bytes`` of the keys and values."""
+        return {"kept": self._n, "seen": self.step, "bytes": self.n_bytes}
+
+    def __repr__(self):
+        return f"KVCache({self.policy!r}, budget={self.budget}, bits={self.bits})"

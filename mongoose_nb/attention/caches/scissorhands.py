@@ -1,0 +1,44 @@
+"""Keep the tokens that were important often (Liu et al., "Scissorhands", NeurIPS 2023)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mongoose_nb.attention.caches.eviction import Eviction
+from mongoose_nb.core.registry import register
+from mongoose_nb.core.validation import check_int, check_number
+
+
+@register("eviction", "scissorhands")
+class Scissorhands(Eviction):
+    """Tokens go that were important to the fewest of the last queries: that had more than a uniform share of the attention.
+
+    Parameters
+    ----------
+    history : int
+        Queries that are remembered.
+    recent : int
+        Tokens that are safe, the last ones.
+    drop : float
+        Share of the budget that is dropped at a time.
+    """
+
+    marks_type = "uint8"
+
+    def __init__(self, history: int = 400, recent: int = 10, drop: float = 0.5) -> None:
+        self.history, self.recent = check_int("history", history, low=1), check_int("recent", recent, low=0)
+        self.drop = check_number("drop", drop, low=0.0, high=1.0, open_high=True)
+
+    def n_marks(self, budget: int) -> int:
+        return self.history
+
+    def observe(self, marks: np.ndarray, weights: np.ndarray, step: int) -> None:
+        marks[:, :, step % self.history] = weights * weights.shape[1] > 1
+
+    def importance(self, marks: np.ndarray, positions: np.ndarray, budget: int, step: int) -> np.ndarray:
+        out = marks.sum(axis=2, dtype=np.float64)
+        out[:, max(0, positions.shape[1] - min(self.recent, budget)):] = np.inf
+        return out
+
+    def n_dropped(self, budget: int) -> int:
+        return max(1, int(self.drop * budget))

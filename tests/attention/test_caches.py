@@ -1,0 +1,106 @@
+"""Caches of keys and values: full budgets give exact attention; every policy keeps its budget, order and original positions."""
+
+import numpy as np
+import pytest
+
+from mongoose_nb.attention import KVCache, full_attention
+from mongoose_nb.attention.caches import Eviction
+from mongoose_nb.attention.caches.quantised import quantise, restore
+from mongoose_nb.core.registry import registered
+
+H, T, D = 2, 40, 6
+POLICIES = sorted(name for name in registered("eviction") if ":" not in name)
+
+
+def run(cache, scale=1.0):
+    """Outputs (T, H, D) of standard causal attention through the cache, with what was kept after every token."""
+    q, k, v = scale * np.random.default_rng(0).standard_normal((3, H, T, D))
+    outs, kept = [], []
+    for t in range(T):
+        cache.append(k[:, t], v[:, t])
+        outs.append(cache.attend(q[:, t]))
+        kept.append(cache.positions.copy())
+    exact = full_attention(q[None], v[None], k[None], causal=True)[0][0].transpose(1, 0, 2)
+    return np.array(outs), exact, kept
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+class TestPolicies:
+    """What every registered policy has to do."""
+
+    def test_a_budget_for_all_is_exact_attention(self, policy):
+        out, exact, _ = run(KVCache(policy, budget=T))
+        np.testing.assert_allclose(out, exact, atol=1e-12)
+
+    def test_the_budget_holds_and_positions_stay(self, policy):
+        cache = KVCache(policy, budget=8)
+        out, _, kept = run(cache)
+        assert max(p.shape[1] for p in kept) == 8 and np.isfinite(out).all() and cache.stats()["seen"] == T
+        for t, positions in enumerate(kept):
+            assert (positions[:, -1] == t).all() and (np.diff(positions, axis=1) > 0).all()
+        for before, after in zip(kept, kept[1:]):  # what is gone stays gone
+            assert all(set(b) - {a[-1]} <= set(a) | set(b) and set(a[:-1]) <= set(b) for a, b in zip(after, before))
+        again, _, same = run(cache.fresh())
+        assert again.tobytes() == out.tobytes() and all((a == b).all() for a, b in zip(kept, same))
+
+    def test_it_is_an_eviction(self, policy):
+        assert issubclass(registered("eviction")[policy], Eviction)
+
+
+def attended(cache, favourite, n):
+    """Feed n tokens of which one gets nearly all attention; returns the positions that are left."""
+    for t in range(n):
+        cache.append(np.full((1, 2), 9.0 if t == favourite else 0.0), np.ones((1, 2)))
+        cache.attend(np.ones((1, 2)))
+    return set(cache.positions[0].tolist())
+
+
+@pytest.mark.parametrize("policy, stays", [({"name": "scissorhands", "recent": 2}, True), ("heavy_hitters", True),
+                                           ("window", False), ("none", False)])
+def test_an_important_token_stays_where_importance_counts(policy, stays):
+    assert (3 in attended(KVCache(policy, budget=12), 3, 60)) == stays
+
+
+def test_recent_tokens_are_safe_however_many_go_at_a_time():
+    left = attended(KVCache({"name": "scissorhands", "recent": 10, "drop": 0.9}, budget=12), 3, 61)
+    assert set(range(51, 61)) <= left
+
+
+def test_scissorhands_drops_by_the_book():
+    """Budget 4, history 3, nothing recent: the two tokens with fewest marks go, the older first."""
+    cache = KVCache({"name": "scissorhands", "history": 3, "recent": 1, "drop": 0.5}, budget=4)
+    left = attended(cache, 1, 5)
+    assert left == {1, 3, 4}
+
+
+@pytest.mark.parametrize("bits, share", [(8, 1 / 510), (4, 1 / 30)])
+@pytest.mark.parametrize("width", [6, 7])
+def test_quantised_rows_are_within_half_a_step(bits, share, width):
+    x = np.random.default_rng(1).standard_normal((3, 5, width)).astype(np.float32)
+    x[0, 0] = 2.5  # a constant row
+    error = np.abs(restore(*quantise(x, bits), bits, width) - x)
+    assert (error <= (np.ptp(x, axis=-1, keepdims=True) * share) * 1.001 + 1e-6).all()
+
+
+@pytest.mark.parametrize("bits, tolerance", [(8, 0.02), (4, 0.4)])
+def test_quantised_caches_come_near_and_are_smaller(bits, tolerance):
+    cache, plain = KVCache(bits=bits), KVCache()
+    out, exact, _ = run(cache)
+    run(plain)
+    assert 0 < np.abs(out - exact).max() < tolerance and cache.n_bytes < plain.n_bytes / 2
+
+
+@pytest.mark.parametrize("arguments, words", [({"policy": "window"}, "budget"), ({"bits": 3}, "bits must"), ({"budget": 0}, "budget"),
+                                              ({"policy": "oldest"}, "oldest")])
+def test_errors_name_the_argument(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        KVCache(**arguments)
+
+
+def test_wrong_arrays_change_nothing():
+    cache = KVCache()
+    cache.append(np.ones((2, 3)), np.ones((2, 3)))
+    for k, v in ((np.ones((2, 4)), np.ones((2, 4))), (np.ones(3), np.ones(3)), (np.ones((2, 3), int), np.ones((2, 3), int))):
+        with pytest.raises(ValueError, match="k and v must be"):
+            cache.append(k, v)
+    assert len(cache) == 1
