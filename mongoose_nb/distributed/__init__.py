@@ -1,0 +1,9 @@
+"""Beyond one machine: training, search, duplicates and prediction on a Dask cluster.
+
+Needs the extra ``dask``: ``pip install 'mongoose_nb[dask]'``. Nothing else in the package imports this one. Every function takes
+``client=``, a `distributed.Client` or the address of a scheduler; by default the client that was made last.
+"""
+
+from mongoose_nb.distributed.index import LSHIndex
+
+__all__ = ["LSHIndex"]
