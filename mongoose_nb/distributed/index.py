@@ -412,7 +412,7 @@ class LSHIndex:
             moved = 0
             while True:
                 counts = {worker: self._shards.workers.count(worker) for worker in workers_of(self._client)}
-                least, most = min(counts, key=counts.get), max(counts, key=counts.get)
+                least, most = (choose(counts, key=lambda worker: counts[worker]) for choose in (min, max))
                 if counts[most] - counts[least] < 2:
                     return moved
                 self._shards.move(self._shards.workers.index(most), least)
