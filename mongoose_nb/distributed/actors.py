@@ -86,7 +86,8 @@ class Shards:
     def begin(self, i: int, method: str, arguments: tuple) -> Any:
         """Send a call to one shard, for `end`."""
         try:
-            return self._actors[i].call(method, arguments)
+            with self.client.as_current():  # a program may have clients of several clusters
+                return self._actors[i].call(method, arguments)
         except Exception as error:  # the worker is known to be lost
             return error
 
@@ -148,7 +149,8 @@ class Shards:
         future = self.client.submit(Host, self.cls, actor=True, workers=[place], allow_other_workers=False, pure=False)
         while True:
             try:
-                return future.result(timeout=LOOK)
+                with self.client.as_current():
+                    return future.result(timeout=LOOK)
             except TimeoutError:
                 if place not in self.client.nthreads():
                     future.cancel()

@@ -54,4 +54,5 @@ def find_duplicates(sets: Sets, threshold: float = 0.8, *, recall: float = 0.95,
     codes = np.concatenate([np.zeros((L, 0), np.uint32), *client.gather(hashed)], axis=1)
     shared = [client.scatter(array, broadcast=True, hash=False) for array in (indptr, indices, distinct, codes)]
     bands = client.gather([client.submit(band_links, *shared[:3], threshold, shared[3], t, pure=False) for t in range(L)])
-    return as_duplicates(first, *(np.concatenate(column) for column in zip(*bands, strict=True)), K, L, threshold)
+    left, right, similarity = (np.concatenate(column) for column in zip(*bands, strict=True))
+    return as_duplicates(first, left, right, similarity, K, L, threshold)

@@ -55,7 +55,8 @@ class OutputShard:
             for moment in ("m", "v"):
                 if f"{name}.{moment}" in arrays:
                     setattr(parameter, moment, _own(arrays[f"{name}.{moment}"]))
-        self.logistic, self.buffers, self.kept = logistic, Buffers(), None
+        self.logistic, self.buffers = logistic, Buffers()
+        self.kept: Any = None
 
     def forward(self, h: np.ndarray, count: np.ndarray, own_count: np.ndarray, columns: np.ndarray, ids: np.ndarray | None,
                 shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -76,7 +77,7 @@ class OutputShard:
         get, n, width = self.buffers.get, len(h), h.shape[1]
         weights, bias = (self.parameters[name].value for name in ("weights", "bias"))
         everything = ids is None
-        m = len(bias) if everything else len(ids)
+        m = len(bias) if ids is None else len(ids)
         if not m:
             self.kept = None
             nothing = np.zeros(n, np.float32)

@@ -74,7 +74,7 @@ def predict(network_path: str | os.PathLike, X: Any, k: int | None = None, *, cl
         X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
         if X.ndim != 2:
             raise ValueError(f"X must have two dimensions, rows and features; got shape {X.shape}")
-        done, waiting = [], []
+        done, waiting = [], list[Any]()
         most = AHEAD * len(workers_of(client))
         for lo in range(0, max(1, X.shape[0]), block):
             if len(waiting) == most:

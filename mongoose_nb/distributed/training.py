@@ -201,8 +201,8 @@ def fit(network: Network, X: Any, Y: Any, *, client: Any = None, shards: int | N
     client = client_of(client)
     sampler = network.output.sampler
     if not isinstance(sampler, Full | Uniform) or isinstance(sampler, Uniform) and sampler.shape != "batch":
-        raise ValueError(f"distributed.fit takes networks with sampler='full' or nn.Uniform(shape='batch'); this one has {sampler!r}, whose "
-                         "candidates need all output weights in one place")
+        raise ValueError(f"distributed.fit takes networks with sampler='full' or nn.Uniform(shape='batch'); this one has {sampler!r}, "
+                         "whose candidates need all output weights in one place")
     epochs, batch_size = check_int("epochs", epochs, low=1), check_int("batch_size", batch_size, low=1)
     every = check_int("checkpoint_steps", checkpoint_steps, low=1)
     workers = workers_of(client)

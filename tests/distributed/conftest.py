@@ -10,13 +10,13 @@ def clients(**settings):
             yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def threads():
     """Four workers in this process."""
     yield from clients(n_workers=4, processes=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def processes():
     """Two workers that may be killed."""
     yield from clients(n_workers=2, processes=True, memory_limit="1GB", host="127.0.0.1")

@@ -6,8 +6,8 @@ from scipy import sparse
 
 import mongoose_nb
 from mongoose_nb import Network, SolarClassifier
-from mongoose_nb.distributed import find_duplicates, predict
 from mongoose_nb.distributed import duplicates as module
+from mongoose_nb.distributed import find_duplicates, predict
 
 pytest.importorskip("distributed")
 
