@@ -49,8 +49,8 @@ _LAZY = {
     "DensitySketch": "mongoose_nb.sketch",
     "ClickClassifier": "mongoose_nb.recommend",
 }
-_MODULES = ("attention", "compress", "data", "hashing", "metrics", "nn", "recommend", "reformer", "rehash", "search", "sketch",
-            "sklearn", "tables", "testing")
+_MODULES = ("attention", "compress", "data", "distributed", "hashing", "metrics", "nn", "recommend", "reformer", "rehash", "search",
+            "sketch", "sklearn", "tables", "testing")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
 

@@ -87,7 +87,9 @@ BELOW = {
     "recommend": {"core", "kernels", "data", "metrics", "compress", "nn", "sklearn"},
     "reformer": {"core", "kernels", "attention", "nn", "rehash"}, "sklearn": {"core", "data", "nn", "search"},
     "testing": {"core", "hashing", "nn"}, "linear": {"core", "kernels", "sklearn"},
-    "solar": {"core", "kernels", "data", "nn", "sklearn"}, "sketch": {"core", "kernels", "hashing"},
+    "solar": {"core", "kernels", "data", "nn", "sklearn"},
+    "distributed": {"core", "data", "hashing", "kernels", "nn", "search"},
+    "sketch": {"core", "kernels", "hashing"},
 }
 
 

@@ -147,6 +147,10 @@ def build_parser() -> Parser:
     report.add_argument("runs", nargs="+", metavar="RUN", help="directory of mongoose train; several are compared")
     report.add_argument("-o", "--out", default="report.html", metavar="FILE", help="page to write (default report.html)")
 
+    cluster = command("cluster-check", "check the workers of a Dask cluster: versions, kernels, memory, connection", threads=False)
+    cluster.add_argument("address", metavar="ADDRESS", help="of the scheduler, such as tcp://host:8786")
+    cluster.add_argument("--timeout", type=float, default=10.0, metavar="S", help="seconds to wait for scheduler and workers (default 10)")
+
     command("doctor", "check compiler, extension, kernels, threads, caches and machine, with advice", threads=False)
     command("warmup", "compile the common kernels now, and keep them")
     command("info", "report versions, threads, caches and what of the machine matters", threads=False)

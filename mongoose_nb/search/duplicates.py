@@ -189,15 +189,21 @@ def find_duplicates(sets: Sets, threshold: float = 0.8, *, measure: str = "jacca
     threads = default_threads() if n_threads is None else check_int("n_threads", n_threads, low=1)
     indptr, indices, dim = as_sets(sets)
     n = len(indptr) - 1
-    first = _first_equal(indptr, indices)
+    first = first_equal_sets(indptr, indices)
     distinct = np.flatnonzero((first == np.arange(n)) & (np.diff(indptr) > 0))
     if measure == "jaccard":
         left, right, similarity = _meeting(indptr, indices, distinct, threshold, K, L, threads, check_int("seed", seed, low=0))
     else:
         left, right, similarity = _containing(indptr, indices, distinct, threshold, threads)
+    return as_duplicates(first, left, right, similarity, K, L, threshold)
+
+
+def as_duplicates(first: np.ndarray, left: np.ndarray, right: np.ndarray, similarity: np.ndarray, K: int, L: int,
+                  threshold: float) -> Duplicates:
+    """`Duplicates` from what `first_equal_sets` gave and similar pairs in any order."""
     left, right = np.minimum(left, right), np.maximum(left, right)
     order = np.lexsort((right, left))
-    return Duplicates(first, np.stack([left[order], right[order]], axis=1), similarity[order], n, K, L,
+    return Duplicates(first, np.stack([left[order], right[order]], axis=1), similarity[order], len(first), K, L,
                       float(s_curve(threshold, K, L)) if L else 1.0)
 
 
@@ -219,7 +225,8 @@ def _mapped(threads, work, n):
     return list(pool_of(threads).map(work, range(n)) if threads > 1 and n > 1 else map(work, range(n)))
 
 
-def _first_equal(indptr, indices):
+def first_equal_sets(indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """For every set, as CSR parts, the number of the first set that equals it, (n,) int64."""
     from mongoose_nb.kernels.search.duplicates import first_equal, row_keys
 
     keys, first = np.empty(len(indptr) - 1, np.uint64), np.empty(len(indptr) - 1, np.int64)
@@ -240,15 +247,30 @@ def _with_room(search: Callable, room: int):
 
 def _meeting(indptr, indices, distinct, threshold, K, L, threads, seed):
     """Pairs of sets that meet in a band."""
+    codes = hash_bands(indptr, indices, K, L, seed, threads)
+    bands = _mapped(threads, lambda t: band_links(indptr, indices, distinct, threshold, codes, t), L)
+    return [np.concatenate(column) for column in zip(*bands)]
+
+
+def band_links(indptr: np.ndarray, indices: np.ndarray, distinct: np.ndarray, threshold: float, codes: np.ndarray,
+               t: int) -> list[np.ndarray]:
+    """Similar pairs of sets that meet in band t and in none before: left, right and similarity.
+
+    Parameters
+    ----------
+    indptr, indices : array
+        The sets as CSR parts.
+    distinct : array
+        Numbers of the sets that are compared.
+    threshold : float
+    codes : (L, n) uint32
+        Of `hash_bands`.
+    t : int
+    """
     from mongoose_nb.kernels.search.duplicates import band_pairs
 
-    codes = hash_bands(indptr, indices, K, L, seed, threads)
-
-    def band(t):
-        order = distinct[np.argsort(codes[t, distinct], kind="stable")]
-        return _with_room(lambda *out: band_pairs(codes, t, order, indptr, indices, threshold, *out), max(64, len(distinct) // 8))
-
-    return [np.concatenate(column) for column in zip(*_mapped(threads, band, L))]
+    order = distinct[np.argsort(codes[t, distinct], kind="stable")]
+    return _with_room(lambda *out: band_pairs(codes, t, order, indptr, indices, threshold, *out), max(64, len(distinct) // 8))
 
 
 def _containing(indptr, indices, distinct, threshold, threads):

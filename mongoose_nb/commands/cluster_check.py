@@ -1,0 +1,86 @@
+"""`mongoose cluster-check`: whether the workers of a Dask cluster are fit for the work, with one line of advice for each problem."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+
+from mongoose_nb.commands.console import json_line, result
+
+# Bytes that are sent to a worker and back to measure its connection.
+SENT = 8 << 20
+# Less memory is too little for a shard and the libraries.
+LEAST_MEMORY = 1 << 30
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the workers are; exit code 1 where one is not fit for the work."""
+    from mongoose_nb.distributed.cluster import need_dask, workers_of
+
+    dask = need_dask()
+    try:
+        client = dask.Client(args.address, timeout=args.timeout)
+    except (OSError, TimeoutError) as error:
+        raise OSError(f"no Dask scheduler answers at {args.address}: start one, dask scheduler, and see its address in its log") from error
+    with client:
+        workers = workers_of(client, wait=args.timeout)
+        mine, found = look(), client.run(look, workers=workers)
+        limits = client.run(memory_limit, workers=workers)
+        rows = [check(client, worker, found[worker], mine, limits[worker]) for worker in workers]
+    broken = sum(bool(row["problems"]) for row in rows)
+    if args.json:
+        json_line({"scheduler": args.address, "workers": rows, "broken": broken})
+        return 1 if broken else 0
+    for row in rows:
+        result(f"{'broken' if row['problems'] else 'ok':6} {row['worker']}  mongoose_nb {row['version']}, {row['threads']} threads, "
+               f"{row['memory'] / 1e9:.1f} GB, kernels in {row['kernel_seconds']:.1f} s, {row['megabytes_per_second']:.0f} MB/s, "
+               f"{1000 * row['latency_seconds']:.1f} ms")
+        for problem in row["problems"]:
+            result(f"{'':6} -> {problem}")
+    result(f"{broken} broken, {len(rows) - broken} ok")
+    return 1 if broken else 0
+
+
+def look() -> dict[str, Any]:
+    """What this process is; runs on a worker, and compiles a kernel there."""
+    import numba
+
+    from mongoose_nb import LSHIndex
+    from mongoose_nb.commands.system import versions
+
+    start = time.perf_counter()
+    index = LSHIndex("l2", 8)
+    index.add(np.random.default_rng(0).standard_normal((1100, 8)).astype(np.float32))
+    index.query(np.zeros((1, 8), np.float32))
+    return {"versions": versions(), "threads": numba.get_num_threads(), "seconds": time.perf_counter() - start}
+
+
+def memory_limit(dask_worker: Any) -> int:
+    """Bytes that a worker may take, 0 where there is no limit."""
+    return int(getattr(dask_worker.memory_manager, "memory_limit", 0) or 0)
+
+
+def echo(data: np.ndarray) -> np.ndarray:
+    """What it is given."""
+    return data
+
+
+def check(client: Any, worker: str, found: dict[str, Any], mine: dict[str, Any], memory: int) -> dict[str, Any]:
+    """Figures of one worker, and its problems."""
+    def seconds(size):
+        data = np.zeros(size, np.uint8)
+        start = time.perf_counter()
+        client.submit(echo, data, workers=[worker], pure=False).result()
+        return time.perf_counter() - start
+
+    latency = min(seconds(1) for _ in range(5))
+    rate = 2 * SENT / max(min(seconds(SENT) for _ in range(2)) - latency, 1e-9)
+    problems = [f"{name} {found['versions'][name]} here {mine['versions'][name]}: install the same version on all machines"
+                for name in ("version", "python", "numpy", "numba", "scipy") if found["versions"][name] != mine["versions"][name]]
+    if 0 < memory < LEAST_MEMORY:
+        problems.append(f"{memory / 1e9:.2f} GB of memory: start the worker with --memory-limit 2GB or more, or fewer workers per machine")
+    return {"worker": worker, "version": found["versions"]["version"], "threads": found["threads"], "memory": memory,
+            "kernel_seconds": found["seconds"], "megabytes_per_second": rate / 1e6, "latency_seconds": latency, "problems": problems}

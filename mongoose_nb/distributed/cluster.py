@@ -1,0 +1,75 @@
+"""The cluster that a computation runs on. All of Dask is imported here and in functions, so that nothing else needs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ADVICE = "pip install 'mongoose_nb[dask]'"
+
+
+def need_dask() -> Any:
+    """The module ``distributed`` of Dask.
+
+    Raises
+    ------
+    ImportError
+        It is not installed; the message says what to do.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise ImportError(f"mongoose_nb.distributed needs Dask: {ADVICE}") from error
+    return distributed
+
+
+def client_of(client: Any = None) -> Any:
+    """A Dask client: the one that is given, a new one for an address, or the one that was made last.
+
+    Parameters
+    ----------
+    client : distributed.Client or str, optional
+        A client, or the address of a scheduler.
+
+    Raises
+    ------
+    ImportError, TypeError, ValueError
+        Dask is missing, this is no client, or there is none.
+    """
+    dask = need_dask()
+    if client is None:
+        try:
+            client = dask.get_client()
+        except ValueError as error:
+            raise ValueError("there is no Dask client: make one, client = distributed.Client('tcp://HOST:8786'), or give client=, a "
+                             "client or such an address") from error
+    if isinstance(client, str):
+        client = dask.Client(client)
+    if not isinstance(client, dask.Client):
+        raise TypeError(f"client must be a distributed.Client or the address of a scheduler; got {type(client).__name__}")
+    return client
+
+
+def workers_of(client: Any, wait: float = 30.0) -> list[str]:
+    """Addresses of the workers that the scheduler knows now, sorted.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    wait : float
+        Seconds to wait for a first one.
+
+    Raises
+    ------
+    RuntimeError
+        There is none.
+    """
+    import time
+
+    until = time.monotonic() + wait
+    while True:
+        workers = sorted(client.nthreads())
+        if workers:
+            return workers
+        if time.monotonic() > until:
+            raise RuntimeError(f"the cluster {client.scheduler.address} has no workers: start some, dask worker {client.scheduler.address}")
+        time.sleep(0.1)

@@ -1,0 +1,42 @@
+"""What is said where Dask or a cluster is missing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mongoose_nb.distributed.cluster import client_of
+
+
+def test_without_the_extra():
+    """Every entry point says what to install, and only that."""
+    code = """
+import sys
+sys.modules["distributed"] = sys.modules["dask"] = None
+import mongoose_nb.distributed as d
+calls = {name: (lambda value=getattr(d, name): value(*ARGUMENTS[value.__name__])) for name in d.__all__}
+ARGUMENTS = {"LSHIndex": ("l2", 3), "predict": ("file", [[1.0]]), "find_duplicates": ([[1, 2]],), "fit": (None, None, None)}
+for name, call in calls.items():
+    try:
+        call()
+    except ImportError as error:
+        assert "mongoose_nb[dask]" in str(error), error
+    else:
+        raise SystemExit(name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_else_loads_dask():
+    code = "import sys, mongoose_nb.nn.network, mongoose_nb.search.index, mongoose_nb.commands.cli, mongoose_nb.distributed.index\n" \
+           "assert not {'dask', 'distributed'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_client_is_needed():
+    pytest.importorskip("distributed")
+    with pytest.raises(ValueError, match="there is no Dask client"):
+        client_of()
+    with pytest.raises(TypeError, match="must be a distributed.Client"):
+        client_of(3)

@@ -1,0 +1,58 @@
+"""Duplicates, prediction and SOLAR's chunks on a cluster, beside the same in one process."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import mongoose_nb
+from mongoose_nb import Network, SolarClassifier
+from mongoose_nb.distributed import duplicates as module
+from mongoose_nb.distributed import find_duplicates, predict
+
+pytest.importorskip("distributed")
+
+
+def test_duplicates_are_the_same(threads, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 170)
+    rng = np.random.RandomState(0)
+    sets = sparse.random(500, 800, 0.04, "csr", random_state=rng)
+    near = sets[:100].tolil()
+    near[:, 5] = 1
+    sets = sparse.vstack([sets, sets[:40], near.tocsr(), sparse.csr_matrix((2, 800))]).tocsr()
+    found, expected = find_duplicates(sets, 0.8, client=threads), mongoose_nb.find_duplicates(sets, 0.8)
+    assert (found.groups() == expected.groups()).all() and len(found.links) > 50
+    assert (found.links == expected.links).all() and (found.link_similarity == expected.link_similarity).all()
+    assert (found.K, found.L, found.expected_recall) == (expected.K, expected.L, expected.expected_recall)
+    assert find_duplicates([["a", "b"], ["a", "b"], []], client=threads).groups().tolist() == [0, 0, 2]
+    assert find_duplicates([], client=threads).n == 0
+    with pytest.raises(ValueError, match="threshold"):
+        find_duplicates(sets, 2.0, client=threads)
+
+
+def test_prediction_is_the_same(threads, tmp_path):
+    array = pytest.importorskip("dask.array")
+    X = sparse.random(200, 30, 0.3, "csr", np.float32, np.random.RandomState(0))
+    net, path = Network(30, 50, hidden=(8,)), tmp_path / "net.mongoose"
+    net.save(path)
+    ids, scores = net.predict_topk(X, 3)
+    blocks = array.from_array(X.toarray(), chunks=(37, 10))
+    for rows in (X, X.toarray(), blocks):
+        found = predict(path, rows, 3, client=threads, block=33)
+        assert (found[0] == ids).all() and np.allclose(found[1], scores, atol=1e-6)
+    assert predict(path, X[:0], client=threads)[0].shape == (0, 5)
+    p = predict(path, X, 1, client=threads, probabilities=True)[1]
+    assert (p > 0).all() and (p < 1).all()
+    with pytest.raises(FileNotFoundError, match="all workers can read"):
+        predict(tmp_path / "other", X, client=threads)
+    with pytest.raises(ValueError, match="exclude"):
+        predict(path, X, client=threads, exclude=[1])
+    with pytest.raises(ValueError, match="two dimensions"):
+        predict(path, np.zeros(30), client=threads)
+
+
+def test_solar_chunks(threads):
+    rows = np.eye(30, dtype=np.float32)[np.arange(300) % 30]
+    label = np.arange(300) % 30
+    models = [SolarClassifier(chunks=3, epochs=2, random_state=0).fit(rows, label, executor=executor)
+              for executor in (None, threads.get_executor())]
+    assert all((a == b).all() for a, b in zip(models[0].predict_topk(rows, 2), models[1].predict_topk(rows, 2)))

@@ -1,0 +1,136 @@
+"""Training with an output layer in shards, beside training in one process."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from mongoose_nb import Network, nn
+from mongoose_nb.distributed import fit
+
+pytest.importorskip("distributed")
+rng = np.random.default_rng(0)
+N, OUTPUTS = 300, 1000
+X = sparse.random(N, 60, 0.2, "csr", np.float32, np.random.RandomState(0))
+Y = sparse.csr_matrix((np.ones(2 * N, np.float32), (np.repeat(np.arange(N), 2), rng.integers(0, OUTPUTS, 2 * N))), shape=(N, OUTPUTS))
+Y.sum_duplicates()
+Y.data[:] = 1
+
+
+def network(**settings):
+    return Network(60, OUTPUTS, **{"hidden": (16,), "sampler": "full", "seed": 3, **settings})
+
+
+def local(**settings):
+    net = network(**settings)
+    return net, net.fit(X, Y, epochs=3, batch_size=64)
+
+
+def weights(net):
+    return net.to_arrays()
+
+
+def same(a, b):
+    return all((x == y).all() for x, y in zip(weights(a).values(), weights(b).values()))
+
+
+CASES = [{}, {"sampler": nn.Uniform(100)}, {"loss": "logistic", "sampler": nn.Uniform(100)}, {"clip_norm": 0.1, "optimizer": "sgd"}]
+
+
+@pytest.mark.parametrize("settings", CASES, ids=str)
+def test_as_in_one_process(threads, settings):
+    """One shard has the same bits; 2 and 4 agree to the rounding of float32, where Adam's first steps are the least stable."""
+    reference, expected = local(**settings)
+    for shards in (1, 2, 4):
+        net = network(**settings)
+        history = fit(net, X, Y, client=threads, shards=shards, epochs=3, batch_size=64)
+        assert net.step == reference.step == 15 and net.epoch == 3 and history[-1]["shards"] == shards
+        if shards == 1:
+            assert same(net, reference) and history[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=1e-6)
+        for name, array in weights(net).items():
+            assert np.abs(array - weights(reference)[name]).max() < 1e-3, name
+        assert history[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=1e-5)
+        assert (net.predict_topk(X, 1)[0] == reference.predict_topk(X, 1)[0]).mean() > 0.99
+    again = network(**settings)
+    fit(again, X, Y, client=threads, epochs=3, batch_size=64)
+    assert same(again, net)  # moments came back, too
+    again.fit(X, Y, epochs=1)
+
+
+def test_bytes_of_a_step(threads):
+    """Activations, their gradients, and a few numbers a sample: no weights."""
+    history = fit(network(), X, Y, client=threads, shards=2, epochs=1, batch_size=50)
+    steps, entry = 6, history[-1]
+    assert entry["bytes_received"] / steps / 2 < 50 * (16 * 4 + 20)
+    assert entry["bytes_sent"] / steps / 2 < 50 * (16 * 4 + 60)
+
+
+def test_what_is_refused(threads):
+    net = network()
+    before = weights(net)
+    for wrong, text in [(network(sampler=nn.LSH()), "sampler='full'"), (network(sampler=nn.Uniform(9, shape="sample")), "sampler='full'")]:
+        with pytest.raises(ValueError, match=text):
+            fit(wrong, X, Y, client=threads)
+    with pytest.raises(ValueError, match="shards"):
+        fit(net, X, Y, client=threads, shards=OUTPUTS + 1)
+    with pytest.raises(ValueError, match="rows"):
+        fit(net, X, Y[:-1], client=threads)
+
+    class Fails:
+        def on_batch_end(self, network, logs):
+            if network.step == 2:
+                raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        fit(net, X, Y, client=threads, callbacks=[Fails()])
+    assert net.step == 0 and all((weights(net)[name] == array).all() for name, array in before.items())
+
+
+class Interrupts:
+    def __init__(self, steps, act):
+        self.steps, self.act = list(steps), act
+
+    def on_batch_end(self, network, logs):
+        if self.steps and network.step == self.steps[0]:
+            self.steps.pop(0)
+            self.act()
+
+
+def test_a_client_that_dies_goes_on(threads, tmp_path):
+    expected, net = network(), network()
+    fit(expected, X, Y, client=threads, shards=2, epochs=3, batch_size=64)
+
+    def die():
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fit(net, X, Y, client=threads, shards=2, epochs=3, batch_size=64, checkpoint=tmp_path, checkpoint_steps=3,
+            callbacks=[Interrupts([8], die)])
+    again = network()
+    history = fit(again, X, Y, client=threads, epochs=3, batch_size=64, checkpoint=tmp_path, checkpoint_steps=3)
+    assert same(again, expected) and len(history) == 3 and again.step == 15
+    with pytest.raises(ValueError, match="another directory"):
+        fit(Network(60, OUTPUTS, hidden=(8,), sampler="full"), X, Y, client=threads, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="rows in a batch"):
+        fit(network(), X, Y, client=threads, checkpoint=tmp_path, batch_size=65)
+
+
+@pytest.mark.slow
+def test_workers_that_die(processes, tmp_path):
+    """The bits are those of a training in which no worker died."""
+    expected, net, bare = network(), network(), network()
+    fit(expected, X, Y, client=processes, shards=2, epochs=3, batch_size=64)
+
+    def kill():
+        pids = processes.run(os.getpid)
+        os.kill(next(iter(pids.values())), signal.SIGKILL)
+
+    history = fit(net, X, Y, client=processes, shards=2, epochs=3, batch_size=64, checkpoint=tmp_path, checkpoint_steps=4,
+                  callbacks=[Interrupts([3, 10], kill)])
+    assert same(net, expected) and history[-1]["lost_shards"] >= 1
+    processes.wait_for_workers(2)
+    with pytest.raises(RuntimeError, match="checkpoint=DIRECTORY"):
+        fit(bare, X, Y, client=processes, shards=2, epochs=3, batch_size=64, callbacks=[Interrupts([3], kill)])
+    assert same(bare, network()) and bare.step == 0
