@@ -234,6 +234,8 @@ class LGDClassifier(ClassifierMixin, _Linear):
         y = np.asarray(y)
         if y.shape != (len(rows),):
             raise ValueError(f"y must be {len(rows)} classes, one for each row of X; got shape {y.shape}")
+        if y.dtype.kind == "f" and not np.array_equal(y, np.round(y)):
+            raise ValueError("y holds NaN, or numbers that are not whole: give classes, or take LGDRegressor")
         classes, place = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"y holds one class, {classes[0]!r}; a classifier needs two or more")
@@ -270,7 +272,10 @@ def _dense(X):
 
     if sparse.issparse(X):
         raise TypeError("X is sparse, and rows are standardised here, which fills them: give X.toarray() if it fits into memory")
-    X = np.asarray(X, np.float64)
+    X = np.asarray(X)
+    if X.dtype.kind not in "biufO":
+        raise TypeError(f"X has dtype {X.dtype}, expected numbers")
+    X = X.astype(np.float64)
     if X.ndim != 2 or not X.shape[0] * X.shape[1]:
         raise ValueError(f"X must be rows of numbers, (n, features), not empty; got shape {X.shape}")
     if not np.isfinite(X).all():

@@ -56,8 +56,11 @@ class _Proposals:
         from mongoose_nb.kernels.ranking.lists import listed_logits
 
         out, output = np.empty(len(lists.ids), np.float32), self.network.output
-        h = self.network.hidden_activations(X)
-        listed_logits(h, output.weights.value, output.bias.value, lists.indptr, lists.ids, out)
+        h, weights, bias, ids = self.network.hidden_activations(X), output.weights.value, output.bias.value, lists.ids
+        if not isinstance(weights, np.ndarray):  # rows of a hashed array are made on the fly: those that are listed
+            listed, places = np.unique(ids, return_inverse=True)
+            weights, bias, ids = weights[listed], bias[listed], places.astype(np.int32)
+        listed_logits(h, weights, bias, lists.indptr, ids, out)
         return output.loss_kind.log_probabilities(out, lists.indptr)
 
 
@@ -306,6 +309,9 @@ class Predictor(Model):
             the labels that were among them; ``P@1`` and ``exact P@1``; and ``reached``, whether it is the P@1 that was wanted.
         """
         start = time.perf_counter()
+        if not isinstance(self.output.weights.value, np.ndarray):
+            raise TypeError("the output layer is on a hashed array, whose rows serving tables cannot hold: leave exact=True, or compress "
+                            "other layers only, with Compress(..., only=['hidden0'])")
         X, Y = self._check(X, Y)
         rows = check_int("rows", rows, low=1)
         chosen = np.sort(stream(self.seed, "rows for serving").permutation(X.shape[0])[:rows])
@@ -318,6 +324,8 @@ class Predictor(Model):
         aside = 0
         if target is not None:
             target = check_number("target", target, low=0.0, high=1.0)
+            if candidates is not None:
+                raise ValueError("target chooses the number of candidates: give one of the two")
             aside = len(chosen) // 4
             if aside == 0:
                 raise ValueError(f"target needs rows to keep aside, at least 4 in all; got {len(chosen)}")

@@ -40,6 +40,8 @@ def as_keys(keys: Any) -> np.ndarray:
             return _hashed([key.encode() if isinstance(key, str) else key for key in keys])
         if kinds != {int}:
             raise TypeError(f"keys holds {sorted(kind.__name__ for kind in kinds)}; give integers, or str and bytes")
+        if any(not -(1 << 63) <= key < 1 << 64 for key in map(int, keys)):
+            raise ValueError("keys holds an integer of more than 64 bits; give it as bytes or as a string")
         return read_only(np.array([int(key) & 0xFFFFFFFFFFFFFFFF for key in keys], np.uint64))
     if keys.ndim != 1:
         raise ValueError(f"keys has shape {keys.shape}; give one dimension, a key in each place")

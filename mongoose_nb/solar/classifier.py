@@ -312,6 +312,8 @@ def _data(X, Y, model=None):
     Y = np.asarray(Y)
     if len(Y) != X.shape[0]:
         raise ValueError(f"X has {X.shape[0]} rows and Y {len(Y)}; give one class for each row")
+    if Y.dtype.kind == "f" and not np.array_equal(Y, np.round(Y)):
+        raise ValueError("Y holds NaN, or numbers that are not whole: give classes")
     classes = np.unique(Y)
     if known is not None:
         classes = np.concatenate([known, np.setdiff1d(classes, known)])

@@ -75,6 +75,11 @@ def test_bad_data(change, message):
 
 
 def test_bad_calls():
+    for odd in (Y, np.where(CLASS == "up", 1.0, np.nan)):
+        with pytest.raises(ValueError, match="give classes"):
+            LGDClassifier().fit(X, odd)
+    with pytest.raises(TypeError, match="numbers"):
+        LGDRegressor().fit(X.astype(str), Y)
     with pytest.raises(TypeError, match="toarray"):
         LGDRegressor().fit(sparse.csr_matrix(X), Y)
     with pytest.raises(Exception, match="fit first"):

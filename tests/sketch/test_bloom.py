@@ -143,6 +143,12 @@ def test_wrong_arguments(arguments, error):
         BloomFilter(1000)
 
 
+@pytest.mark.parametrize("key", [2**64, 2**70, -(2**63) - 1])
+def test_integers_beyond_64_bits_are_refused(key):
+    with pytest.raises(ValueError, match="64 bits"):
+        BloomFilter(n=10).insert([key])
+
+
 def test_equal_keys_of_different_kinds():
     f = BloomFilter(n=10)
     f.insert([-1])

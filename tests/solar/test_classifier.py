@@ -120,6 +120,9 @@ def test_bad_settings(change, message):
 def test_bad_calls(fitted):
     with pytest.raises(Exception, match="fit first"):
         model().predict(X)
+    for odd in (np.full(900, np.nan), X[:, 0]):
+        with pytest.raises(ValueError, match="give classes"):
+            model().fit(X, odd)
     with pytest.raises(ValueError, match="900"):
         model().fit(X, LABEL[:5])
     with pytest.raises(ValueError, match="features"):

@@ -35,7 +35,7 @@ def hardness(network: Any, X: Any, Y: Any) -> np.ndarray:
     row = np.repeat(np.arange(len(h)), np.diff(Y.indptr))
     if not len(row):
         return np.full(len(h), np.nan)
-    each = angular_visual_hardness(h[row], network.output.weights.value, Y.indices)
+    each = angular_visual_hardness(h[row], network.output.weights.value[np.arange(network.n_outputs)], Y.indices)
     with np.errstate(invalid="ignore"):
         return np.bincount(row, each, len(h)) / np.bincount(row, minlength=len(h))
 

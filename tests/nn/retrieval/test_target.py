@@ -48,7 +48,8 @@ def test_the_figures_are_those_of_predictions(trained):
 def test_bad_settings(trained):
     net, X, Y = trained
     before = net.retriever
-    for settings in ({"target": 2.0}, {"target": 0.1, "rows": 3}, {"retriever": "exact", "K": 3}, {"retriever": "nothing"}):
+    for settings in ({"target": 2.0}, {"target": 0.1, "candidates": 5}, {"target": 0.1, "rows": 3}, {"retriever": "exact", "K": 3},
+                     {"retriever": "nothing"}):
         with pytest.raises(ValueError):
             net.fit_serving(X, Y, **settings)
     assert net.retriever is before

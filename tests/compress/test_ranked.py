@@ -1,0 +1,31 @@
+"""Networks whose output layer is on a hashed array: ranked, measured, and what they refuse."""
+
+import numpy as np
+import pytest
+from nn_problem import planted
+
+from mongoose_nb import Network, nn
+
+
+@pytest.fixture(scope="module")
+def trained():
+    X, y = planted(400, 20)
+    net = Network(X.shape[1], 20, hidden=(32,), compress=4, lr=0.02)
+    report = net.fit_auto(X, y, epochs=3)
+    return net, X, y, report
+
+
+def test_a_ranking(trained):
+    net, X, y, report = trained
+    assert "P@1" in report["choice"] and net.evaluate(X, y, k=1)["P@1"] > 0.9
+
+
+def test_hardness(trained):
+    net, X, y, _ = trained
+    assert np.isfinite(nn.hardness(net, X, y)).all()
+
+
+def test_serving_is_refused(trained):
+    net, X, y, _ = trained
+    with pytest.raises(TypeError, match="hashed array"):
+        net.fit_serving(X, y)
