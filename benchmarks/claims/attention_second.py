@@ -23,8 +23,8 @@ def _scatterbrain(errors):
     yield Claim(SCATTERBRAIN, "Lower error than either parent at equal memory, up to 2.1 times", command("errors"),
                 f"Clustered points: {ratio:.2f} times the better parent's error at beta = 4, at most {worst:.2f} times the best "
                 "from 2 on.", verdict(ratio <= 0.8, worst <= 1.25, False),
-                "The support has to find the large entries, and the clusters have to be tight: with one round of hashing as the support, or "
-                "with wider clusters, the better parent is level or ahead.")
+                "The support has to find the large entries, and the clusters have to be tight: with one round of hashing as the "
+                "support, or with wider clusters, the better parent is level or ahead.")
     for claim in ("98 % less memory of attention in T2T-ViT at 1 point of accuracy",
                   "Up to 4 points of perplexity and 5 points of Long Range Arena better"):
         yield Claim(SCATTERBRAIN, claim, "-", "", "not measured")
