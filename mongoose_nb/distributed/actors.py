@@ -6,6 +6,7 @@ and whatever is raised means that the worker is lost. A lost object is made agai
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -14,8 +15,12 @@ from mongoose_nb.distributed.cluster import workers_of
 
 # Seconds between two looks at whether the worker of a call is still there.
 LOOK = 0.5
+# Seconds without an answer after which a warning says so, again and again.
+SAY = 60
 # Workers that one shard may lose in one call.
 MOST_LOST = 8
+
+LOGGER = logging.getLogger("mongoose_nb")
 
 
 class Host:
@@ -114,12 +119,18 @@ class Shards:
     def _wait(self, i, started):
         if isinstance(started, Exception):
             raise LostError(str(started)) from started
+        begun, said = time.monotonic(), 0
         while True:
             try:
                 return started.result(timeout=LOOK)
             except TimeoutError:
                 if self.workers[i] not in self.client.nthreads():
                     raise LostError(f"worker {self.workers[i]} is lost") from None
+                waited = time.monotonic() - begun
+                if waited >= SAY * (said + 1):
+                    said += 1
+                    LOGGER.warning("shard %d on worker %s has not answered for %d s, though the worker is there: look at its dashboard; "
+                                   "close other clients in this program", i, self.workers[i], waited)
             except Exception as error:
                 raise LostError(str(error)) from error
 
