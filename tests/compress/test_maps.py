@@ -85,8 +85,6 @@ def test_refusals_of_single_maps():
         index_map("roast", (30, 40), 50, tile=(8, 8))
     with pytest.raises(ValueError, match="no two halves"):
         index_map("compositional", (30, 1), 50)
-    with pytest.raises(ValueError, match="needs signatures"):
-        index_map("lma", (5, 4), 10).index()
     with pytest.raises(ValueError, match=r"shape \(5, hashes\)"):
         index_map("lma", (5, 4), 10, signatures=np.zeros((4, 3), np.uint8))
     with pytest.raises(ValueError, match="span"):
@@ -178,6 +176,14 @@ def test_lma_share(jaccard, keys):
     # a hash may serve several coordinates: K keys out of 3,000 hashes, 2,000 times
     error = 3 * (expected * (1 - expected) / (width / (1 + width * keys**2 / 3000 * J))) ** 0.5
     assert abs(share - expected) < error
+
+
+def test_lma_without_signatures_shares_by_chance():
+    """4,950 pairs of rows with 8 entries: the share of equal cells is within 5 standard errors of 1 / cells, were the pairs independent."""
+    index = index_map("lma", (100, 8), 500, seed=1).index()
+    assert index.shape == (100, 8) and 0 <= index.min() <= index.max() < 500
+    equal = np.mean([(index[i] == index[j]).mean() for i in range(100) for j in range(i)])
+    assert abs(equal - 1 / 500) < 5 * np.sqrt(1 / 500 / (4950 * 8))
 
 
 def test_lma_rows_of_few_members_share_with_nobody():

@@ -26,7 +26,8 @@ class LSHKeyed(IndexMap):
     shape, cells, seed, offset
         See `IndexMap`.
     signatures : (rows, hashes) array of unsigned integers, optional
-        MinHashes of the rows (`compress.minhash_signatures`). Needed before use; a file of a model restores them.
+        MinHashes of the rows (`compress.minhash_signatures`); a file of a model restores them. Without, nothing is known of any row, and
+        rows share by chance alone, as those with little data do.
     keys : int
         MinHashes that give a block its place. Few: many rows share; many: as `Block`.
     block : int
@@ -61,6 +62,8 @@ class LSHKeyed(IndexMap):
     def state_restored(self) -> None:
         """Refuse signatures that do not fit."""
         given = self.signatures
+        if given.shape == (0, 0):
+            return
         if given.ndim != 2 or given.dtype.kind != "u" or len(given) != self.rows or given.shape[1] < 1:
             raise ValueError(f"signatures must be unsigned integers of shape ({self.rows}, hashes), one row for each of the matrix; got "
                              f"{given.dtype} {given.shape}: make them with compress.minhash_signatures")
@@ -71,13 +74,12 @@ class LSHKeyed(IndexMap):
 
     def bases(self, rows: np.ndarray) -> np.ndarray:
         """See `IndexMap.bases`."""
-        if not len(self.signatures):
-            raise ValueError("index map 'lma' needs signatures=, the MinHashes of the rows: see compress.minhash_signatures")
-        hashes = self.signatures.shape[1]
+        own = self.signatures[rows] if len(self.signatures) else np.asarray(rows)[:, None]
+        hashes = own.shape[1]
         rng = np.random.default_rng([self.seed, self.offset, 0x1A])
         chosen = np.stack([rng.permutation(hashes)[:self.keys] for _ in range(self.blocks)])  # (blocks, keys)
         key = np.broadcast_to(np.arange(self.blocks, dtype=np.uint64), (len(rows), self.blocks)).copy()
         for k in range(chosen.shape[1]):
-            key = (key ^ (key >> np.uint64(31))) * _M1 + self.signatures[rows][:, chosen[:, k]].astype(np.uint64)
+            key = (key ^ (key >> np.uint64(31))) * _M1 + own[:, chosen[:, k]].astype(np.uint64)
             key = (key ^ (key >> np.uint64(27))) * _M2
         return self.hashed(key.ravel(), 1, self.cells).reshape(len(rows), self.blocks)
