@@ -50,6 +50,8 @@ class Compress(Compression):
         self.cells = None if cells is None else check_int("cells", cells, low=1)
         self.grad_scale = bool(grad_scale)
         self.options = dict(options or {})
+        if isinstance(only, str):
+            raise TypeError(f"only must be a list of layers, such as [{only!r}]; got the string {only!r}")
         self.only = None if only is None else list(only)
 
     @property

@@ -7,7 +7,7 @@ from compress.naive import make_map, signatures
 from hypothesis import given, settings
 
 from mongoose_nb import compress
-from mongoose_nb.compress import index_map, minhash_signatures
+from mongoose_nb.compress import Compress, index_map, minhash_signatures
 from mongoose_nb.core.registry import describe, make
 
 NAMES = compress.names()
@@ -176,6 +176,11 @@ def test_lma_share(jaccard, keys):
     # a hash may serve several coordinates: K keys out of 3,000 hashes, 2,000 times
     error = 3 * (expected * (1 - expected) / (width / (1 + width * keys**2 / 3000 * J))) ** 0.5
     assert abs(share - expected) < error
+
+
+def test_one_layer_is_given_in_a_list():
+    with pytest.raises(TypeError, match=r"\['output'\]"):
+        Compress("robe", 4, only="output")
 
 
 def test_lma_without_signatures_shares_by_chance():
