@@ -51,7 +51,7 @@ def test_python_blocks(name, tmp_path, monkeypatch):
     from sybil.parsers.markdown import PythonCodeBlockParser
 
     if "mongoose_nb.distributed" in DOCUMENTS[name].read_text(encoding="utf-8"):
-        pytest.importorskip("distributed", reason="needs the extra dask")
+        pytest.importorskip("dask.distributed", reason="needs the extra dask")
     fit = ReformerLM.fit
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "load_demo", small_demo)

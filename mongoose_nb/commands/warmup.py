@@ -138,13 +138,18 @@ def _sketches():
 def _attention():
     import numpy as np
 
-    from mongoose_nb.attention import LSHAttention, attention_mass
+    from mongoose_nb.attention import KVCache, LSHAttention, ScatterbrainAttention, attention_mass
+    from mongoose_nb.reformer import ReformerLM
 
     qk, v = np.random.default_rng(0).standard_normal((2, 1, 2, 64, 8)).astype(np.float32)
-    for layer in (LSHAttention(2, 8, True, exact_below=0), LSHAttention(kind="full", causal=True)):
+    for layer in (LSHAttention(2, 8, True, exact_below=0), LSHAttention(kind="full", causal=True),
+                  ScatterbrainAttention(n_features=32, n_hashes=1, bucket_size=32, causal=True)):
         out, cache = layer.forward(qk, v)
         layer.backward(out, cache)
     attention_mass(LSHAttention(2, 8, True, exact_below=0), qk)
+    model = ReformerLM(16, max_length=32, width=8, n_heads=2, attention="full")
+    for kept in (True, KVCache("scissorhands", budget=8, bits=4)):
+        model.generate([1, 2, 3], 12, cache=kept, top_p=0.9, end=0)
 
 
 def _language_models():

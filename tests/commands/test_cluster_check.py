@@ -6,7 +6,7 @@ import pytest
 
 from mongoose_nb.commands.cli import main
 
-distributed = pytest.importorskip("distributed")
+distributed = pytest.importorskip("dask.distributed")
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def test_every_flag_reaches_the_model(call, tmp_path):
              "bucket_size_list": [4, 5, 6], "n_hashes_list": [1, 2, 3], "full_attn_thres": 3, "thresh": 0.2, "scheduler_hashes": 128,
              "tri_alpha": 0.5, "optimizer": "sgd", "lr_main": 0.01, "lr_schedule": "cosine", "lr_tri": 0.02, "clip_norm": 0.7,
              "epochs": 1, "train_batches": 2, "eval_batches": 1, "batch_size": 3, "print_loss": 1, "min_seq_len": 8, "ff": "monarch:2",
-             "projections": "pixelfly:0.9:2"}
+             "n_features": 24, "projections": "pixelfly:0.9:2"}
     assert set(flags) | {"test"} == set(DEFAULTS) and all(flags[name] != DEFAULTS[name] for name in flags)
     words = [word for name, value in flags.items()
              for word in (f"--{name.replace('_', '-')}", *(value if isinstance(value, list) else [value]))]
@@ -110,7 +110,8 @@ def test_resume_equals_uninterrupted(call, text, tmp_path):
 @pytest.mark.parametrize("flags, words", [
     ((), "needs --out RUN"),
     (("--out", "{}", "--n_hashes_list", 1, 2, 3), "--n_hashes_list takes one value, or one for each of --nlayers 2; got 3"),
-    (("--out", "{}", "--attn_type_list", "some"), "attention must be one of 'lsh', 'triplet', 'contrast', 'full'; got 'some'"),
+    (("--out", "{}", "--attn_type_list", "some"), "attention must be one of 'lsh', 'triplet', 'contrast', 'full', "
+     "'scatterbrain', 'performer'; got 'some'"),
     (("--out", "{}", "--seq_len", 15), "length must be even"),
     (("--out", "{}", "--epochs", 0), "--epochs must be at least 1"),
     (("--out", "{}", "--test", "x"), "--test FILE goes with TEXT"),

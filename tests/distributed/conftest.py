@@ -4,7 +4,7 @@ import pytest
 
 
 def clients(**settings):
-    distributed = pytest.importorskip("distributed")
+    distributed = pytest.importorskip("dask.distributed")
     with distributed.LocalCluster(threads_per_worker=1, dashboard_address=":0", **settings) as cluster:
         with distributed.Client(cluster) as client:
             yield client

@@ -35,7 +35,7 @@ def test_nothing_else_loads_dask():
 
 
 def test_a_client_is_needed():
-    pytest.importorskip("distributed")
+    pytest.importorskip("dask.distributed")
     with pytest.raises(ValueError, match="there is no Dask client"):
         client_of()
     with pytest.raises(TypeError, match="must be a distributed.Client"):

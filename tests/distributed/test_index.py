@@ -12,7 +12,7 @@ from mongoose_nb.core.files import FormatError
 from mongoose_nb.distributed import LSHIndex
 from mongoose_nb.distributed.index import shard_of
 
-pytest.importorskip("distributed")
+pytest.importorskip("dask.distributed")
 rng = np.random.default_rng(0)
 CENTRES = rng.standard_normal((200, 24))
 X = (CENTRES[rng.integers(0, 200, 6000)] + 0.5 * rng.standard_normal((6000, 24))).astype(np.float32)

@@ -9,7 +9,7 @@ from mongoose_nb import Network, SolarClassifier
 from mongoose_nb.distributed import duplicates as module
 from mongoose_nb.distributed import find_duplicates, predict
 
-pytest.importorskip("distributed")
+pytest.importorskip("dask.distributed")
 
 
 def test_duplicates_are_the_same(threads, monkeypatch):

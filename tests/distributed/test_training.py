@@ -10,7 +10,7 @@ from scipy import sparse
 from mongoose_nb import Network, nn
 from mongoose_nb.distributed import fit
 
-pytest.importorskip("distributed")
+pytest.importorskip("dask.distributed")
 rng = np.random.default_rng(0)
 N, OUTPUTS = 300, 1000
 X = sparse.random(N, 60, 0.2, "csr", np.float32, np.random.RandomState(0))
