@@ -27,7 +27,7 @@ def idl(figures):
         large = [row for row in figures["speed"]["sizes"] if row["log2_bits"] >= 30]
         low, high = (pick(row[what]["ratio"] for row in large for what in ("insert", "query")) for pick in (min, max))
         yield Claim(IDL, "up to twice as fast to index and query", f"{COMMAND} --parts speed", f"{low:.1f} to {high:.1f} times as fast in "
-                    "Bloom filters of 2^30 bits and more.", verdict(high >= 2, high > 1.2), "Both ask for memory ahead.")
+                    "Bloom filters of 2^30 bits and more.", verdict(low >= 2, high > 1.2), "Both ask for memory ahead.")
 
 
 def claims(figures):
