@@ -82,7 +82,7 @@ def _pixelfly(figures):
         shown = " and ".join(f"{ratio:.1f} times ({threads_of(part)})" for ratio, part in zip(ratios, speed))
         yield Claim(PIXELFLY, "Training up to 2.5 times faster", command("speed"),
                     f"One layer of {widest:,} units at 20 % of the weights, forward and backward: {shown} as fast as dense products.",
-                    verdict(ratios[0] >= 2.5, False), "A layer by itself; whole trainings were not compared.")
+                    verdict(min(ratios) >= 2.5, max(ratios) >= 2.5), "A layer by itself; whole trainings were not compared.")
     if mnist is not None:
         gap = mean(mnist, "dense") - mean(mnist, "pixelfly")
         over = mean(mnist, "pixelfly") - mean(mnist, "random blocks")

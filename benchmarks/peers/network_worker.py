@@ -32,7 +32,9 @@ class Network(System):
         self.net = self.train(*train, self.settings["epochs"])
 
     def save(self, folder):
-        self.net.save(os.path.join(folder, "net"), optimizer=False)
+        path = os.path.join(folder, "net")
+        self.net.save(path, optimizer=False, half=True)
+        self.net = Net.load(path)  # what is scored is what was kept
 
     def predict(self, rows, k):
         return self.net.predict_topk(rows, k)[0]

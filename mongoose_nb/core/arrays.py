@@ -152,6 +152,25 @@ def parameter_arrays(parameters: dict, moments: bool = True) -> dict:
     return out
 
 
+def at_half_precision(arrays: dict) -> dict:
+    """Arrays rounded to float16, of which a parameter is restored as well as of float32.
+
+    Parameters
+    ----------
+    arrays : dict of str to np.ndarray
+
+    Raises
+    ------
+    ValueError
+        If a number is too large.
+    """
+    largest = np.finfo(np.float16).max
+    for name, array in arrays.items():
+        if array.size and not np.abs(array).max() <= largest:
+            raise ValueError(f"{name!r} holds numbers beyond {largest:g}, the largest of half precision; save it without half=True")
+    return {name: array.astype(np.float16) for name, array in arrays.items()}
+
+
 def restore_parameters(parameters: dict, arrays: dict) -> None:
     """Put back what `parameter_arrays` gave, in place.
 

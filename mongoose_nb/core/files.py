@@ -28,8 +28,8 @@ FORMAT_VERSION = 2
 _ALIGN = 64
 _MAX_HEADER = 64 << 20
 _READ = 1 << 20  # bytes of an array whose checksum is always computed
-_TO_NAME = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64", "int8": "I8", "uint8": "U8", "uint16": "U16",
-            "uint32": "U32", "uint64": "U64", "bool": "BOOL"}
+_TO_NAME = {"float16": "F16", "float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64", "int8": "I8", "uint8": "U8",
+            "uint16": "U16", "uint32": "U32", "uint64": "U64", "bool": "BOOL"}
 _TO_DTYPE = {v: k for k, v in _TO_NAME.items()}
 
 

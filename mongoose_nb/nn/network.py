@@ -393,7 +393,7 @@ class Network(Predictor):
 
     # ------------------------------------------------------------------ saving
 
-    def save(self, path: str | os.PathLike, *, optimizer: bool = True) -> None:
+    def save(self, path: str | os.PathLike, *, optimizer: bool = True, half: bool = False) -> None:
         """Write the network to one file, replacing it as a whole.
 
         Parameters
@@ -401,9 +401,17 @@ class Network(Predictor):
         path : path-like
         optimizer : bool
             With the optimiser's moments and the hash tables, so that training goes on exactly; without, a third of the size.
+        half : bool
+            With parameters at half precision, which halves such a file once more; only without the optimiser's moments. Scores differ
+            in the fourth digit.
+
+        Raises
+        ------
+        ValueError
+            For ``half=True`` with ``optimizer=True``, or with parameters beyond 65,504.
         """
         with self._lock:
-            io.save_network(self, path, optimizer)
+            io.save_network(self, path, optimizer, half=half)
 
     def check_saveable(self) -> None:
         """Raise a TypeError, which names the part, where `save` or `checkpoint` would for what a file cannot hold."""

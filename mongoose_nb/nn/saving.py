@@ -25,7 +25,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from mongoose_nb.core import files as io
-from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
+from mongoose_nb.core.arrays import at_half_precision, parameter_arrays, restore_parameters
 from mongoose_nb.core.registry import describe, make, name_of, parameters
 from mongoose_nb.core.saving import Stateful, join, restore, split, state_of
 from mongoose_nb.core.validation import check_int
@@ -91,7 +91,7 @@ def _state(network, optimizer, callbacks=()):
 
 
 def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progress: tuple | None = None, keep: int = 1,
-                 more: dict | None = None) -> None:
+                 more: dict | None = None, half: bool = False) -> None:
     """Write `network`; see `Network.save`. `progress`, of a training that runs, is (Progress, callbacks); `more` are settings of whoever
     wraps the network, which its file holds beside its own."""
     state = _state(network, optimizer, () if progress is None else progress[1])
@@ -105,10 +105,11 @@ def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progres
     if network.text is not None:
         settings["text"] = describe(network.text, "text")
     settings.update(more or {})
-    write_model(network, path, KIND, settings, state, optimizer=optimizer, keep=keep)
+    write_model(network, path, KIND, settings, state, optimizer=optimizer, keep=keep, half=half)
 
 
-def write_model(model: Any, path: str | os.PathLike, kind: str, settings: dict, state: dict, *, optimizer: bool, keep: int = 1) -> None:
+def write_model(model: Any, path: str | os.PathLike, kind: str, settings: dict, state: dict, *, optimizer: bool, keep: int = 1,
+                half: bool = False) -> None:
     """Write a model of any kind.
 
     Parameters
@@ -125,10 +126,20 @@ def write_model(model: Any, path: str | os.PathLike, kind: str, settings: dict, 
         Whether to save the optimiser's moments.
     keep : int
         Versions that stay.
+    half : bool
+        Whether to round parameters to half precision.
+
+    Raises
+    ------
+    ValueError
+        For half precision with the optimiser's moments, or of a parameter that it cannot hold.
     """
+    if half and optimizer:
+        raise ValueError("half=True rounds the parameters, with which training does not go on exactly; give optimizer=False, too")
     plain, arrays = split(state, "state.")
+    parameters = parameter_arrays(model.parameters(), optimizer)
     io.save(path, kind, {"version": VERSION, **settings, "step": model.step, "epoch": model.epoch, "state": plain},
-            {**parameter_arrays(model.parameters(), optimizer), **arrays}, keep=keep)
+            {**(at_half_precision(parameters) if half else parameters), **arrays}, keep=keep)
 
 
 def _named(callbacks):

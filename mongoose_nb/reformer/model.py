@@ -492,7 +492,7 @@ class ReformerLM(Model):
 
     # ------------------------------------------------------------------ saving
 
-    def save(self, path: str | os.PathLike, *, optimizer: bool = True) -> None:
+    def save(self, path: str | os.PathLike, *, optimizer: bool = True, half: bool = False) -> None:
         """Write the model to one file, replacing it as a whole.
 
         Parameters
@@ -500,8 +500,16 @@ class ReformerLM(Model):
         path : path-like
         optimizer : bool
             With the optimiser's moments, so that training goes on exactly.
+        half : bool
+            With parameters at half precision, which halves such a file once more; only without the optimiser's moments. Scores differ
+            in the fourth digit.
+
+        Raises
+        ------
+        ValueError
+            For ``half=True`` with ``optimizer=True``, or with parameters beyond 65,504.
         """
-        io.save_model(self, path, optimizer)
+        io.save_model(self, path, optimizer, half=half)
 
     def check_saveable(self) -> None:
         """Raise the error that `save` would, for settings that a file cannot hold."""

@@ -18,10 +18,10 @@ def _stateful(model):
     return rotations if model.bound_sampler is None else {**rotations, "sampler": model.bound_sampler}
 
 
-def save_model(model: Any, path: str | os.PathLike, optimizer: bool, keep: int = 1) -> None:
+def save_model(model: Any, path: str | os.PathLike, optimizer: bool, keep: int = 1, half: bool = False) -> None:
     """Write `model`; see `ReformerLM.save`."""
     state = {name: state_of(part, name) for name, part in _stateful(model).items()}
-    write_model(model, path, KIND, {"model": model_settings(model)}, state, optimizer=optimizer, keep=keep)
+    write_model(model, path, KIND, {"model": model_settings(model)}, state, optimizer=optimizer, keep=keep, half=half)
 
 
 def upgrade_v1(saved: dict, arrays: dict) -> tuple[dict, dict]:

@@ -26,7 +26,7 @@ def names_to_keep(classes: np.ndarray, targets: Targets) -> np.ndarray | None:
 class SavedEstimator:
     """`save` and `load` of an estimator, whose state they ask for by `file_state` and give back by `from_file_state`."""
 
-    def save(self, path: str | os.PathLike, *, optimizer: bool = True) -> None:
+    def save(self, path: str | os.PathLike, *, optimizer: bool = True, half: bool = False) -> None:
         """Write the estimator to one file, replacing it as a whole; `Network.load` and ``mongoose predict`` read it, too.
 
         Parameters
@@ -34,9 +34,14 @@ class SavedEstimator:
         path : path-like
         optimizer : bool
             With the optimiser's moments and the hash tables, so that `partial_fit` goes on exactly; without, a third of the size.
+        half : bool
+            With parameters at half precision, which halves such a file once more; only without the optimiser's moments. Scores differ
+            in the fourth digit.
 
         Raises
         ------
+        ValueError
+            For ``half=True`` with ``optimizer=True``, or with parameters beyond 65,504.
         TypeError
             For parameters or classes that a file cannot hold.
         """
@@ -44,7 +49,7 @@ class SavedEstimator:
 
         network, state = self.file_state()
         with network.lock:
-            save_network(network, path, optimizer, more={"estimator": state})
+            save_network(network, path, optimizer, more={"estimator": state}, half=half)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Any:

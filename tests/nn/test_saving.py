@@ -177,6 +177,30 @@ class TestResuming:
         loaded.partial_fit(X, Y)  # moments and tables start anew
         assert loaded.epoch == 2
 
+    def test_at_half_precision(self, path, tmp_path):
+        X, Y = problem()
+        net = network().partial_fit(X, Y)
+        net.save(path, optimizer=False)
+        net.save(tmp_path / "half", optimizer=False, half=True)
+        size, small = (sum(a.nbytes for a in io.load(file, "network")[1].values()) for file in (path, tmp_path / "half"))
+        assert small == size / 2
+        loaded = Network.load(tmp_path / "half")
+        for name, parameter in net.parameters().items():
+            assert loaded.parameters()[name].value.dtype == np.float32
+            np.testing.assert_array_equal(loaded.parameters()[name].value, parameter.value.astype(np.float16), err_msg=name)
+        loaded.partial_fit(X, Y)
+        assert loaded.epoch == 2
+
+    def test_half_precision_is_refused(self, path):
+        net = network()
+        with pytest.raises(ValueError, match="optimizer=False, too"):
+            net.save(path, half=True)
+        for bad in (65536.0, np.inf, np.nan):
+            net.parameters()["output.weights"].value[1, 1] = bad
+            with pytest.raises(ValueError, match="'output.weights' holds numbers beyond 65504"):
+                net.save(path, optimizer=False, half=True)
+        assert not path.exists()
+
     def test_it_knows_what_it_is(self, path):
         net = network()
         net.save(str(path))

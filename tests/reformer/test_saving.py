@@ -40,6 +40,9 @@ def test_without_the_optimiser(tmp_path):
     assert (tmp_path / "small").stat().st_size < 0.6 * (tmp_path / "large").stat().st_size
     prompt = np.zeros((1, 3), int)
     assert ReformerLM.load(tmp_path / "small").logits(prompt).tobytes() == m.logits(prompt).tobytes()
+    m.save(tmp_path / "half", optimizer=False, half=True)
+    assert {array.dtype.name for name, array in io.load(tmp_path / "half", "reformer")[1].items() if name in m.parameters()} == {"float16"}
+    np.testing.assert_allclose(ReformerLM.load(tmp_path / "half").logits(prompt), m.logits(prompt), atol=1e-2)
 
 
 def test_refused(tmp_path):
