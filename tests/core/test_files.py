@@ -92,7 +92,7 @@ class TestRoundTrip:
 
 class TestRefusals:
     def test_dtypes_it_does_not_know(self, tmp_path):
-        for array in (np.zeros(2, complex), np.array(["a"]), np.array([None]), np.zeros(1, "f2").astype(np.longdouble), np.zeros(2, "M8[s]")):
+        for array in (np.zeros(2, complex), np.array(["a"]), np.array([None]), np.zeros(1, np.longdouble), np.zeros(2, "M8[s]")):
             with pytest.raises(TypeError, match=f"array 'x' has dtype {array.dtype.str[:2]}|array 'x' has dtype"):
                 write(tmp_path / "f", x=array)
         assert not list(tmp_path.iterdir())
@@ -127,7 +127,7 @@ class TestRefusals:
             io.load(path, "thing")
 
     @pytest.mark.parametrize("change", [
-        {"dtype": "F16"}, {"dtype": "BF16"}, {"dtype": None}, {"shape": [4]}, {"shape": [-5]}, {"shape": [5.0]}, {"shape": 5}, {"shape": None},
+        {"dtype": "BF16"}, {"dtype": None}, {"shape": [4]}, {"shape": [-5]}, {"shape": [5.0]}, {"shape": 5}, {"shape": None},
         {"shape": [True, 5]}, {"shape": [2**70]}, {"data_offsets": [0, 39]}, {"data_offsets": [40, 0]}, {"data_offsets": [64, 104]},
         {"data_offsets": [0]}, {"data_offsets": [-8, 32]}, {"data_offsets": "ab"},
     ], ids=str)
