@@ -120,6 +120,7 @@ def main():
     accuracy.add_argument("--epochs", type=int, default=3, help="of the networks")
     accuracy.add_argument("--lr", type=float, default=2e-3)
     accuracy.add_argument("--seed", type=int, default=0)
+    accuracy.add_argument("--runs", type=int, default=1, help="of every system, of which that with the median P@1 is kept")
     accuracy.add_argument("--minutes", type=float, help="stop a system after so long")
     accuracy.add_argument("--threads", type=int, help="of every system, all by default")
     accuracy.add_argument("--json", action="store_true")

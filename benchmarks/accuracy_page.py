@@ -47,6 +47,12 @@ def brief(row):
     return f"P@1 {row['P'][0]:.4f}, P@5 {row['P'][2]:.4f}, {row['cpu']:.1f} s of the processor, {row['bytes'] / 1e6:.1f} MB"
 
 
+def of_runs(row):
+    """What is known of further runs, in a few words; nothing of a single run."""
+    runs = row.get("runs", [])
+    return f"median of {len(runs)} runs, {runs[0]:.4f} to {runs[-1]:.4f}" if runs else ""
+
+
 def table(name, entry):
     """All figures of a set as text."""
     lines = [f"{title(name)}: {entry['rows']:,} rows to train on, {entry['test_rows']:,} to test on, {entry['features']:,} features, "
@@ -60,6 +66,8 @@ def table(name, entry):
         scores = " ".join(f"{score:6.4f}" for score in (*row["P"], row["nDCG"], *row["PSP"]))
         lines.append(f"{system:35} {scores} {row['seconds']:7.1f} {row['cpu']:7.1f} {row['peak_MB']:6.0f} {row['bytes'] / 1e6:7.1f} "
                      f"{row['ms_single']:7.2f} {row['ms']:7.3f}  {row['date']}")
+        if of_runs(row):
+            lines.append(f"{'':35} {of_runs(row)}")
     lines += [f"{system:35} {brief(row)}" for system, row in entry["systems"].items() if "P" not in row]
     return "\n".join(lines)
 
@@ -102,8 +110,9 @@ def conclusions(kept):
         error = 100 * math.sqrt(best["P"][0] * (1 - best["P"][0]) / entry["test_rows"])
         place = "level with" if abs(points) < 0.05 else f"{abs(points):.1f} points {'ahead of' if points > 0 else 'behind'}"
         scores = [" / ".join(f"{value:.3f}" for value in row["P"]) for row in (ours, best)]
-        text = (f"- **{title(name)}**: {pair[0]} is {place} {pair[1]} at P@1 (standard error {error:.1f} points). P@1 / P@3 / P@5 are "
-                f"{scores[0]} ({scores[1]}). Training takes {ours['cpu']:.0f} s of the processor ({best['cpu']:.0f} s), the model "
+        runs = f"; {pair[1]}: {of_runs(best)}" if of_runs(best) else ""
+        text = (f"- **{title(name)}**: {pair[0]} is {place} {pair[1]} at P@1 (standard error {error:.1f} points{runs}). P@1 / P@3 / P@5 "
+                f"are {scores[0]} ({scores[1]}). Training takes {ours['cpu']:.0f} s of the processor ({best['cpu']:.0f} s), the model "
                 f"{ours['bytes'] / 1e6:.0f} MB ({best['bytes'] / 1e6:.0f} MB), a single row {ours['ms_single']:.1f} ms "
                 f"({best['ms_single']:.1f} ms).")
         lines += textwrap.wrap(text, 140, subsequent_indent="  ", break_on_hyphens=False)

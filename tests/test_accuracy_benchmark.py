@@ -141,3 +141,13 @@ def test_every_system_has_a_worker(modules):
     accuracy, page, _ = modules
     for name, entry in accuracy.SYSTEMS.items():
         assert f'"{name}": ' in (FOLDER / f"{entry.worker}_worker.py").read_text() and name in page.MARKS
+
+
+def test_the_median_of_several_runs(modules):
+    accuracy, page, _ = modules
+    rows = [{"P": [p, 0.1, 0.1], "cpu": cpu} for p, cpu in ((0.3, 1.0), (0.1, 2.0), (0.2, 3.0))]
+    median = accuracy.median_run(rows)
+    assert median == {"P": [0.2, 0.1, 0.1], "cpu": 3.0, "runs": [0.1, 0.2, 0.3]}
+    assert page.of_runs(median) == "median of 3 runs, 0.1000 to 0.3000"
+    assert accuracy.median_run(rows[:1]) == rows[0] and page.of_runs(rows[0]) == ""
+    assert accuracy.median_run([rows[0], {"failed": "no memory"}]) == {"failed": "no memory"}
