@@ -84,7 +84,10 @@ def _open(folder, *, finished=True):
         raise FileNotFoundError(f"{folder}: no index; mongoose genes index FOLDER -o {folder} makes one")
     if finished and (folder / PLAN).exists():
         note(f"{folder}: a run on this index has not finished; give its command again to go on")
-    return COBSIndex.merge([COBSIndex.load(part, mmap=True) for part in parts])
+    index = COBSIndex.load(parts[0], mmap=True)
+    for part in parts[1:]:
+        index.merge(COBSIndex.load(part, mmap=True))
+    return index
 
 
 def _index(args):
@@ -127,14 +130,27 @@ def _sources(paths):
     return [file for path in paths for file in (["-"] if path == "-" else map(str, sequence_files(path)))]
 
 
+def _records(source, one_of_several):
+    """Records of a file; none of an empty one among others."""
+    from mongoose_nb.sketch.reading import EmptyFileError, read_records
+
+    try:
+        yield from read_records(source)
+    except EmptyFileError as error:
+        if not one_of_several:
+            raise
+        note(f"{error}, left out")
+
+
 def _documents(args, taken):
     """(name, text) of the documents that are not in the index yet."""
-    from mongoose_nb.sketch.reading import check_bases, document_name, read_document, read_records
+    from mongoose_nb.sketch.reading import EmptyFileError, check_bases, document_name, read_document
     from mongoose_nb.sketch.sequences import as_text
 
-    for source in _sources(args.data):
+    sources = _sources(args.data)
+    for source in sources:
         if args.records:
-            for record in read_records(source):
+            for record in _records(source, len(sources) > 1):
                 if record.name in taken:
                     continue
                 if not record.sequence:
@@ -147,7 +163,13 @@ def _documents(args, taken):
         name = "stdin" if source == "-" else document_name(source)
         if name in taken:
             continue
-        text, records, empty = read_document(source)
+        try:
+            text, records, empty = read_document(source)
+        except EmptyFileError as error:
+            if len(sources) == 1:
+                raise
+            note(f"{error}, left out")
+            continue
         if empty:
             note(f"{source}: {empty} of {records} records have no letters")
         yield name, text
@@ -156,6 +178,7 @@ def _documents(args, taken):
 def _fill(args, folder, hasher, fpr):
     """Write parts until all documents are in the index."""
     from mongoose_nb.sketch import COBSIndex
+    from mongoose_nb.sketch.documents import count_kmers
 
     for part in _parts(folder):
         remove_leftovers(part)
@@ -187,8 +210,8 @@ def _fill(args, folder, hasher, fpr):
         if name in seen:
             raise ValueError(f"two documents have the name {name!r}; rename one of the files or records")
         seen.add(name)
-        if len(text) < hasher.k:
-            note(f"{name}: {len(text)} letters are shorter than k = {hasher.k}, left out")
+        if not count_kmers(text, hasher.k):
+            note(f"{name}: no {hasher.k} of A, C, G, T and U in a row in {len(text):,} letters, left out")
             continue
         if waiting and size + len(text) > args.part * 10**6:
             write()

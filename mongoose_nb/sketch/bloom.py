@@ -10,6 +10,7 @@ import numpy as np
 from mongoose_nb.core import files
 from mongoose_nb.core.arrays import aligned_zeros, read_only
 from mongoose_nb.core.registry import describe
+from mongoose_nb.core.threads import ROWS_FROM
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.sketch.keys import as_keys
@@ -117,7 +118,10 @@ class BloomFilter:
         alone = numba.get_num_threads() == 1
         if self.hasher is None:
             words = as_keys(keys)
-            kernels.insert_keys(words, np.uint64(self.seed), self.n_hashes, np.uint64(self.bits), alone, self._filled)
+            if len(words) < ROWS_FROM:
+                kernels.insert_few_keys(words, np.uint64(self.seed), self.n_hashes, np.uint64(self.bits), self._filled)
+            else:
+                kernels.insert_keys(words, np.uint64(self.seed), self.n_hashes, np.uint64(self.bits), alone, self._filled)
             return len(words)
         text, count = self.hasher.text_of(keys)
         return int(kernels.insert_kmers(text, count, self.hasher.plan(), kernels.FILTER, alone, self._filled)) if count else 0
@@ -140,7 +144,8 @@ class BloomFilter:
         if self.hasher is None:
             words = as_keys(keys)
             found = np.empty(len(words), np.bool_)
-            kernels.test_keys(words, np.uint64(self.seed), self.n_hashes, np.uint64(self.bits), read_only(self._filled), found)
+            test = kernels.test_few_keys if len(words) < ROWS_FROM else kernels.test_keys
+            test(words, np.uint64(self.seed), self.n_hashes, np.uint64(self.bits), read_only(self._filled), found)
             return found
         text, count = self.hasher.text_of(keys)
         answers = np.empty(count, np.uint8)

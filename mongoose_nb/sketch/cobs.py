@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,6 +35,12 @@ class Group:
     def stride(self) -> int:
         """Bytes of a row."""
         return self.rows.shape[1]
+
+    def copy(self) -> Group:
+        """Another group, of rows of its own."""
+        rows = aligned_zeros(self.rows.shape, np.uint8)
+        rows[...] = self.rows
+        return Group(self.capacity, self.bits, rows, list(self.names))
 
     def widen(self, columns: int) -> None:
         """Make room for so many documents in all."""
@@ -169,38 +174,29 @@ class COBSIndex(DocumentIndex):
 
     # --- merging and files ----------------------------------------------------------------------------------------------
 
-    @classmethod
-    def merge(cls, indexes: Sequence[COBSIndex]) -> COBSIndex:
-        """One index of the documents of several, which may have been built elsewhere. Their rows are shared, not copied.
+    def merge(self, other: COBSIndex) -> Self:
+        """Take in the documents of another index, which may have been built elsewhere.
 
         Parameters
         ----------
-        indexes : list of COBSIndex
-            With the same hash functions and `fpr`, and different documents.
+        other : COBSIndex
+            With the same hash functions and `fpr`, and different documents. Its rows are copied; those of a mapped index stay in its file,
+            and then this index takes no further documents until it is saved and loaded.
 
         Returns
         -------
         COBSIndex
-            It cannot be changed; its file can be loaded and changed.
+            self
         """
-        if not indexes:
-            raise ValueError("indexes is empty; give at least one index")
-        first = indexes[0]
-        taken: set[str] = set()
-        for other in indexes:
-            if not isinstance(other, COBSIndex):
-                raise TypeError(f"an index is merged with others of its kind; got a {type(other).__name__}")
-            if not first.hasher.same(other.hasher, bits=False) or other.fpr != first.fpr:
-                raise ValueError(f"the indexes have different functions: {first.hasher!r}, fpr={first.fpr} and {other.hasher!r}, "
-                                 f"fpr={other.fpr}; only indexes with the same can be merged")
-            twice = taken & set(other.names)
-            if twice:
-                raise ValueError(f"document {min(twice)!r} is in two of the indexes; give each document once")
-            taken |= set(other.names)
-        merged = cls(first.hasher, fpr=first.fpr)
-        merged._groups = [group for other in indexes for group in other.group_list()]
-        merged._mapped = True
-        return merged
+        if not isinstance(other, COBSIndex):
+            raise TypeError(f"an index is merged with another of its kind; got a {type(other).__name__}")
+        if not self.hasher.same(other.hasher, bits=False) or other.fpr != self.fpr:
+            raise ValueError(f"the indexes have different functions: {self.hasher!r}, fpr={self.fpr} and {other.hasher!r}, "
+                             f"fpr={other.fpr}; only indexes with the same can be merged")
+        self._check_apart(other)
+        self._groups += [group if other.mapped else group.copy() for group in other.group_list()]
+        self._mapped = self._mapped or other.mapped
+        return self
 
     def group_list(self) -> list[Group]:
         """The groups themselves, for merging."""

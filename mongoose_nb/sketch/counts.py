@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from mongoose_nb.core import files
+from mongoose_nb.core.threads import ROWS_FROM
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.sketch.keys import as_keys
@@ -57,7 +58,7 @@ class CountTable:
         amounts : int or (n,) array of int
             What is added, for all keys or for each.
         """
-        from mongoose_nb.kernels.sketch.counts import add_counts
+        from mongoose_nb.kernels.sketch.counts import add_counts, add_few_counts
 
         words, more = as_keys(keys), np.asarray(amounts)
         if more.dtype.kind not in "iu" or more.ndim > 1 or more.ndim == 1 and len(more) != len(words):
@@ -68,28 +69,35 @@ class CountTable:
             raise ValueError(f"amounts has {int(more.min())}; a count-min sketch takes no negative amounts, CountSketch does")
         if self.total + size > MOST:
             raise ValueError(f"the sum of all amounts would pass {MOST:,}; give smaller ones")
-        add_counts(words, np.atleast_1d(more).astype(np.int64), np.uint64(self.seed), self.signed, self.table)
+        add = add_few_counts if len(words) < ROWS_FROM else add_counts
+        add(words, np.atleast_1d(more).astype(np.int64), np.uint64(self.seed), self.signed, self.table)
         self.total += size
 
     def _read(self, keys):
-        from mongoose_nb.kernels.sketch.counts import read_counts
+        from mongoose_nb.kernels.sketch.counts import read_counts, read_few_counts
 
         words = as_keys(keys)
         out = np.empty((len(words), self.depth), np.int64)
-        read_counts(words, np.uint64(self.seed), self.signed, self.table, out)
+        read = read_few_counts if len(words) < ROWS_FROM else read_counts
+        read(words, np.uint64(self.seed), self.signed, self.table, out)
         return out
 
     def like(self) -> Self:
         """An empty sketch with the same functions."""
         return type(self)(self.width, self.depth, self.seed)
 
-    def merge(self, other: CountTable) -> None:
+    def merge(self, other: CountTable) -> Self:
         """Add the counts of another sketch: bit for bit what adding its keys gives.
 
         Parameters
         ----------
         other : CountTable
             Of the same class, width, depth and seed.
+
+        Returns
+        -------
+        CountTable
+            self
         """
         if type(other) is not type(self) or repr(self) != repr(other):
             raise ValueError(f"{self!r} cannot be merged with {other!r}: only sketches with the same functions can")
@@ -97,6 +105,7 @@ class CountTable:
             raise ValueError(f"the sum of all amounts would pass {MOST:,}")
         self.table += other.table
         self.total += other.total
+        return self
 
     def save(self, path: PathLike) -> None:
         """Write the sketch to a file.
@@ -118,6 +127,19 @@ class CountTable:
         """
         settings, arrays = files.load(path, cls.file_kind)
         check_version(path, settings, VERSION)
+        return cls.restored(path, settings, arrays)
+
+    @classmethod
+    def restored(cls, path: PathLike, settings: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
+        """A sketch from what a file holds.
+
+        Parameters
+        ----------
+        path : path-like
+            What errors name.
+        settings, arrays : dict
+            As `save` writes them.
+        """
         sketch = cls(settings["width"], settings["depth"], settings["seed"])
         sketch.table[...] = take(path, arrays, "table", np.int64, sketch.table.shape)
         sketch.total = settings["total"]

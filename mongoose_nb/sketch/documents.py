@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +49,25 @@ def name_word(name: str) -> int:
     int
     """
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
+
+
+def count_kmers(text: np.ndarray, k: int) -> int:
+    """Number of k-mers of a text, repeated ones included: of places with k letters of A, C, G, T and U in a row.
+
+    Parameters
+    ----------
+    text : (n,) uint8 array
+    k : int
+
+    Returns
+    -------
+    int
+    """
+    from mongoose_nb.kernels.sketch.kmers import CODES, OTHER
+
+    stops = np.flatnonzero(CODES[text] == OTHER)
+    lengths = np.diff(np.concatenate(([-1], stops, [len(text)]))) - 1
+    return int(np.maximum(lengths - k + 1, 0).sum())
 
 
 class DocumentIndex:
@@ -103,24 +122,24 @@ class DocumentIndex:
         """
         self.add_many([(name, sequence)])
 
-    def add_many(self, documents: Iterable[tuple[str, Any]]) -> None:
+    def add_many(self, documents: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
         """Add documents, all or none.
 
         Parameters
         ----------
-        documents : iterable of (name, sequence)
+        documents : dict of name to sequence, or iterable of (name, sequence)
             See `add`.
         """
         if self._mapped:
             raise ValueError("this index is mapped and cannot be changed; load it with mmap=False")
         taken, checked = set(self.names), []
-        for name, sequence in documents:
+        for name, sequence in documents.items() if isinstance(documents, Mapping) else documents:
             if not isinstance(name, str) or not name:
                 raise TypeError(f"the name of a document must be a string of at least one letter; got {name!r}")
             if name in taken:
                 raise ValueError(f"document {name!r} is in the index already; give another name")
             text = as_text(sequence)
-            n = self._kmers_of(text)
+            n = count_kmers(text, self.hasher.k)
             if n == 0:
                 raise ValueError(f"document {name!r} has no {self.hasher.k}-mer: {len(text):,} letters, none of them with "
                                  f"{self.hasher.k} of A, C, G, T and U in a row")
@@ -128,13 +147,16 @@ class DocumentIndex:
             checked.append((name, text, n))
         self._insert(checked)
 
-    def _kmers_of(self, text):
-        """Number of k-mers, without hashing."""
-        from mongoose_nb.kernels.sketch.kmers import CODES, OTHER
+    @property
+    def mapped(self) -> bool:
+        """Whether rows are mapped from a file, so that the index cannot be changed."""
+        return self._mapped
 
-        stops = np.flatnonzero(CODES[text] == OTHER)
-        lengths = np.diff(np.concatenate(([-1], stops, [len(text)]))) - 1
-        return int(np.maximum(lengths - self.hasher.k + 1, 0).sum())
+    def _check_apart(self, other):
+        """Refuse documents that both indexes have."""
+        twice = set(self.names) & set(other.names)
+        if twice:
+            raise ValueError(f"document {min(twice)!r} is in both indexes; give each document once")
 
     # --- queries --------------------------------------------------------------------------------------------------------
 

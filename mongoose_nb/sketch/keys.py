@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.arrays import read_only
+from mongoose_nb.core.threads import ROWS_FROM
 
 #: seed of the hash of strings; sketches mix their own seed in later
 _STRINGS = 0x57121265
@@ -53,10 +54,11 @@ def as_keys(keys: Any) -> np.ndarray:
 
 
 def _hashed(keys):
-    from mongoose_nb.kernels.sketch.bits import hash_bytes
+    from mongoose_nb.kernels.sketch.bits import hash_bytes, hash_few_bytes
 
     starts = np.zeros(len(keys) + 1, np.int64)
     np.cumsum([len(key) for key in keys], out=starts[1:])
     out = np.empty(len(keys), np.uint64)
-    hash_bytes(read_only(np.frombuffer(b"".join(keys), np.uint8)), read_only(starts), np.uint64(_STRINGS), out)
+    hash_them = hash_few_bytes if len(keys) < ROWS_FROM else hash_bytes
+    hash_them(read_only(np.frombuffer(b"".join(keys), np.uint8)), read_only(starts), np.uint64(_STRINGS), out)
     return read_only(out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -104,17 +104,23 @@ class RACE:
         mean = np.take_along_axis(self.counts, cells, axis=1).mean(axis=0) / self.n
         return (mean - 1 / self.width) / (1 - 1 / self.width)
 
-    def merge(self, other: RACE) -> None:
+    def merge(self, other: RACE) -> Self:
         """Add the counts of another sketch with the same functions: bit for bit what adding its rows gives.
 
         Parameters
         ----------
         other : RACE
+
+        Returns
+        -------
+        RACE
+            self
         """
         if not isinstance(other, RACE) or repr(self) != repr(other):
             raise ValueError(f"{self!r} cannot be merged with {other!r}: only sketches with the same functions can")
         self.counts += other.counts
         self.n += other.n
+        return self
 
     def save(self, path: PathLike) -> None:
         """Write the sketch to a file.

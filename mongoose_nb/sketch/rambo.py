@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 
 from mongoose_nb.core import files
@@ -121,13 +123,18 @@ class RAMBOIndex(DocumentIndex):
 
     # --- merging and files ----------------------------------------------------------------------------------------------
 
-    def merge(self, other: RAMBOIndex) -> None:
+    def merge(self, other: RAMBOIndex) -> Self:
         """Take in the documents of another index, which may have been built elsewhere. Bit for bit what adding its documents gives.
 
         Parameters
         ----------
         other : RAMBOIndex
             With the same hash functions, buckets and repetitions, and different documents.
+
+        Returns
+        -------
+        RAMBOIndex
+            self
         """
         if self._mapped:
             raise ValueError("this index is mapped and cannot be changed; load it with mmap=False")
@@ -135,11 +142,10 @@ class RAMBOIndex(DocumentIndex):
             raise TypeError(f"an index is merged with another of its kind; got a {type(other).__name__}")
         if not self.hasher.same(other.hasher) or (self.n_buckets, self.n_reps) != (other.n_buckets, other.n_reps):
             raise ValueError(f"the indexes have different functions: {self!r} and {other!r}; only indexes with the same can be merged")
-        twice = set(self._names) & set(other.names)
-        if twice:
-            raise ValueError(f"document {min(twice)!r} is in both indexes; give each document once")
+        self._check_apart(other)
         self._rows |= other.rows()
         self._names += other.names
+        return self
 
     def rows(self) -> np.ndarray:
         """The bits: (n_reps, bits, bytes of n_buckets) uint8."""

@@ -22,6 +22,10 @@ DECOMPRESSORS = {"isal", "igzip_lib", "zlib_ng", "zlib", "lzma", "_lzma", "zstan
 PROTEIN = 0.05
 
 
+class EmptyFileError(ValueError):
+    """A file without letters."""
+
+
 class Record(NamedTuple):
     """A record of a file.
 
@@ -102,7 +106,7 @@ def read_records(path: PathLike) -> Iterator[Record]:
         raise ImportError("files of sequences are read by dnaio: pip install 'mongoose_nb[genes]'") from None
     name = "stdin" if str(path) == "-" else os.fspath(path)
     if name != "stdin" and os.path.isfile(path) and os.path.getsize(path) == 0:
-        raise ValueError(f"{name}: the file is empty")
+        raise EmptyFileError(f"{name}: the file is empty")
     count = 0
     try:
         with dnaio.open(sys.stdin.buffer if name == "stdin" else os.fspath(path), open_threads=0) as file:
@@ -151,7 +155,7 @@ def read_document(path: PathLike) -> tuple[np.ndarray, int, int]:
         text += record.sequence.encode("ascii", "replace")
         text += SEPARATOR
     if records == empty:
-        raise ValueError(f"{path}: {records} records, none of them with letters" if records else f"{path}: no records")
+        raise EmptyFileError(f"{path}: {records} records, none of them with letters" if records else f"{path}: no records")
     out = np.frombuffer(bytes(text), np.uint8)
     check_bases(out, str(path))
     return out, records, empty

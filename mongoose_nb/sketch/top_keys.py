@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from mongoose_nb.core import files
+from mongoose_nb.core.types import PathLike
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.sketch.count_min import CountMinSketch
 from mongoose_nb.sketch.keys import as_keys
+from mongoose_nb.sketch.storage import check_version
+
+KIND = "top_keys"
+VERSION = 1
 
 
 class TopKeys:
@@ -68,22 +74,56 @@ class TopKeys:
         estimates = self.sketch.estimate(words)
         return [(self._kept[int(words[i])], int(estimates[i])) for i in np.lexsort((words, -estimates))]
 
-    def merge(self, other: TopKeys) -> None:
+    def merge(self, other: TopKeys) -> Self:
         """Add the counts and keys of another.
 
         Parameters
         ----------
         other : TopKeys
             Whose sketch has the same functions.
+
+        Returns
+        -------
+        TopKeys
+            self
         """
         if not isinstance(other, TopKeys) or other.k != self.k:
             raise ValueError(f"TopKeys({self.k}) merges with another of the same k; got {other!r}")
         self.sketch.merge(other.sketch)
         self._keep(other.kept())
+        return self
 
     def kept(self) -> dict[int, Any]:
         """The kept keys by their words."""
         return dict(self._kept)
+
+    def save(self, path: PathLike) -> None:
+        """Write the keys and their sketch to a file.
+
+        Parameters
+        ----------
+        path : path-like
+        """
+        kept = [{"bytes": key.hex()} if isinstance(key, bytes) else key if isinstance(key, str) else int(key)
+                for key in self._kept.values()]
+        sketch = {"width": self.sketch.width, "depth": self.sketch.depth, "seed": self.sketch.seed, "total": self.sketch.total}
+        files.save(path, KIND, {"version": VERSION, "k": self.k, "sketch": sketch, "kept": kept}, {"table": self.sketch.table})
+
+    @classmethod
+    def load(cls, path: PathLike) -> Self:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+        """
+        settings, arrays = files.load(path, KIND)
+        check_version(path, settings, VERSION)
+        top = cls(settings["k"], CountMinSketch.restored(path, settings["sketch"], arrays))
+        for key in settings["kept"]:
+            key = bytes.fromhex(key["bytes"]) if isinstance(key, dict) else key
+            top._kept[int(as_keys(key)[0])] = key
+        return top
 
     def __repr__(self) -> str:
         return f"TopKeys({self.k}, {self.sketch!r})"

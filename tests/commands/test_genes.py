@@ -98,7 +98,7 @@ def test_records_as_documents(folder, capsys):
     (folder / "many.fa").write_text(f">one x\n{bases(300, 1)}\n>none\n>two\n{bases(300, 2)}\n>tiny\nACGT\n")
     assert run("index", folder / "many.fa", "-o", folder / "index", "--records") == 0
     told = capsys.readouterr().err
-    assert "record none has no letters" in told and "tiny: 4 letters are shorter" in told
+    assert "record none has no letters" in told and "tiny: no 31 of A, C, G, T and U in a row in 4 letters" in told
     with gzip.open(folder / "reads.fq.gz", "wt") as file:
         file.write(f"@q\n{bases(300, 2)[50:150]}\n+\n{'I' * 100}\n")
     assert rows(capsys, folder)[1:] == [["q", "two", "1.0000", "1"]]
@@ -131,6 +131,17 @@ def test_odd_files(tmp_path, name, error, capsys):
     told = capsys.readouterr().err
     assert error in told and "Traceback" not in told
     assert not list((tmp_path / "index").glob("part-*"))
+
+
+@pytest.mark.parametrize("records", [[], ["--records"]])
+def test_empty_files_among_others_are_left_out(tmp_path, records, capsys):
+    (tmp_path / "good.fa").write_text(f">good\n{bases(100)}\n")
+    (tmp_path / "empty.fa").write_text("")
+    (tmp_path / "unknown.fa").write_text(f">unknown\n{'N' * 100}\n")
+    assert run("index", tmp_path, "-o", tmp_path / "index", *records) == 0
+    told = capsys.readouterr().err
+    assert "empty.fa: the file is empty, left out" in told and "unknown: no 31 of A, C, G, T and U in a row" in told
+    assert run("stats", tmp_path / "index", "--json") == 0 and '"documents": 1' in capsys.readouterr().out
 
 
 def test_wrong_settings_make_no_folder(tmp_path, capsys):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mongoose_nb import PStable, SimHash
 from mongoose_nb.core.files import FormatError
-from mongoose_nb.sketch import RACE, CountMinSketch, CountSketch, TopKeys
+from mongoose_nb.sketch import RACE, BloomFilter, CountMinSketch, CountSketch, TopKeys
 
 BOTH = [CountMinSketch, CountSketch]
 
@@ -109,13 +109,53 @@ def test_top_keys():
     first, second = TopKeys(5), TopKeys(5)
     first.add(stream[:3000])
     second.add(stream[3000:])
-    first.merge(second)
+    assert first.merge(second) is first
     assert first.items() == top.items()
     words = TopKeys(1)
     words.add(["a", b"b", "a"])
     assert words.items() == [("a", 2)] and TopKeys(3).items() == []
     with pytest.raises(ValueError, match="same k"):
         first.merge(TopKeys(4))
+
+
+def test_top_keys_in_files(tmp_path):
+    top = TopKeys(4, CountMinSketch(width=64, depth=3, seed=7))
+    top.add(["a", "b", "a", b"raw", "ä", "ä", "ä"])
+    top.save(tmp_path / "top")
+    again = TopKeys.load(tmp_path / "top")
+    assert again.items() == top.items() == [("ä", 3), ("a", 2), *again.items()[2:]] and repr(again) == repr(top)
+    assert {type(key) for key, _ in again.items()} == {str, bytes}
+    for one in (top, again):
+        one.add(["c", "c"])
+    assert again.items() == top.items()
+    numbers = TopKeys(2)
+    numbers.add(np.array([5, 5, 2**63], np.uint64))
+    numbers.save(tmp_path / "top")
+    assert TopKeys.load(tmp_path / "top").items() == numbers.items() == [(5, 2), (2**63, 1)]
+    with pytest.raises(FormatError, match="holds a 'top_keys'"):
+        CountMinSketch.load(tmp_path / "top")
+
+
+@pytest.mark.parametrize("n", [1, 3, 63, 64, 200])
+def test_few_keys_as_many(n):
+    """Few keys take another path than many."""
+    keys = [f"key {i}" for i in range(n)]
+    whole, parts = CountMinSketch(128, 3), CountMinSketch(128, 3)
+    signed, singly = CountSketch(128, 3), CountSketch(128, 3)
+    filled, filters = BloomFilter(bits=4096), BloomFilter(bits=4096)
+    for one in (whole, signed):
+        one.add(keys)
+    filled.insert(keys)
+    for key in keys:
+        parts.add(key)
+        singly.add(key)
+        filters.insert(key)
+    np.testing.assert_array_equal(whole.table, parts.table)
+    np.testing.assert_array_equal(signed.table, singly.table)
+    np.testing.assert_array_equal(filled.bytes_of(), filters.bytes_of())
+    np.testing.assert_array_equal(whole.estimate(keys), np.concatenate([whole.estimate(key) for key in keys]))
+    others = keys + [f"other {i}" for i in range(300)]
+    np.testing.assert_array_equal(filled.contains(others), [other in filled for other in others])
 
 
 def test_race_estimates_the_sum_of_collision_probabilities(tmp_path):

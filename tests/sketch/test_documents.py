@@ -127,15 +127,33 @@ def test_merged_cobs(tmp_path):
         part.add_many(list(texts.items())[8 * i:8 * i + 8])
         part.save(tmp_path / f"{i}")
         parts.append(COBSIndex.load(tmp_path / f"{i}", mmap=True))
-    merged = COBSIndex.merge(parts)
+    merged = COBSIndex.load(tmp_path / "0", mmap=True)
+    assert merged.merge(parts[1]) is merged
     for name, text in texts.items():
         assert name in merged.search(text)
     merged.save(tmp_path / "both")
     assert COBSIndex.load(tmp_path / "both").names == merged.names
-    with pytest.raises(ValueError, match="two of the indexes"):
-        COBSIndex.merge([parts[0], parts[0]])
+    with pytest.raises(ValueError, match="both indexes"):
+        merged.merge(parts[0])
     with pytest.raises(ValueError, match="different functions"):
-        COBSIndex.merge([parts[0], COBSIndex(HASHERS[0])])
+        merged.merge(COBSIndex(HASHERS[0]))
+    with pytest.raises(TypeError, match="of its kind"):
+        merged.merge([parts[0]])
+    assert sorted(merged.names) == sorted(texts)
+
+
+def test_merged_cobs_copies_rows_that_may_change():
+    first, second = COBSIndex(HASHERS[1]), COBSIndex(HASHERS[1])
+    texts = documents(4)
+    names = list(texts)
+    first.add_many({name: texts[name] for name in names[:2]})
+    second.add_many({names[2]: texts[names[2]]})
+    before = [group.rows.copy() for group in second.group_list()]
+    first.merge(second).add(names[3], texts[names[3]])
+    assert first.names[:3] == names[:3] and len(first) == 4 and second.names == [names[2]]
+    for group, rows in zip(second.group_list(), before, strict=True):
+        np.testing.assert_array_equal(group.rows, rows)
+    assert all(name in first.search(texts[name]) for name in names)
 
 
 def test_merged_rambo_equals_the_whole():
@@ -144,7 +162,7 @@ def test_merged_rambo_equals_the_whole():
     whole.add_many(texts)
     first.add_many(texts[:7])
     second.add_many(texts[7:])
-    first.merge(second)
+    assert first.merge(second) is first
     np.testing.assert_array_equal(first.rows(), whole.rows())
     assert first.names == whole.names
     with pytest.raises(ValueError, match="both indexes"):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from mongoose_nb.core.jit import inline, parallel
+from mongoose_nb.core.jit import inline, parallel, serial
 from mongoose_nb.kernels.common.prefetch import prefetch_line
 from mongoose_nb.kernels.common.random import mix64
 from mongoose_nb.kernels.sketch.kmers import BLOCK, block_addresses, make_room
@@ -151,6 +151,28 @@ def key_address(key, seed, j, bits):
     return high_product(h + np.uint64(j) * (mix64(h) | _ONE), bits)
 
 
+@inline
+def _insert_key(key, seed, n, bits, alone, out):
+    for j in range(n):
+        address = key_address(key, seed, j, bits)
+        _set(out, address >> _THREE, np.uint8(_ONE << (address & _SEVEN)), alone)
+
+
+@inline
+def _has_key(key, seed, n, bits, filled):
+    for j in range(n):
+        address = key_address(key, seed, j, bits)
+        if filled[address >> _THREE] & np.uint8(_ONE << (address & _SEVEN)) == 0:
+            return False
+    return True
+
+
+@inline
+def _ask_key(line, key, seed, n, bits):
+    for j in range(n):
+        prefetch_line(line, 0, np.int64(key_address(key, seed, j, bits) >> _THREE))
+
+
 @parallel
 def insert_keys(keys, seed, n, bits, alone, out):
     """Set the bits of single keys (uint64)."""
@@ -160,11 +182,15 @@ def insert_keys(keys, seed, n, bits, alone, out):
         last = min(keys.shape[0], (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, last):
             if i + AHEAD < last:
-                for j in range(n):
-                    prefetch_line(line, 0, np.int64(key_address(keys[i + AHEAD], seed, j, bits) >> _THREE))
-            for j in range(n):
-                address = key_address(keys[i], seed, j, bits)
-                _set(out, address >> _THREE, np.uint8(_ONE << (address & _SEVEN)), alone)
+                _ask_key(line, keys[i + AHEAD], seed, n, bits)
+            _insert_key(keys[i], seed, n, bits, alone, out)
+
+
+@serial
+def insert_few_keys(keys, seed, n, bits, out):
+    """As `insert_keys`, on the thread that calls it: to wake others for one key would take a hundred times as long."""
+    for i in range(keys.shape[0]):
+        _insert_key(keys[i], seed, n, bits, True, out)
 
 
 @parallel
@@ -176,15 +202,15 @@ def test_keys(keys, seed, n, bits, filled, out):
         last = min(keys.shape[0], (chunk + 1) * CHUNK)
         for i in range(chunk * CHUNK, last):
             if i + AHEAD < last:
-                for j in range(n):
-                    prefetch_line(line, 0, np.int64(key_address(keys[i + AHEAD], seed, j, bits) >> _THREE))
-            answer = True
-            for j in range(n):
-                address = key_address(keys[i], seed, j, bits)
-                if filled[address >> _THREE] & np.uint8(_ONE << (address & _SEVEN)) == 0:
-                    answer = False
-                    break
-            out[i] = answer
+                _ask_key(line, keys[i + AHEAD], seed, n, bits)
+            out[i] = _has_key(keys[i], seed, n, bits, filled)
+
+
+@serial
+def test_few_keys(keys, seed, n, bits, filled, out):
+    """As `test_keys`, on the thread that calls it."""
+    for i in range(keys.shape[0]):
+        out[i] = _has_key(keys[i], seed, n, bits, filled)
 
 
 @parallel
@@ -201,18 +227,30 @@ def count_bits(filled, out):
         out[p] = total
 
 
+@inline
+def _hash_bytes(text, lo, hi, seed):
+    h = mix64(seed ^ np.uint64(hi - lo))
+    word = np.uint64(0)
+    shift = np.uint64(0)
+    for p in range(lo, hi):
+        word |= np.uint64(text[p]) << shift
+        shift += np.uint64(8)
+        if shift == np.uint64(64):
+            h = mix64(h ^ word)
+            word = np.uint64(0)
+            shift = np.uint64(0)
+    return mix64(h ^ word)
+
+
 @parallel
 def hash_bytes(text, starts, seed, out):
     """A word of 64 bits for each string ``text[starts[i]:starts[i + 1]]``, eight bytes at a time."""
     for i in prange(out.shape[0]):
-        h = mix64(seed ^ np.uint64(starts[i + 1] - starts[i]))
-        word = np.uint64(0)
-        shift = np.uint64(0)
-        for p in range(starts[i], starts[i + 1]):
-            word |= np.uint64(text[p]) << shift
-            shift += np.uint64(8)
-            if shift == np.uint64(64):
-                h = mix64(h ^ word)
-                word = np.uint64(0)
-                shift = np.uint64(0)
-        out[i] = mix64(h ^ word)
+        out[i] = _hash_bytes(text, starts[i], starts[i + 1], seed)
+
+
+@serial
+def hash_few_bytes(text, starts, seed, out):
+    """As `hash_bytes`, on the thread that calls it."""
+    for i in range(out.shape[0]):
+        out[i] = _hash_bytes(text, starts[i], starts[i + 1], seed)

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import prange
 
-from mongoose_nb.core.jit import inline, parallel, strict_parallel
+from mongoose_nb.core.jit import inline, parallel, serial, strict_parallel
 from mongoose_nb.kernels.common.random import mix64
 from mongoose_nb.kernels.sketch.words import high_product
 
@@ -19,25 +19,47 @@ def cell_and_sign(key, seed, row, width):
     return np.int64(high_product(h, np.uint64(width))), 1 - 2 * np.int64(h & _ONE)
 
 
+@inline
+def _add_to_row(keys, amounts, seed, signed, row, table):
+    for i in range(keys.shape[0]):
+        cell, sign = cell_and_sign(keys[i], seed, row, table.shape[1])
+        amount = amounts[i if amounts.shape[0] > 1 else 0]
+        table[row, cell] += amount * sign if signed else amount
+
+
+@inline
+def _read_key(key, seed, signed, table, out):
+    for row in range(table.shape[0]):
+        cell, sign = cell_and_sign(key, seed, row, table.shape[1])
+        out[row] = table[row, cell] * sign if signed else table[row, cell]
+
+
 @parallel
 def add_counts(keys, amounts, seed, signed, table):
     """Add ``amounts[i]`` (or, of one amount, the same) for each key to every row."""
-    depth, width = table.shape
-    for row in prange(depth):
-        for i in range(keys.shape[0]):
-            cell, sign = cell_and_sign(keys[i], seed, row, width)
-            amount = amounts[i if amounts.shape[0] > 1 else 0]
-            table[row, cell] += amount * sign if signed else amount
+    for row in prange(table.shape[0]):
+        _add_to_row(keys, amounts, seed, signed, row, table)
+
+
+@serial
+def add_few_counts(keys, amounts, seed, signed, table):
+    """As `add_counts`, on the thread that calls it."""
+    for row in range(table.shape[0]):
+        _add_to_row(keys, amounts, seed, signed, row, table)
 
 
 @parallel
 def read_counts(keys, seed, signed, table, out):
     """``out[i, row]``: what each row says of key i."""
-    depth, width = table.shape
     for i in prange(keys.shape[0]):
-        for row in range(depth):
-            cell, sign = cell_and_sign(keys[i], seed, row, width)
-            out[i, row] = table[row, cell] * sign if signed else table[row, cell]
+        _read_key(keys[i], seed, signed, table, out[i])
+
+
+@serial
+def read_few_counts(keys, seed, signed, table, out):
+    """As `read_counts`, on the thread that calls it."""
+    for i in range(keys.shape[0]):
+        _read_key(keys[i], seed, signed, table, out[i])
 
 
 @inline
