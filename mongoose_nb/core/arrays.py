@@ -123,14 +123,16 @@ class Parameter:
         if optimizer.keeps_v and self.v is self.value:
             self.v = aligned_zeros(optimizer.v_shape(self.value.shape))
 
+    def forget_moments(self) -> None:
+        """Start the moments anew. Zeros that nobody has written take no memory."""
+        for part in ("m", "v"):
+            moment = getattr(self, part)
+            if moment is not self.value:
+                setattr(self, part, aligned_zeros(moment.shape))
+
     def arrays(self, name: str) -> dict:
         """The value and the moments that are kept, under `name`, ``name.m`` and ``name.v``."""
-        out = {name: self.value}
-        if self.m is not self.value:
-            out[f"{name}.m"] = self.m
-        if self.v is not self.value:
-            out[f"{name}.v"] = self.v
-        return out
+        return {name: self.value} | {f"{name}.{part}": moment for part, moment in (("m", self.m), ("v", self.v)) if moment is not self.value}
 
 
 def parameter_arrays(parameters: dict, moments: bool = True) -> dict:
@@ -178,7 +180,7 @@ def restore_parameters(parameters: dict, arrays: dict) -> None:
     ----------
     parameters : dict of str to Parameter
     arrays : dict of str to np.ndarray
-        Moments that are missing stay as they are. Other arrays are ignored.
+        Moments that are missing start anew, from zero. Other arrays are ignored.
 
     Raises
     ------
@@ -192,6 +194,8 @@ def restore_parameters(parameters: dict, arrays: dict) -> None:
             if saved is None:
                 if not part:
                     raise ValueError(f"{name!r} is missing")
+                if own is not parameter.value and own.any():
+                    own[...] = 0
                 continue
             if saved.shape == (1, *parameter.value.shape):  # files of format version 1 hold biases as matrices of one row
                 saved = saved[0]

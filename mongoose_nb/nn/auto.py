@@ -90,7 +90,9 @@ class Rank(Callback):
         return {}
 
     def on_fit_end(self, network: Any, logs: Any) -> None:
-        """Train it."""
+        """Train it. The rate has fallen to zero, so the optimiser's moments have done their work: their memory goes to the ranking."""
+        for parameter in network.parameters().values():
+            parameter.forget_moments()
         self.report = rank(network, self.X, self.Y, self.held)
 
 

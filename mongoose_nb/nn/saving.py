@@ -137,7 +137,10 @@ def write_model(model: Any, path: str | os.PathLike, kind: str, settings: dict, 
     if half and optimizer:
         raise ValueError("half=True rounds the parameters, with which training does not go on exactly; give optimizer=False, too")
     plain, arrays = split(state, "state.")
-    parameters = parameter_arrays(model.parameters(), optimizer)
+    values = parameter_arrays(model.parameters(), moments=False)
+    moments = {} if not optimizer else parameter_arrays(model.parameters())
+    # those that are zero, of a training that has ended, take no room
+    parameters = values | {name: array for name, array in moments.items() if name not in values and array.any()}
     io.save(path, kind, {"version": VERSION, **settings, "step": model.step, "epoch": model.epoch, "state": plain},
             {**(at_half_precision(parameters) if half else parameters), **arrays}, keep=keep)
 

@@ -177,6 +177,21 @@ class TestResuming:
         loaded.partial_fit(X, Y)  # moments and tables start anew
         assert loaded.epoch == 2
 
+    def test_moments_of_zero_take_no_room(self, path, tmp_path):
+        X, Y = problem()
+        net = network().partial_fit(X, Y)
+        net.save(path)
+        for parameter in net.parameters().values():
+            parameter.forget_moments()
+        net.save(tmp_path / "ended")
+        assert set(net.parameters()) == {name for name in io.load(tmp_path / "ended", "network")[1] if not name.startswith("state.")}
+        loaded = Network.load(tmp_path / "ended")
+        for one in (net, loaded):
+            one.partial_fit(X, Y)
+        for name, parameter in net.parameters().items():
+            for part in ("value", "m", "v"):
+                np.testing.assert_array_equal(getattr(loaded.parameters()[name], part), getattr(parameter, part), err_msg=name)
+
     def test_at_half_precision(self, path, tmp_path):
         X, Y = problem()
         net = network().partial_fit(X, Y)

@@ -195,8 +195,8 @@ class LinearRankers(Packed, Source):
         if len(held):
             from scipy import sparse
 
-            of_held = held[row]
-            ends = np.concatenate([[0], np.cumsum(of_held)])[indptr]
+            of_held = np.flatnonzero(held[row])
+            ends = np.searchsorted(of_held, indptr)
             self.held_margins = sparse.csc_matrix((margins[of_held], row[of_held], ends), shape=Y.shape).tocsr()
         return self
 
