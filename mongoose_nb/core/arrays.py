@@ -132,7 +132,8 @@ class Parameter:
 
     def arrays(self, name: str) -> dict:
         """The value and the moments that are kept, under `name`, ``name.m`` and ``name.v``."""
-        return {name: self.value} | {f"{name}.{part}": moment for part, moment in (("m", self.m), ("v", self.v)) if moment is not self.value}
+        moments = {f"{name}.m": self.m, f"{name}.v": self.v}
+        return {name: self.value} | {key: moment for key, moment in moments.items() if moment is not self.value}
 
 
 def parameter_arrays(parameters: dict, moments: bool = True) -> dict:
