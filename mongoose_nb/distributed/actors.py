@@ -2,10 +2,16 @@
 
 Dask says that a call has failed, but not whether the object or the connection did; so `Host` gives errors of the object back as values,
 and whatever is raised means that the worker is lost. A lost object is made again on another worker, by calls that its owner names.
+
+An object lives as long as a future of the client that made it, which `Shards` keeps. Handles of Dask (``distributed.Actor``) are not used:
+they keep a future of whichever client was made last in the program, so that the object goes when that other client is closed; and a call of
+an object that has gone waits forever, since Dask drops the error.
 """
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -62,7 +68,7 @@ class Shards:
     def __init__(self, client: Any, cls: type, n: int, recipe: Callable[[int], Iterable[tuple[str, tuple]]]) -> None:
         self.client, self.cls, self.n, self.recipe = client, cls, n, recipe
         self.workers: list[str | None] = [None] * n
-        self._actors: list[Any] = [None] * n
+        self._futures: list[Any] = [None] * n
         #: how often a shard was made again because its worker was lost
         self.lost = 0
         for i in range(n):
@@ -90,18 +96,16 @@ class Shards:
 
     def begin(self, i: int, method: str, arguments: tuple) -> Any:
         """Send a call to one shard, for `end`."""
-        try:
-            with self.client.as_current():  # a program may have clients of several clusters
-                return self._actors[i].call(method, arguments)
-        except Exception as error:  # the worker is known to be lost
-            return error
+        if self._futures[i] is None or self.client.status in ("closing", "closed"):
+            return None
+        return asyncio.run_coroutine_threadsafe(self._execute(self.workers[i], self._futures[i].key, method, arguments),
+                                                self.client.loop.asyncio_loop)
 
     def end(self, i: int, started: Any, method: str, arguments: tuple) -> Any:
         """The result of a call that has begun, or its error as a value."""
         for _ in range(MOST_LOST):
             try:
-                good, value = self._wait(i, started)
-                return value
+                return self._wait(i, started)[1]
             except LostError:
                 self.lost += 1
                 self._revive(i)
@@ -114,35 +118,60 @@ class Shards:
 
     def close(self) -> None:
         """Let go of all objects."""
-        self._actors = [None] * self.n
+        self._futures = [None] * self.n
+
+    async def _execute(self, worker, key, method, arguments):
+        """Call a method of a `Host` by the messages that Dask's actors use: through the scheduler, or directly where the client may."""
+        from distributed.protocol import to_serialize
+
+        message = {"actor": key, "function": "call", "args": [to_serialize(method), to_serialize(arguments)], "kwargs": {}}
+        if self.client.direct_to_workers:
+            answer = await self.client.rpc(worker).actor_execute(**message)
+        else:
+            answer = await self.client.scheduler.proxy(worker=worker, msg={"op": "actor_execute", **message})
+        if answer["status"] != "OK":
+            raise answer["exception"]
+        return answer["result"]
 
     def _wait(self, i, started):
-        if isinstance(started, Exception):
-            raise LostError(str(started)) from started
-        begun, said = time.monotonic(), 0
-        while True:
+        """What `Host.call` returned; `LostError` as soon as it is known that it will not."""
+        if started is None:
+            self._check_client()
+            raise LostError(f"shard {i} has no worker")
+        watch = Watch(f"shard {i} on worker {self.workers[i]} has not answered", "look at its dashboard")
+        while not concurrent.futures.wait([started], LOOK).done:
             try:
-                return started.result(timeout=LOOK)
-            except TimeoutError:
-                if self.workers[i] not in self.client.nthreads():
-                    raise LostError(f"worker {self.workers[i]} is lost") from None
-                waited = time.monotonic() - begun
-                if waited >= SAY * (said + 1):
-                    said += 1
-                    LOGGER.warning("shard %d on worker %s has not answered for %d s, though the worker is there: look at its dashboard; "
-                                   "close other clients in this program", i, self.workers[i], waited)
-            except Exception as error:
-                raise LostError(str(error)) from error
+                self._check_client()
+                self._check_worker(self.workers[i])
+                if self._futures[i].key not in self.client.has_what([self.workers[i]])[self.workers[i]]:
+                    raise LostError(f"worker {self.workers[i]} does not hold shard {i} any more")
+            except BaseException:
+                started.cancel()
+                raise
+            watch.look()
+        try:
+            return started.result()
+        except Exception as error:
+            raise LostError(str(error)) from error
+
+    def _check_client(self):
+        if self.client.status in ("closing", "closed"):
+            raise RuntimeError(f"the client of the cluster is {self.client.status}: keep it open until the work with it has ended")
+
+    def _check_worker(self, worker):
+        if worker not in self.client.nthreads():
+            raise LostError(f"worker {worker} is lost")
 
     def _revive(self, i, worker=None):
         """Make a shard on the worker that has fewest."""
         for _ in range(MOST_LOST):
-            self._actors[i], self.workers[i] = None, None
+            self._futures[i], self.workers[i] = None, None
+            self._check_client()
             there = workers_of(self.client)
             place = worker if worker in there else min(there, key=lambda address: (self.workers.count(address), address))
             worker = None
             try:
-                self._actors[i] = self._start(place)
+                self._futures[i] = self._start(i, place)
                 self.workers[i] = place
                 for method, arguments in self.recipe(i):
                     good, value = self._wait(i, self.begin(i, method, arguments))
@@ -156,15 +185,40 @@ class Shards:
                 time.sleep(LOOK)  # the scheduler may not know yet
         raise LostError(f"shard {i} cannot be made on any worker: {last}")
 
-    def _start(self, place):
+    def _start(self, i, place):
+        """The future of a new `Host`."""
+        from distributed import wait
+
         future = self.client.submit(Host, self.cls, actor=True, workers=[place], allow_other_workers=False, pure=False)
+        watch = Watch(f"worker {place} has not begun shard {i}",
+                      "it is busy with other tasks, or paused because its memory is full; see its dashboard")
         while True:
             try:
-                with self.client.as_current():
-                    return future.result(timeout=LOOK)
+                wait([future], timeout=LOOK)
+                break
             except TimeoutError:
-                if place not in self.client.nthreads():
-                    future.cancel()
-                    raise LostError(f"worker {place} is lost") from None
-            except Exception as error:
-                raise LostError(f"worker {place} cannot make a shard: {error}") from error
+                self._check_client()
+                self._check_worker(place)
+                watch.look()
+        if future.status != "finished":
+            raise LostError(f"worker {place} cannot make a shard: {future.exception() if future.status == 'error' else future.status}")
+        return future
+
+
+class Watch:
+    """Warns, again and again, that something takes long.
+
+    Parameters
+    ----------
+    what, advice : str
+    """
+
+    def __init__(self, what: str, advice: str) -> None:
+        self.what, self.advice, self.begun, self.said = what, advice, time.monotonic(), 0
+
+    def look(self) -> None:
+        """Warn if it is time to."""
+        waited = time.monotonic() - self.begun
+        if waited >= SAY * (self.said + 1):
+            self.said += 1
+            LOGGER.warning("%s for %d s, though the worker is there: %s", self.what, waited, self.advice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 ADVICE = "pip install 'mongoose_nb[dask]'"
@@ -25,6 +26,8 @@ def need_dask() -> Any:
 def client_of(client: Any = None) -> Any:
     """A Dask client: the one that is given, a new one for an address, or the one that was made last.
 
+    A task that asks for one leaves the threads of its worker: it is going to wait for other tasks, for which they are needed.
+
     Parameters
     ----------
     client : distributed.Client or str, optional
@@ -46,6 +49,11 @@ def client_of(client: Any = None) -> Any:
         client = dask.Client(client)
     if not isinstance(client, dask.Client):
         raise TypeError(f"client must be a distributed.Client or the address of a scheduler; got {type(client).__name__}")
+    if client.asynchronous:
+        raise ValueError("client waits for nothing (asynchronous=True), and these functions do: give a client without it")
+    with contextlib.suppress(ValueError, KeyError, AttributeError):  # no task, or one that has left already
+        dask.get_worker()
+        dask.secede()
     return client
 
 

@@ -40,3 +40,14 @@ def test_a_client_is_needed():
         client_of()
     with pytest.raises(TypeError, match="must be a distributed.Client"):
         client_of(3)
+
+
+def test_a_client_that_waits_for_nothing_is_refused(threads):
+    import distributed
+
+    async def ask():
+        async with distributed.Client(threads.scheduler.address, asynchronous=True) as client:
+            with pytest.raises(ValueError, match="asynchronous=True"):
+                client_of(client)
+
+    threads.sync(ask)
