@@ -39,10 +39,15 @@ class Host:
     """
 
     def __init__(self, cls: type) -> None:
-        self.object = cls()
+        from distributed import get_worker
+
+        self.object, self.threads = cls(), get_worker().state.nthreads
 
     def call(self, name: str, arguments: tuple) -> tuple[bool, Any]:
-        """(True, result) of a method, or (False, error)."""
+        """(True, result) of a method, or (False, error). Kernels use as many threads as the worker has been given."""
+        import numba
+
+        numba.set_num_threads(min(self.threads, numba.config.NUMBA_NUM_THREADS))
         try:
             return True, getattr(self.object, name)(*arguments)
         except Exception as error:

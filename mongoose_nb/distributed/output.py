@@ -12,6 +12,8 @@ What a shard computes is what `nn.layers.WideOutput` computes of the same rows, 
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,8 @@ from mongoose_nb.nn.layers.gradients import SharedRowGradient
 from mongoose_nb.nn.sampling.candidate_sets import check_sets
 
 KIND = "output shard"
+# Bytes of rows that are sent at once when a shard is filled or read.
+BLOCK = 1 << 25
 
 
 def join_normalisers(log_z: np.ndarray, losses: np.ndarray, logistic: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -45,18 +49,35 @@ def join_normalisers(log_z: np.ndarray, losses: np.ndarray, logistic: bool) -> t
 class OutputShard:
     """Rows of an output layer; lives on a worker."""
 
-    def open(self, arrays: dict[str, np.ndarray] | str, logistic: bool) -> None:
-        """Take the rows and their moments, from arrays or a file."""
-        if isinstance(arrays, str):
-            arrays = files.load(arrays, KIND)[1]
+    def open(self, source: str | dict[str, tuple[int, ...]], logistic: bool) -> None:
+        """Take the rows and their moments from a file, or make zeros of these shapes, into which `put` writes."""
+        arrays: dict = files.load(source, KIND)[1] if isinstance(source, str) else dict(source)
+
+        def take(key):
+            array = arrays.pop(key)  # of a file, no more than one array is held twice
+            return _own(array) if isinstance(source, str) else aligned_zeros(array)
+
         self.parameters = {}
         for name in ("weights", "bias"):
-            parameter = self.parameters[name] = Parameter(_own(arrays[name]))
+            parameter = self.parameters[name] = Parameter(take(name))
             for moment in ("m", "v"):
                 if f"{name}.{moment}" in arrays:
-                    setattr(parameter, moment, _own(arrays[f"{name}.{moment}"]))
+                    setattr(parameter, moment, take(f"{name}.{moment}"))
         self.logistic, self.buffers = logistic, Buffers()
         self.kept: Any = None
+
+    def put(self, lo: int, arrays: dict[str, np.ndarray]) -> None:
+        """Write rows from `lo` on."""
+        own = self._arrays()
+        for key, array in arrays.items():
+            own[key][lo:lo + len(array)] = array
+
+    def get(self, lo: int, hi: int) -> dict[str, np.ndarray]:
+        """Copies of rows and their moments."""
+        return {key: array[lo:hi].copy() for key, array in self._arrays().items()}
+
+    def _arrays(self):
+        return {key: array for name, parameter in self.parameters.items() for key, array in parameter.arrays(name).items()}
 
     def forward(self, h: np.ndarray, count: np.ndarray, own_count: np.ndarray, columns: np.ndarray, ids: np.ndarray | None,
                 shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -126,13 +147,9 @@ class OutputShard:
             SharedRowGradient(self.parameters["weights"], self.parameters["bias"], shared, Z, h, None, self.buffers).apply(
                 method, _own(constants), _own(bias_constants))
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Copies of the rows and their moments."""
-        return {key: array.copy() for name, parameter in self.parameters.items() for key, array in parameter.arrays(name).items()}
-
     def save(self, path: str) -> None:
         """Write them to a file."""
-        files.save(path, KIND, {}, self.arrays())
+        files.save(path, KIND, {}, self._arrays())
 
 
 def _own(array):
@@ -193,12 +210,22 @@ class ShardedOutput:
         if self._ready and not self._logged:
             raise LostError(f"the worker of shard {i} died, and its weights with it: call fit with checkpoint=DIRECTORY, which all workers "
                             "can read, to have lost shards come back")
-        yield "open", (self.base[i] or self._slices(i), self.loss_kind.logistic)
+        own = self._slices(i)
+        yield "open", (self.base[i] or {key: array.shape for key, array in own.items()}, self.loss_kind.logistic)
+        if self.base[i] is None:
+            for lo, hi in self._blocks(i):
+                yield "put", (lo, {key: array[lo:hi] for key, array in own.items() if array[lo:hi].any()})
         yield from self._log[i]
 
     def _slices(self, i):
         rows = slice(self.bounds[i], self.bounds[i + 1])
         return {key: array[rows] for name in ("weights", "bias") for key, array in getattr(self.output, name).arrays(name).items()}
+
+    def _blocks(self, i):
+        """Ranges of rows of a shard that are sent at once."""
+        n = self.bounds[i + 1] - self.bounds[i]
+        step = max(1, BLOCK // (12 * self.output.n_inputs))
+        return [(lo, min(n, lo + step)) for lo in range(0, n, step)]
 
     def _call(self, method, arguments):
         self.settle()
@@ -279,11 +306,20 @@ class ShardedOutput:
         self.base, self._log = list(paths), [[] for _ in paths]
 
     def collect(self) -> None:
-        """Bring the rows and their moments back into the layer."""
+        """Bring the rows and their moments back into the layer, which is as it was until all have come."""
         self.settle()
-        for i, arrays in enumerate(self.shards.call_or_raise("arrays", [()] * self.shards.n)):
-            for key, own in self._slices(i).items():
-                own[...] = arrays[key]
+        with tempfile.TemporaryDirectory() as directory:
+            came = {key: np.memmap(os.path.join(directory, key), array.dtype, "w+", shape=(self.output.units, *array.shape[1:]))
+                    for key, array in self._slices(0).items()}
+            blocks = [self._blocks(i) for i in range(self.shards.n)]
+            for turn in range(max(map(len, blocks))):
+                asked = [own[turn] if turn < len(own) else None for own in blocks]
+                for first, rows, arrays in zip(self.bounds, asked, self.shards.call_or_raise("get", asked), strict=False):
+                    for key in came if rows is not None else ():
+                        came[key][first + rows[0]:first + rows[1]] = arrays[key]
+            for i in range(self.shards.n):
+                for key, own in self._slices(i).items():
+                    own[...] = came[key][self.bounds[i]:self.bounds[i + 1]]
 
 
 def _nbytes(values):

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from mongoose_nb import Network, nn
 from mongoose_nb.distributed import fit
+from mongoose_nb.distributed import output as module
 
 pytest.importorskip("dask.distributed")
 rng = np.random.default_rng(0)
@@ -57,6 +58,18 @@ def test_as_in_one_process(threads, settings):
     fit(again, X, Y, client=threads, epochs=3, batch_size=64)
     assert same(again, net)  # moments came back, too
     again.fit(X, Y, epochs=1)
+
+
+@pytest.mark.parametrize("block", [1, 1 << 12])
+def test_rows_are_sent_in_blocks(threads, monkeypatch, block):
+    """Moments that are zero are not sent at all."""
+    monkeypatch.setattr(module, "BLOCK", block * 12 * 16)
+    nets = [network(sampler=nn.Uniform(100)) for _ in range(2)]
+    for net, client in zip(nets, (None, threads)):
+        for epochs in (1, 1):
+            net.fit(X, Y, epochs=epochs, batch_size=150) if client is None else fit(net, X, Y, client=threads, shards=1, epochs=epochs,
+                                                                                    batch_size=150)
+    assert same(*nets)
 
 
 def test_bytes_of_a_step(threads):
