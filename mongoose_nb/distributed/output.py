@@ -12,7 +12,7 @@ What a shard computes is what `nn.layers.WideOutput` computes of the same rows, 
 
 from __future__ import annotations
 
-import os
+import contextlib
 import tempfile
 from typing import Any
 
@@ -308,18 +308,19 @@ class ShardedOutput:
     def collect(self) -> None:
         """Bring the rows and their moments back into the layer, which is as it was until all have come."""
         self.settle()
-        with tempfile.TemporaryDirectory() as directory:
-            came = {key: np.memmap(os.path.join(directory, key), array.dtype, "w+", shape=(self.output.units, *array.shape[1:]))
-                    for key, array in self._slices(0).items()}
+        with contextlib.ExitStack() as stack:
+            came = {key: stack.enter_context(tempfile.TemporaryFile()) for key in self._slices(0)}
             blocks = [self._blocks(i) for i in range(self.shards.n)]
             for turn in range(max(map(len, blocks))):
                 asked = [own[turn] if turn < len(own) else None for own in blocks]
                 for first, rows, arrays in zip(self.bounds, asked, self.shards.call_or_raise("get", asked), strict=False):
-                    for key in came if rows is not None else ():
-                        came[key][first + rows[0]:first + rows[1]] = arrays[key]
+                    for key, array in arrays.items() if rows is not None else ():
+                        came[key].seek((first + rows[0]) * array[0].nbytes)
+                        came[key].write(memoryview(array).cast("B"))
             for i in range(self.shards.n):
                 for key, own in self._slices(i).items():
-                    own[...] = came[key][self.bounds[i]:self.bounds[i + 1]]
+                    came[key].seek(self.bounds[i] * own[0].nbytes)
+                    came[key].readinto(memoryview(own).cast("B"))
 
 
 def _nbytes(values):

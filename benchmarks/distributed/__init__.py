@@ -1,0 +1,1 @@
+"""Training, search and duplicates on a cluster of this machine, beside one process, and a model of the time of a step."""
