@@ -17,7 +17,7 @@ def add_arguments(parser):
     parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part replaced")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
     parser.add_argument("--rows", type=int, default=30_000, help="rows of the set of 670,091 outputs")
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--vectors", type=int, default=1_000_000, help="rows of the index")
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--kills", type=int, default=10)

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.distributed.cluster import alone, peak, peaks, workers
 
-HIDDEN, CANDIDATES, BATCH, LR = 128, 1000, 256, 2e-3
+HIDDEN, CANDIDATES, BATCH, LR = 128, 1000, 256, 5e-3
 
 
 def read(path, rows):
