@@ -22,9 +22,10 @@ C. *Everything of an object is read and checked before its first attribute is se
 
 from __future__ import annotations
 
+import copy
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -209,3 +210,30 @@ def _scalar(own, saved, where):
     if isinstance(own, float):
         return float(saved)
     return tuple(saved) if isinstance(own, tuple) else saved
+
+
+def remember(obj: Stateful) -> Callable[[], None]:
+    """What puts an object back into its present state, within the process, after work that has failed.
+
+    Parameters
+    ----------
+    obj : Stateful
+        Containers with an invariant of their own (note B) are taken as they are: they are replaced, or not changed.
+
+    Returns
+    -------
+    callable
+    """
+    values = {name: getattr(obj, name) for name in obj.saved_state if hasattr(obj, name)}
+    inner = [remember(value) for value in values.values() if isinstance(value, Stateful)]
+    copies = {name: copy.deepcopy(value) for name, value in values.items() if isinstance(value, np.ndarray | list | dict)}
+
+    def put_back():
+        for name, value in values.items():
+            if isinstance(value, np.ndarray):
+                value[...] = copies[name]
+            setattr(obj, name, copies[name] if isinstance(value, list | dict) else value)
+        for one in inner:
+            one()
+
+    return put_back

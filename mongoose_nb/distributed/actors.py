@@ -47,7 +47,7 @@ class Host:
         """(True, result) of a method, or (False, error). Kernels use as many threads as the worker has been given."""
         import numba
 
-        numba.set_num_threads(min(self.threads, numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(min(self.threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
         try:
             return True, getattr(self.object, name)(*arguments)
         except Exception as error:

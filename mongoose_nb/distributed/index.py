@@ -15,6 +15,7 @@ from mongoose_nb.core.registry import describe, parameters
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.distributed.actors import LostError, Shards
 from mongoose_nb.distributed.cluster import client_of, workers_of
+from mongoose_nb.distributed.merging import merge_answers
 from mongoose_nb.hashing.rows import is_sparse
 from mongoose_nb.search.ids import as_ids
 from mongoose_nb.search.index import LSHIndex as LocalIndex
@@ -45,19 +46,6 @@ def shard_of(ids: np.ndarray, shards: int) -> np.ndarray:
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return ((x ^ (x >> np.uint64(31))) % np.uint64(shards)).astype(np.int64)
-
-
-def merge_answers(answers: list[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest k of what shards found: ids (n, k) and distances (n, k). Of equally near rows the lower id is first.
-
-    Parameters
-    ----------
-    answers : list of (ids, distances)
-    k : int
-    """
-    ids, distances = (np.concatenate(part, axis=1) for part in zip(*answers, strict=True))
-    order = np.lexsort((ids, distances), axis=1)[:, :k]
-    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(distances, order, axis=1)
 
 
 class IndexShard:

@@ -189,3 +189,23 @@ def _over_all(network, X, join, of_block, start):
                 z = h @ weights[part].astype(np.float64).T + bias[part]
                 out[lo:lo + rows] = join(out[lo:lo + rows], of_block(z))
     return out
+
+
+def scores_of(Y: sp.csr_matrix, predicted: np.ndarray, propensity: np.ndarray | None = None) -> dict[str, float]:
+    """Scores of the best k outputs of labelled rows at 1, 3, 5, ... and k; see `Network.evaluate`.
+
+    Parameters
+    ----------
+    Y : (n, n_outputs) canonical CSR
+    predicted : (n, k) int
+    propensity : (n_outputs,) array, optional
+    """
+    from mongoose_nb import metrics
+
+    k = predicted.shape[1]
+    table = {"P": metrics.precision_at_k(Y, predicted, k), "nDCG": metrics.ndcg_at_k(Y, predicted, k),
+             "R": metrics.recall_at_k(Y, predicted, k)}
+    if propensity is not None:
+        table["PSP"] = metrics.psp_at_k(Y, predicted, propensity, k)
+    places = sorted({*range(1, k + 1, 2), k})
+    return {f"{name}@{j}": float(values[j - 1]) for name, values in table.items() for j in places}

@@ -62,6 +62,10 @@ class Model:
         """How much a batch counts in the mean loss of an epoch, from the arguments of ``loss_and_gradients``; None: its samples."""
         return None
 
+    def copy_weights(self) -> dict[str, np.ndarray]:
+        """Copies of the trained arrays by name, for `put_back`."""
+        return {name: parameter.value.copy() for name, parameter in self.parameters().items()}
+
     def put_back(self, weights: dict[str, np.ndarray]) -> None:
         """Take trained arrays, by the names of `parameters`, and bring the hash tables up to date with them."""
         missing = [name for name in self.parameters() if name not in weights]

@@ -12,7 +12,7 @@ from mongoose_nb.core.registry import make
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads, kernel_threads
 from mongoose_nb.core.validation import check_int, check_number, check_rows
-from mongoose_nb.nn.answers import best_without, check_exclude, one_row, top_probabilities
+from mongoose_nb.nn.answers import best_without, check_exclude, one_row, scores_of, top_probabilities
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.model import Model
 from mongoose_nb.nn.ranking import Lists, Ranking
@@ -257,17 +257,10 @@ class Predictor(Model):
         dict
             P@1, nDCG@1, R@1 (recall), ... and PSP@1, ...
         """
-        from mongoose_nb import metrics
-
         X, Y = self._check(X, Y)
         k = min(5, self.n_outputs) if k is None else check_int("k", k, low=1, high=self.n_outputs)
         predicted, _ = self.predict_topk(X, k, exact=exact, ranked=ranked)
-        table = {"P": metrics.precision_at_k(Y, predicted, k), "nDCG": metrics.ndcg_at_k(Y, predicted, k),
-                 "R": metrics.recall_at_k(Y, predicted, k)}
-        if propensity is not None:
-            table["PSP"] = metrics.psp_at_k(Y, predicted, propensity, k)
-        places = sorted({*range(1, k + 1, 2), k})
-        return {f"{name}@{j}": float(values[j - 1]) for name, values in table.items() for j in places}
+        return scores_of(Y, predicted, propensity)
 
     # ------------------------------------------------------------------ tables for prediction
 

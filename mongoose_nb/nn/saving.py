@@ -78,7 +78,7 @@ def check_saveable(network: Any, callbacks: Sequence = ()) -> None:
 def _state(network, optimizer, callbacks=()):
     """The states of samplers, retriever and callbacks, nested."""
     out = {"samplers": {name: state_of(sampler, f"sampler of {name}") for name, sampler in network.samplers().items()} if optimizer else {},
-           "callbacks": {str(i): {"name": name, "state": state_of(callback, name)} for i, (name, callback) in enumerate(_named(callbacks))}}
+           "callbacks": callback_states(callbacks)}
     if network.retriever is not None:
         out["retriever"] = state_of(network.retriever, "retriever")
     if network.ranking is not None:
@@ -307,6 +307,11 @@ def resume_network(network: Any, path: str | os.PathLike, accept: Callable[[Prog
     with reading(path):
         state = _restore(network, saved, arrays)
         return progress, {part["name"]: part["state"] for part in state["callbacks"].values()}
+
+
+def callback_states(callbacks: Sequence) -> dict:
+    """The states of callbacks: ``name`` and ``state`` of those that have one, by number."""
+    return {str(i): {"name": name, "state": state_of(callback, name)} for i, (name, callback) in enumerate(_named(callbacks))}
 
 
 def load_callbacks(callbacks: Sequence, states: dict, path: str | os.PathLike) -> None:

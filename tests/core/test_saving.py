@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb.core import files
-from mongoose_nb.core.saving import Stateful, join, restore, split, state_of
+from mongoose_nb.core.saving import Stateful, join, remember, restore, split, state_of
 from mongoose_nb.hashing import SimHash
 
 
@@ -90,6 +90,23 @@ def test_what_a_file_cannot_hold_is_named():
     outer.history = [1, object()]
     with pytest.raises(TypeError, match=r"Outer.history\[1\] is a builtins.object, which a file cannot hold; .*saved_state"):
         state_of(outer)
+
+
+def test_what_is_remembered_comes_back():
+    """Values of another type, too, and arrays where they are."""
+    outer = Outer()
+    sums, before = outer.inner._sums, state_of(outer)
+    put_back = remember(outer)
+    outer._last, outer.rate, outer.inner.count, outer.inner._sums[...] = 7, 2.5, 9, 4.0
+    outer.history.append(1)
+    outer.table["a"] = 2
+    outer.inner._sums = np.ones(5)
+    put_back()
+    after = state_of(outer)
+    assert outer.inner._sums is sums and not sums.any()
+    for state in (before, after):
+        del state["family"], state["inner"]["sums"], state["ids"]
+    assert after == before
 
 
 values = st.one_of(st.integers(-5, 5), st.floats(allow_nan=False), st.text(max_size=3), st.none(), st.booleans())

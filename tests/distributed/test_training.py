@@ -10,6 +10,7 @@ from scipy import sparse
 from mongoose_nb import Network, nn
 from mongoose_nb.distributed import fit
 from mongoose_nb.distributed import output as module
+from mongoose_nb.nn.sampling import adaptive
 
 pytest.importorskip("dask.distributed")
 rng = np.random.default_rng(0)
@@ -83,7 +84,7 @@ def test_bytes_of_a_step(threads):
 def test_what_is_refused(threads):
     net = network()
     before = weights(net)
-    for wrong, text in [(network(sampler=nn.LSH()), "sampler='full'"), (network(sampler=nn.Uniform(9, shape="sample")), "sampler='full'")]:
+    for wrong, text in [(network(sampler=nn.LSH()), "sampler=.full."), (network(sampler=nn.Uniform(9, shape="sample")), "sampler='full'")]:
         with pytest.raises(ValueError, match=text):
             fit(wrong, X, Y, client=threads)
     with pytest.raises(ValueError, match="shards"):
@@ -147,3 +148,78 @@ def test_workers_that_die(processes, tmp_path):
     with pytest.raises(RuntimeError, match="checkpoint=DIRECTORY"):
         fit(bare, X, Y, client=processes, shards=2, epochs=3, batch_size=64, callbacks=[Interrupts([3], kill)])
     assert same(bare, network()) and bare.step == 0
+
+
+TABLES = nn.Tables(K=4, L=8, rehash=5)
+SAMPLERS = [nn.LSH(200, shape="batch", tables=TABLES), nn.Adaptive(200, threshold=0.0)]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=["lsh", "adaptive"])
+def test_samplers_with_tables(threads, sampler, monkeypatch):
+    """One shard has the bits of one process, tables included; of several, each has tables of its own rows, and its part of the
+    candidates."""
+    monkeypatch.setattr(adaptive, "FIRST_LOOK", 4)
+    reference, expected = local(sampler=sampler)
+    for shards in (1, 4):
+        net = network(sampler=sampler)
+        entry = fit(net, X, Y, client=threads, shards=shards, epochs=3, batch_size=64)[-1]
+        if shards == 1:
+            assert same(net, reference) and entry["retrieved"] == expected[-1]["retrieved"]
+        assert entry["retrieved"] > 50 and entry["active"] == pytest.approx(expected[-1]["active"], rel=0.05)
+        assert entry["loss"] == pytest.approx(expected[-1]["loss"], rel=0.05)
+        assert getattr(net.output.sampler, "hard_negatives", True)
+        net.predict_topk(X, 3, exact=False)
+
+
+def test_validation_and_early_stopping(threads):
+    """The scores are those of the network, and the best weights come back."""
+    held = X[:100], Y[:100]
+    reference, net = network(lr_schedule="constant"), network(lr_schedule="constant")
+    options = {"epochs": 6, "batch_size": 64, "validation": held, "early_stopping": nn.EarlyStopping("loss", 0, min_delta=1.5)}
+    expected, found = reference.fit(X, Y, **options), fit(net, X, Y, client=threads, shards=1, **options)
+    assert same(net, reference) and len(found) == len(expected) < 6
+    assert [entry["P@1"] for entry in found] == [entry["P@1"] for entry in expected]
+    several = network(lr_schedule="constant")
+    history = fit(several, X, Y, client=threads, shards=4, **options)
+    assert len(history) == len(expected)
+    for name, array in weights(several).items():
+        assert np.abs(array - weights(reference)[name]).max() < 1e-3, name
+    with pytest.raises(ValueError, match="give validation="):
+        fit(net, X, Y, client=threads, early_stopping=1)
+    with pytest.raises(ValueError, match="checkpoint=DIRECTORY"):
+        fit(net, X, Y, client=threads, callbacks=[nn.Checkpoint("x")])
+
+
+@pytest.mark.parametrize("settings", [{"sampler": SAMPLERS[1]}, {"sampler": SAMPLERS[0]}], ids=["adaptive", "lsh"])
+def test_all_of_the_state_is_in_the_checkpoint(threads, tmp_path, settings, monkeypatch):
+    """Tables, the look of the sampler, and kept weights: a training that is gone on with, on shards from files, has the same end."""
+    monkeypatch.setattr(adaptive, "FIRST_LOOK", 4)
+    expected, net, again = (network(**settings) for _ in range(3))
+    options = {"client": threads, "shards": 2, "epochs": 3, "batch_size": 64, "validation": (X[:50], Y[:50])}
+    fit(expected, X, Y, **options, early_stopping=nn.EarlyStopping("loss", 5, min_delta=100.0))
+
+    def die():
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fit(net, X, Y, **options, early_stopping=nn.EarlyStopping("loss", 5, min_delta=100.0), checkpoint=tmp_path, checkpoint_steps=3,
+            callbacks=[Interrupts([8], die)])
+    assert same(net, network(**settings)) and not getattr(net.output.sampler, "_began", None)  # as before the call
+    fit(again, X, Y, **options, early_stopping=nn.EarlyStopping("loss", 5, min_delta=100.0), checkpoint=tmp_path, checkpoint_steps=3)
+    assert same(again, expected)
+
+
+def test_chunks_and_dask_arrays(threads):
+    array = pytest.importorskip("dask.array")
+    dense, labels = X.toarray(), Y.toarray()
+    pairs = [(X[lo:lo + 120], Y[lo:lo + 120]) for lo in range(0, N, 120)]
+    nets = [network() for _ in range(4)]
+    expected = nets[0].fit(pairs, epochs=2, batch_size=50)
+    blocks = array.from_array(dense, chunks=(120, 25)), array.from_array(labels, chunks=(70, 300))
+    for net, given in zip(nets[1:], [(pairs,), blocks, (blocks[0], Y)]):
+        history = fit(net, *given, client=threads, shards=1, epochs=2, batch_size=50)
+        assert same(net, nets[0]) and history[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=1e-6)
+    with pytest.raises(ValueError, match="one row of labels for each row"):
+        fit(nets[0], blocks[0], Y[:-1], client=threads)
+    with pytest.raises(ValueError, match="give labels"):
+        fit(nets[0], blocks[0], client=threads)

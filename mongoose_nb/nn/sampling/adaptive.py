@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Adaptive(LSH):
     def shared(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer) -> SharedSet:
         """`SharedSet` of the batch."""
         if not self.hard_negatives and not self.told:
-            self._look(h, labels, step, timer)
+            self._look(h, labels, step, timer, self._best)
         if self.hard_negatives:
             return super().shared(h, labels, step, timer)
         self.manager.observe(h, labels)
@@ -85,7 +85,26 @@ class Adaptive(LSH):
         if not self.hard_negatives and precision >= self.TOLD:
             self._began = step
 
-    def _look(self, h, labels, step, timer):
+    def of_shard(self, i: int, n: int) -> dict[str, Any] | None:
+        """As `LSH.of_shard`; the shards do not look themselves, see `watch`."""
+        return {**(super().of_shard(i, n) or {}), "told": True}
+
+    def watch(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, best: Callable[[np.ndarray], np.ndarray]) -> bool:
+        """As `LSH.watch`, and measure P@1; True once it has reached the threshold."""
+        if not self.hard_negatives and not self.told:
+            self._look(h, labels, step, timer, best)
+        super().watch(h, labels, step, timer, best)
+        return self.hard_negatives
+
+    def _best(self, h):
+        """The best of all outputs for every row of `h`."""
+        from mongoose_nb.core.threads import one_blas_thread
+
+        weights, bias = self._layer
+        with one_blas_thread():
+            return best_outputs(h, weights.value, bias.value, 1)[0][:, 0]
+
+    def _look(self, h, labels, step, timer, best):
         """Count hits among the labelled samples of a look, and judge when there are enough."""
         if step >= FIRST_LOOK and step & (step - 1) == 0:
             self._hits = self._seen = 0
@@ -93,8 +112,7 @@ class Adaptive(LSH):
             return
         more = np.flatnonzero(labels.count > 0)[:SAMPLES - self._seen]
         with timer("check"):
-            weights, bias = self._layer
-            self._hits += count_hits(h[more], weights.value, bias.value, Rows(labels.start[more], labels.count[more], labels.ids, None))
+            self._hits += count_hits(best(h[more]), Rows(labels.start[more], labels.count[more], labels.ids, None))
             self._seen += len(more)
         if self._seen >= SAMPLES and self._hits >= self.threshold * self._seen:
             self._began = step
@@ -117,11 +135,7 @@ class Adaptive(LSH):
         check_int("seen", self._seen, low=0)
 
 
-def count_hits(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, labels: Rows) -> int:
-    """How many rows of `h` have one of their `labels` (Rows) for the best of all outputs."""
-    from mongoose_nb.core.threads import one_blas_thread
-
-    with one_blas_thread():
-        best, _ = best_outputs(h, weights, bias, 1)
+def count_hits(best: np.ndarray, labels: Rows) -> int:
+    """How many samples have one of their `labels` (Rows) for the best output (n,)."""
     sample, ids = labels.flat()
-    return len(np.unique(sample[ids == best[sample, 0]]))
+    return len(np.unique(sample[ids == best[sample]]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -139,6 +139,28 @@ class Sampler(Registered, Stateful, kind="sampler"):
     def fired(self) -> int:
         """How often the schedule of the tables fired since the last `report`."""
         return 0
+
+    def of_shard(self, i: int, n: int) -> dict[str, Any] | None:
+        """The sampler of one of n ranges of the outputs, which chooses its part of the candidates from its own rows; for a layer in shards
+        (`mongoose_nb.distributed`).
+
+        Returns
+        -------
+        dict or None
+            ``sampler``, a description, and ``seed``, for `bind`. None: this one chooses for all ranges, and does not look at weights.
+        """
+        raise ValueError(f"{self!r} cannot choose candidates where the output weights are in several places: give sampler='full', "
+                         "nn.Uniform(shape='batch'), nn.LSH(shape='batch') or nn.Adaptive()")
+
+    def watch(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, best: Callable[[np.ndarray], np.ndarray]) -> bool:
+        """Follow a step whose candidates samplers of shards choose. ``best(h)`` gives the best output of rows.
+
+        Returns
+        -------
+        bool
+            Whether they may use tables from now on.
+        """
+        return True
 
     def count(self, sets: Sets) -> Sets:
         """Note the counts of `sets` (`ActiveSets` or `SharedSet`) for `counts`, and return the sets."""

@@ -24,6 +24,9 @@ class Full(Sampler):
         self._n_rows = len(bias.value)
         self._counts = {"labels": 0.0, "retrieved": float(self._n_rows), "uniform": 0.0}
 
+    def of_shard(self, i: int, n: int) -> None:
+        """As `Sampler.of_shard`: every shard computes all of its outputs."""
+
     def shared(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer) -> SharedSet:
         """All outputs."""
         return self.peek(h)

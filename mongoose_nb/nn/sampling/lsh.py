@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.core.registry import fresh, make, register
+from mongoose_nb.core.registry import describe, fresh, make, register
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.sampling import queries  # noqa: F401  (registers them)
 from mongoose_nb.nn.sampling.base import SHAPES, Sampler
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Retrieved outputs that a sample adds to the set of its batch. The more, the fewer samples are looked up.
 EACH = 16
+# Between the seeds of two shards.
+SHARDS = 0x9E3779B1
 
 
 @register("sampler", "lsh")
@@ -157,6 +159,19 @@ class LSH(Sampler):
             heads = self._builder.per_sample(Rows.empty(m), head // m, step=step, views=views, head=head // m, fill=False)
             shared = self._builder.shared(labels, self.candidates if self.fill else 0, step=step, heads=heads)
             return self._corrector.shared(labels, shared)
+
+    def of_shard(self, i: int, n: int) -> dict[str, Any] | None:
+        """As `Sampler.of_shard`: tables of its own rows, with K and L as for so many outputs, and its part of the candidates. One shard
+        has the candidates of a layer in one place."""
+        if self.shape != "batch":
+            return super().of_shard(i, n)
+        description = {**describe(self, "sampler"), "candidates": -(-self.candidates // n)}
+        return {"sampler": description, "seed": (self._builder.seed + i * SHARDS) % 2**32}
+
+    def watch(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, best: Callable[[np.ndarray], np.ndarray]) -> bool:
+        """As `Sampler.watch`: the mean of the activations, by which queries are centred."""
+        self.manager.observe(h, labels)
+        return True
 
     def peek(self, h: np.ndarray) -> ActiveSets | SharedSet:
         """As `Sampler.peek`, from the tables as training finds them."""

@@ -73,6 +73,10 @@ class Uniform(Sampler):
             shared = self._corrector.shared(labels, shared)
         return self.count(shared)
 
+    def of_shard(self, i: int, n: int) -> dict | None:
+        """As `Sampler.of_shard`: one draw for all shards, where candidates are shared by the batch."""
+        return None if self.shape == "batch" else super().of_shard(i, n)
+
     def peek(self, h: np.ndarray) -> ActiveSets:
         """As `Sampler.peek`; one draw for all samples where candidates are shared by the batch."""
         return self._builder.per_sample(Rows.empty(len(h)), self.candidates, step=0, alike=self.shape == "batch",

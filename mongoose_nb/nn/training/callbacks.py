@@ -90,7 +90,7 @@ class EarlyStopping(Callback):
         if self.best is None or value > self.best + self.min_delta:
             self.best, self.best_epoch, self._waited = value, logs["epoch"], 0
             if self.restore_best:
-                self._weights = _copy_weights(network)
+                self._weights = join({}, network.copy_weights())
             return False
         self._waited += 1
         return self._waited > self.patience
@@ -110,7 +110,9 @@ class EarlyStopping(Callback):
         self.best = check_number("best", self.best)
         self.best_epoch = check_int("best_epoch", self.best_epoch, low=0)
         self._waited = check_int("waited", self._waited, low=0)
-        own = _copy_weights(self._network) if self.restore_best else None
+        own = None
+        if self.restore_best:  # the arrays that there are; a model may keep others elsewhere
+            own = join({}, {name: parameter.value.copy() for name, parameter in self._network.parameters().items()})
         if self._weights is not None and own is not None:  # else a call that ended has put the best weights back
             arrays, saved = split(own)[1], split(self._weights)[1]
             for name, array in arrays.items():
@@ -118,11 +120,6 @@ class EarlyStopping(Callback):
                     raise ValueError(f"the best weights saved for {name!r} have shape {saved[name].shape}; needed is {array.shape}")
                 array[...] = saved[name].reshape(array.shape)
         self._weights = own
-
-
-def _copy_weights(network):
-    """Copies of the trained arrays of a network, nested by the parts of their names."""
-    return join({}, {name: parameter.value.copy() for name, parameter in network.parameters().items()})
 
 
 @register("callback", "json lines")

@@ -34,7 +34,7 @@ def test_hits_are_those_of_all_outputs():
     labels = [sorted(set(ids)) for ids in labels]
     count = np.array([len(ids) for ids in labels])
     rows = Rows(np.cumsum(count) - count, count, np.concatenate(labels).astype(np.int32), None)
-    assert count_hits(h, W, b, rows) == sum(best[i] in ids for i, ids in enumerate(labels))
+    assert count_hits(best, rows) == sum(best[i] in ids for i, ids in enumerate(labels))
 
 
 def test_tables_are_asked_once_labels_stand_out(data, few):
