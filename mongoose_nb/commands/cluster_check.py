@@ -18,14 +18,9 @@ LEAST_MEMORY = 1 << 30
 
 def run(args: argparse.Namespace) -> int:
     """Print what the workers are; exit code 1 where one is not fit for the work."""
-    from mongoose_nb.distributed.cluster import need_dask, workers_of
+    from mongoose_nb.distributed.cluster import connect, workers_of
 
-    dask = need_dask()
-    try:
-        client = dask.Client(args.address, timeout=args.timeout)
-    except (OSError, TimeoutError) as error:
-        raise OSError(f"no Dask scheduler answers at {args.address}: start one, dask scheduler, and see its address in its log") from error
-    with client:
+    with connect(args.address, args.timeout) as client:
         workers = workers_of(client, wait=args.timeout)
         mine, found = look(), client.run(look, workers=workers)
         limits = client.run(memory_limit, workers=workers)

@@ -2,6 +2,7 @@
 
     RUN/settings.json     every setting in force, versions, where the data came from and its fingerprint
     RUN/metrics.jsonl     one JSON object per epoch: the history with `nn.Diagnostics`, from which mongoose report draws
+    RUN/cluster/          with --scheduler, files from which lost workers and an interrupted run come back
     RUN/model.mongoose    the network with optimiser and hash tables and all that going on takes, replaced as a whole after an epoch
 """
 
@@ -9,13 +10,14 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 from typing import Any
 
 from mongoose_nb.commands.console import to_json
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.data._files import replacing
 
-SETTINGS, METRICS, MODEL = "settings.json", "metrics.jsonl", "model.mongoose"
+SETTINGS, METRICS, MODEL, CLUSTER = "settings.json", "metrics.jsonl", "model.mongoose", "cluster"
 FORMAT_VERSION = 2
 
 
@@ -35,6 +37,8 @@ def begin(path: pathlib.Path, record: dict[str, Any]) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for name in (MODEL, METRICS, SETTINGS):
         (path / name).unlink(missing_ok=True)
+    if (path / CLUSTER).exists():
+        shutil.rmtree(path / CLUSTER)
     for file in path.glob(f"{MODEL}.*"):  # older versions, and what a killed process left
         if file.suffix == ".part" or file.suffix[1:].isdigit():
             file.unlink()
@@ -109,6 +113,11 @@ def text_columns(path: PathLike, text: str | None = None, label: str | None = No
     return Columns(text or own.text, label or own.label, own.separator if separator is None else separator)
 
 
+def is_on_cluster(path: PathLike) -> bool:
+    """Whether a run was trained with --scheduler."""
+    return (pathlib.Path(path) / CLUSTER).is_dir()
+
+
 def load_to_resume(path: PathLike, record: dict[str, Any]) -> Any:
     """(network, settings of its file) of a run to resume. If there is a checkpoint of the training, `Network.fit` fills the network
     later. If no checkpoint was written yet, the run starts again."""
@@ -116,7 +125,13 @@ def load_to_resume(path: PathLike, record: dict[str, Any]) -> Any:
     from mongoose_nb.nn.saving import make_network, peek, settings_v1
 
     file = pathlib.Path(path) / MODEL
-    saved: dict[str, Any] = peek(file) if file.exists() else {"progress": None, "epoch": 0, "step": 0}
+    saved: dict[str, Any] = {"progress": None, "epoch": 0, "step": 0}
+    if is_on_cluster(path):
+        from mongoose_nb.distributed.checkpoints import progress_of
+
+        saved = progress_of(pathlib.Path(path) / CLUSTER)
+    elif file.exists():
+        saved = peek(file)
     if saved["progress"] is None and file.exists():
         return Network.load(file), saved
     try:

@@ -36,6 +36,10 @@ class Interrupted(KeyboardInterrupt):
 
 def run(args: argparse.Namespace) -> None:
     """Check everything, then train."""
+    if args.scheduler is not None:
+        from mongoose_nb.distributed.cluster import need_dask
+
+        need_dask()
     with threads(args.threads), compiling() as clock:
         (_resume if args.resume is not None else _start)(args, clock)
 
@@ -139,6 +143,10 @@ def _start(args, clock):
     seed = arguments.get("seed", inspect.signature(Network).parameters["seed"].default)
     data = _Data(given, seed)
     network = data.equip(Network(data.X.shape[1], data.Y.shape[1], **arguments))
+    if args.scheduler is not None:
+        settings["ranking"] = "none"
+        if settings["nonfinite"] != "stop":
+            raise ValueError("--nonfinite skip does not go with --scheduler: leave one of them out")
     if "epochs" not in given:
         settings["epochs"] = (epochs_of if _ranked(data, settings) else default_epochs)(data.X.shape[0], settings["batch_size"])
     data.announce()
@@ -147,7 +155,8 @@ def _start(args, clock):
     if given.get("label_names") is not None:
         record["label_names"] = os.path.abspath(given["label_names"])
     runs.begin(out, record)
-    _compile(network, arguments, data, clock)
+    if args.scheduler is None:
+        _compile(network, arguments, data, clock)
     _train(network, data, settings, out, args, clock)
 
 
@@ -160,6 +169,9 @@ def _resume(args, clock):
         raise ValueError(f"{fixed[0]} does not go with --resume, which keeps the settings of {path}; it takes DATA, {allowed} "
                          "and --threads")
     record = runs.read_settings(path)
+    if runs.is_on_cluster(path) != (args.scheduler is not None):
+        where = "on a cluster: give" if args.scheduler is None else "in one process: leave out"
+        raise ValueError(f"{path} was trained {where} --scheduler")
     network, saved = runs.load_to_resume(path, record)
     progress = saved["progress"]
     try:
@@ -211,7 +223,8 @@ def _resume(args, clock):
                                "training": settings, "data": data.record, "versions": versions(), "threads": args.threads})
     arguments = {"sampler": network.sampler, "optimizer": network.optimizer, "hidden": network.hidden, "loss": network.loss,
                  "activation": network.activation, "clip_norm": network.clip_norm}
-    _compile(network, arguments, data, clock)
+    if args.scheduler is None:
+        _compile(network, arguments, data, clock)
     _train(network, data, settings, path, args, clock, first)
 
 
@@ -259,26 +272,42 @@ def _ranked(data, settings):
     return settings["ranking"] == "auto" and data.X.shape[0] >= FEWEST
 
 
+def _fit_on_cluster(network, data, epochs, settings, out, address, options):
+    """The history of a training on a cluster; at its end the network is saved."""
+    from mongoose_nb.distributed import fit
+    from mongoose_nb.distributed.cluster import connect
+
+    (out / runs.CLUSTER).mkdir(exist_ok=True)
+    with connect(address) as client:
+        history = fit(network, data.X, data.Y, client=client, epochs=epochs, checkpoint=out / runs.CLUSTER,
+                      checkpoint_steps=settings["save_steps"] or 200, **options)
+    network.save(out / runs.MODEL)
+    return history
+
+
 def _train(network, data, settings, out, args, clock, first=0):
     scored = data.validation or data.test
     bar = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
     stopping = None if settings["early_stopping"] is None else EarlyStopping(patience=settings["early_stopping"])
-    callbacks = [Diagnostics(), JSONLines(out / runs.METRICS), _SaveEvery(out / runs.MODEL, settings),
-                 _Log(settings["epochs"], args.json, not bar)]
-    callbacks += [ProgressBar()] * bar
+    callbacks = [JSONLines(out / runs.METRICS), _Log(settings["epochs"], args.json, not bar)] + [ProgressBar()] * bar
     epochs = settings["epochs"] - first
-    options = {"batch_size": settings["batch_size"], "validation": scored, "early_stopping": stopping, "callbacks": callbacks,
-               "nonfinite": settings["nonfinite"], "resume": None if network.epoch else out / runs.MODEL}
+    options = {"batch_size": settings["batch_size"], "validation": scored, "early_stopping": stopping, "callbacks": callbacks}
+    if args.scheduler is None:
+        callbacks[:1] = Diagnostics(), callbacks[0], _SaveEvery(out / runs.MODEL, settings)
+        options.update(nonfinite=settings["nonfinite"], resume=None if network.epoch else out / runs.MODEL)
     choice = None
     try:
-        if not _ranked(data, settings):
+        if args.scheduler is not None:
+            history = _fit_on_cluster(network, data, epochs, settings, out, args.scheduler, options)
+        elif not _ranked(data, settings):
             history = network.fit(data.X, data.Y, epochs=epochs, **options)
         else:
             report = network.fit_auto(data.X, data.Y, epochs=epochs, **options)
             history, choice = report["history"], report["choice"]
     except KeyboardInterrupt:
-        if (out / runs.MODEL).exists():
-            raise Interrupted(f"interrupted; go on with: mongoose train --resume {out}") from None
+        if (out / runs.MODEL).exists() or args.scheduler is not None:
+            on = "" if args.scheduler is None else f" --scheduler {args.scheduler}"
+            raise Interrupted(f"interrupted; go on with: mongoose train --resume {out}{on}") from None
         raise Interrupted(f"interrupted before a network was saved in {out}; start again with: mongoose train --resume {out}") from None
     seconds = sum(entry["seconds"] for entry in history)
     final = {"event": "end", "run": str(out), "model": str(out / runs.MODEL), "epochs": network.epoch, "step": network.step,

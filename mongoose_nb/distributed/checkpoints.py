@@ -71,6 +71,13 @@ def training_file(directory: str | os.PathLike) -> str:
     return os.path.join(directory, "training.mongoose")
 
 
+def progress_of(directory: str | os.PathLike) -> dict[str, Any]:
+    """``progress`` (a dict, or None where nothing was written yet), ``step`` and ``epoch`` of a checkpoint directory."""
+    path = training_file(directory)
+    saved = files.load(path, KIND)[0] if os.path.exists(path) else {"progress": None, "step": 0, "epoch": 0}
+    return {name: saved[name] for name in ("progress", "step", "epoch")}
+
+
 class Found(NamedTuple):
     """A checkpoint that a training goes on from.
 

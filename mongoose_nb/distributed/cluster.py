@@ -46,7 +46,7 @@ def client_of(client: Any = None) -> Any:
             raise ValueError("there is no Dask client: make one, client = distributed.Client('tcp://HOST:8786'), or give client=, a "
                              "client or such an address") from error
     if isinstance(client, str):
-        client = dask.Client(client)
+        client = connect(client)
     if not isinstance(client, dask.Client):
         raise TypeError(f"client must be a distributed.Client or the address of a scheduler; got {type(client).__name__}")
     if client.asynchronous:
@@ -55,6 +55,21 @@ def client_of(client: Any = None) -> Any:
         dask.get_worker()
         dask.secede()
     return client
+
+
+def connect(address: str, timeout: float | None = None) -> Any:
+    """A new client of the scheduler at an address.
+
+    Raises
+    ------
+    OSError
+        None answers; the message says what to do.
+    """
+    dask = need_dask()
+    try:
+        return dask.Client(address, timeout=timeout) if timeout is not None else dask.Client(address)
+    except (OSError, TimeoutError) as error:
+        raise OSError(f"no Dask scheduler answers at {address}: start one, dask scheduler, and see its address in its log") from error
 
 
 def workers_of(client: Any, wait: float = 30.0) -> list[str]:

@@ -1,0 +1,59 @@
+"""`mongoose train --scheduler` on a cluster of this machine."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from mongoose_nb import Network, data
+from mongoose_nb.commands.cli import main
+
+distributed = pytest.importorskip("dask.distributed")
+
+
+@pytest.fixture(scope="module")
+def address():
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0") as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path, rng = tmp_path_factory.mktemp("data") / "train.txt", np.random.default_rng(0)
+    label = rng.integers(0, 40, 300)
+    X = sparse.csr_matrix((np.ones(300, np.float32), (np.arange(300), label)), shape=(300, 50))
+    data.write_xc(path, X, sparse.csr_matrix((np.ones(300, np.float32), (np.arange(300), label)), shape=(300, 40)))
+    return str(path)
+
+
+def test_train_and_resume(address, file, tmp_path, capsys):
+    common = [file, "--hidden", "8", "--sampler", "full", "--validation", "0.2", "--scheduler", address]
+    assert main(["train", *common, "--out", str(tmp_path / "a"), "--epochs", "3", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines] == ["epoch"] * 3 + ["end"] and lines[0]["shards"] == 2
+    assert 0 <= lines[-1]["validation"]["P@1"] <= 1
+    assert Network.load(tmp_path / "a" / "model.mongoose").epoch == 3
+    assert main(["train", *common, "--out", str(tmp_path / "b"), "--epochs", "2"]) == 0
+    assert main(["train", "--resume", str(tmp_path / "b"), "--epochs", "3", "--scheduler", address]) == 0
+    nets = [Network.load(tmp_path / name / "model.mongoose") for name in "ab"]
+    assert nets[0].step == nets[1].step and all((x == y).all() for x, y in zip(*(net.to_arrays().values() for net in nets), strict=True))
+    assert len((tmp_path / "b" / "metrics.jsonl").read_text().splitlines()) == 3
+    assert main(["evaluate", str(tmp_path / "b"), file]) == 0
+    assert main(["train", *common, "--early-stopping", "0", "--out", str(tmp_path / "c"), "--epochs", "9", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["best_epoch"] >= 1
+
+
+@pytest.mark.parametrize("given, text", [
+    (["--nonfinite", "skip"], "--nonfinite skip does not go with --scheduler"),
+    (["--sampler", "lsh"], "several places")])
+def test_what_is_refused(address, file, tmp_path, capsys, given, text):
+    assert main(["train", file, "--out", str(tmp_path / "run"), "--scheduler", address, *given]) != 0
+    assert text in capsys.readouterr().err
+
+
+def test_runs_stay_where_they_began(address, file, tmp_path, capsys):
+    run = str(tmp_path / "run")
+    assert main(["train", file, "--out", run, "--epochs", "1", "--hidden", "8", "--sampler", "full", "--scheduler", address]) == 0
+    assert main(["train", "--resume", run, "--epochs", "2"]) != 0
+    assert "was trained on a cluster: give --scheduler" in capsys.readouterr().err
