@@ -2,94 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mongoose_nb.core import files
 from mongoose_nb.core.registry import describe, parameters
 from mongoose_nb.core.validation import check_int
-from mongoose_nb.distributed.actors import LostError, Shards
+from mongoose_nb.distributed.actors import Shards
 from mongoose_nb.distributed.cluster import client_of, workers_of
-from mongoose_nb.distributed.merging import merge_answers
+from mongoose_nb.distributed.index_search import Searchable
+from mongoose_nb.distributed.index_shard import IndexShard
+from mongoose_nb.distributed.recovery import Recovery, manifest, read_manifest
 from mongoose_nb.hashing.rows import is_sparse
 from mongoose_nb.search.ids import as_ids
 from mongoose_nb.search.index import LSHIndex as LocalIndex
 
 if TYPE_CHECKING:
     from mongoose_nb.search.metrics import Metric
+    from mongoose_nb.search.tune import Tuned
 
-KIND = "distributed index"
-VERSION = 1
 # Rows that may change before shards with a checkpoint directory are written again.
 CHECKPOINT_ROWS = 100_000
 
 
-def shard_of(ids: np.ndarray, shards: int) -> np.ndarray:
-    """The shard of every id, by a hash of it (the finalizer of SplitMix64).
-
-    Parameters
-    ----------
-    ids : (m,) int64
-    shards : int
-
-    Returns
-    -------
-    (m,) int64
-    """
-    with np.errstate(over="ignore"):
-        x = ids.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return ((x ^ (x >> np.uint64(31))) % np.uint64(shards)).astype(np.int64)
-
-
-class IndexShard:
-    """The local index of one shard; lives on a worker."""
-
-    def open(self, arguments: dict, path: str | None) -> None:
-        """Begin empty, or with what a file holds."""
-        self.index = LocalIndex(**arguments) if path is None else LocalIndex.load(path)
-
-    def change(self, what: str, ids: np.ndarray, X: Any = None) -> None:
-        """Add, update or remove rows."""
-        if what == "add":
-            self.index.add(X, ids, any_id=True)
-        elif what == "update":
-            self.index.update(ids, X)
-        else:
-            self.index.remove(ids)
-
-    def among(self, ids: np.ndarray) -> np.ndarray:
-        """Whether ids are in the index, (m,) bool."""
-        return np.array([id in self.index for id in ids.tolist()], bool)
-
-    def query(self, Q: Any, k: int, options: dict) -> tuple[np.ndarray, np.ndarray]:
-        """As `LSHIndex.query`."""
-        return self.index.query(Q, k, **options)
-
-    def rows(self, ids: np.ndarray) -> Any:
-        """As `LSHIndex.get`."""
-        return self.index.get(ids)
-
-    def ids(self) -> np.ndarray:
-        """All ids."""
-        return self.index.ids
-
-    def stats(self) -> dict:
-        """As `LSHIndex.stats`."""
-        return self.index.stats()
-
-    def save(self, path: str) -> None:
-        """Write the shard to a file."""
-        self.index.save(path)
-
-
-class LSHIndex:
+class LSHIndex(Searchable):
     """`mongoose_nb.LSHIndex` in shards: a row is on the worker that a hash of its id names, and a query asks all of them.
 
     Every shard is a local index of its rows, with the settings that are given. Its hashes per table follow from its own number of rows,
@@ -102,8 +40,11 @@ class LSHIndex:
         As for the local index.
     client : distributed.Client or str, optional
         Or the address of a scheduler; by default the client that was made last.
+    replicas : int
+        How many workers have each row. The queries of a call are divided among the replicas.
     shards : int, optional
-        By default the number of workers. It cannot change later; with more shards than workers `rebalance` can use workers that join.
+        By default the number of workers, divided by `replicas`. It cannot change later; with more shards than workers `rebalance` can use
+        workers that join.
     checkpoint : path-like, optional
         A directory that all workers can read and write. A shard whose worker dies comes back from its last file there and from the
         changes since, which the client holds: nothing is lost. By default a shard that dies is an error.
@@ -115,8 +56,7 @@ class LSHIndex:
     Notes
     -----
     Threads may share the object; their calls take turns. Of a change that fails, the error of the local index is raised, and all shards
-    are as they were. ``tune``, ``radius``, ``merge`` and filters are those of the local index only: tune one there, with the rows of a
-    shard, and give its settings.
+    are as they were. ``merge`` is that of the local index only.
 
     Examples
     --------
@@ -128,42 +68,29 @@ class LSHIndex:
         ids, distances = index.query(Q, k=10)
     """
 
-    def __init__(self, metric: str | dict | Metric, dim: int, *, client: Any = None, shards: int | None = None,
+    def __init__(self, metric: str | dict | Metric, dim: int, *, client: Any = None, shards: int | None = None, replicas: int = 1,
                  checkpoint: str | os.PathLike | None = None, checkpoint_rows: int = CHECKPOINT_ROWS, **options: Any) -> None:
         self._empty = LocalIndex(metric, dim, **options)
-        client = client_of(client)
-        shards = len(workers_of(client)) if shards is None else check_int("shards", shards, low=1)
-        self._begin(client, shards, checkpoint, checkpoint_rows)
+        client, replicas = client_of(client), check_int("replicas", replicas, low=1)
+        shards = max(1, len(workers_of(client)) // replicas) if shards is None else check_int("shards", shards, low=1)
         if checkpoint is not None:
-            if os.path.exists(_manifest(checkpoint)):
+            if os.path.exists(manifest(checkpoint)):
                 raise FileExistsError(f"{os.fspath(checkpoint)!r} holds an index already: read it with LSHIndex.load, or give another "
                                       "directory")
             os.makedirs(checkpoint, exist_ok=True)
-        self._shards = Shards(client, IndexShard, shards, self._recipe)
+        self._begin(client, shards, replicas, Recovery(checkpoint, checkpoint_rows, shards))
         if checkpoint is not None:
             self.checkpoint()
 
-    def _begin(self, client, shards, checkpoint, checkpoint_rows):
-        self._client, self._n, self._next_id, self._rows = client, shards, 0, 0
-        self._directory = None if checkpoint is None else os.path.abspath(checkpoint)
-        self._every = check_int("checkpoint_rows", checkpoint_rows, low=1)
-        self._base: list[str | None] = [None] * shards  # files that shards come back from
-        self._log: list[list] = [[] for _ in range(shards)]  # changes since
-        self._changed, self._ready = 0, False
-        self._lock = threading.RLock()
+    def _begin(self, client, shards, replicas, recovery):
+        self._client, self._n, self._replicas, self._next_id, self._rows = client, shards, replicas, 0, 0
+        self._recovery, self._turn, self._lock = recovery, 0, threading.RLock()
+        self._shards = Shards(client, IndexShard, shards * replicas, lambda i: recovery.recipe(i % shards, self._arguments()))
 
     def _arguments(self):
         out = {name: getattr(self._empty, name) for name in parameters(LocalIndex)}
         builder = self._empty.builder
         return out | {"metric": describe(builder.metric, "metric"), "family": builder.family.describe()}
-
-    def _recipe(self, i):
-        if self._directory is None and self._ready:
-            raise LostError(f"the worker of shard {i} died, and its rows with it: make the index again with checkpoint=DIRECTORY, which "
-                            "all workers can read, to have lost shards come back")
-        yield "open", (self._arguments(), self._base[i])
-        for change in self._log[i]:
-            yield "change", change
 
     # --- what is in it ------------------------------------------------------------------------------------------------
 
@@ -177,7 +104,7 @@ class LSHIndex:
 
     @property
     def workers(self) -> list[str | None]:
-        """Addresses of the workers, by shard."""
+        """Addresses of the workers, by shard; with replicas, those of the first ones come first."""
         return list(self._shards.workers)
 
     @property
@@ -189,7 +116,7 @@ class LSHIndex:
     def ids(self) -> np.ndarray:
         """All ids, (n,) int64, ascending."""
         with self._lock:
-            return np.sort(np.concatenate(self._shards.call_or_raise("ids", [()] * self._n)))
+            return np.sort(np.concatenate(self._ask("ids", [()] * self._n)))
 
     def get(self, ids: np.ndarray) -> Any:
         """The rows of these ids, as they are kept: dense or CSR.
@@ -207,7 +134,7 @@ class LSHIndex:
             ids = as_ids(ids)
             self._check_present(ids)
             parts = self._parts(ids)
-            rows = [part for part in self._shards.call_or_raise("rows", [(ids[at],) if len(at) else None for at in parts])
+            rows = [part for part in self._ask("rows", [(ids[at],) if len(at) else None for at in parts])
                     if part is not None]
             if not rows:
                 return np.zeros((0, self._empty.dim), np.float32)
@@ -219,21 +146,16 @@ class LSHIndex:
             return np.concatenate(rows)[back]
 
     def stats(self) -> list[dict]:
-        """`LSHIndex.stats` of every shard, with its ``worker``."""
+        """`LSHIndex.stats` of every shard, with its ``worker``; of replicas, too."""
         with self._lock:
-            found = self._shards.call_or_raise("stats", [()] * self._n)
+            found = self._shards.call_or_raise("stats", [()] * self._shards.n)
             return [{**stats, "worker": worker} for stats, worker in zip(found, self._shards.workers, strict=True)]
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
-    def _parts(self, ids):
-        """Places of the ids of every shard."""
-        shard = shard_of(ids, self._n)
-        return [np.flatnonzero(shard == i) for i in range(self._n)]
-
     def _among(self, ids):
         out, parts = np.zeros(len(ids), bool), self._parts(ids)
-        found = self._shards.call_or_raise("among", [(ids[at],) if len(at) else None for at in parts])
+        found = self._ask("among", [(ids[at],) if len(at) else None for at in parts])
         for at, there in zip(parts, found, strict=True):
             if len(at):
                 out[at] = there
@@ -243,16 +165,6 @@ class LSHIndex:
         there = self._among(ids)
         if not there.all():
             raise KeyError(f"id {ids[~there][0]} is not in the index")
-
-    def _checked(self, X):
-        """Rows in two dimensions, in the form in which all are kept, after the checks of the local index."""
-        rows, batch = self._empty.builder.check(X)
-        X = X.tocsr() if is_sparse(X) else np.atleast_2d(np.asarray(X))
-        if is_sparse(X) != bool(rows.sparse):
-            from scipy import sparse
-
-            X = sparse.csr_matrix(X) if rows.sparse else X.toarray()
-        return X, rows.count(batch)
 
     def add(self, X: Any, ids: np.ndarray | None = None) -> np.ndarray:
         """Add rows; as `LSHIndex.add` of the local index.
@@ -283,12 +195,12 @@ class LSHIndex:
                     raise ValueError(f"id {ids[there][0]} is in the index already; use update to change its row")
             if not m:
                 return ids
-            self._change("add", ids, X)
+            changes = self._change("add", ids, X)
             if self._empty.builder.rows is None:  # from here on the form of rows is fixed, in shards without rows too
                 self._empty.remove(self._empty.add(X[:1]))
             self._rows += m
             self._next_id = max(self._next_id, int(ids.max()) + 1)
-            self._count(m)
+            self._note("change", changes, m)
             return ids
 
     def update(self, ids: np.ndarray, X: Any) -> None:
@@ -310,8 +222,8 @@ class LSHIndex:
             if len(ids) != m:
                 raise ValueError(f"{len(ids)} ids came with {m} rows; give one row for each id")
             self._check_present(ids)
-            self._change("update", ids, X)
-            self._count(m)
+            changes = self._change("update", ids, X)
+            self._note("change", changes, m)
 
     def remove(self, ids: np.ndarray) -> None:
         """Remove rows.
@@ -328,57 +240,50 @@ class LSHIndex:
         with self._lock:
             ids = as_ids(ids)
             self._check_present(ids)
-            self._change("remove", ids)
+            changes = self._change("remove", ids)
             self._rows -= len(ids)
-            self._count(len(ids))
+            self._note("change", changes, len(ids))
 
     def _change(self, what, ids, X=None):
         parts = self._parts(ids)
         changes = [None if not len(at) else (what, ids[at]) if X is None else (what, ids[at], X[at]) for at in parts]
-        done = self._shards.call("change", changes)
+        done = self._shards.call("change", changes * self._replicas)
         errors = [error for error in done if isinstance(error, Exception)]
         if errors:  # checked rows and ids: what is left is memory
-            for i, (change, result) in enumerate(zip(changes, done, strict=True)):
-                if change is not None and not isinstance(result, Exception) and what == "add":
-                    self._shards.call_or_raise("change", [("remove", change[1]) if j == i else None for j in range(self._n)])
+            back = [("remove", change[1]) if change is not None and not isinstance(result, Exception) and what == "add" else None
+                    for change, result in zip(changes * self._replicas, done, strict=True)]
+            self._shards.call_or_raise("change", back)
             raise errors[0]
-        if self._directory is not None:
-            for i, change in enumerate(changes):
-                if change is not None:
-                    self._log[i].append(change)
+        return changes
 
-    def _count(self, m):
-        self._ready = True
-        self._changed += m
-        if self._directory is not None and self._changed >= self._every:
+    def _note(self, method, calls, rows):
+        if self._recovery.note(method, calls, rows):
             self.checkpoint()
 
-    # --- searching ----------------------------------------------------------------------------------------------------
-
-    def query(self, Q: Any, k: int = 10, *, probes: int | None = None, rerank: int | None = None,
-              exact: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """The k nearest rows of each query.
+    def tune(self, X: Any, *, memory: int | None = None, **options: Any) -> Tuned:
+        """Choose K, L, probes and rerank of all shards, by rows of which each will hold its part; see `LSHIndex.tune`.
 
         Parameters
         ----------
-        Q : array_like or CSR matrix of shape (n, dim)
-        k : int
-        probes, rerank : int, optional
-            In every shard.
-        exact : bool
-            Whether to look at every row.
+        X : array_like or CSR matrix of shape (m, dim)
+            The rows that the index is to hold, or as many like them. They are not added.
+        memory : int, optional
+            Most bytes of all shards together.
+        **options
+            Of `LSHIndex.tune`, such as ``recall`` and ``queries``.
 
         Returns
         -------
-        ids : ndarray of shape (n, k), int64
-            Nearest first, of equally near rows the lower id; -1 where there are fewer rows.
-        distances : ndarray of shape (n, k), float32
+        Tuned
+            That of a shard. The recall of the index is about this one, or higher: the nearest rows of all are among the nearest of a
+            shard.
         """
-        k = check_int("k", k, low=1)
         with self._lock:
-            Q, _ = self._checked(Q)
-            options = {"probes": probes, "rerank": rerank, "exact": exact}
-            return merge_answers(self._shards.call_or_raise("query", [(Q, k, options)] * self._n), k)
+            X, _ = self._checked(X)
+            call = X[::self._n], {**options, "memory": memory if memory is None else memory // self._n}
+            found = self._shards.call_or_raise("tune", [call] * self._shards.n)
+            self._note("tune", [call] * self._n, 0)
+            return found[0]
 
     # --- workers that come and go -------------------------------------------------------------------------------------
 
@@ -414,12 +319,10 @@ class LSHIndex:
 
     def checkpoint(self) -> None:
         """Write the checkpoint directory now. `load` reads it."""
-        if self._directory is None:
+        if self._recovery.directory is None:
             raise ValueError("this index has no checkpoint directory: give checkpoint= when you make it")
         with self._lock:
-            self._base = self._write(self._directory)
-            self._log = [[] for _ in range(self._n)]
-            self._changed = 0
+            self._recovery.restart(self._write(self._recovery.directory))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the index to a directory, which all workers have to see: a file for each shard, and one that names them, which is replaced
@@ -431,30 +334,18 @@ class LSHIndex:
         """
         with self._lock:
             path = os.path.abspath(path)
-            if path == self._directory:
+            if path == self._recovery.directory:
                 return self.checkpoint()
             os.makedirs(path, exist_ok=True)
             self._write(path)
 
     def _write(self, directory):
-        before = _read(directory)["files"] if os.path.exists(_manifest(directory)) else []
-        tag = os.path.basename(tempfile.mktemp(prefix="", dir=directory))  # no worker that was cut off writes under the same name
-        names = [f"shard{i}-{tag}.index" for i in range(self._n)]
-        paths = [os.path.join(directory, name) for name in names]
-        self._shards.call_or_raise("save", [(path,) for path in paths])
-        missing = [path for path in paths if not os.path.exists(path)]
-        if missing:
-            raise FileNotFoundError(f"a worker wrote {missing[0]!r}, which is not there for the client: give a directory that all share")
         form = None if self._empty.builder.rows is None else self._empty.builder.rows.sparse
-        files.save(_manifest(directory), KIND, {"version": VERSION, "arguments": self._arguments(), "files": names, "rows": self._rows,
-                                                "next_id": self._next_id, "sparse": form}, {})
-        for name in set(before) - set(names):
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(directory, name))
-        return paths
+        settings = {"arguments": self._arguments(), "rows": self._rows, "next_id": self._next_id, "sparse": form}
+        return self._recovery.write(directory, lambda paths: self._ask("save", [(path,) for path in paths]), settings)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, *, client: Any = None, checkpoint: bool = True,
+    def load(cls, path: str | os.PathLike, *, client: Any = None, checkpoint: bool = True, replicas: int = 1,
              checkpoint_rows: int = CHECKPOINT_ROWS) -> LSHIndex:
         """Read a directory that `save` or a checkpoint wrote.
 
@@ -464,6 +355,8 @@ class LSHIndex:
         client : distributed.Client or str, optional
         checkpoint : bool
             Whether the directory is the checkpoint directory from now on.
+        replicas : int
+            How many workers have each row.
         checkpoint_rows : int
 
         Raises
@@ -471,13 +364,12 @@ class LSHIndex:
         FormatError
             Not such a directory, or damaged.
         """
-        path = os.path.abspath(path)
-        saved = _read(path)
+        path, replicas = os.path.abspath(path), check_int("replicas", replicas, low=1)
+        saved = read_manifest(path)
+        recovery = Recovery(path if checkpoint else None, checkpoint_rows, len(saved["files"]))
+        recovery.restart([os.path.join(path, name) for name in saved["files"]])
         self = cls.__new__(cls)
         self._empty = LocalIndex(**saved["arguments"])
-        self._begin(client_of(client), len(saved["files"]), path if checkpoint else None, checkpoint_rows)
-        self._next_id, self._rows = saved["next_id"], saved["rows"]
-        self._base = [os.path.join(path, name) for name in saved["files"]]
         if saved["sparse"] is not None:
             row = np.ones((1, self._empty.dim), np.float32)
             if saved["sparse"]:
@@ -485,21 +377,9 @@ class LSHIndex:
 
                 row = sparse.csr_matrix(([np.float32(1)], ([0], [0])), shape=(1, self._empty.dim))
             self._empty.remove(self._empty.add(row))
-        self._shards = Shards(self._client, IndexShard, self._n, self._recipe)
-        self._ready = True
+        self._begin(client_of(client), len(saved["files"]), replicas, recovery)
+        self._next_id, self._rows, recovery.begun = saved["next_id"], saved["rows"], True
         return self
 
     def __repr__(self) -> str:
         return f"distributed.{self._empty!r}".replace("rows=0", f"rows={self._rows}, shards={self._n}")
-
-
-def _manifest(directory):
-    return os.path.join(directory, "index.mongoose")
-
-
-def _read(directory):
-    saved, _ = files.load(_manifest(directory), KIND)
-    if saved.get("version") != VERSION:
-        raise files.FormatError(f"{os.fspath(directory)!r} holds an index of version {saved.get('version')!r}; this program reads up to "
-                                f"{VERSION}: upgrade")
-    return saved

@@ -10,7 +10,7 @@ from scipy import sparse
 from mongoose_nb import LSHIndex as LocalIndex
 from mongoose_nb.core.files import FormatError
 from mongoose_nb.distributed import LSHIndex
-from mongoose_nb.distributed.index import shard_of
+from mongoose_nb.distributed.index_shard import shard_of
 
 pytest.importorskip("dask.distributed")
 rng = np.random.default_rng(0)
@@ -42,6 +42,72 @@ def test_answers_are_those_of_the_local_index(threads):
     some = [5000, -201, 1100]
     assert (sharded.get(some) == local.get(some)).all()
     assert sum(stats["rows"] for stats in sharded.stats()) == len(sharded) == len(local)
+
+
+@pytest.fixture(scope="module")
+def pair(threads):
+    """A local index and one in shards, with two replicas."""
+    local, sharded = LocalIndex("l2", 24, seed=1), LSHIndex("l2", 24, client=threads, seed=1, shards=2, replicas=2)
+    for index in (local, sharded):
+        index.add(X[:3000])
+        index.remove(np.arange(0, 500))
+    assert len(set(sharded.workers)) == 4 and sum(stats["rows"] for stats in sharded.stats()) == 2 * len(local)
+    return local, sharded
+
+
+@pytest.mark.parametrize("allowed", [
+    np.arange(400, 900), [], list(range(600, 640)), lambda ids: ids % 7 == 0, np.arange(2500) % 3 == 0,
+    [np.arange(i, 3000, 11) for i in range(100)], [None if i % 2 else (lambda ids: ids > 2900) for i in range(100)],
+    np.arange(2500) % np.arange(1, 101)[:, None] == 0], ids=["ids", "none", "list", "function", "mask", "each", "mixed", "masks"])
+def test_filters_are_those_of_the_local_index(pair, allowed):
+    (true, far), (found, near) = (index.query(Q, 5, exact=True, allowed=allowed) for index in pair)
+    assert (true == found).all() and (far == near).all()
+
+
+def test_radius_is_that_of_the_local_index(pair):
+    for r in (0.0, 3.0, np.linspace(0, 6, 100)):
+        true, found = (index.radius(Q, r, exact=True) for index in pair)
+        assert (true[0] == found[0]).all() and (true[2] == found[2]).all() and true[0][-1] >= 0
+        order = np.lexsort((true[1], true[2], np.repeat(np.arange(100), np.diff(true[0]))))
+        assert (true[1][order] == found[1]).all()
+    one, _, _ = pair[1].radius(Q[0], 3.0, exact=True)
+    assert len(one) == 2
+    for wrong, error in ((-1.0, "r"), (np.nan, "r"), (np.ones(3), "r")):
+        with pytest.raises((ValueError, TypeError), match=error):
+            pair[1].radius(Q, wrong)
+    for wrong, error in ((np.ones(7, bool), "one boolean for each"), ([np.arange(3)] * 4, "4 filters for 100 queries")):
+        with pytest.raises(ValueError, match=error):
+            pair[1].query(Q, 3, allowed=wrong)
+
+
+def test_replicas_share_queries_and_take_changes(threads, tmp_path):
+    index = LSHIndex("cosine", 24, client=threads, shards=2, replicas=2, checkpoint=tmp_path, seed=3)
+    plain = LSHIndex("cosine", 24, client=threads, shards=2, seed=3)
+    for one in (index, plain):
+        one.add(X[:800])
+        one.update([5, 6], X[900:902])
+        one.remove([7])
+    for n in (0, 1, 3, 100):
+        assert all((a == b).all() for a, b in zip(index.query(Q[:n], 4), plain.query(Q[:n], 4)))
+    assert (index.get([5, 9]) == plain.get([5, 9])).all() and (index.ids == plain.ids).all()
+    index.save(tmp_path)
+    again = LSHIndex.load(tmp_path, client=threads, replicas=3)
+    assert all((a == b).all() for a, b in zip(again.query(Q, 4), plain.query(Q, 4))) and len(again.workers) == 6
+
+
+def test_tuning(threads, tmp_path):
+    """All shards have the setting; a shard that comes back, too."""
+    index = LSHIndex("l2", 24, client=threads, shards=2, checkpoint=tmp_path, seed=1)
+    tuned = index.tune(X, recall=0.9, k=5)
+    index.add(X)
+    found = {(stats["K"], stats["L"], stats["probes"]) for stats in index.stats()}
+    assert found == {(tuned.K, tuned.L, tuned.probes)} and tuned.reached
+    truth, before = index.query(Q, 5, exact=True)[0], index.query(Q, 5)
+    assert recall(before[0], truth) > 0.85
+    index._shards.move(0, index.workers[1])
+    assert all((a == b).all() for a, b in zip(before, index.query(Q, 5)))
+    with pytest.raises(ValueError, match="recall"):
+        index.tune(X, recall=2.0)
 
 
 def test_errors_change_nothing(threads):
