@@ -23,6 +23,8 @@ from mongoose_nb.distributed.cluster import workers_of
 LOOK = 0.5
 # Seconds without an answer after which a warning says so, again and again.
 SAY = 60
+# Seconds for which a lost shard waits for a worker to come, where all are lost.
+RESTART = 300
 # Workers that one shard may lose in one call.
 MOST_LOST = 8
 
@@ -172,7 +174,7 @@ class Shards:
         for _ in range(MOST_LOST):
             self._futures[i], self.workers[i] = None, None
             self._check_client()
-            there = workers_of(self.client)
+            there = workers_of(self.client, wait=RESTART)
             place = worker if worker in there else min(there, key=lambda address: (self.workers.count(address), address))
             worker = None
             try:

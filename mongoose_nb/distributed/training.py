@@ -11,7 +11,7 @@ from mongoose_nb.core.saving import remember, restore
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.distributed.checkpoints import Saver, find_checkpoint
-from mongoose_nb.distributed.chunks import DaskChunks
+from mongoose_nb.distributed.chunks import ArrayChunks, DelayedChunks
 from mongoose_nb.distributed.cluster import client_of, workers_of
 from mongoose_nb.distributed.output import ShardedOutput
 from mongoose_nb.distributed.sharded_network import ShardedNetwork
@@ -42,8 +42,8 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
         With ``sampler="full"``, ``nn.Uniform(shape="batch")``, ``nn.LSH(shape="batch")`` or ``nn.Adaptive()``, which ``"auto"`` is for
         many outputs.
     X, Y
-        As for `Network.fit`; chunks too, where Y is left out. Or Dask arrays: their blocks of rows are chunks, of which one is held, and
-        the next one on its way.
+        As for `Network.fit`; chunks too, where Y is left out. Or Dask arrays, whose blocks of rows are chunks; or, where Y is left out, a
+        list of ``dask.delayed`` pairs, such as files that workers read. One chunk is held, and the next one is on its way.
     client : distributed.Client or str, optional
         Or the address of a scheduler; by default the client that was made last.
     shards : int, optional
@@ -99,7 +99,9 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     workers = workers_of(client)
     shards = min(len(workers), network.n_outputs) if shards is None else check_int("shards", shards, low=1, high=network.n_outputs)
     if hasattr(X, "dask"):
-        X, Y = DaskChunks(X, Y, client), None
+        X, Y = ArrayChunks(X, Y, client), None
+    elif Y is None and isinstance(X, list | tuple) and X and all(hasattr(pair, "dask") for pair in X):
+        X = DelayedChunks(X, client)
     source: Whole | Chunks = Whole(*check(X, Y)) if Y is not None else Chunks(X, check, epochs, steps_per_epoch, network.lr_schedule)
     if validation is not None:
         if not isinstance(validation, list | tuple) or len(validation) != 2:

@@ -1,5 +1,6 @@
 """Training with an output layer in shards, beside training in one process."""
 
+import json
 import os
 import signal
 
@@ -223,3 +224,44 @@ def test_chunks_and_dask_arrays(threads):
         fit(nets[0], blocks[0], Y[:-1], client=threads)
     with pytest.raises(ValueError, match="give labels"):
         fit(nets[0], blocks[0], client=threads)
+
+
+def read_lines(path):
+    """Rows and labels of a file of JSON Lines; runs on a worker."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    dense = np.zeros((len(rows), 60), np.float32)
+    for row, one in zip(dense, rows, strict=True):
+        row[one["features"]] = one["values"]
+    return sparse.csr_matrix(dense), [one["labels"] for one in rows]
+
+
+def test_files_that_workers_read(threads, tmp_path):
+    """Delayed pairs, here of JSON Lines."""
+    from dask import delayed
+
+    files = [tmp_path / f"{lo}.jsonl" for lo in range(0, N, 100)]
+    for lo, path in zip(range(0, N, 100), files, strict=True):
+        path.write_text("\n".join(json.dumps({"features": X[i].indices.tolist(), "values": X[i].data.tolist(),
+                                              "labels": Y[i].indices.tolist()}) for i in range(lo, lo + 100)))
+    net, reference = network(), network()
+    fit(net, [delayed(read_lines)(path) for path in files], client=threads, shards=1, epochs=2, batch_size=50)
+    reference.fit([(X[lo:lo + 100], Y[lo:lo + 100]) for lo in range(0, N, 100)], epochs=2, batch_size=50)
+    assert same(net, reference)
+
+
+@pytest.mark.slow
+def test_a_worker_dies_while_a_checkpoint_is_written(processes, tmp_path, monkeypatch):
+    """Nothing is lost, and the end is the same."""
+    expected, net = network(), network()
+    fit(expected, X, Y, client=processes, shards=2, epochs=2, batch_size=64)
+    save, turns = module.ShardedOutput.save, []
+
+    def killing(self, paths):
+        turns.append(len(turns))
+        if turns[-1] in (1, 3):
+            os.kill(next(iter(processes.run(os.getpid).values())), signal.SIGKILL)
+        save(self, paths)
+
+    monkeypatch.setattr(module.ShardedOutput, "save", killing)
+    history = fit(net, X, Y, client=processes, shards=2, epochs=2, batch_size=64, checkpoint=tmp_path, checkpoint_steps=3)
+    assert same(net, expected) and history[-1]["lost_shards"] >= 1 and len(turns) > 4
