@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks.distributed.cluster import peaks, workers
 
 HIDDEN, FEATURES, CORES = 128, 2000, os.cpu_count()
-SIZES, BATCHES, WORKERS = (30_000, 100_000), (64, 256), (1, 2, 4)
+SIZES, BATCHES, WORKERS = (20_000, 80_000), (64, 256), (1, 2, 4)
 MACHINES, GIGABITS, OUTPUTS = (4, 16, 64), (1, 10), (1, 10, 100)
-STEPS, ROUNDS, CANDIDATES = 5, 5, 1000
+STEPS, ROUNDS, CANDIDATES = 4, 3, 1000
 
 
 def data(rows, outputs):

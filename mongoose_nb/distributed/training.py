@@ -108,8 +108,10 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
             raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")
         validation = check(*validation)[:2]
     listeners = loop.make_listeners(callbacks, early_stopping, validated=validation is not None)
-    if listeners.savers:
-        raise ValueError("nn.Checkpoint writes a network with all its weights, which are on the workers: give checkpoint=DIRECTORY")
+    for callback in (*listeners.callbacks, *listeners.savers):
+        if getattr(callback, "needs_weights", False):
+            raise ValueError(f"{type(callback).__name__} takes the output weights, which are on the workers: leave it out, and give "
+                             "checkpoint=DIRECTORY to save the training")
     progress = Progress(network.epoch, epochs, batch_size, source.samples or 0, 0 if checkpoint is None else source.mark(),
                         first_step=network.step)
     found = None

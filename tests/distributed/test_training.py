@@ -187,8 +187,9 @@ def test_validation_and_early_stopping(threads):
         assert np.abs(array - weights(reference)[name]).max() < 1e-3, name
     with pytest.raises(ValueError, match="give validation="):
         fit(net, X, Y, client=threads, early_stopping=1)
-    with pytest.raises(ValueError, match="checkpoint=DIRECTORY"):
-        fit(net, X, Y, client=threads, callbacks=[nn.Checkpoint("x")])
+    for callback in (nn.Checkpoint("x"), nn.Diagnostics(), nn.HardnessTracker(X, Y)):
+        with pytest.raises(ValueError, match=f"{type(callback).__name__} takes the output weights"):
+            fit(net, X, Y, client=threads, callbacks=[callback])
 
 
 @pytest.mark.parametrize("settings", [{"sampler": SAMPLERS[1]}, {"sampler": SAMPLERS[0]}], ids=["adaptive", "lsh"])

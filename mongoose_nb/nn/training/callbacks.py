@@ -24,6 +24,9 @@ class Callback(Registered, Stateful, kind="callback"):
     training that goes on.
     """
 
+    #: whether it takes the output weights, which are not in one place while a network is trained on a cluster
+    needs_weights = False
+
     def on_fit_begin(self, network: Any, logs: Any) -> None:
         """Before the first batch; `logs` has epochs, batches and samples (per epoch), batch_size, and the training data X, Y (CSR)."""
 
@@ -183,6 +186,8 @@ class Checkpoint(Callback):
 
     may be killed and run again any number of times.
     """
+
+    needs_weights = True
 
     def __init__(self, path: str | os.PathLike, *, every: int | None = None, keep: int = 1) -> None:
         self.path = os.fspath(path)

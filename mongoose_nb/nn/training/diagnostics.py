@@ -61,6 +61,7 @@ class Diagnostics(Callback):
     """
 
     saved_state = ("trace",)
+    needs_weights = True
 
     def __init__(self, every: int | None = None, *, topk: int = 10, rows: int = 256) -> None:
         self.every = every if every is None else check_int("every", every, low=1)

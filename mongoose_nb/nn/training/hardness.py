@@ -70,6 +70,7 @@ class HardnessTracker(Callback):
     """
 
     saved_state = ("history",)
+    needs_weights = True
 
     def __init__(self, X: Any, Y: Any, *, tolerance: float = 0.01) -> None:
         self.X, self.Y = X, Y
