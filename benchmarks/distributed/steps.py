@@ -6,7 +6,6 @@
 steps that were measured here; the table puts the time that a link takes in the place of `transfer`.
 """
 
-import contextlib
 import os
 
 import numpy as np
@@ -14,9 +13,9 @@ import numpy as np
 from benchmarks.distributed.cluster import peaks, workers
 
 HIDDEN, FEATURES, CORES = 128, 2000, os.cpu_count()
-SIZES, BATCHES, WORKERS = (20_000, 80_000), (64, 256), (1, 2, 4)
+SIZES, BATCHES, WORKERS = (15_000, 60_000), (64, 256), (1, 2, 4)
 MACHINES, GIGABITS, OUTPUTS = (4, 16, 64), (1, 10), (1, 10, 100)
-STEPS, ROUNDS, CANDIDATES = 4, 3, 1000
+STEPS, ROUNDS, CANDIDATES = 3, 4, 1000
 
 
 def data(rows, outputs):
@@ -39,41 +38,34 @@ def network(outputs, sampler):
     return Network(FEATURES, outputs, hidden=(HIDDEN,), sampler="full" if sampler == "full" else nn.Uniform(CANDIDATES), seed=1)
 
 
-def local(outputs, batch, sampler, threads):
-    """Seconds of a step in this process, of the second epoch."""
-    import numba
-
+def local(outputs, batch, sampler):
+    """Seconds of a step on one thread of this process, epoch by epoch."""
     from mongoose_nb.core.threads import compute_threads
 
-    net, (X, Y) = network(outputs, sampler), data(batch * STEPS, outputs)
-    with compute_threads(0) if threads == 1 else contextlib.nullcontext():
-        numba.set_num_threads(threads)
-        return net.fit(X, Y, epochs=2, batch_size=batch)[-1]["seconds"] / STEPS
+    with compute_threads(0):
+        history = network(outputs, sampler).fit(*data(batch * STEPS, outputs), epochs=ROUNDS + 1, batch_size=batch)
+    return [entry["seconds"] / STEPS for entry in history[1:]]
 
 
 def sharded(client, outputs, batch, sampler):
-    """(seconds of a step of the second epoch, bytes of a step)."""
+    """(seconds of a step, epoch by epoch; bytes of a step)."""
     from mongoose_nb.distributed import fit
 
-    last = fit(network(outputs, sampler), *data(batch * STEPS, outputs), client=client, epochs=2, batch_size=batch)[-1]
-    return last["seconds"] / STEPS, (last["bytes_sent"] + last["bytes_received"]) / STEPS / 2
+    history = fit(network(outputs, sampler), *data(batch * STEPS, outputs), client=client, epochs=ROUNDS + 1, batch_size=batch)
+    last = history[-1]
+    return [entry["seconds"] / STEPS for entry in history[1:]], (last["bytes_sent"] + last["bytes_received"]) / STEPS / (ROUNDS + 1)
 
 
 def measure(args):
-    """Steps in turns, so that each is measured beside the others, and the constants of the model."""
+    """Steps, each beside the same in one process, and the constants of the model."""
     cases = [(outputs, batch, "full") for outputs in SIZES for batch in BATCHES] + [(SIZES[-1], 256, "uniform")]
     steps, memory = [], {}
     for n in WORKERS:
         with workers(n) as client:
             for outputs, batch, sampler in cases:
-                own = [{"outputs": outputs, "batch": batch, "sampler": sampler, "beside": n, "workers": k, "threads": threads, "bytes": 0,
-                        "seconds": []} for k, threads in ((0, 1), (0, 2), (n, 1))]
-                for _ in range(ROUNDS):
-                    for step in own[:2]:
-                        step["seconds"].append(local(outputs, batch, sampler, step["threads"]))
-                    seconds, own[2]["bytes"] = sharded(client, outputs, batch, sampler)
-                    own[2]["seconds"].append(seconds)
-                steps += own
+                seconds, sent = sharded(client, outputs, batch, sampler)
+                steps.append({"outputs": outputs, "batch": batch, "sampler": sampler, "workers": n, "bytes": sent, "seconds": seconds,
+                              "alone": local(outputs, batch, sampler)})
             memory[n] = peaks(client)
     return {"steps": steps, "memory": memory, "model": fitted(steps)}
 
@@ -87,7 +79,7 @@ def fitted(steps):
     """The four constants, and the median and worst relative error of the steps that they were fitted to."""
     from scipy.optimize import nnls
 
-    own = [step for step in steps if step["workers"] and step["sampler"] == "full"]
+    own = [step for step in steps if step["sampler"] == "full"]
     terms, seconds = np.array([_terms(step) for step in own]), np.array([min(step["seconds"]) for step in own])
     scale = terms.max(axis=0)
     constants = nnls(terms / scale / seconds[:, None], np.ones(len(own)))[0] / scale  # relative errors count
@@ -106,15 +98,13 @@ def calculated(model, outputs, machines, gigabits, batch=256):
 
 def text(found):
     """Two tables."""
-    lines = [f"milliseconds of a step, the least of {ROUNDS} (median in brackets), in turns on a busy machine of {CORES} cores,",
-             f"{HIDDEN} wide; beside each number of single-threaded workers, the same network in one process at the same time",
-             f"{'outputs':>9} {'batch':>6} {'sampler':>8} {'workers':>8}{'sharded':>18}{'one thread':>18}{'two threads':>18}"
-             f"{'kB a step':>11}"]
-    for i in range(0, len(found["steps"]), 3):
-        one, two, own = found["steps"][i:i + 3]
-        cells = (f"{1e3 * min(step['seconds']):.1f} ({1e3 * np.median(step['seconds']):.0f})" for step in (own, one, two))
-        lines.append(f"{own['outputs']:>9,} {own['batch']:>6} {own['sampler']:>8} {own['workers']:>8}"
-                     + "".join(f"{cell:>18}" for cell in cells) + f"{own['bytes'] / 1e3:>11,.0f}")
+    lines = [f"milliseconds of a step, least of {ROUNDS} epochs (median in brackets), {HIDDEN} wide, on a busy machine of {CORES} cores:",
+             "single-threaded workers, and the same network on one thread of one process, measured just afterwards",
+             f"{'outputs':>9} {'batch':>6} {'sampler':>8} {'workers':>8}{'sharded':>18}{'one process':>18}{'kB a step':>11}"]
+    for step in found["steps"]:
+        cells = (f"{1e3 * min(seconds):.1f} ({1e3 * np.median(seconds):.0f})" for seconds in (step["seconds"], step["alone"]))
+        lines.append(f"{step['outputs']:>9,} {step['batch']:>6} {step['sampler']:>8} {step['workers']:>8}"
+                     + "".join(f"{cell:>18}" for cell in cells) + f"{step['bytes'] / 1e3:>11,.0f}")
     lines.append("most memory of a worker, MB: " + "; ".join(f"{n} workers {max(peak) / 1e6:.0f}" for n, peak in found["memory"].items()))
     model = found["model"]
     lines += ["", "seconds = client + products * batch * rows + update * rows + transfer * bytes",
