@@ -175,7 +175,7 @@ class Snapshot:
 
     def _codes(self, batch, Y, probes):
         """Bucket numbers (n, L, probes)."""
-        codes = self.functions.codes(self.rows, batch, Y, probes)
+        codes = self.functions.codes(self.rows, batch, self.functions.aim(Y), probes)
         return np.ascontiguousarray(self.tables.fold(codes), np.uint32) if self.tables.folds else codes
 
     def codes(self, batch: Batch, probes: int) -> np.ndarray:
