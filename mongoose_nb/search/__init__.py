@@ -2,8 +2,9 @@
 
 ::
 
-    index.LSHIndex ── arguments, locks, ids
+    index.LSHIndex ── arguments, locks, changes; searching.SearchedIndex answers, saved.SavedIndex writes files
       |
+      ├── names                        ids as they are, or keys <-> ids
       ├── ids.IdMap                    id <-> slot
       ├── builder.Builder              learns projection and functions, fills tables and sketches
       |     ├── rows/                  where rows are kept: dense, sparse, bits
