@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
     for name, text in (("K", "hashes per table"), ("L", "tables"), ("probes", "buckets per table"), ("rerank", "exact distances per "
                        "neighbour"), ("capacity", "most rows in a bucket")):
         build.add_argument(f"--{name}", type=int, help=text)
+    build.add_argument("--storage", choices=("float16", "int8"), help="keep dense rows in a half or a quarter of the bytes")
     build.add_argument("--policy", choices=("fifo", "reservoir"), help="what a full bucket keeps (default fifo)")
 
     query = action("query", "print the nearest rows of every query as 'id:distance id:distance ...'")
@@ -91,7 +92,8 @@ def _build(args):
     if os.path.exists(args.out) and not args.overwrite:
         raise FileExistsError(f"{args.out} exists; give --overwrite to replace it")
     X, metric = read_vectors(args.data)
-    more = {name: getattr(args, name) for name in ("K", "L", "probes", "rerank", "capacity", "policy") if getattr(args, name) is not None}
+    names = "K", "L", "probes", "rerank", "capacity", "policy", "storage"
+    more = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     index = _index(args, X, metric, **more)
     tuned = None
     if args.recall is not None:

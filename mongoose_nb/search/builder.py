@@ -30,7 +30,7 @@ from mongoose_nb.search.mapped import MappedTables
 from mongoose_nb.search.metrics import Metric
 from mongoose_nb.search.parallel import default_threads, in_parts
 from mongoose_nb.search.projection import MOST_COLUMNS, SAMPLE, WIDTHS, Projection, row_squares
-from mongoose_nb.search.rows import RowStore
+from mongoose_nb.search.rows import RowStore, store_of
 from mongoose_nb.search.rows.base import Batch, grown, own, zeros
 from mongoose_nb.search.snapshot import Snapshot
 
@@ -70,6 +70,7 @@ class Builder:
     L : int
     capacity : int or None
     policy : str
+    storage : str or None
     train_size, seed : int
         As `LSHIndex` takes them.
 
@@ -89,8 +90,11 @@ class Builder:
 
     def __init__(self, metric: Metric, dim: int, ids: IdMap, *, family: str | type | dict | Callable | None = None,
                  K: int | None = None, L: int | None = None,
-                 capacity: int | None = None, policy: str = "fifo", train_size: int = 1024, seed: int = 0) -> None:
-        self.metric, self.dim, self.ids = metric, dim, ids
+                 capacity: int | None = None, policy: str = "fifo", train_size: int = 1024, seed: int = 0,
+                 storage: str | None = None) -> None:
+        self.metric, self.dim, self.ids, self.storage = metric, dim, ids, storage
+        if storage is not None:
+            store_of(metric, False, storage)
         self.family = FamilyChoice(metric.family if family is None else family, metric)
         self.K, self.L = K, metric.L if L is None else L
         self.capacity, self.policy, self.train_size, self.seed = capacity, policy, train_size, seed
@@ -105,13 +109,13 @@ class Builder:
 
     def like(self, **changes) -> Builder:
         """A builder without rows, with these settings and otherwise the same."""
-        settings = {name: getattr(self, name) for name in ("K", "L", "capacity", "policy", "train_size", "seed")}
+        settings = {name: getattr(self, name) for name in ("K", "L", "capacity", "policy", "train_size", "seed", "storage")}
         return Builder(self.metric, self.dim, IdMap(), family=self.family.value, **settings | changes)
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
     def _store(self, sparse):
-        return find("row store", self.metric.store(sparse))(self.metric, self.dim)
+        return store_of(self.metric, sparse, self.storage)(self.metric, self.dim)
 
     def check(self, X: Any) -> tuple[RowStore, Batch]:
         """The store for rows that are given, and their batch. Before there are rows, it is a new store that fits them."""
@@ -124,10 +128,11 @@ class Builder:
         if (mine, self.dim) != (theirs, other.dim):
             raise ValueError(f"this index has metric {mine!r} and dim={self.dim}, the other one {theirs!r} and dim={other.dim}; merge "
                              "takes an index of the same")
-        name = other.rows.name
-        if self.rows is not None and self.rows.name != name:
-            raise ValueError(f"this index holds {self.rows.name} rows, the other one {name} rows; add its rows in the form of this one")
-        return self.rows or find("row store", name)(self.metric, self.dim)
+        rows = self._store(other.rows.sparse) if self.rows is None else self.rows
+        if rows.takes != other.rows.takes:
+            raise ValueError(f"this index holds {rows.name} rows, the other one {other.rows.name} rows; add its rows in the form of this "
+                             "one")
+        return rows
 
     def add(self, ids: np.ndarray, rows: RowStore, batch: Batch) -> None:
         """Keep rows under new ids and hash them; learn functions where it is time to. What fails leaves everything as it was.

@@ -65,6 +65,9 @@ class LSHIndex(SavedIndex):
         Threads for many queries at once; by default Numba's number. Results do not depend on it.
     seed : int
         Of the hash functions and the reservoir.
+    storage : {"float16", "int8"}, optional
+        In what dense vectors are kept, instead of float32: half or a quarter of the bytes, int8 with a scale for each row. Rows and queries
+        are rounded to it, and distances are exact between what is kept.
 
     Notes
     -----
@@ -103,7 +106,8 @@ class LSHIndex(SavedIndex):
     def __init__(self, metric: str | dict | Metric, dim: int, *, K: int | None = None, L: int | None = None, probes: int | None = None,
                  rerank: int | None = 4, capacity: int | None = None, policy: str = "fifo",
                  family: str | type | dict | Callable | None = None, max_candidates: int | None = None,
-                 exact_fallback: bool = False, train_size: int = 1024, n_threads: int | None = None, seed: int = 0) -> None:
+                 exact_fallback: bool = False, train_size: int = 1024, n_threads: int | None = None, seed: int = 0,
+                 storage: str | None = None) -> None:
         def count(name, value):
             return None if value is None else check_int(name, value, low=1)
 
@@ -117,7 +121,7 @@ class LSHIndex(SavedIndex):
             make("search metric", metric), check_int("dim", dim, low=1, high=2**31 - 1), self._ids, family=family,
             K=None if K is None else check_int("K", K, low=1, high=256), L=count("L", L), capacity=count("capacity", capacity),
             policy=check_choice("policy", policy, ("fifo", "reservoir")), train_size=check_int("train_size", train_size, low=2),
-            seed=check_int("seed", seed, low=0, high=2**64 - 1))
+            seed=check_int("seed", seed, low=0, high=2**64 - 1), storage=storage)
 
     def _arguments(self):
         return {name: getattr(self, name) for name in parameters(LSHIndex)}
@@ -217,9 +221,9 @@ class LSHIndex(SavedIndex):
                 ids = names.new(self._ids, len(ids), None, keys, False)
             else:
                 self._ids.check_new(ids, any_id=True)
-            return ids if rows is None else self._added(ids, names, keys, rows, rows.sealed(batch))
+            return ids if rows is None else self._added(ids, names, keys, rows, rows.taken_over(batch))
 
-    def remove(self, ids: np.ndarray | Sequence[str] | str) -> None:
+    def remove(self, ids: np.ndarray | Sequence[int | str] | str) -> None:
         """Remove the rows of these ids or keys; O(L) a row.
 
         Raises
@@ -233,7 +237,7 @@ class LSHIndex(SavedIndex):
             self._builder.remove(self._ids.slots(ids))
             self._names.forget(ids)
 
-    def update(self, ids: np.ndarray | Sequence[str] | str, X: Rows) -> None:
+    def update(self, ids: np.ndarray | Sequence[int | str] | str, X: Rows) -> None:
         """Replace the rows of these ids or keys by others; O(L) a row.
 
         Raises

@@ -57,6 +57,7 @@ class SearchedIndex:
     policy = _of_builder("policy", "What a full bucket keeps.")
     family = _of_builder("family.value", "The hash family, as it was given.")
     train_size = _of_builder("train_size", "Rows from which there are tables.")
+    storage = _of_builder("storage", "In what dense rows are kept, None for float32.")
     seed = _of_builder("seed", "Of the hash functions and the reservoir.")
 
     # --- what is in it ------------------------------------------------------------------------------------------------
@@ -86,7 +87,7 @@ class SearchedIndex:
         with self._lock.reading():
             return self._ids.nbytes + self._names.nbytes + self._builder.nbytes
 
-    def get(self, ids: np.ndarray | Sequence[str] | str) -> Rows:
+    def get(self, ids: np.ndarray | Sequence[int | str] | str) -> Rows:
         """The rows of these ids or keys, as they are kept: dense, CSR, or booleans; for cosine at length one.
 
         Raises
@@ -247,7 +248,8 @@ class SearchedIndex:
         Returns
         -------
         dict
-            rows, metric, dim, kind, K, L, probes, rerank, trained (rows at the last build), nbytes, and, None before there are tables,
+            rows, metric, dim, kind (how rows are kept), K, L, probes, rerank, trained (rows at the last build), nbytes, row_nbytes (of the
+            rows alone), and, None before there are tables,
             ``buckets`` (`BucketStore.stats`) and ``drift``: since the last learning, rows that changed, came from outside of the range of
             sketches, and were longer than the longest row then; the credit that changes have paid towards the next learning, in rows; how
             often functions were learned because rows drifted; and why the last time.
@@ -259,7 +261,8 @@ class SearchedIndex:
                     "family": None if tables is None else type(tables.family).__name__, "K": b.K if tables is None else tables.family.K,
                     "L": b.L, "probes": self.probes if tables is None else self._search().probes, "rerank": self.rerank,
                     "trained": b.trained, "drift": None if tables is None else b.drift.stats(),
-                    "nbytes": self.nbytes, "buckets": None if tables is None else tables.stats()}
+                    "nbytes": self.nbytes, "row_nbytes": 0 if b.rows is None else b.rows.nbytes,
+                    "buckets": None if tables is None else tables.stats()}
 
     def memory_usage(self, n: int, *, stored: float | None = None) -> int:
         """Most bytes that this index takes with n rows, before any is added.

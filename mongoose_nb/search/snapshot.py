@@ -17,7 +17,7 @@ from mongoose_nb.search.functions import Functions
 from mongoose_nb.search.parallel import BLOCK, default_threads, in_parts
 from mongoose_nb.search.projection import LOST_SHARE
 from mongoose_nb.search.rows import RowStore
-from mongoose_nb.search.rows.base import Batch, scan
+from mongoose_nb.search.rows.base import Batch, candidates
 
 # Queries and rows of one matrix product.
 _QUERIES, _SPARSE_QUERIES, _ROWS = 256, 64, 8192
@@ -61,14 +61,14 @@ class Snapshot:
 
     def __init__(self, rows: RowStore, live: np.ndarray, functions: Functions | None, tables: Any, sketches: np.ndarray | None,
                  few: int = 1024) -> None:
-        kernels = scan()
+        kernels = candidates()
         self.rows, self.metric, self.functions, self.tables = rows, rows.metric, functions, tables
         self.slots, self._few, self._present = len(live), few, None
         self._filtered = self._compare_all = False
         self._arrays = rows.arrays(self.slots)
         pool, stride, spans = (_NO_POOL, 0, _NO_SPANS) if tables is None else tables.flat_views()
         self.live = read_only(live)
-        # kernels take plain tuples, see kernels.search.scan
+        # kernels take plain tuples, see kernels.search.candidates
         self._buckets = tuple(kernels.Buckets(read_only(pool), int(stride), read_only(spans), self.live))
         projection = None if functions is None else functions.projection
         self._sketched = projection is not None
@@ -83,7 +83,7 @@ class Snapshot:
             return self._scratch.pop()
         except IndexError:
             wide = np.zeros(self.rows.dim if self.rows.sparse and self.rows.dim <= SPREAD else 0, np.float32)
-            return tuple(scan().Scratch(np.zeros(self.slots, np.uint8), np.empty(self.slots + 1, np.int32), wide))
+            return tuple(candidates().Scratch(np.zeros(self.slots, np.uint8), np.empty(self.slots + 1, np.int32), wide))
 
     # --- the k nearest ------------------------------------------------------------------------------------------------
 
@@ -274,10 +274,10 @@ class Snapshot:
         codes = self.codes(batch, search.probes)
         scratch = self._borrow()
         indptr = np.zeros(n + 1, np.int64)
-        scan().list_candidates(self._buckets, codes, scratch, indptr[1:], indptr, np.zeros(0, np.int32))
+        candidates().list_candidates(self._buckets, codes, scratch, indptr[1:], indptr, np.zeros(0, np.int32))
         np.cumsum(indptr, out=indptr)
         slots = np.empty(int(indptr[-1]), np.int32)
-        scan().list_candidates(self._buckets, codes, scratch, np.zeros(0, np.int64), indptr, slots)
+        candidates().list_candidates(self._buckets, codes, scratch, np.zeros(0, np.int64), indptr, slots)
         self._scratch.append(scratch)
         return indptr, slots
 
