@@ -505,3 +505,21 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=15, stateful_step_count=20, deadline=None, derandomize=True)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+def test_many_rows_at_once_are_placed_as_one_by_one(metric):
+    """A batch is hashed by the same kernel as a row, in parts, so that codes and sketches do not depend on how rows came."""
+    X, Y = naive.data(metric, 400, DIM, False), naive.data(metric, 300, DIM, False, seed=1)
+    several, single = (LSHIndex(metric, DIM, train_size=100) for _ in range(2))
+    for index in (several, single):
+        index.add(X)
+    several.update(np.arange(200), Y[:200])
+    several.add(Y[200:])
+    for i in range(200):
+        single.update([i], Y[i])
+    for y in Y[200:]:
+        single.add(y)
+    np.testing.assert_array_equal(several.builder.sketches[:500], single.builder.sketches[:500])
+    slots = np.arange(500)
+    np.testing.assert_array_equal(several.builder.tables.codes_of(slots), single.builder.tables.codes_of(slots))
