@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
     build.add_argument("--keys", metavar="FILE", help="text in UTF-8, a line for each row: keys, which answers name instead of numbers")
     build.add_argument("--overwrite", action="store_true", help="replace the file where it exists")
     for name, text in (("K", "hashes per table"), ("L", "tables"), ("probes", "buckets per table"), ("rerank", "exact distances per "
-                       "neighbour"), ("capacity", "most rows in a bucket")):
+                       "neighbour"), ("capacity", "most rows in a bucket"), ("entries", "entries of buckets that are enough for a query")):
         build.add_argument(f"--{name}", type=int, help=text)
     build.add_argument("--storage", choices=("float16", "int8"), help="keep dense rows in a half or a quarter of the bytes")
     build.add_argument("--policy", choices=("fifo", "reservoir"), help="what a full bucket keeps (default fifo)")
@@ -92,7 +92,7 @@ def _build(args):
     if os.path.exists(args.out) and not args.overwrite:
         raise FileExistsError(f"{args.out} exists; give --overwrite to replace it")
     X, metric = read_vectors(args.data)
-    names = "K", "L", "probes", "rerank", "capacity", "policy", "storage"
+    names = "K", "L", "probes", "rerank", "capacity", "policy", "storage", "entries"
     more = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     index = _index(args, X, metric, **more)
     tuned = None

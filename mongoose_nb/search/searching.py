@@ -15,7 +15,7 @@ from mongoose_nb.search.ids import IdMap
 from mongoose_nb.search.lock import ReadWriteLock
 from mongoose_nb.search.names import Names
 from mongoose_nb.search.radii import radii
-from mongoose_nb.search.snapshot import DEFAULT_PROBES, MANY, Search
+from mongoose_nb.search.snapshot import DEFAULT_PROBES, MANY, MOST_PROBES, Search
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -34,7 +34,7 @@ class SearchedIndex:
     ----------
     probes : int or None
         Buckets per table.
-    rerank, max_candidates, n_threads : int or None
+    rerank, max_candidates, entries, n_threads : int or None
     exact_fallback : bool
         As `LSHIndex` takes them.
     """
@@ -46,6 +46,7 @@ class SearchedIndex:
     probes: int | None
     rerank: int | None
     max_candidates: int | None
+    entries: int | None
     n_threads: int | None
     exact_fallback: bool
 
@@ -119,10 +120,11 @@ class SearchedIndex:
         functions = self._builder.functions
         if exact or functions is None:
             return Search()
-        probes = self.probes or DEFAULT_PROBES if probes is None else check_int("probes", probes, low=1)
+        usual = DEFAULT_PROBES if self.entries is None else MOST_PROBES
+        probes = self.probes or usual if probes is None else check_int("probes", probes, low=1)
         rerank = self.rerank if rerank is None else check_int("rerank", rerank, low=1)
         return Search(min(probes, functions.most_probes), self.max_candidates or MANY, MANY if rerank is None else rerank * k,
-                      self.exact_fallback)
+                      self.exact_fallback, self.entries or MANY)
 
     def query(self, Q: Rows, k: int = 10, *, probes: int | None = None, rerank: int | None = None, exact: bool = False,
               n_threads: int | None = None, allowed: Filter | Sequence[Filter] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -248,11 +250,11 @@ class SearchedIndex:
         Returns
         -------
         dict
-            rows, metric, dim, kind (how rows are kept), K, L, probes, rerank, trained (rows at the last build), nbytes, row_nbytes (of the
-            rows alone), and, None before there are tables,
-            ``buckets`` (`BucketStore.stats`) and ``drift``: since the last learning, rows that changed, came from outside of the range of
-            sketches, and were longer than the longest row then; the credit that changes have paid towards the next learning, in rows; how
-            often functions were learned because rows drifted; and why the last time.
+            rows, metric, dim, kind (how rows are kept), K, L, probes, rerank, entries, trained (rows at the last build), nbytes, row_nbytes
+            (of the rows alone), and, None before there are tables, ``buckets`` (`BucketStore.stats`) and ``drift``: since the last
+            learning, rows that changed, came from outside of the range of sketches, and were longer than the longest row then; the credit
+            that changes have paid towards the next learning, in rows; how often functions were learned because rows drifted; and why the
+            last time.
         """
         with self._lock.reading():
             b = self._builder
@@ -260,7 +262,7 @@ class SearchedIndex:
             return {"rows": len(self), "metric": b.metric.name, "dim": b.dim, "kind": None if b.rows is None else b.rows.name,
                     "family": None if tables is None else type(tables.family).__name__, "K": b.K if tables is None else tables.family.K,
                     "L": b.L, "probes": self.probes if tables is None else self._search().probes, "rerank": self.rerank,
-                    "trained": b.trained, "drift": None if tables is None else b.drift.stats(),
+                    "entries": self.entries, "trained": b.trained, "drift": None if tables is None else b.drift.stats(),
                     "nbytes": self.nbytes, "row_nbytes": 0 if b.rows is None else b.rows.nbytes,
                     "buckets": None if tables is None else tables.stats()}
 

@@ -54,8 +54,8 @@ def test_build_query_and_stats(files, call, tmp_path):
     assert "max_load" in call("stats", out)[1]
     code, _, errors = call("build", files / "rows.npy", "--out", out)
     assert code == 2 and "--overwrite" in errors
-    code, _, _ = call("build", files / "rows.npy", "--out", tmp_path / "small", "--storage", "int8")
-    assert code == 0 and LSHIndex.load(tmp_path / "small").stats()["kind"] == "int8"
+    code, _, _ = call("build", files / "rows.npy", "--out", tmp_path / "small", "--storage", "int8", "--entries", 500)
+    assert code == 0 and LSHIndex.load(tmp_path / "small").stats()["kind"] == "int8" and LSHIndex.load(tmp_path / "small").entries == 500
 
 
 def test_keys(files, call, tmp_path):

@@ -12,6 +12,7 @@ from mongoose_nb.kernels.common.k_least import offer, select
 from mongoose_nb.kernels.common.prefetch import prefetch_line
 from mongoose_nb.kernels.search.distances import CHUNK, sketch_distance
 
+NO_BOUND = 2**31 - 1
 VOTES = 128  # votes are counted up to one less
 AHEAD = 8  # sketch rows asked for ahead of their turn
 CROWD = 12  # candidates for each that is chosen, from which a heap is used
@@ -35,6 +36,7 @@ class Probes(NamedTuple):
     everything: bool  # all live rows are candidates, whatever the codes
     budget: int  # most candidates after the cut by votes
     filtered: bool  # candidates that do not live are left out
+    enough: int  # entries of buckets after which no further probes are read
 
 
 class Coordinates(NamedTuple):
@@ -73,12 +75,28 @@ class Scratch(NamedTuple):
 
 
 @inline
-def _gather(buckets, codes, mark, touched, reach):
+def _rounds(spans, codes, enough):
+    """How many probes of each table are read: until their buckets hold `enough` entries."""
+    L, P = codes.shape
+    if enough >= NO_BOUND:
+        return P
+    seen = 0
+    for p in range(P):
+        for t in range(L):
+            seen += spans[t, codes[t, p], 1]
+        if seen >= enough:
+            return p + 1
+    return P
+
+
+@inline
+def _gather(buckets, codes, enough, mark, touched, reach):
     """Distinct ids of the probed buckets into `touched`, votes into `mark`; ``reach[v]`` ids have v votes or more."""
     pool, stride, spans, _ = buckets
     for v in range(VOTES):
         reach[v] = 0
-    L, P = codes.shape
+    L = codes.shape[0]
+    P = _rounds(spans, codes, enough)
     n = 0
     for p in range(P):
         prefetch_line(spans[0], codes[0, p], 0)
@@ -144,7 +162,7 @@ def choose_candidates(buckets, probes, i, scratch, reach, counts):
             n += buckets.live[row]
         kept = n
     else:
-        n = _gather(buckets, probes.codes[i], mark, touched, reach)
+        n = _gather(buckets, probes.codes[i], probes.enough, mark, touched, reach)
         if probes.filtered:
             n = _allowed(buckets.live, mark, touched, n, reach)
         kept = _cut(mark, touched, n, reach, probes.budget)
@@ -154,14 +172,14 @@ def choose_candidates(buckets, probes, i, scratch, reach, counts):
 
 
 @serial
-def list_candidates(buckets, codes, scratch, sizes, indptr, rows):
+def list_candidates(buckets, codes, enough, scratch, sizes, indptr, rows):
     """Distinct rows of the probed buckets: counted into `sizes` (n,) where that has places, else written to
-    ``rows[indptr[i] : indptr[i + 1]]``, ascending. codes (n, L, P)."""
+    ``rows[indptr[i] : indptr[i + 1]]``, ascending. codes (n, L, P); `enough` as in `Probes`."""
     mark, touched, _ = scratch
     buckets = Buckets(*buckets)
     reach = np.empty(VOTES, np.int64)
     for i in range(codes.shape[0]):
-        n = _gather(buckets, codes[i], mark, touched, reach)
+        n = _gather(buckets, codes[i], enough, mark, touched, reach)
         if sizes.shape[0]:
             sizes[i] = n
         else:
