@@ -211,7 +211,11 @@ class SearchedIndex:
 
     def radius(self, Q: Rows, r: float | np.ndarray, *, probes: int | None = None,
                exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All rows found within a distance of a query.
+        """All rows found within a distance of a query; as many may be missing as `query` with so many neighbours misses.
+
+        The rows of the probed buckets are compared. The wider the radius, the more of the rows within it lie in other buckets: on MNIST
+        (60,000 rows, l2, defaults) 0.98 of 17 rows are found, 0.89 of 126 and 0.82 of 235; with ``probes=32`` 1.00, 0.98 and 0.96. To tune
+        for a radius, give `tune` as `k` the number of rows that it holds.
 
         Parameters
         ----------

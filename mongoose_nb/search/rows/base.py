@@ -249,6 +249,18 @@ class RowStore(Registered, abc.ABC, kind="row store"):
 def store_of(metric: Metric, sparse: bool, storage: str | None = None) -> type[RowStore]:
     """The class of stores for rows that come dense or sparse, by default that of the metric.
 
+    Parameters
+    ----------
+    metric : Metric
+    sparse : bool
+        Whether the rows are CSR.
+    storage : str, optional
+        Name of a store that keeps such rows in another form.
+
+    Returns
+    -------
+    type
+
     Raises
     ------
     ValueError, TypeError
