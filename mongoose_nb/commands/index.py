@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+import pathlib
 import time
 from collections.abc import Callable
 
@@ -40,10 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
         sub.add_argument("--memory", type=float, metavar="MB", help="most memory")
     tune.add_argument("--queries", metavar="FILE", help="queries like those to come (default: some of the rows)")
     build.add_argument("--out", required=True, metavar="INDEX", help="file to write")
+    build.add_argument("--keys", metavar="FILE", help="text in UTF-8, a line for each row: keys, which answers name instead of numbers")
     build.add_argument("--overwrite", action="store_true", help="replace the file where it exists")
     for name, text in (("K", "hashes per table"), ("L", "tables"), ("probes", "buckets per table"), ("rerank", "exact distances per "
-                       "neighbour"), ("capacity", "most rows in a bucket")):
+                       "neighbour"), ("capacity", "most rows in a bucket"), ("entries", "entries of buckets that are enough for a query")):
         build.add_argument(f"--{name}", type=int, help=text)
+    build.add_argument("--storage", choices=("float16", "int8"), help="keep dense rows in a half or a quarter of the bytes")
     build.add_argument("--policy", choices=("fifo", "reservoir"), help="what a full bucket keeps (default fifo)")
 
     query = action("query", "print the nearest rows of every query as 'id:distance id:distance ...'")
@@ -89,14 +92,16 @@ def _build(args):
     if os.path.exists(args.out) and not args.overwrite:
         raise FileExistsError(f"{args.out} exists; give --overwrite to replace it")
     X, metric = read_vectors(args.data)
-    more = {name: getattr(args, name) for name in ("K", "L", "probes", "rerank", "capacity", "policy") if getattr(args, name) is not None}
+    names = "K", "L", "probes", "rerank", "capacity", "policy", "storage", "entries"
+    more = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     index = _index(args, X, metric, **more)
     tuned = None
     if args.recall is not None:
         tuned = _tuned(args, index, X, args.recall)
         note(_told(tuned))
+    keys = None if args.keys is None else pathlib.Path(args.keys).read_text("utf-8").removesuffix("\n").split("\n")
     start = time.perf_counter()
-    index.add(X)
+    index.add(X, keys=keys)
     seconds = time.perf_counter() - start
     index.save(args.out)
     report = {"index": args.out, "rows": len(index), "seconds": round(seconds, 3), "bytes": os.path.getsize(args.out),
@@ -134,7 +139,7 @@ def _query(args):
             shares.extend(recall_of(distances, index.query(part, args.k, exact=True)[1]))
         lines = []
         for i, (row, values) in enumerate(zip(ids.tolist(), distances.tolist())):
-            pairs = [(one, value) for one, value in zip(row, values) if one >= 0 or value < float("inf")]
+            pairs = [(one, value) for one, value in zip(row, values) if one not in (-1, None) or value < float("inf")]
             if args.json:
                 lines.append(to_json({"row": lo + i, "ids": [p[0] for p in pairs], "distances": [float(f"{p[1]:.7g}") for p in pairs]}))
             else:

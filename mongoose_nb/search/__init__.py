@@ -2,10 +2,11 @@
 
 ::
 
-    index.LSHIndex ── arguments, locks, ids
+    index.LSHIndex ── arguments, locks, changes; searching.SearchedIndex answers, saved.SavedIndex writes files
       |
+      ├── names                        ids as they are, or keys <-> ids
       ├── ids.IdMap                    id <-> slot
-      ├── builder.Builder              learns projection and functions, fills tables and sketches
+      ├── builder.Builder              takes rows in; learner.Learner learns projection and functions, fills tables and sketches
       |     ├── rows/                  where rows are kept: dense, sparse, bits
       |     ├── projection.Projection  main axes, coordinates, sketches
       |     ├── drift.Drift            whether rows are still like those that functions were learned from

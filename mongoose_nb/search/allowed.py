@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.search.ids import IdMap
+from mongoose_nb.search.names import Names
 
-#: one filter: ids, a mask over `LSHIndex.ids`, or a function from ids to a mask
-Filter = np.ndarray | Sequence[int] | Callable[[np.ndarray], np.ndarray]
+#: one filter: ids or keys, a mask over `LSHIndex.ids`, or a function from ids or keys to a mask
+Filter = np.ndarray | Sequence[int | str] | Callable[[np.ndarray], np.ndarray]
 
 
 def filters(allowed: Any, n: int) -> list[Any] | None:
@@ -32,8 +33,8 @@ def filters(allowed: Any, n: int) -> list[Any] | None:
     return list(allowed)
 
 
-def allowed_slots(allowed: Filter, ids: IdMap) -> np.ndarray:
-    """Which slots a filter allows, (slots,) uint8. Ids that are not in the index allow nothing.
+def allowed_slots(allowed: Filter, ids: IdMap, names: Names) -> np.ndarray:
+    """Which slots a filter allows, (slots,) uint8. Ids or keys that are not in the index allow nothing.
 
     Raises
     ------
@@ -41,24 +42,21 @@ def allowed_slots(allowed: Filter, ids: IdMap) -> np.ndarray:
         The filter is none of the three kinds, or a mask of another length.
     """
     live = np.flatnonzero(ids.live[:ids.used])
-    names = ids.ids[live]
+    there = ids.ids[live]
     out = np.zeros(ids.used, np.uint8)
     if callable(allowed):
-        mask = np.asarray(allowed(names.copy()))
-        if mask.dtype != bool or mask.shape != names.shape:
-            raise ValueError(f"allowed returned {mask.dtype} of shape {mask.shape} for {len(names)} ids; it must return a boolean for each")
+        mask = np.asarray(allowed(np.array(names.outward(there))))
+        if mask.dtype != bool or mask.shape != there.shape:
+            raise ValueError(f"allowed returned {mask.dtype} of shape {mask.shape} for {len(there)} ids; it must return a boolean for each")
         out[live] = mask
         return out
     given = np.asarray(allowed)
     if given.dtype == bool:
-        if given.shape != names.shape:
-            raise ValueError(f"allowed is a mask of shape {given.shape}; give one for each of the {len(names)} ids, in the order of "
+        if given.shape != there.shape:
+            raise ValueError(f"allowed is a mask of shape {given.shape}; give one for each of the {len(there)} ids, in the order of "
                              "index.ids")
-        order = np.argsort(names, kind="stable")
+        order = np.argsort(there, kind="stable")
         out[live[order]] = given
         return out
-    if given.size and (given.dtype.kind not in "iu" or given.ndim != 1):
-        raise TypeError(f"allowed must be ids, a mask of booleans, or a function of ids that returns one; got dtype {given.dtype}, "
-                        f"shape {given.shape}")
-    out[live[np.isin(names, given)]] = 1
+    out[live[np.isin(there, names.present(given))]] = 1
     return out

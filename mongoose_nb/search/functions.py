@@ -42,6 +42,10 @@ class Functions:
         """Coordinates (n, m) of a batch and the lengths (n,) of what is lost; None and None without a projection."""
         return (None, None) if self.projection is None else self.projection.project(batch, queries)
 
+    def aim(self, Y: np.ndarray | None) -> np.ndarray | None:
+        """What is hashed of queries with these coordinates; see `Projection.aim`."""
+        return None if Y is None else self.projection.aim(Y)
+
     def hashed(self, rows: RowStore, batch: Batch, Y: np.ndarray | None) -> Any:
         """What the family hashes."""
         return rows.matrix(batch) if Y is None else np.ascontiguousarray(Y[:, :self.projection.hashed])

@@ -14,7 +14,8 @@ def as_ids(ids: np.ndarray | list[int]) -> np.ndarray:
     if array.size == 0 and array.dtype.kind == "f":
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu" or array.ndim != 1:
-        raise TypeError(f"ids must be integers, one axis; got dtype {array.dtype} and shape {array.shape}")
+        raise TypeError(f"ids must be integers, one axis; got dtype {array.dtype} and shape {array.shape}; strings are for rows that "
+                        "were added with keys=")
     if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
         raise ValueError(f"ids must fit int64; got {array.max()}")
     array = array.astype(np.int64)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import operator
-import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mongoose_nb.core.files import FormatError
-from mongoose_nb.core.registry import describe, make, parameters
-from mongoose_nb.core.saving import join, split
+from mongoose_nb.core.registry import make, parameters
 from mongoose_nb.core.validation import check_choice, check_int
-from mongoose_nb.search import storage
-from mongoose_nb.search.allowed import Filter, allowed_slots, filters
 from mongoose_nb.search.builder import Builder
-from mongoose_nb.search.ids import IdMap, as_ids
+from mongoose_nb.search.ids import IdMap
 from mongoose_nb.search.lock import ReadWriteLock
 from mongoose_nb.search.metrics import Metric
-from mongoose_nb.search.radii import radii
-from mongoose_nb.search.snapshot import DEFAULT_PROBES, MANY, Search
+from mongoose_nb.search.names import KeyTable, Names
+from mongoose_nb.search.saved import SavedIndex
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -30,11 +24,7 @@ if TYPE_CHECKING:
     Rows = np.ndarray | scipy.sparse.csr_matrix
 
 
-def _of_builder(name, doc):
-    return property(operator.attrgetter(f"_builder.{name}"), doc=doc)
-
-
-class LSHIndex:
+class LSHIndex(SavedIndex):
     """Nearest neighbours by locality-sensitive hashing; smaller distances are closer.
 
     A query looks into ``probes`` buckets of each of L tables, compares the sketches (64 bytes) of what it finds, and computes exact
@@ -75,6 +65,13 @@ class LSHIndex:
         Threads for many queries at once; by default Numba's number. Results do not depend on it.
     seed : int
         Of the hash functions and the reservoir.
+    storage : {"float16", "int8"}, optional
+        In what dense vectors are kept, instead of float32: half or a quarter of the bytes, int8 with a scale for each row. Rows and queries
+        are rounded to it, and distances are exact between what is kept.
+    entries : int, optional
+        Entries of buckets that are enough for a query. It reads the first probe of every table, then the second, and stops when the buckets
+        that it has read hold so many, or after ``probes``, which is then 64 by default. So queries among few rows read more buckets, and
+        queries in a crowd fewer, which helps most the queries that find least.
 
     Notes
     -----
@@ -113,71 +110,34 @@ class LSHIndex:
     def __init__(self, metric: str | dict | Metric, dim: int, *, K: int | None = None, L: int | None = None, probes: int | None = None,
                  rerank: int | None = 4, capacity: int | None = None, policy: str = "fifo",
                  family: str | type | dict | Callable | None = None, max_candidates: int | None = None,
-                 exact_fallback: bool = False, train_size: int = 1024, n_threads: int | None = None, seed: int = 0) -> None:
+                 exact_fallback: bool = False, train_size: int = 1024, n_threads: int | None = None, seed: int = 0,
+                 storage: str | None = None, entries: int | None = None) -> None:
         def count(name, value):
             return None if value is None else check_int(name, value, low=1)
 
         self.probes, self.rerank = count("probes", probes), count("rerank", rerank)
         self.max_candidates, self.n_threads = count("max_candidates", max_candidates), count("n_threads", n_threads)
+        self.entries = count("entries", entries)
         self.exact_fallback = bool(exact_fallback)
         self._lock = ReadWriteLock()
         self._read_only, self._mapped = False, None
-        self._ids = IdMap()
+        self._ids, self._names = IdMap(), Names()
         self._builder = Builder(
             make("search metric", metric), check_int("dim", dim, low=1, high=2**31 - 1), self._ids, family=family,
             K=None if K is None else check_int("K", K, low=1, high=256), L=count("L", L), capacity=count("capacity", capacity),
             policy=check_choice("policy", policy, ("fifo", "reservoir")), train_size=check_int("train_size", train_size, low=2),
-            seed=check_int("seed", seed, low=0, high=2**64 - 1))
+            seed=check_int("seed", seed, low=0, high=2**64 - 1), storage=storage)
 
-    metric = _of_builder("metric.name", "Name of the metric.")
-    dim = _of_builder("dim", "Columns of a row.")
-    K = _of_builder("K", "Hashes per table, None where they follow from the number of rows.")
-    L = _of_builder("L", "Tables.")
-    capacity = _of_builder("capacity", "Most rows in a bucket, or None.")
-    policy = _of_builder("policy", "What a full bucket keeps.")
-    family = _of_builder("family.value", "The hash family, as it was given.")
-    train_size = _of_builder("train_size", "Rows from which there are tables.")
-    seed = _of_builder("seed", "Of the hash functions and the reservoir.")
+    def _arguments(self):
+        return {name: getattr(self, name) for name in parameters(LSHIndex)}
 
-    # --- what is in it ------------------------------------------------------------------------------------------------
+    def _start(self, arguments):
+        LSHIndex.__init__(self, **arguments)
 
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __contains__(self, id: int) -> bool:
-        with self._lock.reading():
-            return id in self._ids
-
-    @property
-    def ids(self) -> np.ndarray:
-        """All ids, (n,) int64, ascending."""
-        with self._lock.reading():
-            return self._ids.present
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        with self._lock.reading():
-            return self._ids.nbytes + self._builder.nbytes
-
-    def get(self, ids: np.ndarray) -> Rows:
-        """The rows of these ids, as they are kept: dense, CSR, or booleans; for cosine at length one.
-
-        Raises
-        ------
-        KeyError
-            An id is not in the index.
-        """
-        with self._lock.reading():
-            slots = self._ids.slots(as_ids(ids))
-            rows = self._builder.rows
-            return rows.matrix(rows.take(slots))
-
-    def contents(self) -> tuple[np.ndarray, Any]:
-        """All ids, ascending, and a copy of their rows in the form in which they are kept (None before the first rows); see `merge`."""
-        with self._lock.reading():
-            ids, rows = self._ids.present, self._builder.rows
-            return ids, None if rows is None else rows.take(self._ids.slots(ids))
+    def __repr__(self) -> str:
+        metric = self._builder.metric
+        return (f"LSHIndex({metric if metric.config() else metric.name!r}, dim={self.dim}, K={self.K}, L={self.L}, probes={self.probes}, "
+                f"rerank={self.rerank}, rows={len(self)})")
 
     # --- changing -----------------------------------------------------------------------------------------------------
 
@@ -185,7 +145,8 @@ class LSHIndex:
         if self._read_only:
             raise ValueError("this index is mapped read-only; load it with mmap=False to change it")
 
-    def add(self, X: Rows, ids: np.ndarray | None = None, *, any_id: bool = False) -> np.ndarray:
+    def add(self, X: Rows, ids: np.ndarray | None = None, *, keys: Sequence[str] | np.ndarray | str | None = None,
+            any_id: bool = False) -> np.ndarray:
         """Add rows.
 
         Parameters
@@ -194,31 +155,43 @@ class LSHIndex:
             CSR for cosine, ip and jaccard.
         ids : array_like of shape (m,), integers, optional
             Any int64 but -1 that are not in the index. By default those that follow the largest that ever was.
+        keys : sequence of m strings, optional
+            What the rows are called instead of ids, in all other methods and in answers. Either all rows of an index have keys or none.
         any_id : bool
             Whether -1 is an id too. In answers, a finite distance tells it from a place without a row.
 
         Returns
         -------
-        ids : ndarray of shape (m,), int64
+        ids : ndarray of shape (m,), int64, or strings where rows have keys
 
         Raises
         ------
         ValueError, TypeError
-            Wrong shapes, values or ids. The index is unchanged.
+            Wrong shapes, values, ids or keys. The index is unchanged.
         """
         self._writable()
         with self._lock.writing():
             rows, batch = self._builder.check(X)
-            m = rows.count(batch)
-            if ids is None:
-                ids = self._ids.fresh(m)
-            else:
-                ids = as_ids(ids)
-                if len(ids) != m:
-                    raise ValueError(f"{len(ids)} ids came with {m} rows; give one id for each row")
-                self._ids.check_new(ids, any_id)
+            names = self._names if keys is None else self._keyed()
+            ids = names.new(self._ids, rows.count(batch), ids, keys, any_id)
+            return self._added(ids, names, keys, rows, batch)
+
+    def _keyed(self):
+        """The names of rows with keys."""
+        if self._names.keyed or not len(self._ids):
+            return self._names if self._names.keyed else KeyTable()
+        raise ValueError(f"the {len(self._ids)} rows of this index have ids, which new rows need too; rows have keys in an index "
+                         "whose first rows have them")
+
+    def _added(self, ids, names, keys, rows, batch):
+        names.keep(ids, keys)
+        try:
             self._builder.add(ids, rows, batch)
-            return ids
+        except BaseException:
+            names.forget(ids)
+            raise
+        self._names = names
+        return names.outward(ids)
 
     def merge(self, other: LSHIndex, *, renumber: bool = False) -> np.ndarray:
         """Add all rows of another index of the same metric and width, which stays as it is.
@@ -228,57 +201,58 @@ class LSHIndex:
         other : LSHIndex
             Its settings do not matter. It may be mapped.
         renumber : bool
-            Whether its rows get new ids, those that follow the largest of this index; else they keep theirs.
+            Whether its rows get new ids, those that follow the largest of this index; else they keep theirs. Keys are kept always.
 
         Returns
         -------
-        ids : ndarray of shape (len(other),), int64
-            The ids here, in the order of ``other.ids``.
+        ids : ndarray of shape (len(other),), int64, or strings where rows have keys
+            The ids or keys here, in the order of ``other.ids``.
 
         Raises
         ------
         TypeError, ValueError
-            Not another index; it differs in metric, width or form of rows, or has ids of this one. This index is unchanged.
+            Not another index; it differs in metric, width or form of rows, has ids or keys of this one, or keys where this one has ids.
+            This index is unchanged.
         """
         self._writable()
         if not isinstance(other, LSHIndex) or other is self:
             raise TypeError(f"merge takes another LSHIndex; got {other!r}")
-        ids, batch = other.contents()
-        if not len(ids):
-            return ids
+        ids, theirs, batch = other.named_contents()
         with self._lock.writing():
-            rows = self._builder.like_rows(other.builder)
-            if renumber:
-                ids = self._ids.fresh(len(ids))
+            rows = self._builder.like_rows(other.builder) if len(ids) else None
+            names = self._names if theirs is None else self._keyed()
+            keys = names.of(theirs)
+            if renumber or keys is not None:
+                ids = names.new(self._ids, len(ids), None, keys, False)
             else:
                 self._ids.check_new(ids, any_id=True)
-            self._builder.add(ids, rows, rows.sealed(batch))
-            return ids
+            return ids if rows is None else self._added(ids, names, keys, rows, rows.taken_over(batch))
 
-    def remove(self, ids: np.ndarray) -> None:
-        """Remove rows; O(L) a row.
+    def remove(self, ids: np.ndarray | Sequence[int | str] | str) -> None:
+        """Remove the rows of these ids or keys; O(L) a row.
 
         Raises
         ------
         KeyError
-            An id is not in the index. The index is unchanged.
+            An id or key is not in the index. The index is unchanged.
         """
         self._writable()
-        ids = as_ids(ids)
         with self._lock.writing():
+            ids = self._names.inward(ids)
             self._builder.remove(self._ids.slots(ids))
+            self._names.forget(ids)
 
-    def update(self, ids: np.ndarray, X: Rows) -> None:
-        """Replace the rows of these ids by others; O(L) a row.
+    def update(self, ids: np.ndarray | Sequence[int | str] | str, X: Rows) -> None:
+        """Replace the rows of these ids or keys by others; O(L) a row.
 
         Raises
         ------
         KeyError, ValueError, TypeError
-            An id is not in the index; wrong shapes or values. The index is unchanged.
+            An id or key is not in the index; wrong shapes or values. The index is unchanged.
         """
         self._writable()
-        ids = as_ids(ids)
         with self._lock.writing():
+            ids = self._names.inward(ids)
             slots = self._ids.slots(ids)
             rows, batch = self._builder.check(X)
             if rows.count(batch) != len(ids):
@@ -304,7 +278,7 @@ class LSHIndex:
 
     def tune(self, X: Rows, *, queries: Rows | None = None, learn: bool | None = None, recall: float = 0.9, k: int = 10,
              memory: int | None = None, n_queries: int = 2000, seed: int = 0, worst_tenth: float | None = None) -> Tuned:
-        """Choose K, L, probes and rerank for rows and queries like these, and set them.
+        """Choose K, L, probes and rerank for rows and queries like these, and set them, and no bound on entries.
 
         Parameters
         ----------
@@ -346,250 +320,5 @@ class LSHIndex:
                                seed=seed, n_threads=self.n_threads, max_candidates=self.max_candidates, worst=worst_tenth)
         with self._lock.writing():
             self._builder.adopt(chosen)
-            self.probes, self.rerank = tuned.probes, tuned.rerank
+            self.probes, self.rerank, self.entries = tuned.probes, tuned.rerank, None
         return tuned
-
-    # --- searching ----------------------------------------------------------------------------------------------------
-
-    def _search(self, k=1, probes=None, rerank=None, exact=False):
-        """How to search for k neighbours."""
-        functions = self._builder.functions
-        if exact or functions is None:
-            return Search()
-        probes = self.probes or DEFAULT_PROBES if probes is None else check_int("probes", probes, low=1)
-        rerank = self.rerank if rerank is None else check_int("rerank", rerank, low=1)
-        return Search(min(probes, functions.most_probes), self.max_candidates or MANY, MANY if rerank is None else rerank * k,
-                      self.exact_fallback)
-
-    def query(self, Q: Rows, k: int = 10, *, probes: int | None = None, rerank: int | None = None, exact: bool = False,
-              n_threads: int | None = None, allowed: Filter | Sequence[Filter] | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The k nearest rows of each query.
-
-        Parameters
-        ----------
-        Q : array_like or CSR matrix of shape (n, dim), or array_like of shape (dim,)
-        k : int
-        probes, rerank : int, optional
-            Other values than those of the index, for these queries. More probes than a table has buckets mean all buckets.
-        exact : bool
-            Whether to look at every row: the exact twin, against which the approximation is measured.
-        n_threads : int, optional
-        allowed : array_like of ids, mask or callable, or a list of n of these, optional
-            Which rows may be answers: their ids (those that are not in the index allow nothing); one boolean for each of `ids`; or a
-            function that takes an array of ids and returns booleans. A list of arrays or functions, or an array of booleans of shape
-            (n, rows), has a filter for each query. If few rows are allowed, all of them are compared with the query.
-
-        Returns
-        -------
-        ids : ndarray of shape (n, k), int64
-            Nearest first; of equally near rows the one that was added first. Where the index has fewer rows (that are allowed), -1.
-        distances : ndarray of shape (n, k), float32
-            Infinite where nothing was found.
-        """
-        k = check_int("k", k, low=1)
-        lock = self._lock
-        lock.enter()
-        try:
-            builder = self._builder
-            rows, batch = builder.check(Q)
-            if not len(self._ids):
-                n = rows.count(batch)
-                return np.full((n, k), -1, np.int64), np.full((n, k), np.inf, np.float32)
-            search, threads = self._search(k, probes, rerank, exact), n_threads or self.n_threads
-            if allowed is None:
-                slots, distances = builder.snapshot().query(batch, k, search, threads)
-            else:
-                slots, distances = self._filtered(rows, batch, k, search, threads, allowed)
-            ids = self._ids.ids[slots]  # slot -1 reads the last id: put right below
-            if k > 1 or slots[:, -1].min(initial=0) < 0:
-                ids[slots < 0] = -1
-            return ids, distances
-        finally:
-            lock.leave()
-
-    def _filtered(self, rows, batch, k, search, threads, allowed):
-        """As `Snapshot.query`, with one filter or one for each query."""
-        snapshot, n = self._builder.snapshot(), rows.count(batch)
-        each = filters(allowed, n)
-        if each is None:
-            return snapshot.query(batch, k, search._replace(allowed=allowed_slots(allowed, self._ids)), threads)
-        slots, distances = np.full((n, k), -1, np.int32), np.full((n, k), np.inf, np.float32)
-        for i, one in enumerate(each):
-            own = None if one is None else allowed_slots(one, self._ids)
-            slots[i:i + 1], distances[i:i + 1] = snapshot.query(rows.part(batch, i, i + 1), k, search._replace(allowed=own), threads)
-        return slots, distances
-
-    def candidates(self, Q: Rows, *, probes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """All rows that share a probed bucket with a query, before any distance.
-
-        Parameters
-        ----------
-        Q : array_like or CSR matrix of shape (n, dim)
-        probes : int, optional
-
-        Returns
-        -------
-        indptr : ndarray of shape (n + 1,), int64
-        ids : ndarray of shape (indptr[-1],), int64
-            Of query i ``ids[indptr[i] : indptr[i + 1]]``, ascending.
-        """
-        with self._lock.reading():
-            rows, batch = self._builder.check(Q)
-            n = rows.count(batch)
-            if self._builder.rows is None:
-                return np.zeros(n + 1, np.int64), np.zeros(0, np.int64)
-            indptr, slots = self._builder.snapshot().candidates(batch, self._search(probes=probes))
-            ids = self._ids.ids[slots]
-            query = np.repeat(np.arange(n), np.diff(indptr))
-            return indptr, ids[np.lexsort((ids, query))]
-
-    def radius(self, Q: Rows, r: float | np.ndarray, *, probes: int | None = None,
-               exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All rows found within a distance of a query.
-
-        Parameters
-        ----------
-        Q : array_like or CSR matrix of shape (n, dim)
-        r : float or array_like of shape (n,)
-            Greatest distance, in the terms of the metric; one for all queries, or one for each. A row at that distance belongs to the
-            answer. Distances are float32, and r is rounded to that.
-        probes, exact
-            As in `query`.
-
-        Returns
-        -------
-        indptr : ndarray of shape (n + 1,), int64
-        ids : ndarray of shape (indptr[-1],), int64
-            Of query i ``ids[indptr[i] : indptr[i + 1]]``, nearest first.
-        distances : ndarray of shape (indptr[-1],), float32
-
-        Raises
-        ------
-        ValueError, TypeError
-            r is NaN, negative where distances are not, or not one number or one for each query.
-        """
-        with self._lock.reading():
-            rows, batch = self._builder.check(Q)
-            bounds = radii(r, rows.count(batch), self._builder.metric.signed)
-            if self._builder.rows is None:
-                return np.zeros(rows.count(batch) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
-            indptr, slots, distances = self._builder.snapshot().radius(batch, bounds, self._search(probes=probes, exact=exact))
-            return indptr, self._ids.ids[slots], distances
-
-    # --- measures -----------------------------------------------------------------------------------------------------
-
-    def stats(self) -> dict[str, Any]:
-        """What the index is and how full its buckets are.
-
-        Returns
-        -------
-        dict
-            rows, metric, dim, kind, K, L, probes, rerank, trained (rows at the last build), nbytes, and, None before there are tables,
-            ``buckets`` (`BucketStore.stats`) and ``drift``: since the last learning, rows that changed, came from outside of the range of
-            sketches, and were longer than the longest row then; the credit that changes have paid towards the next learning, in rows; how
-            often functions were learned because rows drifted; and why the last time.
-        """
-        with self._lock.reading():
-            b = self._builder
-            tables = b.tables
-            return {"rows": len(self), "metric": b.metric.name, "dim": b.dim, "kind": None if b.rows is None else b.rows.name,
-                    "family": None if tables is None else type(tables.family).__name__, "K": b.K if tables is None else tables.family.K,
-                    "L": b.L, "probes": self.probes if tables is None else self._search().probes, "rerank": self.rerank,
-                    "trained": b.trained, "drift": None if tables is None else b.drift.stats(),
-                    "nbytes": self.nbytes, "buckets": None if tables is None else tables.stats()}
-
-    def memory_usage(self, n: int, *, stored: float | None = None) -> int:
-        """Most bytes that this index takes with n rows, before any is added.
-
-        Parameters
-        ----------
-        n : int
-        stored : float, optional
-            Mean number of stored columns of a sparse row; without it rows count as dense.
-
-        Returns
-        -------
-        int
-            Bytes of the arrays. A dict from ids to slots, made at the first removal, update or addition with ids of your own, takes about
-            100 bytes a row besides.
-        """
-        return self._builder.memory_usage(check_int("n", n, low=0), stored)
-
-    @property
-    def builder(self) -> Builder:
-        """What makes the tables, for measurements. It takes no lock."""
-        return self._builder
-
-    # --- saving -------------------------------------------------------------------------------------------------------
-
-    def _state(self):
-        if self._read_only:
-            raise ValueError("this index is mapped from a file: copy that file, or load it with mmap=False")
-        arguments = {name: getattr(self, name) for name in parameters(LSHIndex)}
-        arguments |= {"metric": describe(self._builder.metric, "metric"), "family": self._builder.family.describe()}
-        return {"arguments": arguments, "ids": self._ids.state(), "builder": self._builder.state()}
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the index to one file, replacing it as a whole; nothing is pickled.
-
-        Raises
-        ------
-        TypeError
-            The file cannot hold the metric or the family; the message says what to do.
-        """
-        with self._lock.reading():
-            storage.save(path, self._state())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike, *, mmap: bool = False, verify: bool = False) -> LSHIndex:
-        """Read what `save` wrote. A module with a metric or a family of your own is to be imported before.
-
-        Parameters
-        ----------
-        path : path-like
-        mmap : bool
-            Map rows, sketches and buckets instead of reading them: the index is there at once, read-only, and shares its memory with
-            other processes. It can be pickled while the file is there: a pickle holds the path.
-        verify : bool
-            With mmap, whether to compute the checksums of arrays above 1 MB, which reads the file once. Without mmap they always are.
-
-        Raises
-        ------
-        FormatError
-            Not such a file, or damaged.
-        """
-        self = cls.__new__(cls)
-        try:
-            self._restore(storage.load(path, mmap, verify), os.path.abspath(path) if mmap else None)
-        except FormatError:
-            raise
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise FormatError(f"{os.fspath(path)!r} does not hold a whole index: {error}") from error
-        return self
-
-    def _restore(self, state, mapped=None):
-        """Take a state; `mapped` is the path of the file whose arrays it shares."""
-        arguments, frozen = dict(state["arguments"]), mapped is not None
-        LSHIndex.__init__(self, arguments.pop("metric"), arguments.pop("dim"), **arguments)
-        self._ids = self._builder.ids = IdMap.from_state(state["ids"], frozen)
-        self._builder.restore(state["builder"], frozen)
-        self._read_only, self._mapped = frozen, mapped
-
-    def __getstate__(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        if self._mapped is not None:
-            return {"mapped": self._mapped}, {}
-        with self._lock.reading():
-            settings, arrays = split(self._state())
-            return settings, {name: np.array(array) for name, array in arrays.items()}
-
-    def __setstate__(self, state: tuple[dict[str, Any], dict[str, np.ndarray]]) -> None:
-        path = state[0].get("mapped")
-        if path is None:
-            self._restore(join(*state))
-        else:
-            self._restore(storage.load(path, True), path)
-
-    def __repr__(self) -> str:
-        metric = self._builder.metric
-        return (f"LSHIndex({metric if metric.config() else metric.name!r}, dim={self.dim}, K={self.K}, L={self.L}, probes={self.probes}, "
-                f"rerank={self.rerank}, rows={len(self)})")

@@ -17,7 +17,7 @@ from mongoose_nb.search.functions import Functions
 from mongoose_nb.search.parallel import BLOCK, default_threads, in_parts
 from mongoose_nb.search.projection import LOST_SHARE
 from mongoose_nb.search.rows import RowStore
-from mongoose_nb.search.rows.base import Batch, scan
+from mongoose_nb.search.rows.base import Batch, candidates
 
 # Queries and rows of one matrix product.
 _QUERIES, _SPARSE_QUERIES, _ROWS = 256, 64, 8192
@@ -29,6 +29,8 @@ _WIDER = 8
 MANY = 2**31 - 1
 #: buckets per table where the family has so many
 DEFAULT_PROBES = 8
+#: the same, where a number of entries ends a search before
+MOST_PROBES = 64
 _NO_STEPS, _NO_SKETCHES = read_only(np.zeros(1, np.float32)), read_only(np.zeros((1, 64), np.int8))
 _NO_POOL, _NO_SPANS = read_only(np.zeros((1, 1), np.int32)), read_only(np.zeros((0, 0, 2), np.int32))
 
@@ -40,6 +42,7 @@ class Search(NamedTuple):
     budget: int = MANY  # most candidates, by votes
     refine: int = MANY  # most exact distances, by sketches
     fallback: bool = False  # whether to look at every row where too few are found
+    enough: int = MANY  # entries of buckets after which no further probes are read
     allowed: np.ndarray | None = None  # (slots,) uint8: the rows that may be answers; None: all
 
 
@@ -61,14 +64,14 @@ class Snapshot:
 
     def __init__(self, rows: RowStore, live: np.ndarray, functions: Functions | None, tables: Any, sketches: np.ndarray | None,
                  few: int = 1024) -> None:
-        kernels = scan()
+        kernels = candidates()
         self.rows, self.metric, self.functions, self.tables = rows, rows.metric, functions, tables
         self.slots, self._few, self._present = len(live), few, None
         self._filtered = self._compare_all = False
         self._arrays = rows.arrays(self.slots)
         pool, stride, spans = (_NO_POOL, 0, _NO_SPANS) if tables is None else tables.flat_views()
         self.live = read_only(live)
-        # kernels take plain tuples, see kernels.search.scan
+        # kernels take plain tuples, see kernels.search.candidates
         self._buckets = tuple(kernels.Buckets(read_only(pool), int(stride), read_only(spans), self.live))
         projection = None if functions is None else functions.projection
         self._sketched = projection is not None
@@ -83,7 +86,7 @@ class Snapshot:
             return self._scratch.pop()
         except IndexError:
             wide = np.zeros(self.rows.dim if self.rows.sparse and self.rows.dim <= SPREAD else 0, np.float32)
-            return tuple(scan().Scratch(np.zeros(self.slots, np.uint8), np.empty(self.slots + 1, np.int32), wide))
+            return tuple(candidates().Scratch(np.zeros(self.slots, np.uint8), np.empty(self.slots + 1, np.int32), wide))
 
     # --- the k nearest ------------------------------------------------------------------------------------------------
 
@@ -140,7 +143,7 @@ class Snapshot:
             return self._exact(batch, k)
         Y, rest = self.functions.project(batch, queries=True)
         codes = self._codes(batch, Y, search.probes)
-        slots, distances = self._nearest(batch, codes, Y, rest, k, search.budget, max(search.refine, k))
+        slots, distances = self._nearest(batch, codes, Y, rest, k, search.budget, max(search.refine, k), search.enough)
         if slots[:, -1].min(initial=0) < 0:
             self._complete(batch, slots, distances, Y, rest, search)
         return slots, distances
@@ -175,20 +178,20 @@ class Snapshot:
 
     def _codes(self, batch, Y, probes):
         """Bucket numbers (n, L, probes)."""
-        codes = self.functions.codes(self.rows, batch, Y, probes)
+        codes = self.functions.codes(self.rows, batch, self.functions.aim(Y), probes)
         return np.ascontiguousarray(self.tables.fold(codes), np.uint32) if self.tables.folds else codes
 
     def codes(self, batch: Batch, probes: int) -> np.ndarray:
         """Bucket numbers (n, L, probes) uint32 of queries, the most promising first."""
         return self._codes(batch, self.functions.project(batch, queries=True)[0], probes)
 
-    def _nearest(self, batch, codes, Y, rest, k, budget=1, refine=1):
+    def _nearest(self, batch, codes, Y, rest, k, budget=1, refine=1, enough=MANY):
         """The nearest rows in the buckets of codes, or of all rows where codes is None."""
         if self.metric.rescored:
-            return self._rescored(batch, codes, Y, rest, k, budget, refine)
-        return self._search(batch, codes, Y, rest, k, budget, refine)[:2]
+            return self._rescored(batch, codes, Y, rest, k, budget, refine, enough)
+        return self._search(batch, codes, Y, rest, k, budget, refine, enough)[:2]
 
-    def _search(self, batch, codes, Y, rest, k, budget, refine):
+    def _search(self, batch, codes, Y, rest, k, budget, refine, enough):
         """As `_nearest`, by kernels; and counts (n, 2) of candidates before and after the cut by votes."""
         n = self.rows.count(batch)
         found = np.empty((n, k), np.int32), np.empty((n, k), np.float32), np.empty((n, 2), np.int64)
@@ -198,12 +201,13 @@ class Snapshot:
         if Y is None or not self._sketched:
             Y, rest, refine = np.zeros((n, 0), np.float32), np.zeros(n, np.float32), self.slots
         scratch = self._borrow()
-        probes, coordinates = (codes, everything, min(budget, self.slots), self._filtered), (Y, rest, max(min(refine, self.slots), 1))
+        probes = codes, everything, min(budget, self.slots), self._filtered, enough
+        coordinates = Y, rest, max(min(refine, self.slots), 1)
         self.rows.search(self._arrays, batch, self._buckets, probes, coordinates, self._sketches, scratch, found)
         self._scratch.append(scratch)  # an error would have left it unclean, and out
         return found
 
-    def _rescored(self, batch, codes, Y, rest, k, budget, refine):
+    def _rescored(self, batch, codes, Y, rest, k, budget, refine, enough):
         """As `_nearest`, by the distances of the metric; one query at a time, so that a result depends on its query alone."""
         n = self.rows.count(batch)
         slots, distances = np.full((n, k), -1, np.int32), np.full((n, k), np.inf, np.float32)
@@ -214,7 +218,8 @@ class Snapshot:
             else:
                 own = slice(i, i + 1)
                 most = min(refine, self.slots)
-                near = self._search(one, codes[own], *((None, None) if Y is None else (Y[own], rest[own])), most, budget, most)[0][0]
+                place = (None, None) if Y is None else (Y[own], rest[own])
+                near = self._search(one, codes[own], *place, most, budget, most, enough)[0][0]
                 near = np.sort(near[near >= 0])
             far = self._distances(one, near)
             order = np.argsort(far, kind="stable")[:k]
@@ -274,10 +279,10 @@ class Snapshot:
         codes = self.codes(batch, search.probes)
         scratch = self._borrow()
         indptr = np.zeros(n + 1, np.int64)
-        scan().list_candidates(self._buckets, codes, scratch, indptr[1:], indptr, np.zeros(0, np.int32))
+        candidates().list_candidates(self._buckets, codes, search.enough, scratch, indptr[1:], indptr, np.zeros(0, np.int32))
         np.cumsum(indptr, out=indptr)
         slots = np.empty(int(indptr[-1]), np.int32)
-        scan().list_candidates(self._buckets, codes, scratch, np.zeros(0, np.int64), indptr, slots)
+        candidates().list_candidates(self._buckets, codes, search.enough, scratch, np.zeros(0, np.int64), indptr, slots)
         self._scratch.append(scratch)
         return indptr, slots
 

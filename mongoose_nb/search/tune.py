@@ -154,7 +154,8 @@ class _Trials:
 
         projection, seed = self.plain.projection, self.settings.seed
         nearest = self.exact(Q, k)[0]
-        hashed = np.ascontiguousarray(projection.project(self.plain.check(Q)[1], queries=True)[0][:, :projection.hashed])
+        aimed = projection.aim(projection.project(self.plain.check(Q)[1], queries=True)[0])
+        hashed = np.ascontiguousarray(aimed[:, :projection.hashed])
         family = self.settings.family.make(projection.hashed, K, L, seed)
         family.set_functions(family.functions * np.float32(np.sqrt(projection.hashed)))  # entries of unit variance, as training expects
         none = (np.zeros(0, np.int64),) * 2

@@ -10,6 +10,7 @@
     collisions                    what must hold in probability: frequency = closed form, sensitivity, columns differ
       |        (families          both in one call)
     indexes                       add, remove, update, query against brute force and a dict
+    shapes                        recall on data of few axes, off the origin, stretched, skewed, in clusters
     layers                        gradients against finite differences, threads, pickles, descriptions
     samplers                      candidates of a layer, step by step: labels first, none twice, the state goes on exactly
       |
@@ -32,6 +33,7 @@ from mongoose_nb.testing.layers import check_layer
 from mongoose_nb.testing.pairs import METRICS, Metric, pairs_at, similarity_of
 from mongoose_nb.testing.report import CheckFailed, Report
 from mongoose_nb.testing.samplers import check_sampler
+from mongoose_nb.testing.shapes import check_shapes
 
 __all__ = ["METRICS", "CheckFailed", "Metric", "Report", "check_collisions", "check_hash_contract", "check_hash_family", "check_index",
-           "check_layer", "check_sampler", "check_sensitivity", "pairs_at", "similarity_of"]
+           "check_layer", "check_sampler", "check_sensitivity", "check_shapes", "pairs_at", "similarity_of"]

@@ -54,6 +54,22 @@ def test_build_query_and_stats(files, call, tmp_path):
     assert "max_load" in call("stats", out)[1]
     code, _, errors = call("build", files / "rows.npy", "--out", out)
     assert code == 2 and "--overwrite" in errors
+    code, _, _ = call("build", files / "rows.npy", "--out", tmp_path / "small", "--storage", "int8", "--entries", 500)
+    assert code == 0 and LSHIndex.load(tmp_path / "small").stats()["kind"] == "int8" and LSHIndex.load(tmp_path / "small").entries == 500
+
+
+def test_keys(files, call, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"größe {i}\n" for i in range(1500)), "utf-8")
+    code, _, _ = call("build", files / "rows.npy", "--out", tmp_path / "index", "--keys", names)
+    assert code == 0 and LSHIndex.load(tmp_path / "index").keys[3] == "größe 3"
+    code, text, _ = call("query", tmp_path / "index", files / "rows.npy", "--k", 1)
+    assert code == 0 and text.splitlines()[3] == "größe 3:0"
+    code, text, _ = call("query", tmp_path / "index", files / "rows.npy", "--k", 1501, "--json")
+    assert code == 0 and len(json.loads(text.splitlines()[0])["ids"]) == 1500
+    names.write_text("only one\n", "utf-8")
+    code, _, errors = call("build", files / "rows.npy", "--out", tmp_path / "other", "--keys", names)
+    assert code == 2 and "1 keys came with 1500 rows" in errors
 
 
 def test_tune_and_tuned_build(files, call, tmp_path):

@@ -37,7 +37,7 @@ def picture(index, Q):
     ids = index.ids
     X = index.get(ids) if len(index) else np.zeros(0)
     found = index.query(Q, 5), index.query(Q, 5, exact=True)
-    state = {name: value for name, value in index.stats().items() if name not in ("nbytes", "buckets")}
+    state = {name: value for name, value in index.stats().items() if name not in ("nbytes", "row_nbytes", "buckets")}
     entries = None if index.stats()["buckets"] is None else index.stats()["buckets"]["entries"]
     return ids, X.toarray() if sp.issparse(X) else X, *found[0], *found[1], state, entries, repr(index)
 

@@ -505,3 +505,52 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=15, stateful_step_count=20, deadline=None, derandomize=True)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+def test_many_rows_at_once_are_placed_as_one_by_one(metric):
+    """A batch is hashed by the same kernel as a row, in parts, so that codes and sketches do not depend on how rows came."""
+    X, Y = naive.data(metric, 400, DIM, False), naive.data(metric, 300, DIM, False, seed=1)
+    several, single = (LSHIndex(metric, DIM, train_size=100) for _ in range(2))
+    for index in (several, single):
+        index.add(X)
+    several.update(np.arange(200), Y[:200])
+    several.add(Y[200:])
+    for i in range(200):
+        single.update([i], Y[i])
+    for y in Y[200:]:
+        single.add(y)
+    np.testing.assert_array_equal(several.builder.sketches[:500], single.builder.sketches[:500])
+    slots = np.arange(500)
+    np.testing.assert_array_equal(several.builder.tables.codes_of(slots), single.builder.tables.codes_of(slots))
+
+
+def entries_of(index, q, probes):
+    """Entries of the buckets of one query, by the number of probes (probes,)."""
+    builder = index.builder
+    codes, spans = builder.snapshot().codes(builder.check(q)[1], probes)[0], builder.tables.flat_views()[2]
+    return np.cumsum(sum(spans[t, codes[t], 1] for t in range(builder.L)))
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+def test_entries_end_the_probes(metric):
+    """A query has the candidates of the first number of probes whose buckets hold so many entries."""
+    X, Q = naive.data(metric, 600, DIM, False), naive.data(metric, 30, DIM, False, seed=1)
+    index, plain = (LSHIndex(metric, DIM, train_size=100, entries=entries) for entries in (400, None))
+    index.add(X), plain.add(X)
+    taken = set()
+    for q in Q:
+        seen = entries_of(plain, q, 64)
+        probes = int(np.searchsorted(seen, 400)) + 1 if seen[-1] >= 400 else 64
+        taken.add(probes)
+        for mine, theirs in zip(index.candidates(q), plain.candidates(q, probes=probes)):
+            np.testing.assert_array_equal(mine, theirs)
+        for mine, theirs in zip(index.query(q, 5), plain.query(q, 5, probes=probes)):
+            np.testing.assert_array_equal(mine, theirs)
+    assert len(taken) > 3
+    again = copy(index)
+    assert again.entries == 400 and again.stats()["probes"] == 64
+    for mine, theirs in zip(again.query(Q, 5), index.query(Q, 5)):
+        np.testing.assert_array_equal(mine, theirs)
+    index.tune(X, n_queries=40)
+    assert index.entries is None

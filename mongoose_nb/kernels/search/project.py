@@ -11,6 +11,10 @@ C. *A sketch row is whole cache lines of int8*: coordinates, each with a scale o
    lost parts without a second array.
 D. *A few rows that are added* go through one kernel, `place_dense`: the calls of three and the arrays between them took longer than
    their work.
+E. *The query of an inner product is aimed at the rows that answer it* before it is hashed, by `aim_queries`. Of normal rows with
+   covariance C, those with a large product lie about the mean in the direction C q; of clustered rows, they lie where the query is. The
+   sum of both directions serves both. The part of a query off the axes is left out, as it is the same for all rows. With rows of 10 axes
+   in 64 dimensions and queries in all of them, recall@10 rises from 0.27 to 0.86.
 """
 
 import numpy as np
@@ -23,6 +27,7 @@ from mongoose_nb.kernels.search.columns import column_place
 ODD = np.uint32(2654435769)
 # Bytes of a sketch reach from -127 to 127. A row beyond twice that is unlike all rows that the steps were chosen for.
 _FAR = np.float32(254)
+_FLAT = np.float32(1e-6)  # part of the largest variance: rows do not differ along such an axis, and no product depends on it
 LONGER = 1.0002  # squares of lengths, beyond rounding
 
 
@@ -141,6 +146,36 @@ def project_csr(Q, scale, extra, mean, mean_square, mean_axes, axes, table, Y, r
             for j in range(m):
                 y[j] += extra[i] * axes[D - 1, j]
         rest[i] = _rest(total, y)
+
+
+@inline
+def _along(y, mean, spread):
+    return np.float64(y) + np.float64(mean) if spread > _FLAT else 0.0
+
+
+@serial
+def aim_queries(Y, mean_axes, spread, longest, share, out):
+    """out (n, m) = directions in which the rows lie whose product with a query is large; Y (n, m) are its coordinates. mean_axes (m,) was
+    subtracted from them, spread (m,) is the variance of rows on the axes in units of the largest, and `longest` the length of rows.
+    `share` is the weight of the direction that spread rows suggest, beside that of the query itself. Axes without spread have no part."""
+    m = Y.shape[1]
+    for i in range(Y.shape[0]):
+        length = 0.0
+        bent = 0.0
+        for j in range(m):
+            q = _along(Y[i, j], mean_axes[j], spread[j])
+            length += q * q
+            bent += (q * spread[j]) * (q * spread[j])
+        scale = longest / np.sqrt(length) if length > 0 else 0.0
+        apart = 0.0
+        for j in range(m):
+            s = _along(Y[i, j], mean_axes[j], spread[j]) * scale - mean_axes[j]
+            apart += s * s
+        along = share / np.sqrt(bent) if bent > 0 else 0.0
+        straight = (1.0 - share) / np.sqrt(apart) if apart > 0 else 0.0
+        for j in range(m):
+            q = _along(Y[i, j], mean_axes[j], spread[j])
+            out[i, j] = np.float32(along * q * spread[j] + straight * (q * scale - mean_axes[j]))
 
 
 @inline

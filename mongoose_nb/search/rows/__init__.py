@@ -1,9 +1,10 @@
-"""Where an index keeps its rows: dense float32, sparse, or bits; one class and one file each.
+"""Where an index keeps its rows: dense, in fewer bytes, sparse, or bits; one class and one file each.
 
 ::
 
     base.RowStore        rows that are given -> checked batches -> slots; and the kernels that search its arrays
-      |- dense.DenseRows
+      |- dense.DenseRows            float32
+      |    `- compact.CompactRows   float16; int8 with a scale for each row
       |- sparse.SparseRows
       `- bits.BitRows
 
@@ -11,7 +12,7 @@ A *batch* is rows that have been checked and brought to the form in which they a
 for a quarter more than is needed when they are made, so adding costs O(1) copies a row. Room that was never written to takes no memory.
 """
 
-from mongoose_nb.search.rows import bits, dense, sparse  # noqa: F401  (registers the stores)
-from mongoose_nb.search.rows.base import RowStore
+from mongoose_nb.search.rows import bits, compact, dense, sparse  # noqa: F401  (registers the stores)
+from mongoose_nb.search.rows.base import RowStore, store_of
 
-__all__ = ["RowStore"]
+__all__ = ["RowStore", "store_of"]

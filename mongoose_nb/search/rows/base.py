@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mongoose_nb.core.arrays import read_only
-from mongoose_nb.core.registry import Registered, name_of
+from mongoose_nb.core.registry import Registered, find, name_of
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -35,11 +35,27 @@ def kernels() -> ModuleType:
 
 
 @functools.cache
+def candidates() -> ModuleType:
+    """Kernels and bundles of candidates, likewise."""
+    from mongoose_nb.kernels.search import candidates
+
+    return candidates
+
+
+@functools.cache
 def scan() -> ModuleType:
-    """Kernels of searches, likewise."""
+    """Kernels of searches among dense rows and bits, likewise."""
     from mongoose_nb.kernels.search import scan
 
     return scan
+
+
+@functools.cache
+def scan_csr() -> ModuleType:
+    """Kernels of searches among sparse rows, likewise."""
+    from mongoose_nb.kernels.search import scan_csr
+
+    return scan_csr
 
 
 #: a longer row is refused where distances are squared: the square of a difference of two rows must fit float32
@@ -133,18 +149,25 @@ class RowStore(Registered, abc.ABC, kind="row store"):
     sparse = False
     #: whether `scores` proposes rows by matrix products
     proposes = True
+    #: name of the store whose batches this one takes; by default its own
+    batches: str | None = None
 
     def __init__(self, metric: Metric, dim: int) -> None:
         self.metric, self.dim, self.width = metric, dim, metric.width(dim)
         self.transforms = metric.transforms
         self.squared = not (metric.unit or metric.sets)  # whether lengths of rows are squared in float32
-        # which distance: see kernels.search.scan.Form
+        # which distance: see kernels.search.candidates.Form
         self.form = bool(metric.sets if self.sparse else metric.euclidean), np.float32(1 if metric.unit else 0)
 
     @property
     def name(self) -> str:
         """The registered name."""
         return name_of(type(self))
+
+    @property
+    def takes(self) -> str:
+        """Name of the store whose batches this one takes."""
+        return self.batches or self.name
 
     @abc.abstractmethod
     def check(self, X: np.ndarray | scipy.sparse.csr_matrix) -> Batch:
@@ -173,6 +196,10 @@ class RowStore(Registered, abc.ABC, kind="row store"):
     def sealed(self, batch: Batch) -> Batch:
         """The same batch, read-only, as `check` gives batches."""
         return read_only(batch) if isinstance(batch, np.ndarray) else tuple(read_only(part) for part in batch)
+
+    def taken_over(self, batch: Batch) -> Batch:
+        """A batch that another store of the same `batches` gave, as this one keeps it, read-only."""
+        return self.sealed(batch)
 
     @abc.abstractmethod
     def restrict(self, slots: np.ndarray) -> None:
@@ -217,3 +244,31 @@ class RowStore(Registered, abc.ABC, kind="row store"):
     def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (first slot, scores (n, rows)) of blocks of `step` rows; scores are in the order of distances, within rounding."""
         raise NotImplementedError
+
+
+def store_of(metric: Metric, sparse: bool, storage: str | None = None) -> type[RowStore]:
+    """The class of stores for rows that come dense or sparse, by default that of the metric.
+
+    Parameters
+    ----------
+    metric : Metric
+    sparse : bool
+        Whether the rows are CSR.
+    storage : str, optional
+        Name of a store that keeps such rows in another form.
+
+    Returns
+    -------
+    type
+
+    Raises
+    ------
+    ValueError, TypeError
+        There is no such storage, it does not take these rows, or the metric does not.
+    """
+    usual = metric.store(sparse)
+    cls = find("row store", usual if storage is None else storage)
+    if storage is not None and (cls.batches or storage) != usual:
+        raise ValueError(f"storage={storage!r} keeps {cls.batches or storage} rows, and rows {'given as CSR ' if sparse else ''}under "
+                         f"metric {metric.name!r} are {usual}; leave storage out" + (", or pass X.toarray()" if sparse else ""))
+    return cls

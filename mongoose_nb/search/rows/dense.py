@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from mongoose_nb.search.rows.base import Batch
 
 
+_ONE = read_only(np.ones(1, np.float32))  # scale of all rows
+
+
 class ArrayRows(RowStore):
     """Rows in one array."""
 
@@ -86,22 +89,30 @@ class DenseRows(ArrayRows):
             X = read_only(out)
         return X
 
+    def arrays(self, slots: int) -> tuple:
+        return read_only(self.X[:slots]), _ONE
+
     def matrix(self, batch: Batch) -> Any:
         return np.array(batch)
 
     def search(self, arrays: tuple, batch: Batch, buckets: tuple, probes: tuple, coordinates: tuple, sketches: tuple, scratch: tuple,
                found: tuple) -> None:
-        scan().search_dense(batch, buckets, probes, coordinates, sketches, *arrays, self.form, scratch, found)
+        scan().search_dense(batch, buckets, probes, coordinates, sketches, arrays, self.form, scratch, found)
 
     def measure(self, arrays: tuple, batch: Batch, indptr: np.ndarray, slots: np.ndarray, scratch: tuple, out: np.ndarray) -> None:
-        scan().measure_dense(batch, *arrays, self.form, indptr, slots, out)
+        scan().measure_dense(batch, arrays, self.form, indptr, slots, out)
+
+    def block(self, arrays: tuple, part: slice) -> np.ndarray:
+        """Some of the rows as float32."""
+        return arrays[0][part]
 
     def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray]]:
-        (X,), euclidean = arrays, self.metric.euclidean
-        mean = X[:: max(1, len(X) // 1024)].mean(axis=0) if euclidean else np.zeros(X.shape[1], np.float32)
+        euclidean, n = self.metric.euclidean, len(arrays[0])
+        some = self.block(arrays, slice(None, None, max(1, n // 1024)))
+        mean = some.mean(axis=0) if euclidean else np.zeros(self.width, np.float32)
         batch = batch - mean
-        for lo in range(0, len(X), step):
-            x = X[lo:lo + step] - mean
+        for lo in range(0, n, step):
+            x = self.block(arrays, slice(lo, lo + step)) - mean
             score = batch @ x.T
             np.negative(score, out=score)
             if euclidean:

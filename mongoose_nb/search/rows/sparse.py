@@ -12,7 +12,7 @@ from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.arguments import as_float32
 from mongoose_nb.hashing.rows import check_csr, is_sparse
 from mongoose_nb.search.columns import NARROW, ColumnTable
-from mongoose_nb.search.rows.base import LONGEST, RowStore, check_numbers, grown, own, scan, too_long, two_axes
+from mongoose_nb.search.rows.base import LONGEST, RowStore, check_numbers, grown, own, scan_csr, too_long, two_axes
 
 if TYPE_CHECKING:
     from mongoose_nb.search.metrics import Metric
@@ -152,15 +152,15 @@ class SparseRows(RowStore):
             array if frozen else own(array) for array in (starts, sizes, indices, values))
 
     def arrays(self, slots: int) -> tuple:
-        return tuple(scan().Pool(read_only(self.starts[:slots]), read_only(self.sizes[:slots]), read_only(self.indices[None, :]),
+        return tuple(scan_csr().Pool(read_only(self.starts[:slots]), read_only(self.sizes[:slots]), read_only(self.indices[None, :]),
                                  read_only(self.values[None, :])))
 
     def search(self, arrays: tuple, batch: Batch, buckets: tuple, probes: tuple, coordinates: tuple, sketches: tuple, scratch: tuple,
                found: tuple) -> None:
-        scan().search_csr(batch, buckets, probes, coordinates, sketches, arrays, self.form, scratch, found)
+        scan_csr().search_csr(batch, buckets, probes, coordinates, sketches, arrays, self.form, scratch, found)
 
     def measure(self, arrays: tuple, batch: Batch, indptr: np.ndarray, slots: np.ndarray, scratch: tuple, out: np.ndarray) -> None:
-        scan().measure_csr(batch, arrays, self.form, scratch[2], indptr, slots, out)
+        scan_csr().measure_csr(batch, arrays, self.form, scratch[2], indptr, slots, out)
 
     def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray]]:
         indptr, indices, values = batch
@@ -174,7 +174,7 @@ class SparseRows(RowStore):
         for lo in range(0, len(lengths), step):
             hi = min(lo + step, len(lengths))
             product = np.empty((hi - lo, len(sizes)), np.float32)
-            scan().multiply_csr(arrays, lo, sets, wide, table.parts, product)
+            scan_csr().multiply_csr(arrays, lo, sets, wide, table.parts, product)
             score = np.ascontiguousarray(product.T)
             if sets:
                 union = (sizes[:, None] + lengths[None, lo:hi]).astype(np.float32) - score

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from mongoose_nb.core.arrays import read_only
-from mongoose_nb.kernels.search import scan as search
+from mongoose_nb.kernels.search import candidates, scan_csr
 from mongoose_nb.search.columns import ColumnTable
 
 
@@ -23,7 +23,7 @@ def test_a_heap_and_a_selection_choose_the_same_sketches(levels):
         chosen = []
         for room in (0, 300):
             values, rows = np.empty(m, np.float32), np.empty(m, np.int32)
-            assert search._nearest_sketches(y, weight, sketch, touched, 300, values, rows, np.empty(room, np.uint64)) == m
+            assert candidates.nearest_sketches(y, weight, sketch, touched, 300, values, rows, np.empty(room, np.uint64)) == m
             chosen.append(sorted(rows.tolist()))
         assert chosen[0] == chosen[1]
         np.testing.assert_allclose(np.sort(far[chosen[0]]), np.sort(far)[:m], rtol=1e-5)
@@ -37,8 +37,8 @@ def test_products_of_sparse_rows(sets):
                                                 X.indices[None].astype(np.int32), X.data[None]))
     for lo, hi in ((0, 50), (13, 31)):
         product = np.empty((hi - lo, 7), np.float32)
-        search.multiply_csr(pool, lo, sets, wide, ColumnTable(None).parts, product)
+        scan_csr.multiply_csr(pool, lo, sets, wide, ColumnTable(None).parts, product)
         np.testing.assert_allclose(product, (((X != 0) if sets else X) @ wide)[lo:hi], rtol=1e-4, atol=1e-5)
         some = np.array([1, 2, 5, 17, 29])  # of these columns alone
-        search.multiply_csr(pool, lo, sets, np.ascontiguousarray(wide[some]), ColumnTable(some).parts, product)
+        scan_csr.multiply_csr(pool, lo, sets, np.ascontiguousarray(wide[some]), ColumnTable(some).parts, product)
         np.testing.assert_allclose(product, ((((X != 0) if sets else X)[:, some]) @ wide[some])[lo:hi], rtol=1e-4, atol=1e-5)
