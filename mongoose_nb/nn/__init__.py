@@ -34,6 +34,8 @@ from mongoose_nb.nn.layers.wide_hidden import Wide
 from mongoose_nb.nn.network import Network
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.retrieval.exact import ExactRetriever
+from mongoose_nb.nn.retrieval.index import IndexRetriever
+from mongoose_nb.nn.retrieval.ivf import IVFRetriever
 from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
 from mongoose_nb.nn.sampling.adaptive import Adaptive
 from mongoose_nb.nn.sampling.auto import Auto
@@ -56,10 +58,9 @@ from mongoose_nb.nn.training.trackers import MLflow, TensorBoard
 
 __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
-    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "Embedding", "ExactRetriever", "Features", "Frequency", "Full",
-    "HardnessTracker", "HashedDense", "HashedInput", "HashedOutput", "History", "InputDropout", "JSONLines", "LRSchedule", "LSH",
-    "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "MLflow", "Mixture", "Monarch", "Network", "Pixelfly",
+    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "Embedding", "ExactRetriever", "Features", "Frequency", "Full", "HardnessTracker",
+    "HashedDense", "HashedInput", "HashedOutput", "History", "IVFRetriever", "IndexRetriever", "InputDropout", "JSONLines", "LRSchedule",
+    "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "MLflow", "Mixture", "Monarch", "Network", "Pixelfly",
     "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SetEmbedding", "SharedSet",
-    "SparseInput", "Step", "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "hardness",
-    "named",
+    "SparseInput", "Step", "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "hardness", "named",
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mongoose_nb.core import files
+from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed
 from mongoose_nb.solar.codes import LabelCodes
@@ -215,15 +216,46 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         ----------
         path : path-like
         """
-        if not hasattr(self, "networks_"):
+        state = self.state()
+        if "codes" not in state:
             raise NotFittedError("this SolarClassifier is not fitted: call fit first")
-        arrays = {f"chunk{i}.{name}": value for i, network in enumerate(self.networks_) for name, value in _weights(network).items()}
+        settings, arrays = split(state)
+        files.save(path, KIND, {"version": 2, **settings}, arrays)
+
+    def state(self) -> dict[str, Any]:
+        """What `from_state` takes: settings and, of a fitted model, arrays; a file or an object that holds this one can keep it."""
+        parameters = {**self.get_params(), "random_state": as_seed(self.random_state)}
+        if not hasattr(self, "networks_"):
+            return {"parameters": parameters}
+        arrays = {f"chunk{i}": join({}, _weights(network)) for i, network in enumerate(self.networks_)}
         names = self.classes_.tolist()
         if not all(isinstance(name, str | int | float | bool) for name in names):
             raise TypeError("classes that a file can hold are strings, numbers and booleans")
-        files.save(path, KIND, {"version": 2, "parameters": {**self.get_params(), "random_state": as_seed(self.random_state)},
-                                "classes": None if self.multilabel_ else names, "buckets": self.codes_.buckets, "seed": self.codes_.seed,
-                                "n_features": self.n_features_in_}, {"codes": self.codes_.codes, **arrays})
+        return {"parameters": parameters, "classes": None if self.multilabel_ else names, "buckets": self.codes_.buckets,
+                "seed": self.codes_.seed, "n_features": self.n_features_in_, "codes": self.codes_.codes, **arrays}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> SolarClassifier:
+        """The model whose `state` this is; ValueError, TypeError or KeyError where it cannot have been that.
+
+        Parameters
+        ----------
+        state : dict
+        """
+        model = cls(**state["parameters"])
+        model._checked()
+        if "codes" not in state:
+            return model
+        codes = LabelCodes.of(state["codes"], check_int("buckets", state["buckets"], low=2), state["seed"])
+        n_features = check_int("n_features", state["n_features"], low=1)
+        names = state["classes"]
+        model.classes_ = np.arange(len(codes)) if names is None else np.array(names)
+        if len(model.classes_) != len(codes) or codes.chunks != model.chunks:
+            raise ValueError(f"{len(model.classes_)} classes and {len(codes)} codes of {codes.chunks} chunks do not fit each other")
+        model.multilabel_, model.codes_, model.n_features_in_ = names is None, codes, n_features
+        model.networks_ = [_network(model._settings(n_features, codes.buckets, chunk), split(state[f"chunk{chunk}"])[1])
+                           for chunk in range(codes.chunks)]
+        return model
 
     @classmethod
     def load(cls, path: str | os.PathLike, *, mmap: bool = False) -> SolarClassifier:
@@ -243,21 +275,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
 
         saved, arrays = files.load(path, KIND, mmap=mmap)
         with reading(path):
-            model = cls(**saved["parameters"])
-            model._checked()
-            codes = LabelCodes.of(arrays["codes"], check_int("buckets", saved["buckets"], low=2), saved["seed"])
-            n_features = check_int("n_features", saved["n_features"], low=1)
-            names = saved["classes"]
-            model.classes_ = np.arange(len(codes)) if names is None else np.array(names)
-            if len(model.classes_) != len(codes) or codes.chunks != model.chunks:
-                raise ValueError(f"{len(model.classes_)} classes and {len(codes)} codes of {codes.chunks} chunks do not fit each other")
-            model.multilabel_, model.codes_, model.n_features_in_ = names is None, codes, n_features
-            model.networks_ = []
-            for chunk in range(codes.chunks):
-                prefix = f"chunk{chunk}."
-                model.networks_.append(_network(model._settings(n_features, codes.buckets, chunk), {
-                    name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)}))
-        return model
+            return cls.from_state(join(saved, arrays))
 
 
 def _weights(network):
