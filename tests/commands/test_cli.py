@@ -143,7 +143,8 @@ def test_train_writes_a_run(call, folder, tmp_path):
     assert settings["network"]["sampler"] == describe(nn.LSH(30))
     assert settings["network"]["optimizer"] == describe(nn.Adam(0.01))
     assert settings["training"] == {"epochs": 3, "batch_size": 64, "early_stopping": 5, "save_every": 1, "save_steps": None,
-                                    "keep": 1, "nonfinite": "stop", "validation": 0.25, "ranking": "auto"}
+                                    "keep": 1, "nonfinite": "stop", "validation": 0.25, "ranking": "auto",
+                                    "batches": "uniform"}
     assert settings["data"]["train"]["rows"] == 400 and settings["data"]["test"]["rows"] == 100
     assert settings["versions"]["numba"]
     assert "300 training rows, 100 validation rows, 100 test rows" in err

@@ -63,7 +63,7 @@ class LabelSensitiveRetriever(Retriever):
         self.K = K if K is None else check_int("K", K, low=1)
         self.L = check_int("L", TABLES if L is None else L, low=1)
         self.learn = make_learned(LearnedHash(first_steps=200, labels=True) if learn is None else learn, steps=50, first_steps=50,
-                                  labels=True, missed_above=MISSED_ABOVE, returned_below=RETURNED_BELOW)
+                                  lr=0.02, labels=True, missed_above=MISSED_ABOVE, returned_below=RETURNED_BELOW)
         self.rounds = check_int("rounds", rounds, low=1)
 
     def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
@@ -116,21 +116,22 @@ class LabelSensitiveRetriever(Retriever):
         return learner.report()
 
     def _learn_rounds(self, learner, h, queries, rows, labels):
-        """Learn from what tables of the present functions miss and return, some times; keep the functions that find most labels."""
-        from mongoose_nb.tables import LSHTables
-
+        """Learn from what the present candidates miss and hold, some times; keep the functions that find most labels."""
         best, kept = self._label_recall(h, labels), self.functions
         for _ in range(self.rounds):
             with hashable():
-                tables = LSHTables(self.family, seed=self._seed).build(rows)
-                examples = learner.mine(h, self._weights.value, self._bias.value, labels,
-                                        lambda some, tables=tables: tables.candidates(center_queries(some, *self.query)))
+                examples = learner.mine(h, self._weights.value, self._bias.value, labels, self._found)
                 if not learner.learn(queries, rows, examples):
                     break
             recall = self._label_recall(h, labels)
             if recall > best:
                 best, kept = recall, self.functions
         self.functions = kept
+
+    def _found(self, h):
+        """The candidates of some rows, ascending: where those of each begin, and their ids."""
+        ids = np.sort(self.listed(h, self.candidates, 0), axis=1)
+        return np.concatenate([[0], np.cumsum((ids >= 0).sum(axis=1))]), ids[ids >= 0].astype(np.int64)
 
     def _label_recall(self, h, labels):
         """Share of the labels of some rows that are candidates."""
