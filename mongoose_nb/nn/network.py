@@ -20,11 +20,11 @@ from mongoose_nb.nn.layers.build import build_layers
 from mongoose_nb.nn.layers.losses import Loss
 from mongoose_nb.nn.prediction import Predictor
 from mongoose_nb.nn.training import backprop
+from mongoose_nb.nn.training import gradient_rows as _gradient_rows  # noqa: F401  (registers it)
 from mongoose_nb.nn.training import loop as training
 from mongoose_nb.nn.training.batches import Chunks, Whole
 from mongoose_nb.nn.training.optimizers import Optimizer
 from mongoose_nb.nn.training.progress import Progress
-from mongoose_nb.nn.training.row_sampling import make_batches
 
 if TYPE_CHECKING:
     import os
@@ -195,7 +195,7 @@ class Network(Predictor):
             raise ValueError("sample_weight goes with X and Y; chunks have their own: (X, Y, sample_weight)")
         parts = (Whole(*self._weighted(X, Y, sample_weight)) if Y is not None
                  else Chunks(X, self._weighted, epochs, steps_per_epoch, self.lr_schedule))
-        parts.sampler = make_batches(batches).bind(self.seed)
+        parts.sampler = make("batch sampler", batches).bind(self.seed)
         if validation is not None:
             if not isinstance(validation, list | tuple) or len(validation) != 2:
                 raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mongoose_nb.core.registry import register
+from mongoose_nb.core.registry import make, register
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.training.row_sampling import DrawnBatches
@@ -153,11 +153,10 @@ def row_variance(network: Any, X: Any, Y: Any, batches: Any = "lgd", *, rows: in
     float
     """
     from mongoose_nb.data.validate import check_Y
-    from mongoose_nb.nn.training.row_sampling import make_batches
 
     X = network.rows(X)
     Y = check_Y(Y, n_outputs=network.n_outputs, n_rows=X.shape[0])
-    sampler = make_batches(batches).bind(network.seed)
+    sampler = make("batch sampler", batches).bind(network.seed)
     if not isinstance(sampler, DrawnBatches):
         raise TypeError(f"batches must be a sampler that draws rows, such as 'lgd' or 'hardness'; got {batches!r}")
     sampler.begin(network, X, Y, (network.epoch, 0), False)

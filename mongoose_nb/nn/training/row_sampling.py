@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mongoose_nb.core.registry import Registered, fresh, make, register
+from mongoose_nb.core.registry import Registered, fresh, register
 from mongoose_nb.core.saving import Stateful
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_int, check_number
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
+
+# Outputs, drawn at random, whose angles stand for those of all in the hardness of rows.
+SAMPLED = 1024
 
 
 class BatchSampler(Registered, Stateful, kind="batch sampler"):
@@ -195,14 +198,3 @@ class HardnessBatches(DrawnBatches):
     def picked(self, network: Any, rows: np.ndarray) -> np.ndarray:
         """As `DrawnBatches.picked`."""
         return self._chance[rows]
-
-
-# Outputs, drawn at random, whose angles stand for those of all in the hardness of rows.
-SAMPLED = 1024
-
-
-def make_batches(batches: Any) -> BatchSampler:
-    """A batch sampler from its name, its description, or itself."""
-    from mongoose_nb.nn.training import gradient_rows  # noqa: F401  (registers the one by gradients)
-
-    return make("batch sampler", batches)

@@ -7,9 +7,8 @@ import scipy.sparse as sp
 from nn_problem import FEATURES, OUTPUTS, assert_same_arrays, planted, problem
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.core.registry import registered
+from mongoose_nb.core.registry import make, registered
 from mongoose_nb.nn import BatchSampler, Callback, Checkpoint, DrawnBatches, HardnessBatches, LGDBatches, Network, hardness, row_variance
-from mongoose_nb.nn.training.row_sampling import make_batches
 
 NAMES = registered("batch sampler", "mongoose_nb.")
 DRAWN = [name for name, cls in NAMES.items() if issubclass(cls, DrawnBatches)]
@@ -20,7 +19,7 @@ def network(**settings):
 
 
 def begun(name, net, X, Y, where=(0, 0)):
-    sampler = make_batches(name).bind(net.seed)
+    sampler = make("batch sampler", name).bind(net.seed)
     sampler.begin(net, X, Y, where, False)
     return sampler
 
