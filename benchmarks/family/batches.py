@@ -1,4 +1,4 @@
-"""Rows of a step drawn by gradients (LGD) and by hardness, beside rows in turn: loss on all rows and P@1 by epochs and by seconds."""
+"""Rows of a step drawn by gradients (LGD) and by hardness, beside rows in turn: loss on all rows and P@1 by epochs and by processor seconds."""
 
 import statistics
 import time
@@ -23,9 +23,9 @@ def measure(args):
         for seed in range(args.seeds):
             net, run = made(seed), {"P@1": [], "loss": [], "seconds": []}
             for _ in range(EPOCHS):
-                start = time.perf_counter()
+                start = time.process_time()
                 net.fit(X, Y, epochs=1, batches=batches)
-                run["seconds"].append(time.perf_counter() - start)
+                run["seconds"].append(time.process_time() - start)
                 run["P@1"].append(net.evaluate(X_test, Y_test, k=1)["P@1"])
                 run["loss"].append(_loss(net, X[:2048], Y[:2048]))
                 if batches == "uniform" and seed == 0:
@@ -50,7 +50,7 @@ def text(found):
              f"{'after epoch':40}" + "".join(f"{e + 1:>9}" for e in range(EPOCHS))]
     for system, row in found["systems"].items():
         for key, form in (("loss", "9.4f"), ("P@1", "9.4f"), ("seconds", "9.2f")):
-            what = {"loss": "loss of 2,048 training rows", "P@1": "P@1 of test rows", "seconds": "seconds of the epoch"}[key]
+            what = {"loss": "loss of 2,048 training rows", "P@1": "P@1 of test rows", "seconds": "processor seconds of the epoch"}[key]
             lines.append(f"{system if key == 'loss' else '':10}{what:30}" + "".join(f"{value:{form}}" for value in row[key]))
     lines += [f"{f'mean square, {name} / uniform':40}" + "".join(f"{value:9.2f}" for value in values)
               for name, values in found["variance"].items()]
