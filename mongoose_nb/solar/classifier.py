@@ -235,12 +235,14 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
                 "seed": self.codes_.seed, "n_features": self.n_features_in_, "codes": self.codes_.codes, **arrays}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> SolarClassifier:
+    def from_state(cls, state: dict[str, Any], *, mapped: bool = False) -> SolarClassifier:
         """The model whose `state` this is; ValueError, TypeError or KeyError where it cannot have been that.
 
         Parameters
         ----------
         state : dict
+        mapped : bool
+            Use the arrays as they are, without a copy: to predict alone.
         """
         model = cls(**state["parameters"])
         model._checked()
@@ -253,7 +255,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         if len(model.classes_) != len(codes) or codes.chunks != model.chunks:
             raise ValueError(f"{len(model.classes_)} classes and {len(codes)} codes of {codes.chunks} chunks do not fit each other")
         model.multilabel_, model.codes_, model.n_features_in_ = names is None, codes, n_features
-        model.networks_ = [_network(model._settings(n_features, codes.buckets, chunk), split(state[f"chunk{chunk}"])[1])
+        model.networks_ = [_network(model._settings(n_features, codes.buckets, chunk), split(state[f"chunk{chunk}"])[1], mapped)
                            for chunk in range(codes.chunks)]
         return model
 
@@ -265,7 +267,8 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         ----------
         path : path-like
         mmap : bool
-            Leave the codes of labels in the file, from which they are read when they are needed. Processes share them.
+            Leave codes and weights in the file, from which they are read when they are needed. Processes share them. `partial_fit`
+            takes a copy.
 
         Returns
         -------
@@ -275,22 +278,25 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
 
         saved, arrays = files.load(path, KIND, mmap=mmap)
         with reading(path):
-            return cls.from_state(join(saved, arrays))
+            return cls.from_state(join(saved, arrays), mapped=mmap)
 
 
 def _weights(network):
     return {name: parameter.value.copy() for name, parameter in network.parameters().items()}
 
 
-def _network(settings, weights) -> Network:
-    """A network with these weights, and without a memory of its training."""
+def _network(settings, weights, mapped=False) -> Network:
+    """A network with these weights, and without a memory of its training; mapped ones stay in their file."""
     from mongoose_nb.nn import Network
 
     network = Network(**settings)
     for name, parameter in network.parameters().items():
-        if weights[name].shape != parameter.value.shape or not np.isfinite(weights[name]).all():
+        if weights[name].shape != parameter.value.shape or not (mapped or np.isfinite(weights[name]).all()):
             raise ValueError(f"weights {name!r} are {weights[name].shape}, or not finite; needed are {parameter.value.shape}")
-        parameter.value[...] = weights[name]
+        if mapped:
+            parameter.value = parameter.m = parameter.v = weights[name]
+        else:
+            parameter.value[...] = weights[name]
     return network
 
 
