@@ -1,4 +1,4 @@
-"""Rows of a step drawn by gradients (LGD) and by hardness, beside rows in turn: loss on all rows and P@1 by epochs and by processor seconds."""
+"""Rows of a step drawn by gradients (LGD) and by hardness, beside rows in turn: loss and P@1 by epochs, processor seconds."""
 
 import statistics
 import time
