@@ -1,4 +1,4 @@
-"""Ways to find outputs over the same weights at equal P@1: outputs scored, multiply-adds, milliseconds; and what learning adds.
+"""Ways to find outputs over the same weights at equal P@1: outputs scored, multiply-adds, milliseconds; what learning adds.
 
 Run by a Python that has faiss: ``IVF`` and ``HNSW`` are left out where it is not there.
 """
@@ -123,7 +123,7 @@ def _one(name, Network, sets):
 
 
 def _time(net, X, retrievers, row):
-    """Milliseconds of single rows and of batches, by the systems in turn."""
+    """Processor milliseconds of single rows and of batches, by the systems in turn."""
     n = row["labels"]
     exact = {"knob": n, "reached": True, "fit": None, "scored": float(n), "label_recall": 1.0, "P@1": row["exact"],
              "multiply_adds": float(n * row["width"])}
@@ -135,10 +135,10 @@ def _time(net, X, retrievers, row):
             for name, retriever in retrievers.items():
                 net.retriever = retriever
                 for part in parts[max(lo, 0):max(lo, 0) + turn]:
-                    start = time.perf_counter()
+                    start = time.process_time()
                     net.predict_topk(part, 1, exact=retriever is None)
                     if lo >= 0:
-                        seconds[name].append(time.perf_counter() - start)
+                        seconds[name].append(time.process_time() - start)
         for name, values in seconds.items():
             row["systems"][name][kind] = 1e3 * statistics.median(values)
 
@@ -146,8 +146,8 @@ def _time(net, X, retrievers, row):
 def text(found):
     """One table a set."""
     lines = [f"Each system has the least work with which P@1 is within {TARGET:g} of all outputs on training rows; figures of test rows.",
-             "Milliseconds are medians of single rows and of batches of 256, in one run by turns, hidden layer included; knob: candidates,",
-             "clusters looked into (IVF), width of the search (HNSW)."]
+             "Processor milliseconds on one thread are medians of single rows and batches of 256, in one run by turns, hidden layer too;",
+             "knob: candidates, clusters looked into (IVF), width of the search (HNSW)."]
     for name, row in found.items():
         lines += ["", f"{name}, {row['labels']:,} labels, width {row['width']}, P@1 of all outputs {row['exact']:.4f}",
                   f"{'':26} {'knob':>6} {'scored':>8} {'share':>7} {'recall':>7} {'P@1':>7} {'mult.-adds':>11} {'single ms':>10} "
