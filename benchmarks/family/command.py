@@ -4,10 +4,10 @@ import json
 import pathlib
 
 from benchmarks.document import write_block
-from benchmarks.family import batches, hardness, labels, lgd, registry, serving, solar, wide
+from benchmarks.family import batches, hardness, labels, lgd, registry, serving, solar, tower, wide
 
 HELP = "SOLAR, LGD, LSH Label, angular hardness, and serving by a target"
-PARTS = {"lgd": lgd, "batches": batches, "solar": solar, "wide": wide, "labels": labels,
+PARTS = {"lgd": lgd, "batches": batches, "solar": solar, "tower": tower, "wide": wide, "labels": labels,
          "hardness": hardness, "serving": serving, "registry": registry}
 
 

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 
-SOLAR, EPOCHS, NETWORK_EPOCHS, RATE = (4, 8), 8, 10, 5e-3
+SOLAR, BUCKETS, EPOCHS, NETWORK_EPOCHS, RATE = (4, 8), 1024, 5, 8, 5e-3
 
 
 def measure(args):
@@ -26,7 +26,7 @@ def measure(args):
 
     for chunks in SOLAR:
         start = time.process_time()
-        model = SolarClassifier(chunks, epochs=EPOCHS, lr=RATE, random_state=0).fit(X, Y)
+        model = SolarClassifier(chunks, BUCKETS, epochs=EPOCHS, lr=RATE, random_state=0).fit(X, Y)
         keep(f"SOLAR, {chunks} chunks", start, lambda X, model=model: model.predict_topk(X, 5)[0])
         out["systems"][f"SOLAR, {chunks} chunks"]["candidates"] = model.candidates_
     start = time.process_time()
@@ -68,8 +68,8 @@ def _omikuji(args, Y_test):
 
 def text(found):
     """One table."""
-    lines = [f"Gowalla, {found['rows']:,} rows, {found['labels']:,} labels; SOLAR {EPOCHS} epochs, the network {NETWORK_EPOCHS}, one seed;",
-             "processor seconds",
+    lines = [f"Gowalla, {found['rows']:,} rows, {found['labels']:,} labels; SOLAR with {BUCKETS} buckets and {EPOCHS} epochs,",
+             f"the network with {NETWORK_EPOCHS} epochs, one seed; processor seconds",
              f"{'':26} {'P@1':>7} {'P@3':>7} {'P@5':>7} {'candidates':>11} {'training s':>11} {'rows a second':>14}"]
     for name, row in found["systems"].items():
         count = "" if row["candidates"] is None else f"{row['candidates']:.1f}"
