@@ -4,11 +4,11 @@ import json
 import pathlib
 
 from benchmarks.document import write_block
-from benchmarks.family import batches, hardness, labels, lgd, registry, serving, solar, tower, wide
+from benchmarks.family import batches, hardness, labels, lgd, registry, retrievers, serving, solar, tower, wide
 
 HELP = "SOLAR, LGD, LSH Label, angular hardness, and serving by a target"
 PARTS = {"lgd": lgd, "batches": batches, "solar": solar, "tower": tower, "wide": wide, "labels": labels,
-         "hardness": hardness, "serving": serving, "registry": registry}
+         "hardness": hardness, "serving": serving, "retrievers": retrievers, "registry": registry}
 
 
 def add_arguments(parser):
