@@ -149,6 +149,8 @@ def _start(args, clock):
         settings["ranking"] = "none"
         if settings["nonfinite"] != "stop":
             raise ValueError("--nonfinite skip does not go with --scheduler: leave one of them out")
+        if settings["batches"] != "uniform":
+            raise ValueError("--batches does not go with --scheduler, which takes all rows in turn: leave one of them out")
     if "epochs" not in given:
         settings["epochs"] = (epochs_of if _ranked(data, settings) else default_epochs)(data.X.shape[0], settings["batch_size"])
     data.announce()
