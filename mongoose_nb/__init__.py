@@ -16,6 +16,7 @@ import logging
 import numpy as np  # noqa: F401  (the one import every part needs)
 
 from mongoose_nb._version import __version__
+from mongoose_nb.core.registry import register_later
 
 # Public name -> module that defines it.
 _LAZY = {
@@ -53,6 +54,9 @@ _MODULES = ("attention", "compress", "data", "distributed", "hashing", "metrics"
             "sketch", "sklearn", "tables", "testing")
 
 __all__ = ["__version__", *_LAZY, *_MODULES]
+
+# what is registered by a package that nobody has imported yet
+register_later("retriever", "solar", "mongoose_nb.solar.retriever")
 
 logging.getLogger("mongoose_nb").addHandler(logging.NullHandler())
 

@@ -83,7 +83,7 @@ BELOW = {
     "hashing": {"core", "kernels"}, "rehash": {"core", "kernels", "hashing", "_ext"}, "tables": {"core", "kernels", "hashing", "_ext"},
     "search": {"core", "kernels", "hashing", "tables"}, "attention": {"core", "kernels", "hashing", "rehash"},
     "structured": {"core"}, "compress": {"core", "kernels"},
-    "nn": {"core", "kernels", "data", "metrics", "hashing", "rehash", "structured", "tables", "compress"},
+    "nn": {"core", "kernels", "data", "metrics", "hashing", "rehash", "search", "structured", "tables", "compress"},
     "recommend": {"core", "kernels", "data", "metrics", "compress", "nn", "sklearn"},
     "reformer": {"core", "kernels", "attention", "nn", "rehash"}, "sklearn": {"core", "data", "nn", "search"},
     "testing": {"core", "hashing", "nn"}, "linear": {"core", "kernels", "sklearn"},

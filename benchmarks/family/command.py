@@ -4,10 +4,11 @@ import json
 import pathlib
 
 from benchmarks.document import write_block
-from benchmarks.family import hardness, labels, lgd, serving, solar
+from benchmarks.family import batches, hardness, labels, lgd, registry, retrievers, serving, solar, tower, wide
 
 HELP = "SOLAR, LGD, LSH Label, angular hardness, and serving by a target"
-PARTS = {"lgd": lgd, "solar": solar, "labels": labels, "hardness": hardness, "serving": serving}
+PARTS = {"lgd": lgd, "batches": batches, "solar": solar, "tower": tower, "wide": wide, "labels": labels,
+         "hardness": hardness, "serving": serving, "retrievers": retrievers, "registry": registry}
 
 
 def add_arguments(parser):
@@ -16,6 +17,8 @@ def add_arguments(parser):
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS), help="what to measure; none writes what was kept")
     parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part replaced")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON",
+                        help="Python interpreter of an environment with omikuji: --peer omikuji=PYTHON")
     parser.add_argument("--seeds", type=int, default=3)
 
 

@@ -24,7 +24,12 @@ def run(args: argparse.Namespace) -> None:
         columns = text_columns(model, args.text_column, args.label_column, args.label_separator)
         zero_based = zero_based if args.zero_based is None else args.zero_based
         data = read_for(network, args.data, args.format, zero_based, part="train", columns=columns)
-        report = network.fit_serving(data.X, data.Y, candidates=args.candidates)
+        retriever, candidates = args.retriever, args.candidates
+        if retriever is not None and candidates is not None:
+            retriever, candidates = {"name": retriever, "candidates": candidates}, None
+        if retriever is not None and args.target is not None and args.candidates is not None:
+            raise ValueError("--target chooses the number of candidates: give one of the two")
+        report = network.fit_serving(data.X, data.Y, candidates=candidates, retriever=retriever, target=args.target)
         rows = min(data.X.shape[0], args.rows)
         exact, tables = (network.evaluate(data.X[:rows], data.Y[:rows], k=1, exact=exact)["P@1"] for exact in (True, False))
         network.save(out)

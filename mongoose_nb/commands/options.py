@@ -174,6 +174,7 @@ GROUPS = {
         Option("ranking", word, "NAME", "auto | none: whether the best outputs are ranked again by linear rankers, neighbours and counts, "
                "weighed on rows kept from the network", "auto"),
         Option("batch-size", whole, "N", "rows of a step", "256"),
+        Option("batches", word, "NAME", "uniform | lgd | hardness: how the rows of a step are chosen", "uniform"),
         Option("early-stopping", whole, "PATIENCE",
                "stop after so many epochs without a better P@1 on --validation; keep the best weights", "off"),
         Option("nonfinite", word, "NAME", "stop | skip: what to do where a batch has a loss that is not finite (default stop)"),

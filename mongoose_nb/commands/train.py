@@ -17,6 +17,7 @@ from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
+from mongoose_nb.core.registry import registered
 from mongoose_nb.core.validation import check_choice
 from mongoose_nb.data import Columns
 from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar
@@ -66,6 +67,7 @@ def _training_settings(given):
     out = {name: given.get(name, defaults[name].default) for name in ("epochs", "batch_size")}
     out.update(early_stopping=given.get("early_stopping"), save_every=given.get("save_every", 1), save_steps=given.get("save_steps"),
                keep=given.get("keep", 1), nonfinite=given.get("nonfinite", "stop"), validation=given.get("validation"),
+               batches=check_choice("--batches", given.get("batches", "uniform"), tuple(registered("batch sampler", "mongoose_nb."))),
                ranking=check_choice("--ranking", given.get("ranking", "auto"), ("auto", "none")))
     for name, low in (("epochs", 1), ("batch_size", 1), ("early_stopping", 0), ("save_every", 0), ("save_steps", 1), ("keep", 1)):
         if out[name] is not None and out[name] < low:
@@ -147,6 +149,8 @@ def _start(args, clock):
         settings["ranking"] = "none"
         if settings["nonfinite"] != "stop":
             raise ValueError("--nonfinite skip does not go with --scheduler: leave one of them out")
+        if settings["batches"] != "uniform":
+            raise ValueError("--batches does not go with --scheduler, which takes all rows in turn: leave one of them out")
     if "epochs" not in given:
         settings["epochs"] = (epochs_of if _ranked(data, settings) else default_epochs)(data.X.shape[0], settings["batch_size"])
     data.announce()
@@ -294,7 +298,8 @@ def _train(network, data, settings, out, args, clock, first=0):
     options = {"batch_size": settings["batch_size"], "validation": scored, "early_stopping": stopping, "callbacks": callbacks}
     if args.scheduler is None:
         callbacks[:1] = Diagnostics(), callbacks[0], _SaveEvery(out / runs.MODEL, settings)
-        options.update(nonfinite=settings["nonfinite"], resume=None if network.epoch else out / runs.MODEL)
+        options.update(nonfinite=settings["nonfinite"], batches=settings["batches"],
+                       resume=None if network.epoch else out / runs.MODEL)
     choice = None
     try:
         if args.scheduler is not None:

@@ -19,6 +19,7 @@ B. *The arguments of the constructor are the description of an object*, stored u
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,7 @@ import numpy as np
 
 _CLASSES: dict[str, dict[str, type]] = {}  # kind -> {import path, short name or other name: class}
 _SHORT: dict[type, str] = {}  # class -> its short name
+_LATER: dict[str, dict[str, str]] = {}  # kind -> {short name: module that registers it, not imported yet}
 
 
 class NotRegisteredError(ValueError):
@@ -124,6 +126,28 @@ def register(kind: str, name: str, *aliases: str) -> Callable[[type], type]:
     return decorate
 
 
+def register_later(kind: str, name: str, module: str) -> None:
+    """Have `module` imported, which registers an implementation, when its short name is first asked for.
+
+    Parameters
+    ----------
+    kind : str
+    name : str
+    module : str
+        Import path.
+    """
+    _LATER.setdefault(kind, {})[name] = module
+
+
+def _import_later(kind, names=None):
+    """Import the modules of names that are registered later, all by default."""
+    later = _LATER.get(kind, {})
+    for name in list(later) if names is None else names:
+        if name in later:
+            importlib.import_module(later[name])
+            later.pop(name, None)
+
+
 def _signature(cls):
     """Parameters of the constructor without ``self``; none where the class has no constructor."""
     init = cls.__init__
@@ -164,6 +188,7 @@ def registered(kind: str, package: str = "") -> dict[str, type[Any]]:
     dict of str to class
         Sorted by name.
     """
+    _import_later(kind)
     return {name: cls for name, cls in sorted(_CLASSES.get(kind, {}).items())
             if _SHORT.get(cls) == name and cls.__module__.startswith(package)}
 
@@ -176,6 +201,8 @@ def find(kind: str, name: Any) -> type[Any]:
     NotRegisteredError
         If there is none; the message lists what there is, or says which module to import.
     """
+    if isinstance(name, str):
+        _import_later(kind, [name])
     cls = _CLASSES.get(kind, {}).get(name) if isinstance(name, str) else None
     if cls is None:
         if isinstance(name, str) and ":" in name.strip(":"):

@@ -13,6 +13,10 @@ PURPOSES = {
     "generated tokens": 3,
     "watched rows": 4,  # of nn.Diagnostics
     "validation split": 5,
+    "rows drawn": 6,  # of a batch
+    "functions of rows": 7,
+    "rows of the variance": 8,
+    "outputs of the hardness": 9,
     "learned hash functions": 0x1EA2,
     "learned rotations": 0x207A7E,
     "rotations": 0xA77E,

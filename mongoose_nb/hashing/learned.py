@@ -65,6 +65,11 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
         Of the hinge, under ``"triplet"``.
     negative_weight : float
         What a wrongly returned row weighs against a missed one, at most 1, under ``"triplet"`` and ``"logistic"``.
+    missed_above, returned_below : float, optional
+        Thresholds of the pairs, under ``"triplet"`` and ``"logistic"``, as shares: a label that was not returned counts if its logit is
+        above this share of the labels' logits, as the best outputs alone can win; an output that was returned counts as harmful if its
+        logit is below this share of all logits. 0.25 and 0.99 are those of "Climbing the WOL". By default all labels and best outputs
+        that were missed count, and what is below the median of its query.
     balance : float
         Weight of the mean square of the bits' means over the rows: bits that are the same for all rows say nothing.
 
@@ -78,7 +83,8 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
 
     def __init__(self, loss: str = "contrast", *, steps: int = 20, first_steps: int | None = None, lr: float = 0.05, queries: int = 2048,
                  batch: int = 128, rows: int = 768, positives: int = 10, labels: bool = False, sharpness: float = 20.0,
-                 margin: float = 1.0, negative_weight: float = 0.3, balance: float = 1.0) -> None:
+                 margin: float = 1.0, negative_weight: float = 0.3, missed_above: float | None = None,
+                 returned_below: float | None = None, balance: float = 1.0) -> None:
         find("hash loss", loss)
         self.loss = loss
         self.steps = check_int("steps", steps, low=1, high=MOST)
@@ -92,7 +98,14 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
         self.sharpness = check_number("sharpness", sharpness, low=0.0, open_low=True)
         self.margin = check_number("margin", margin, low=0.0)
         self.negative_weight = check_number("negative_weight", negative_weight, low=0.0, high=1.0)
+        self.missed_above = None if missed_above is None else check_number("missed_above", missed_above, low=0.0, high=1.0)
+        self.returned_below = None if returned_below is None else check_number("returned_below", returned_below, low=0.0, high=1.0)
         self.balance = check_number("balance", balance, low=0.0)
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether the loss is one of pairs that tables missed or returned, so that `mine` has to be given `retrieved`."""
+        return bool(find("hash loss", self.loss).needs_pairs)
 
     # ------------------------------------------------------------------ one family's functions
 
@@ -149,14 +162,14 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
             wide.topk_exact(h, weights, bias, 256, 1, scores, top)
         positives = labels_first(labels, top[0]) if self.labels else top[0]
         none = (np.zeros(0, np.int64),) * 2
-        if retrieved is None or not find("hash loss", self.loss).needs_pairs:
+        if retrieved is None or not self.needs_pairs:
             return Examples(positives, none, none)
         few = slice(0, _PAIR_QUERIES)
-        wanted = labels_first(labels[few], top[0][few], both=True)
+        wanted = labels[few] if self.missed_above is not None else labels_first(labels[few], top[0][few], both=True)
         return Examples(positives, *self._pairs(h[few], weights, bias, wanted, *retrieved(h[few])))
 
     def _pairs(self, h, weights, bias, wanted, indptr, ids):
-        """Pairs missed: wanted and not returned. Pairs returned: below the median score, not wanted."""
+        """Pairs missed: wanted and not returned. Pairs returned: with a low score, not wanted."""
         rng = self._rng(1)
         owner = np.repeat(np.arange(len(h)), np.diff(indptr))
         n_rows = len(weights)
@@ -164,13 +177,18 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
         query, place = np.nonzero(wanted >= 0)
         keys = np.unique(query * n_rows + wanted[query, place])
         missed = keys[~_among(keys, found)]
+        if self.missed_above is not None and len(keys):
+            logits = (h[keys // n_rows] * weights[keys % n_rows]).sum(axis=1) + bias[keys % n_rows]
+            missed = missed[(logits >= np.quantile(logits, self.missed_above))[np.searchsorted(keys, missed)]]
         sample = np.arange(n_rows) if n_rows <= 1024 else rng.integers(0, n_rows, 1024)
-        median = np.median(h @ weights[sample].T + bias[sample], axis=1)
+        logits = h @ weights[sample].T + bias[sample]
+        limit = (np.median(logits, axis=1) if self.returned_below is None
+                 else np.full(len(h), np.quantile(logits, self.returned_below), np.float32))
         if len(found) > 4 * _PAIRS:
             found = found[np.unique(rng.integers(0, len(found), 4 * _PAIRS))]
         found = found[~_among(found, keys)]
         query, row = found // n_rows, found % n_rows
-        low = (h[query] * weights[row]).sum(axis=1) + bias[row] < median[query]
+        low = (h[query] * weights[row]).sum(axis=1) + bias[row] < limit[query]
         returned = found[low]
         most = min(len(missed), len(returned), _PAIRS)
         missed, returned = (np.sort(rng.choice(a, most, replace=False)) if most else a[:0] for a in (missed, returned))

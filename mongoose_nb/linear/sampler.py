@@ -169,20 +169,25 @@ class RowSampler:
         self._drawn += 1
         return ids, probability
 
-    def probabilities(self, query: np.ndarray) -> np.ndarray:
-        """The probability of every row, (n,) float64; they add up to one.
+    def probabilities(self, query: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """The probability of every row, (n,) float64, which add up to one, or of some rows.
 
         Parameters
         ----------
         query : (d,) array
+        rows : (m,) array of int, optional
         """
         from mongoose_nb.kernels.linear import lgd as kernels
 
-        out = np.empty(len(self))
-        kernels.probabilities_of(self.buckets, self.query, self.vector(query), self.uniform, out)
+        rows = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
+        if rows.ndim != 1 or (rows.size and not 0 <= rows.min() <= rows.max() < len(self)):
+            raise ValueError(f"rows must be numbers of rows, 0 to {len(self) - 1}; got {rows!r}")
+        out = np.empty(len(rows))
+        kernels.probabilities_of(self.buckets, self.query, self.vector(query), self.uniform, np.ascontiguousarray(rows), out)
         return out
 
-    def variance_ratio(self, query: np.ndarray, gradient_norms: np.ndarray, mean_gradient_norm: float) -> float:
+    def variance_ratio(self, query: np.ndarray, gradient_norms: np.ndarray, mean_gradient_norm: float,
+                       rows: np.ndarray | None = None) -> float:
         """Variance of the gradient of one drawn row, beside that of a row drawn uniformly; below one, drawing pays.
 
         Parameters
@@ -192,8 +197,10 @@ class RowSampler:
             Length of each row's gradient.
         mean_gradient_norm : float
             Length of the mean gradient.
+        rows : (m,) array of int, optional
+            The rows of these gradients: a uniform sample of all.
         """
-        squares, n = np.square(gradient_norms), len(self)
+        squares = np.square(gradient_norms)
         whole = mean_gradient_norm**2
-        drawn = float((squares / self.probabilities(query)).sum()) / n**2 - whole
+        drawn = float((squares / (len(self) * self.probabilities(query, rows))).mean()) - whole
         return drawn / max(float(squares.mean()) - whole, np.finfo(float).tiny)

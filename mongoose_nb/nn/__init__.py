@@ -34,6 +34,8 @@ from mongoose_nb.nn.layers.wide_hidden import Wide
 from mongoose_nb.nn.network import Network
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.retrieval.exact import ExactRetriever
+from mongoose_nb.nn.retrieval.index import IndexRetriever
+from mongoose_nb.nn.retrieval.ivf import IVFRetriever
 from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
 from mongoose_nb.nn.sampling.adaptive import Adaptive
 from mongoose_nb.nn.sampling.auto import Auto
@@ -49,17 +51,19 @@ from mongoose_nb.nn.sampling.uniform import Uniform
 from mongoose_nb.nn.text_features import TextFeatures, TextFeatureStep
 from mongoose_nb.nn.training.callbacks import Callback, Checkpoint, EarlyStopping, History, JSONLines, ProgressBar
 from mongoose_nb.nn.training.diagnostics import Diagnostics
+from mongoose_nb.nn.training.gradient_rows import LGDBatches, row_variance
 from mongoose_nb.nn.training.hardness import HardnessTracker, hardness
 from mongoose_nb.nn.training.lr import Constant, Cosine, Linear, LRSchedule, Step
 from mongoose_nb.nn.training.optimizers import SGD, AdaGrad, Adam, RowAdam
+from mongoose_nb.nn.training.row_sampling import BatchSampler, DrawnBatches, HardnessBatches, UniformBatches
 from mongoose_nb.nn.training.trackers import MLflow, TensorBoard
 
 __all__ = [
-    "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "Callback", "Checkpoint", "Constant", "Correction", "Cosine",
-    "Dense", "Diagnostics", "Dropout", "EarlyStopping", "Embedding", "ExactRetriever", "Features", "Frequency", "Full",
-    "HardnessTracker", "HashedDense", "HashedInput", "HashedOutput", "History", "InputDropout", "JSONLines", "LRSchedule", "LSH",
-    "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "MLflow", "Mixture", "Monarch", "Network", "Pixelfly",
-    "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SetEmbedding", "SharedSet",
-    "SparseInput", "Step", "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "hardness",
-    "named",
+    "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "BatchSampler", "Callback", "Checkpoint", "Constant", "Correction",
+    "Cosine", "Dense", "Diagnostics", "DrawnBatches", "Dropout", "EarlyStopping", "Embedding", "ExactRetriever", "Features", "Frequency",
+    "Full", "HardnessBatches", "HardnessTracker", "HashedDense", "HashedInput", "HashedOutput", "History", "IVFRetriever", "IndexRetriever",
+    "InputDropout", "JSONLines", "LGDBatches", "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss",
+    "MLflow", "Mixture", "Monarch", "Network", "Pixelfly", "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD",
+    "Sampler", "Sequential", "SetEmbedding", "SharedSet", "SparseInput", "Step", "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures",
+    "Threshold", "Uniform", "UniformBatches", "Wide", "hardness", "named", "row_variance",
 ]

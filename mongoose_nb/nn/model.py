@@ -46,7 +46,7 @@ class Model:
         self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.step = 0
         self.epoch = 0
-        self._progress = None  # (Progress, callbacks) while `fit` runs
+        self._progress = None  # (Progress, callbacks, batch sampler or None) while `fit` runs
         self._lock = FairLock()
 
     @property
@@ -84,7 +84,7 @@ class Model:
     def _train(self, source: Source, progress: Progress, listeners: loop.Listeners, work: float, validate: Callable[[], dict] | None,
                begin: Callable[[], Any] = lambda: None) -> History:
         """Run the epochs that are left; `begin` is called after ``on_fit_begin``."""
-        self._progress = (progress, listeners.callbacks)
+        self._progress = (progress, listeners.callbacks, source.sampler)
         try:
             with compute_threads(work):
                 listeners.notify("on_fit_begin", self, {"epochs": progress.epochs, "batches": source.batches(progress.batch_size),

@@ -20,6 +20,7 @@ from mongoose_nb.nn.layers.build import build_layers
 from mongoose_nb.nn.layers.losses import Loss
 from mongoose_nb.nn.prediction import Predictor
 from mongoose_nb.nn.training import backprop
+from mongoose_nb.nn.training import gradient_rows as _gradient_rows  # noqa: F401  (registers it)
 from mongoose_nb.nn.training import loop as training
 from mongoose_nb.nn.training.batches import Chunks, Whole
 from mongoose_nb.nn.training.optimizers import Optimizer
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from mongoose_nb.nn.sampling.base import Sampler
     from mongoose_nb.nn.training.callbacks import EarlyStopping, History
+    from mongoose_nb.nn.training.row_sampling import BatchSampler
 
 
 class Network(Predictor):
@@ -143,8 +145,8 @@ class Network(Predictor):
     def fit(self, X: Any, Y: Any = None, *, epochs: int = 10, batch_size: int = 256, validation: tuple | None = None,
             early_stopping: int | EarlyStopping | None = None, callbacks: Sequence = (), verbose: int = 0,
             resume: str | os.PathLike | None = None, nonfinite: str = "stop", steps_per_epoch: int | None = None,
-            sample_weight: Any = None) -> History:
-        """Train for a number of passes over the data, in a new random order for each.
+            sample_weight: Any = None, batches: str | dict | BatchSampler = "uniform") -> History:
+        """Train for a number of passes over the data, by default in a new random order for each.
 
         Parameters
         ----------
@@ -178,6 +180,10 @@ class Network(Predictor):
             without that batch; the history then has the number of samples ``skipped``. Weights that are not finite stop both.
         steps_per_epoch : int, optional
             With chunks, for a learning-rate schedule that has to know the length of the run.
+        batches : str or BatchSampler
+            How the rows of a step are chosen: ``"uniform"``, all in turn; ``"lgd"``, drawn by the gradients of the output layer, about;
+            ``"hardness"``, drawn by their angular hardness; or an object, also of a class of your own (`nn.BatchSampler`). Drawn rows
+            are weighted so that the gradient has no bias; an epoch is as many draws as there are rows.
 
         Returns
         -------
@@ -189,6 +195,7 @@ class Network(Predictor):
             raise ValueError("sample_weight goes with X and Y; chunks have their own: (X, Y, sample_weight)")
         parts = (Whole(*self._weighted(X, Y, sample_weight)) if Y is not None
                  else Chunks(X, self._weighted, epochs, steps_per_epoch, self.lr_schedule))
+        parts.sampler = make("batch sampler", batches).bind(self.seed)
         if validation is not None:
             if not isinstance(validation, list | tuple) or len(validation) != 2:
                 raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")
@@ -197,7 +204,8 @@ class Network(Predictor):
         marked = listeners.savers or resume is not None
         progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step)
         skip = check_choice("nonfinite", nonfinite, ("stop", "skip")) == "skip"
-        saved, states = (None, {}) if resume is None else io.resume_network(self, resume, lambda saved: saved.agree(progress, resume))
+        saved, states = (None, {}) if resume is None else io.resume_network(self, resume, lambda saved: saved.agree(progress, resume),
+                                                                             parts.sampler)
         if saved is not None:
             progress = saved
             if epochs > progress.epochs:
@@ -274,9 +282,9 @@ class Network(Predictor):
             training.train_epoch(self, Whole(X, Y, weight), progress, last, training.Listeners(), self._lock)
         return self
 
-    def weight_of(self, x: Rows, labels: Rows, peak: float = np.inf, weight: np.ndarray | None = None) -> float:
-        """The sum of `Loss.weights` over a batch, whose arguments are those of `loss_and_gradients`."""
-        return float(self.output.loss_kind.weights(labels, weight).sum())
+    def weight_of(self, x: Rows, labels: Rows, peak: float = np.inf, weight: np.ndarray | None = None, total: float | None = None) -> float:
+        """The sum of `Loss.weights` over a batch, or `total`; arguments are those of `loss_and_gradients`."""
+        return float(self.output.loss_kind.weights(labels, weight).sum()) if total is None else total
 
     def grown(self, more: int, names: Sequence | None = None) -> Network:
         """A copy with more outputs, to be trained on labels that came later; this network stays as it is.
@@ -346,8 +354,8 @@ class Network(Predictor):
                              "such as hidden=(1024, 1024); the first one takes sparse rows")
         return self
 
-    def loss_and_gradients(self, x: Rows, labels: Rows, peak: float = np.inf, weight: np.ndarray | None = None, *,
-                           run: Run | None = None) -> tuple[float, dict]:
+    def loss_and_gradients(self, x: Rows, labels: Rows, peak: float = np.inf, weight: np.ndarray | None = None,
+                           total: float | None = None, *, run: Run | None = None) -> tuple[float, dict]:
         """Mean loss of a batch and its gradient, as the next training step computes them.
 
         Parameters
@@ -358,6 +366,8 @@ class Network(Predictor):
             A bound on the values of `x`, where one is known.
         weight : (n,) array, optional
             Of the samples; 1 each by default. Under the softmax samples without labels do not count.
+        total : float, optional
+            What the weighted sum of the losses is divided by: by default the sum of the weights.
         run : Run, optional
             The state of the pass.
 
@@ -373,7 +383,7 @@ class Network(Predictor):
             If they are not finite; the message says where.
         """
         run = Run(self.step, clip=self.clip_norm is not None) if run is None else run
-        return backprop.loss_and_gradients(self.layers, self.output, x, labels, run, peak, weight)
+        return backprop.loss_and_gradients(self.layers, self.output, x, labels, run, peak, weight, total)
 
     def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         """Bring hash tables up to date after a step of the optimiser."""
@@ -415,7 +425,7 @@ class Network(Predictor):
 
     def check_saveable(self) -> None:
         """Raise a TypeError, which names the part, where `save` or `checkpoint` would for what a file cannot hold."""
-        io.check_saveable(self, () if self._progress is None else self._progress[1])
+        io.check_saveable(self, *(() if self._progress is None else self._progress[1:]))
 
     def checkpoint(self, path: str | os.PathLike, keep: int = 1) -> None:
         """As `save`, with the place of a `fit` that runs; `keep` versions stay (`nn.Checkpoint`)."""

@@ -9,18 +9,15 @@ import numpy as np
 
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import make
-from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads, kernel_threads
-from mongoose_nb.core.validation import check_int, check_number, check_rows
+from mongoose_nb.core.validation import check_int, check_rows
 from mongoose_nb.nn.answers import best_without, check_exclude, one_row, scores_of, top_probabilities
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.model import Model
 from mongoose_nb.nn.ranking import Lists, Ranking
 from mongoose_nb.nn.ranking.lists import joined
+from mongoose_nb.nn.retrieval import serving
 from mongoose_nb.nn.retrieval.base import Retriever
-from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
-from mongoose_nb.nn.retrieval.target import fewest_candidates
-from mongoose_nb.nn.sampling.activation_buffer import padded
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training.timing import PhaseTimer
@@ -264,6 +261,27 @@ class Predictor(Model):
 
     # ------------------------------------------------------------------ tables for prediction
 
+    def candidates(self, X: np.ndarray | scipy.sparse.csr_matrix, n: int | None = None) -> np.ndarray:
+        """Outputs that ``predict_topk(exact=False)`` scores, by the retriever of `fit_serving`.
+
+        Parameters
+        ----------
+        X : (m, n_features) CSR or dense
+        n : int, optional
+            Most outputs for a row; by default the number of `fit_serving`.
+
+        Returns
+        -------
+        (m, n) int32
+            Different outputs of each row, in no particular order; -1 behind the last where there are fewer.
+        """
+        if self.retriever is None:
+            raise ValueError("there is no retriever: call fit_serving first")
+        n = check_int("n", self.retriever.candidates if n is None else n, low=1, high=self.n_outputs)
+        X = self.rows(X)
+        with compute_threads(self._work(X, X.shape[0], n)), self._lock:
+            return self.retriever.listed(self._forward(Rows.of(X), PhaseTimer()), n, self.step)
+
     def use_retriever(self, retriever: str | dict | Retriever) -> None:
         """Have ``predict_topk(exact=False)`` score what a copy of `retriever`, bound to the output layer, gives."""
         self.retriever = make("retriever", retriever).bind(self.output.weights, self.output.bias, self.seed)
@@ -289,7 +307,8 @@ class Predictor(Model):
         learn : hashing.LearnedHash, optional
             By default the contrast with ``labels=True`` in 200 steps.
         retriever : str or Retriever, optional
-            Another way to find outputs, with arguments of its own; in place of `candidates`, `K`, `L` and `learn`.
+            Another way to find outputs, with arguments of its own; in place of `candidates`, `K`, `L` and `learn`: ``"exact"``, ``"index"``
+            (an `LSHIndex`), ``"solar"``, ``"ivf"`` (needs the extra ``faiss``), or an object, also of a class of your own.
         target : float, optional
             Choose the number of candidates: the smallest with which P@1 is at most so much below that of all outputs, such as 0.002, on
             a quarter of the `rows`, which the functions are not trained on.
@@ -297,40 +316,18 @@ class Predictor(Model):
         Returns
         -------
         dict
-            What `hashing.LearnedHash.report` gives, and the ``seconds`` it took. With `target` also what was found on the rows that were
-            kept aside: ``candidates``; ``scored``, outputs that were scored for a row, and their ``share``; ``label_recall``, the share of
-            the labels that were among them; ``P@1`` and ``exact P@1``; and ``reached``, whether it is the P@1 that was wanted.
+            What the retriever reports of its training, such as `hashing.LearnedHash.report`, and the ``seconds`` it took. Of the rows that
+            `target` keeps aside, else of 1,024 that were learned from: ``candidates``; ``scored``, outputs that were scored for a row, and
+            their ``share``; ``label_recall``, the share of the labels that were among them; ``P@1``; and ``multiply_adds``, about what a
+            row took in the output layer. With `target` also ``exact P@1``, and ``reached``, whether it is the P@1 that was wanted.
         """
         start = time.perf_counter()
         if not isinstance(self.output.weights.value, np.ndarray):
             raise TypeError("the output layer is on a hashed array, whose rows serving tables cannot hold: leave exact=True, or compress "
                             "other layers only, with Compress(..., only=['hidden0'])")
+        made = serving.retriever_of(retriever, {"candidates": candidates, "K": K, "L": L, "learn": learn}, target)
         X, Y = self._check(X, Y)
-        rows = check_int("rows", rows, low=1)
-        chosen = np.sort(stream(self.seed, "rows for serving").permutation(X.shape[0])[:rows])
-        if retriever is None:
-            made: Retriever = LabelSensitiveRetriever(candidates, K, L, learn)
-        elif any(value is not None for value in (candidates, K, L, learn)):
-            raise ValueError("give candidates, K, L and learn to the retriever, or no retriever")
-        else:
-            made = make("retriever", retriever)
-        aside = 0
-        if target is not None:
-            target = check_number("target", target, low=0.0, high=1.0)
-            if candidates is not None:
-                raise ValueError("target chooses the number of candidates: give one of the two")
-            aside = len(chosen) // 4
-            if aside == 0:
-                raise ValueError(f"target needs rows to keep aside, at least 4 in all; got {len(chosen)}")
-        bound = made.bind(self.output.weights, self.output.bias, self.seed)
-        h, labels = self.hidden_activations(X[chosen]), Y[chosen]
-        kept = np.zeros(len(chosen), bool)
-        kept[stream(self.seed, "rows for serving", 1).permutation(len(chosen))[:aside]] = True
-        with compute_threads(len(h) * self.n_outputs * self.output.n_inputs), self._lock:
-            report = bound.fit(h[~kept], padded(Rows.of(labels[~kept])))
-            if target is not None:
-                report = {**report, **fewest_candidates(bound, self.output, h[kept], labels[kept], target, self.step)}
-                bound.candidates = int(report["candidates"])
+        bound, report = serving.train(self, made, X, Y, rows, target)
         self.retriever = bound
         return {**report, "seconds": time.perf_counter() - start}
 

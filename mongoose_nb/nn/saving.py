@@ -6,9 +6,10 @@
     retriever    of the one that `fit_serving` made, or null
     ranking      of the one that `fit_ranking` made; files without one may lack the name
     text         of the step that turns texts into rows; likewise
+    batches      of what chooses the rows of a step; of a checkpoint, unless all rows come in turn
     step, epoch
-    state        samplers by layer; the retriever; the ranking; the text features; label names; of a checkpoint also the progress and
-                 the callbacks
+    state        samplers by layer; the retriever; the ranking; the text features; label names; of a checkpoint also the progress,
+                 the callbacks and what chooses rows
 
     arrays       parameters as "output.weights", with moments "output.weights.m" and "output.weights.v"; those of the state as
                  "state.samplers.output.manager.mean"
@@ -33,11 +34,13 @@ from mongoose_nb.nn import ranking as _ranking  # noqa: F401  (registers it)
 from mongoose_nb.nn import text_features as _text_features  # noqa: F401
 from mongoose_nb.nn.label_names import names_from_state, state_of_names
 from mongoose_nb.nn.layers.wide_hidden import Wide
+from mongoose_nb.nn.training.row_sampling import UniformBatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mongoose_nb.nn.training.progress import Progress
+    from mongoose_nb.nn.training.row_sampling import BatchSampler
 
 KIND = "network"
 VERSION = 2
@@ -66,10 +69,11 @@ def make_network(cls: type, settings: dict) -> Any:
     return cls(**{**settings, "hidden": hidden})
 
 
-def check_saveable(network: Any, callbacks: Sequence = ()) -> None:
+def check_saveable(network: Any, callbacks: Sequence = (), batches: BatchSampler | None = None) -> None:
     """Raise a TypeError, which names the part, where `save_network` would."""
     model_settings(network)
-    split(_state(network, True, callbacks))
+    describe(batches, "batches")
+    split({**_state(network, True, callbacks), **({} if batches is None else {"batches": state_of(batches, "batches")})})
 
 
 # ------------------------------------------------------------------ writing
@@ -92,18 +96,21 @@ def _state(network, optimizer, callbacks=()):
 
 def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progress: tuple | None = None, keep: int = 1,
                  more: dict | None = None, half: bool = False) -> None:
-    """Write `network`; see `Network.save`. `progress`, of a training that runs, is (Progress, callbacks); `more` are settings of whoever
-    wraps the network, which its file holds beside its own."""
+    """Write `network`; see `Network.save`. `progress`, of a training that runs, is (Progress, callbacks, batch sampler); `more` are
+    settings of whoever wraps the network, which its file holds beside its own."""
     state = _state(network, optimizer, () if progress is None else progress[1])
     if progress is not None:
         progress[0].tick()
         state["progress"] = state_of(progress[0])
+    batches = None if progress is None or len(progress) < 3 else progress[2]
     retriever = None if network.retriever is None else describe(network.retriever, "retriever")
     settings = {"network": model_settings(network), "retriever": retriever}
     if network.ranking is not None:
         settings["ranking"] = describe(network.ranking, "ranking")
     if network.text is not None:
         settings["text"] = describe(network.text, "text")
+    if batches is not None and not isinstance(batches, UniformBatches):
+        settings["batches"], state["batches"] = describe(batches, "batches"), state_of(batches, "batches")
     settings.update(more or {})
     write_model(network, path, KIND, settings, state, optimizer=optimizer, keep=keep, half=half)
 
@@ -261,7 +268,8 @@ def peek(path: str | os.PathLike) -> dict:
         return {**saved, "progress": saved["state"].get("progress")}
 
 
-def resume_network(network: Any, path: str | os.PathLike, accept: Callable[[Progress], None]) -> tuple:
+def resume_network(network: Any, path: str | os.PathLike, accept: Callable[[Progress], None],
+                   batches: BatchSampler | None = None) -> tuple:
     """Bring `network` to the state of the checkpoint at `path`.
 
     Parameters
@@ -270,6 +278,8 @@ def resume_network(network: Any, path: str | os.PathLike, accept: Callable[[Prog
     path : path-like
     accept : callable
         Called with the progress of the checkpoint before the network is changed; raises an error where it cannot be gone on from.
+    batches : BatchSampler, optional
+        Gets its state back, too.
 
     Returns
     -------
@@ -303,9 +313,15 @@ def resume_network(network: Any, path: str | os.PathLike, accept: Callable[[Prog
         name = differ[0]
         raise ValueError(f"{path!r} was written by a network with {name}={written[name]!r}, this one has {name}={own[name]!r}: "
                          "give the same settings to go on, or remove the file to start from the beginning")
+    chosen = describe(UniformBatches() if batches is None else batches, "batches")
+    if (saved.get("batches") or describe(UniformBatches())) != json.loads(json.dumps(chosen)):
+        raise ValueError(f"{path!r} was written by a training with batches={saved.get('batches', 'uniform')!r}, this one has {chosen!r}: "
+                         "give the same to go on, or remove the file to start from the beginning")
     accept(progress)
     with reading(path):
         state = _restore(network, saved, arrays)
+        if "batches" in state:
+            restore(batches, state["batches"], "batches")
         return progress, {part["name"]: part["state"] for part in state["callbacks"].values()}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mongoose_nb.core import files
+from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed
 from mongoose_nb.solar.codes import LabelCodes
@@ -215,15 +216,48 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         ----------
         path : path-like
         """
-        if not hasattr(self, "networks_"):
+        state = self.state()
+        if "codes" not in state:
             raise NotFittedError("this SolarClassifier is not fitted: call fit first")
-        arrays = {f"chunk{i}.{name}": value for i, network in enumerate(self.networks_) for name, value in _weights(network).items()}
+        settings, arrays = split(state)
+        files.save(path, KIND, {"version": 2, **settings}, arrays)
+
+    def state(self) -> dict[str, Any]:
+        """What `from_state` takes: settings and, of a fitted model, arrays; a file or an object that holds this one can keep it."""
+        parameters = {**self.get_params(), "random_state": as_seed(self.random_state)}
+        if not hasattr(self, "networks_"):
+            return {"parameters": parameters}
+        arrays = {f"chunk{i}": join({}, _weights(network)) for i, network in enumerate(self.networks_)}
         names = self.classes_.tolist()
         if not all(isinstance(name, str | int | float | bool) for name in names):
             raise TypeError("classes that a file can hold are strings, numbers and booleans")
-        files.save(path, KIND, {"version": 2, "parameters": {**self.get_params(), "random_state": as_seed(self.random_state)},
-                                "classes": None if self.multilabel_ else names, "buckets": self.codes_.buckets, "seed": self.codes_.seed,
-                                "n_features": self.n_features_in_}, {"codes": self.codes_.codes, **arrays})
+        return {"parameters": parameters, "classes": None if self.multilabel_ else names, "buckets": self.codes_.buckets,
+                "seed": self.codes_.seed, "n_features": self.n_features_in_, "codes": self.codes_.codes, **arrays}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], *, mapped: bool = False) -> SolarClassifier:
+        """The model whose `state` this is; ValueError, TypeError or KeyError where it cannot have been that.
+
+        Parameters
+        ----------
+        state : dict
+        mapped : bool
+            Use the arrays as they are, without a copy: to predict alone.
+        """
+        model = cls(**state["parameters"])
+        model._checked()
+        if "codes" not in state:
+            return model
+        codes = LabelCodes.of(state["codes"], check_int("buckets", state["buckets"], low=2), state["seed"])
+        n_features = check_int("n_features", state["n_features"], low=1)
+        names = state["classes"]
+        model.classes_ = np.arange(len(codes)) if names is None else np.array(names)
+        if len(model.classes_) != len(codes) or codes.chunks != model.chunks:
+            raise ValueError(f"{len(model.classes_)} classes and {len(codes)} codes of {codes.chunks} chunks do not fit each other")
+        model.multilabel_, model.codes_, model.n_features_in_ = names is None, codes, n_features
+        model.networks_ = [_network(model._settings(n_features, codes.buckets, chunk), split(state[f"chunk{chunk}"])[1], mapped)
+                           for chunk in range(codes.chunks)]
+        return model
 
     @classmethod
     def load(cls, path: str | os.PathLike, *, mmap: bool = False) -> SolarClassifier:
@@ -233,7 +267,8 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         ----------
         path : path-like
         mmap : bool
-            Leave the codes of labels in the file, from which they are read when they are needed. Processes share them.
+            Leave codes and weights in the file, from which they are read when they are needed. Processes share them. `partial_fit`
+            takes a copy.
 
         Returns
         -------
@@ -243,36 +278,25 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
 
         saved, arrays = files.load(path, KIND, mmap=mmap)
         with reading(path):
-            model = cls(**saved["parameters"])
-            model._checked()
-            codes = LabelCodes.of(arrays["codes"], check_int("buckets", saved["buckets"], low=2), saved["seed"])
-            n_features = check_int("n_features", saved["n_features"], low=1)
-            names = saved["classes"]
-            model.classes_ = np.arange(len(codes)) if names is None else np.array(names)
-            if len(model.classes_) != len(codes) or codes.chunks != model.chunks:
-                raise ValueError(f"{len(model.classes_)} classes and {len(codes)} codes of {codes.chunks} chunks do not fit each other")
-            model.multilabel_, model.codes_, model.n_features_in_ = names is None, codes, n_features
-            model.networks_ = []
-            for chunk in range(codes.chunks):
-                prefix = f"chunk{chunk}."
-                model.networks_.append(_network(model._settings(n_features, codes.buckets, chunk), {
-                    name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)}))
-        return model
+            return cls.from_state(join(saved, arrays), mapped=mmap)
 
 
 def _weights(network):
     return {name: parameter.value.copy() for name, parameter in network.parameters().items()}
 
 
-def _network(settings, weights) -> Network:
-    """A network with these weights, and without a memory of its training."""
+def _network(settings, weights, mapped=False) -> Network:
+    """A network with these weights, and without a memory of its training; mapped ones stay in their file."""
     from mongoose_nb.nn import Network
 
     network = Network(**settings)
     for name, parameter in network.parameters().items():
-        if weights[name].shape != parameter.value.shape or not np.isfinite(weights[name]).all():
+        if weights[name].shape != parameter.value.shape or not (mapped or np.isfinite(weights[name]).all()):
             raise ValueError(f"weights {name!r} are {weights[name].shape}, or not finite; needed are {parameter.value.shape}")
-        parameter.value[...] = weights[name]
+        if mapped:
+            parameter.value = parameter.m = parameter.v = weights[name]
+        else:
+            parameter.value[...] = weights[name]
     return network
 
 

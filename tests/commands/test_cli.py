@@ -129,6 +129,17 @@ def test_unforeseen_errors_are_one_line(call, run, folder, monkeypatch):
 # ---------------------------------------------------------------- train
 
 
+@pytest.mark.parametrize("batches", ["lgd", "hardness"])
+def test_train_draws_rows(call, folder, tmp_path, batches):
+    arguments = ("train", folder / "train.txt", "--ranking", "none", *SMALL, "--batches", batches)
+    assert call(*arguments, "--out", tmp_path / "a", "--epochs", "2")[0] == 0
+    assert call(*arguments, "--out", tmp_path / "b", "--epochs", "1")[0] == 0
+    assert call("train", "--resume", tmp_path / "b", "--epochs", "2")[0] == 0
+    one, other = (nn.Network.load(tmp_path / name / runs.MODEL).to_arrays() for name in "ab")
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert_refused(call(*arguments[:-1], "all", "--out", tmp_path / "c"), "--batches")
+
+
 def test_train_writes_a_run(call, folder, tmp_path):
     code, out, err = call("train", folder / "train.txt", "--test", folder / "test.txt", "--out", tmp_path / "a" / "b", "--epochs", "3",
                           "--validation", "0.25", "--early-stopping", "5", *SMALL)
@@ -143,7 +154,8 @@ def test_train_writes_a_run(call, folder, tmp_path):
     assert settings["network"]["sampler"] == describe(nn.LSH(30))
     assert settings["network"]["optimizer"] == describe(nn.Adam(0.01))
     assert settings["training"] == {"epochs": 3, "batch_size": 64, "early_stopping": 5, "save_every": 1, "save_steps": None,
-                                    "keep": 1, "nonfinite": "stop", "validation": 0.25, "ranking": "auto"}
+                                    "keep": 1, "nonfinite": "stop", "validation": 0.25, "ranking": "auto",
+                                    "batches": "uniform"}
     assert settings["data"]["train"]["rows"] == 400 and settings["data"]["test"]["rows"] == 100
     assert settings["versions"]["numba"]
     assert "300 training rows, 100 validation rows, 100 test rows" in err
@@ -499,6 +511,11 @@ def test_fit_serving(call, run, folder, tmp_path):
     assert nn.Network.load(run / runs.MODEL).retriever is None  # --out leaves the run as it was
     assert call("evaluate", out, folder / "test.txt", "--lsh")[0] == 0
     assert_refused(call("fit-serving", run, folder / "train.txt", "--candidates", "0"), "candidates")
+    code, text, _ = call("fit-serving", run, folder / "train.txt", "--retriever", "exact", "--target", "0.01", "--out", out, "--json")
+    assert code == 0 and json.loads(text)["reached"] and nn.Network.load(out).retriever.candidates == json.loads(text)["candidates"]
+    assert_refused(call("fit-serving", run, folder / "train.txt", "--retriever", "nearest"), "label sensitive")
+    both = ("--retriever", "exact", "--target", "0.01", "--candidates", "5")
+    assert_refused(call("fit-serving", run, folder / "train.txt", *both), "--target chooses")
 
 
 def test_predict(call, run, folder, tmp_path):

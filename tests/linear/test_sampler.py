@@ -112,3 +112,19 @@ def test_bad_queries():
             RowSampler(ROWS).draw(query, 1)
     with pytest.raises(ValueError, match="uniform"):
         RowSampler(ROWS, uniform=0.0)
+
+
+def test_the_variance_ratio_of_a_sample():
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((20_000, 4)) * np.exp(rng.standard_normal((20_000, 1)))
+    y = X @ np.ones(4) + rng.standard_t(3, 20_000)
+    sampler = RowSampler(np.column_stack([X, y]))
+    query, slopes = np.array([0.9, 1.1, 1.0, 1.0, -1.0]), X @ [0.9, 1.1, 1.0, 1.0] - y
+    norms = np.abs(slopes) * np.linalg.norm(X, axis=1)
+    whole = float(np.linalg.norm(slopes @ X) / len(X))
+    rows = rng.permutation(20_000)[:6000]
+    exact, some = sampler.variance_ratio(query, norms, whole), sampler.variance_ratio(query, norms[rows], whole, rows)
+    assert exact < 0.9 and abs(some / exact - 1) < 0.3  # heavy tails: two parts in ten are the error of the sample
+    np.testing.assert_array_equal(sampler.probabilities(query, rows), sampler.probabilities(query)[rows])
+    with pytest.raises(ValueError, match="0 to 19999"):
+        sampler.probabilities(query, [20_000])

@@ -110,6 +110,20 @@ def test_saved(fitted, tmp_path):
         SolarClassifier.load(tmp_path / "short")
 
 
+def test_a_mapped_model_reads_its_file_and_leaves_it(fitted, tmp_path):
+    fitted.save(tmp_path / "model")
+    before = (tmp_path / "model").read_bytes()
+    mapped = SolarClassifier.load(tmp_path / "model", mmap=True)
+    weights = mapped.networks_[0].parameters()["hidden0.weights"].value
+    assert not weights.flags.writeable and isinstance(weights.base, np.memmap)
+    copy = SolarClassifier.load(tmp_path / "model")
+    for one in (mapped, copy):
+        one.partial_fit(X, LABEL)
+    for a, b in zip(mapped.predict_topk(X, 3), copy.predict_topk(X, 3), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (tmp_path / "model").read_bytes() == before
+
+
 @pytest.mark.parametrize("change, message", [
     (dict(chunks=0), "chunks"), (dict(buckets=1), "buckets"), (dict(least=9), "least"), (dict(best=0), "best"), (dict(lr=0), "lr")])
 def test_bad_settings(change, message):

@@ -132,11 +132,11 @@ def draw(buckets, query, vector, uniform, seed, ids, probabilities):
 
 
 @serial
-def probabilities_of(buckets, query, vector, uniform, out):
-    """Hash a query; the probability of every row, into out (n,) float64."""
+def probabilities_of(buckets, query, vector, uniform, rows, out):
+    """Hash a query; the probability of some rows (m,) int64, into out (m,) float64."""
     look(buckets, vector, query)
     for i in range(out.shape[0]):
-        out[i] = probability(buckets, query, uniform, i)
+        out[i] = probability(buckets, query, uniform, rows[i])
 
 
 @inline

@@ -68,7 +68,7 @@ class Logistic(Loss):
     logistic = True
 
 
-def shares(weights: np.ndarray) -> np.ndarray:
-    """Weights as shares of their sum, (n,) float32; zeros where all weights are."""
-    total = weights.sum()
+def shares(weights: np.ndarray, total: float | None = None) -> np.ndarray:
+    """Weights as shares of their sum, or of another `total`, (n,) float32; zeros where all weights are."""
+    total = weights.sum() if total is None else total
     return (weights / total if total > 0 else np.zeros(len(weights))).astype(np.float32)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mongoose_nb.core.registry import Registered, fresh
 from mongoose_nb.core.saving import Stateful
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mongoose_nb.core.arrays import Parameter
     from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
     from mongoose_nb.nn.training.timing import PhaseTimer
@@ -24,7 +24,7 @@ class Retriever(Registered, Stateful, kind="retriever"):
     """
 
     #: outputs to retrieve for a row; a number once bound
-    candidates = None
+    candidates: int | None = None
 
     def bind(self, weights: Parameter, bias: Parameter, seed: int) -> Retriever:
         """A working copy for one layer; arguments as of `bind_layer`."""
@@ -79,3 +79,49 @@ class Retriever(Registered, Stateful, kind="retriever"):
         ActiveSets
         """
         raise NotImplementedError  # abstract
+
+    def multiply_adds(self, n: int) -> float:
+        """Multiplications, each with an addition, by which `n` outputs of a row are found, before these are scored; about, on average.
+
+        Parameters
+        ----------
+        n : int
+        """
+        return 0.0
+
+    def listed(self, h: np.ndarray, n: int, step: int) -> np.ndarray:
+        """What `retrieve` gives as one array.
+
+        Parameters
+        ----------
+        h : (m, width) float32
+        n : int
+        step : int
+
+        Returns
+        -------
+        (m, n) int32
+            Different outputs of each row; -1 behind the last where there are fewer.
+        """
+        from mongoose_nb.nn.training.timing import PhaseTimer
+
+        sets = self.retrieve(h, n, PhaseTimer(), step)
+        out = np.full((len(h), n), -1, np.int32)
+        there = np.arange(n) < sets.count[:, None]
+        out[there] = sets.ids[(sets.start[:, None] + np.arange(n))[there]]
+        return out
+
+
+def padded_sets(ids: np.ndarray) -> ActiveSets:
+    """The sets of rows of ids, of which -1 stand last where there are fewer."""
+    from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
+
+    count, none = (ids >= 0).sum(axis=1).astype(np.int64), np.zeros(len(ids), np.int64)
+    return ActiveSets(np.arange(len(ids), dtype=np.int64) * ids.shape[1], count, np.ascontiguousarray(ids, np.int32).ravel(), none, count,
+                      none, np.zeros(len(ids), np.float32))
+
+
+def with_bias(rows: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+    """Rows with a column more: the bias of an output, or 1 for an activation. Inner products are logits then."""
+    last = np.ones(len(rows), np.float32) if bias is None else bias
+    return np.ascontiguousarray(np.column_stack([rows, last]), np.float32)

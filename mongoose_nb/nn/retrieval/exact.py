@@ -7,7 +7,7 @@ import numpy as np
 from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int
-from mongoose_nb.nn.retrieval.base import Retriever
+from mongoose_nb.nn.retrieval.base import Retriever, padded_sets
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 from mongoose_nb.nn.training.timing import PhaseTimer
 
@@ -87,5 +87,8 @@ class ExactRetriever(Retriever):
         n = min(n, len(self._bias.value))
         with timer("retrieve"), one_blas_thread():
             ids, _ = best_outputs(h, self._weights.value, self._bias.value, n)
-        count, none = np.full(len(h), n), np.zeros(len(h), np.int64)
-        return ActiveSets(np.arange(len(h)) * n, count, ids.ravel().astype(np.int32), none, count, none, np.zeros(len(h), np.float32))
+        return padded_sets(ids)
+
+    def multiply_adds(self, n: int) -> float:
+        """As `Retriever.multiply_adds`: all outputs."""
+        return float(self._weights.value.size)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # Only outputs in a query's buckets are found: larger buckets and more tables find more. With these, 1,000 outputs
 # scored of 100,000 give the P@1 of all outputs.
 BUCKET_LOAD, TABLES = 300, 250
+# The thresholds of the paper, as shares of the logits of labels and of all logits.
+MISSED_ABOVE, RETURNED_BELOW = 0.25, 0.99
+# Rows on which rounds are compared.
+MEASURED = 1024
 
 
 @register("retriever", "label sensitive")
@@ -40,7 +44,10 @@ class LabelSensitiveRetriever(Retriever):
     K, L : int, optional
         Hashes per table and tables: by default buckets of about 300 outputs, and 250.
     learn : hashing.LearnedHash, optional
-        How the functions are trained: by default the contrast with ``labels=True`` in 200 steps.
+        How the functions are trained: by default the contrast with ``labels=True`` in 200 steps. ``"logistic"`` is the loss of the paper,
+        on labels that the tables missed and on harmful outputs that they returned, by its two thresholds.
+    rounds : int
+        Trainings under a loss on such pairs, with tables built anew for each. The functions that find most labels are kept.
 
     Attributes
     ----------
@@ -51,11 +58,13 @@ class LabelSensitiveRetriever(Retriever):
     saved_state = ("functions", "_query_mean", "_query_extra")
 
     def __init__(self, candidates: int | None = None, K: int | None = None, L: int | None = None,
-                 learn: None | str | dict | LearnedHash = None) -> None:
+                 learn: None | str | dict | LearnedHash = None, rounds: int = 4) -> None:
         self.candidates = candidates if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.K = K if K is None else check_int("K", K, low=1)
         self.L = check_int("L", TABLES if L is None else L, low=1)
-        self.learn = make_learned(LearnedHash(first_steps=200, labels=True) if learn is None else learn)
+        self.learn = make_learned(LearnedHash(first_steps=200, labels=True) if learn is None else learn, steps=50, first_steps=50,
+                                  lr=0.02, labels=True, missed_above=MISSED_ABOVE, returned_below=RETURNED_BELOW)
+        self.rounds = check_int("rounds", rounds, low=1)
 
     def bind_layer(self, weights: Parameter, bias: Parameter, seed: int) -> None:
         """Draw functions that are not trained yet; see `Retriever.bind_layer`."""
@@ -97,10 +106,43 @@ class LabelSensitiveRetriever(Retriever):
         rows = CenteredInnerProduct(weights, bias, mean, length)
         self._query_mean, self._query_extra = rows.query_mean, rows.extra
         learner = fresh(self.learn).bind(self.family, self._seed)
-        with hashable():
-            learner.learn(center_queries(h, *self.query), rows, learner.mine(h, weights, bias, labels))
+        queries = center_queries(h, *self.query)
+        if learner.needs_pairs:
+            self._learn_rounds(learner, h, queries, rows, labels)
+        else:
+            with hashable():
+                learner.learn(queries, rows, learner.mine(h, weights, bias, labels))
         self.forget()
         return learner.report()
+
+    def _learn_rounds(self, learner, h, queries, rows, labels):
+        """Learn from what the present candidates miss and hold, some times; keep the functions that find most labels."""
+        best, kept = self._label_recall(h, labels), self.functions
+        for _ in range(self.rounds):
+            with hashable():
+                examples = learner.mine(h, self._weights.value, self._bias.value, labels, self._found)
+                if not learner.learn(queries, rows, examples):
+                    break
+            recall = self._label_recall(h, labels)
+            if recall > best:
+                best, kept = recall, self.functions
+        self.functions = kept
+
+    def _found(self, h):
+        """The candidates of some rows, ascending: where those of each begin, and their ids."""
+        ids = np.sort(self.listed(h, self.candidates, 0), axis=1)
+        return np.concatenate([[0], np.cumsum((ids >= 0).sum(axis=1))]), ids[ids >= 0].astype(np.int64)
+
+    def _label_recall(self, h, labels):
+        """Share of the labels of some rows that are candidates."""
+        self.forget()
+        h, labels = h[:MEASURED], labels[:MEASURED]
+        found = self.listed(h, self.candidates, 0)
+        return float(sum(np.isin(row, own).sum() for row, own in zip(labels, found)) / max(1, (labels >= 0).sum()))
+
+    def multiply_adds(self, n: int) -> float:
+        """As `Retriever.multiply_adds`: the hashes."""
+        return float(self.family.functions.size)
 
     def forget(self) -> None:
         """Build the tables again when they are next needed."""

@@ -47,14 +47,7 @@ def fewest_candidates(retriever: Retriever, output: WideOutput, h: np.ndarray, l
         exact += _hits(labels[some], best_outputs(h[some], output.weights.value, output.bias.value, 1)[0][:, 0]) / len(h)
 
     def answer(n):
-        hits = scored = found = 0.0
-        for some in _blocks(len(h)):
-            sets = retriever.retrieve(h[some], n, PhaseTimer(), step)
-            row, id_ = Rows(sets.start, sets.count, sets.ids, None).flat()
-            hits += _hits(labels[some], output.topk_of(h[some], 1, sets)[0][:, 0])
-            scored, found = scored + len(id_), found + float(np.asarray(labels[some][row, id_]).sum())
-        return {"candidates": n, "scored": scored / len(h), "share": scored / len(h) / n_outputs,
-                "label_recall": found / max(1, labels.nnz), "P@1": hits / len(h)}
+        return figures(retriever, output, h, labels, n, step)
 
     def enough(tried):
         return tried["P@1"] >= exact - target
@@ -74,6 +67,26 @@ def fewest_candidates(retriever: Retriever, output: WideOutput, h: np.ndarray, l
         else:
             low = middle + 1
     return {**best, "exact P@1": exact, "reached": enough(best)}
+
+
+def figures(retriever: Retriever, output: WideOutput, h: np.ndarray, labels: sp.csr_matrix, n: int, step: int) -> dict[str, Any]:
+    """What a retriever finds with `n` candidates, and what that costs; arguments as of `fewest_candidates`.
+
+    Returns
+    -------
+    dict
+        ``candidates``, ``scored``, ``share``, ``label_recall``, ``P@1`` and ``multiply_adds``, see `Network.fit_serving`.
+    """
+    n_outputs, width = output.weights.value.shape
+    hits = scored = found = 0.0
+    for some in _blocks(len(h)):
+        sets = retriever.retrieve(h[some], n, PhaseTimer(), step)
+        row, id_ = Rows(sets.start, sets.count, sets.ids, None).flat()
+        hits += _hits(labels[some], output.topk_of(h[some], 1, sets)[0][:, 0])
+        scored, found = scored + len(id_), found + float(np.asarray(labels[some][row, id_]).sum())
+    scored /= len(h)
+    return {"candidates": n, "scored": scored, "share": scored / n_outputs, "label_recall": found / max(1, labels.nnz),
+            "P@1": hits / len(h), "multiply_adds": retriever.multiply_adds(n) + scored * width}
 
 
 def _blocks(n):

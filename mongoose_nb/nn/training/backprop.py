@@ -40,7 +40,8 @@ def _check_value(layer, x):
 
 
 def loss_and_gradients(layers: Sequence[Layer], output: WideOutput, x: Rows, labels: Rows, run: Run,
-                       peak: float = math.inf, weight: np.ndarray | None = None) -> tuple[float, dict]:
+                       peak: float = math.inf, weight: np.ndarray | None = None,
+                       total: float | None = None) -> tuple[float, dict]:
     """Mean loss of a batch, weighted by `Loss.weights`, and its gradient.
 
     Parameters
@@ -55,6 +56,8 @@ def loss_and_gradients(layers: Sequence[Layer], output: WideOutput, x: Rows, lab
         A bound on the values of `x`, where one is known.
     weight : (n,) array, optional
         Of the samples; 1 each by default.
+    total : float, optional
+        What the weighted sum of the losses is divided by: by default the sum of the weights.
 
     Returns
     -------
@@ -72,8 +75,8 @@ def loss_and_gradients(layers: Sequence[Layer], output: WideOutput, x: Rows, lab
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at below
             h, caches = forward(layers, x, run, inputs)
-            losses, cache = output.loss(h, labels, run, shares(weights))
-            loss = float((losses * weights).sum() / (weights.sum() or 1.0))
+            losses, cache = output.loss(h, labels, run, shares(weights, total))
+            loss = float((losses * weights).sum() / ((weights.sum() if total is None else total) or 1.0))
     except FloatingPointError as error:  # what cannot be hashed
         reason, loss = error, math.nan
     if not math.isfinite(loss):

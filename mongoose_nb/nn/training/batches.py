@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.core.streams import stream
+from mongoose_nb.core.registry import is_own
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.training.finite import largest
 from mongoose_nb.nn.training.lr import Constant
 from mongoose_nb.nn.training.progress import Progress, data_mark
+from mongoose_nb.nn.training.row_sampling import BatchSampler, UniformBatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -41,6 +42,8 @@ class Source:
 
     #: samples of an epoch, where they are known
     samples: int | None = None
+    #: what chooses the rows of a step and is saved in checkpoints, where there is such a thing
+    sampler: BatchSampler | None = None
 
     def epoch(self, model: Any, progress: Progress) -> Iterator[Batch]:
         """The batches of one epoch that `progress` has not counted yet."""
@@ -63,17 +66,48 @@ class RowSource(Source):
     """Batches of rows of X and Y. Subclasses iterate over parts (X, Y, weights of the rows or None); the rows of a part are shuffled, and
     batches end with it."""
 
+    sampler: BatchSampler
+
     def epoch(self, model: Any, progress: Progress) -> Iterator[Batch]:
-        """See `Source.epoch`; the order is a function of the model's seed, the epoch and the part."""
+        """See `Source.epoch`; the sampler chooses the rows, by default all in a random order."""
+        first = True
         for part, (X, Y, weight) in enumerate(self):
             if part < progress.part:
                 continue
             n, batch_size, peak = X.shape[0], progress.batch_size, largest(X.data)
-            order = stream(model.seed, "order of rows", model.epoch, *[part] * (part > 0)).permutation(n)
+            self.sampler.begin(model, X, Y, (model.epoch, part), first and progress.batch > 0)
+            first, mean = False, None
             for lo in range(progress.batch * batch_size, n, batch_size):
-                rows = order[lo:lo + batch_size]
-                yield Batch((Rows.of(X, rows), Rows.of(Y, rows), peak, None if weight is None else weight[rows]), len(rows))
+                rows, importance = self.sampler.draw(model, lo // batch_size, lo, min(batch_size, n - lo))
+                own = None if weight is None else weight[rows]
+                if importance is None:
+                    yield Batch((Rows.of(X, rows), Rows.of(Y, rows), peak, own), len(rows))
+                    continue
+                rows, importance = checked(self.sampler, rows, importance, min(batch_size, n - lo), n)
+                # drawn losses are divided by what the weights of the rows add up to on average, which leaves the mean without bias
+                mean = float(model.output.loss_kind.weights(Rows.of(Y), weight).mean()) if mean is None else mean
+                own = importance if own is None else own * importance
+                yield Batch((Rows.of(X, rows), Rows.of(Y, rows), peak, own, mean * len(rows)), len(rows))
             progress.part, progress.batch = part + 1, 0
+
+
+def checked(sampler: BatchSampler, rows: np.ndarray, importance: np.ndarray, size: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a batch sampler has drawn; of a user's own it is looked at, since kernels read by these rows.
+
+    Raises
+    ------
+    ValueError
+        For rows that there are not, and weights that are not positive.
+    """
+    if is_own(type(sampler)):
+        rows, importance = np.asarray(rows), np.asarray(importance, np.float64)
+        if rows.shape != (size,) or importance.shape != (size,) or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n:
+            raise ValueError(f"batch sampler {type(sampler).__qualname__} must draw {size} rows of 0 to {n - 1}, and as many weights; got "
+                             f"shapes {rows.shape} and {importance.shape}")
+        if not (np.isfinite(importance) & (importance > 0)).all():
+            raise ValueError(f"batch sampler {type(sampler).__qualname__} gave weights that are not finite and positive; give one over "
+                             "(n times the probability of the row)")
+    return rows, importance
 
 
 class Whole(RowSource):
@@ -81,6 +115,7 @@ class Whole(RowSource):
 
     def __init__(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, weight: np.ndarray | None = None) -> None:
         self.X, self.Y, self.weight, self.samples = X, Y, weight, X.shape[0]
+        self.sampler = UniformBatches()
 
     def __iter__(self) -> Iterator[tuple]:
         yield self.X, self.Y, self.weight
@@ -126,6 +161,7 @@ class Chunks(RowSource):
         if steps is None and not isinstance(schedule, Constant):
             raise ValueError("this learning-rate schedule has to know the length of the run: give steps_per_epoch")
         self._chunks, self._check = chunks, check
+        self.sampler = UniformBatches()
         self._steps = None if steps is None else check_int("steps_per_epoch", steps, low=1)
 
     def __iter__(self) -> Iterator[tuple]:

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.validation import check_number
+from mongoose_nb.core.streams import stream
+from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.training.callbacks import Callback
 
+# Rows whose angles to a sample of outputs are held at once.
+BLOCK = 4096
 
-def hardness(network: Any, X: Any, Y: Any) -> np.ndarray:
+
+def hardness(network: Any, X: Any, Y: Any, *, sample: int | None = None) -> np.ndarray:
     """Angular visual hardness of every row under a network.
 
     Parameters
@@ -21,6 +25,8 @@ def hardness(network: Any, X: Any, Y: Any) -> np.ndarray:
         As for `Network.predict`.
     Y : labels
         As for `Network.fit`.
+    sample : int, optional
+        Take the angles to so many outputs, drawn at random, for those to all, where there are more.
 
     Returns
     -------
@@ -35,9 +41,30 @@ def hardness(network: Any, X: Any, Y: Any) -> np.ndarray:
     row = np.repeat(np.arange(len(h)), np.diff(Y.indptr))
     if not len(row):
         return np.full(len(h), np.nan)
-    each = angular_visual_hardness(h[row], network.output.weights.value[np.arange(network.n_outputs)], Y.indices)
+    if sample is None or network.n_outputs <= sample:
+        each = angular_visual_hardness(h[row], network.output.weights.value[np.arange(network.n_outputs)], Y.indices)
+    else:
+        each = _of_sample(h, row, network, Y.indices, check_int("sample", sample, low=1))
     with np.errstate(invalid="ignore"):
         return np.bincount(row, each, len(h)) / np.bincount(row, minlength=len(h))
+
+
+def _of_sample(h, row, network, labels, sample):
+    """The hardness of (row, label), with the mean angle to a sample of outputs in place of that to all."""
+    some = stream(network.seed, "outputs of the hardness").choice(network.n_outputs, sample, replace=False)
+    h = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+
+    def unit(ids):
+        weights = network.output.weights.value[ids]
+        return weights / np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+
+    others, own, each = unit(some), np.empty(len(row)), np.empty(len(h))
+    for lo in range(0, len(h), BLOCK):
+        each[lo:lo + BLOCK] = np.arccos(np.clip(h[lo:lo + BLOCK] @ others.T, -1, 1)).mean(axis=1, dtype=np.float64)
+    for lo in range(0, len(row), BLOCK):
+        part = slice(lo, lo + BLOCK)
+        own[part] = np.arccos(np.clip((h[row[part]] * unit(labels[part])).sum(axis=1), -1, 1))
+    return own / np.maximum(each[row] * network.n_outputs, np.finfo(float).tiny)
 
 
 @register("callback", "hardness")

@@ -6,7 +6,8 @@ import pytest
 from nn_problem import planted
 from scipy import stats
 
-from mongoose_nb.core.registry import describe, fresh, registered
+from mongoose_nb.core.arrays import Parameter
+from mongoose_nb.core.registry import fresh
 from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.hashing.learned import LearnedHash
 from mongoose_nb.nn import LSH, ExactRetriever, Full, LabelSensitiveRetriever, Network, Tables, Uniform
@@ -117,6 +118,33 @@ def test_labels_are_learned_first():
     assert report["collision_positive"] > report["collision_random"]
 
 
+@pytest.mark.parametrize("loss, gain", [("logistic", 0.03), ("triplet", 0.0)])
+def test_losses_on_pairs_find_more_labels(loss, gain):
+    """The loss of the paper, on what tables miss and return; before, it was given no pairs and nothing was learned."""
+    net = trained()
+    h, labels = net.hidden_activations(X[:800]), LABEL[:800, None].astype(np.int32)
+    drawn, taught = (LabelSensitiveRetriever(20, K=4, L=10, learn=loss, rounds=rounds).bind(net.output.weights, net.output.bias, 4)
+                     for rounds in (1, 4))
+    drawn.fit(h[:2], np.full((2, 1), -1, np.int32))  # no labels, so no pairs
+    report = taught.fit(h, labels)
+    assert report["trainings"] == 4 and (taught.functions != drawn.functions).any()
+    drawn._query_mean, drawn._query_extra = taught.query
+    found = [np.mean([label in row for label, row in zip(LABEL[800:], one.listed(net.hidden_activations(X[800:]), 20, 0))])
+             for one in (drawn, taught)]
+    assert found[1] > found[0] + gain
+
+
+def test_thresholds_choose_the_pairs():
+    learner = LearnedHash("logistic", labels=True, missed_above=0.5, returned_below=0.75)
+    h, weights = np.diag(np.arange(1, 5, dtype=np.float32)), np.eye(4, dtype=np.float32)
+    # every row returns its neighbour and misses its label, whose logit is 1 to 4
+    learner.bind(LabelSensitiveRetriever(K=1, L=1).bind(*(Parameter(a) for a in (weights, np.zeros(4, np.float32))), 0).family)
+    examples = learner.mine(h, weights, np.zeros(4, np.float32), np.arange(4, dtype=np.int32)[:, None],
+                            lambda some: (np.arange(5), (np.arange(4) + 1) % 4))
+    assert examples.missed[0].tolist() == [2, 3] and examples.missed[1].tolist() == [2, 3]
+    assert len(examples.returned[0]) == 2 and ((examples.returned[0] + 1) % 4 == examples.returned[1]).all()
+
+
 @pytest.mark.parametrize("options, error, message", [
     ({"candidates": 0}, ValueError, "candidates"), ({"K": 0}, ValueError, "K must be"), ({"L": 0}, ValueError, "L must be"),
     ({"rows": 0}, ValueError, "rows"), ({"learn": "most"}, ValueError, "hash loss 'most' is unknown")])
@@ -146,19 +174,6 @@ class TestExact:
                 np.testing.assert_allclose(a, b, rtol=1e-5)
         again = Network.load(_saved(other, tmp_path))
         assert isinstance(again.retriever, ExactRetriever) and again.retriever.candidates == N
-
-    def test_every_retriever_gives_different_outputs_of_the_layer(self, net):
-        h = net.hidden_activations(X[:30])
-        for name, cls in registered("retriever", "mongoose_nb.").items():
-            retriever = cls(20).bind(net.output.weights, net.output.bias, 3)
-            assert describe(retriever)["name"] == name and retriever.candidates == 20
-            retriever.fit(h, np.full((30, 16), -1, np.int32))
-            retriever.build(0)
-            assert retriever.built(0)
-            sets = retriever.retrieve(h, 9, PhaseTimer(), 0)
-            for first, count in zip(sets.start, sets.count):
-                ids = sets.ids[first:first + count]
-                assert len(ids) <= 9 and len(set(ids.tolist())) == len(ids) and (ids >= 0).all() and (ids < N).all()
 
 
 def _saved(net, folder):
