@@ -13,7 +13,7 @@ Gradients are values (`layers.gradients`). Where a batch touches few rows they a
 """
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.nn.features import Features
+from mongoose_nb.nn.features import Features, StandardColumns
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named
 from mongoose_nb.nn.layers.dense import Dense
@@ -60,6 +60,7 @@ __all__ = [
     "HardnessTracker", "HashedDense", "HashedInput", "HashedOutput", "History", "InputDropout", "JSONLines", "LRSchedule", "LSH",
     "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss", "MLflow", "Mixture", "Monarch", "Network", "Pixelfly",
     "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SetEmbedding", "SharedSet",
-    "SparseInput", "Step", "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "hardness",
+    "SparseInput", "StandardColumns",
+    "Step", "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "Wide", "hardness",
     "named",
 ]

@@ -13,6 +13,7 @@ from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import auto, forms
 from mongoose_nb.nn import saving as io
+from mongoose_nb.nn.features import transform_batch
 from mongoose_nb.nn.label_names import check_names
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, part_of
@@ -22,6 +23,7 @@ from mongoose_nb.nn.prediction import Predictor
 from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training import loop as training
 from mongoose_nb.nn.training.batches import Chunks, Whole
+from mongoose_nb.nn.training.finite import largest
 from mongoose_nb.nn.training.optimizers import Optimizer
 from mongoose_nb.nn.training.progress import Progress
 
@@ -82,6 +84,9 @@ class Network(Predictor):
         What `fit_serving` made: gives the outputs that ``predict_topk(exact=False)`` scores.
     ranking : ranking.Ranking or None
         What `fit_ranking` made: ranks the best outputs again.
+    features : Features or None
+        A fitted step that rows go through before the first layer, such as `nn.StandardColumns`; `fit_auto` sets it where most columns are
+        dense. It is saved with the network.
     text : TextFeatures or None
         A fitted step that turns texts into rows. Where it is set, texts may be given in place of X; it is saved with the network.
 
@@ -114,6 +119,7 @@ class Network(Predictor):
         self.layers, self.output = build_layers(self, self._activation)
         self.retriever = None
         self.ranking = None
+        self.features = None
         self.text = None
         self._label_names = None
         self.take_layers(self.layers, self.hidden)
@@ -215,6 +221,8 @@ class Network(Predictor):
         A share of the rows is kept from the network. On these, `fit_ranking` weighs the network's probabilities, linear rankers, votes of
         the nearest training rows, and counts of labels by feature; all but the network learn from all rows. Whether hash tables give hard
         negatives (``sampler="auto"``) is decided by them too. A constant learning rate falls to zero instead.
+        Dense columns, such as those of measurements in different units, are standardised (`features`) by a network that is not trained
+        yet.
 
         Parameters
         ----------
@@ -373,6 +381,9 @@ class Network(Predictor):
             If they are not finite; the message says where.
         """
         run = Run(self.step, clip=self.clip_norm is not None) if run is None else run
+        if self.features is not None:
+            x = transform_batch(self.features, x)
+            peak = largest(x.values)
         return backprop.loss_and_gradients(self.layers, self.output, x, labels, run, peak, weight)
 
     def after_update(self, run: Run, gradients: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads, kernel_threads
 from mongoose_nb.core.validation import check_int, check_number, check_rows
 from mongoose_nb.nn.answers import best_without, check_exclude, one_row, scores_of, top_probabilities
+from mongoose_nb.nn.features import transform_batch
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.model import Model
 from mongoose_nb.nn.ranking import Lists, Ranking
@@ -100,6 +101,8 @@ class Predictor(Model):
 
     def _forward(self, x, timer):
         """Input of the output layer."""
+        if self.features is not None:
+            x = transform_batch(self.features, x)
         return backprop.forward(self.layers, x, Run(self.step, train=False, timer=timer))[0]
 
     def hidden_activations(self, X: np.ndarray | scipy.sparse.csr_matrix) -> np.ndarray:

@@ -24,7 +24,7 @@ from mongoose_nb.core.registry import find, fresh, make, parameters, registered
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.answers import one_row, top_probabilities
-from mongoose_nb.nn.auto import FEWEST
+from mongoose_nb.nn.auto import FEWEST, standardised
 from mongoose_nb.nn.label_names import names_of
 from mongoose_nb.nn.training.batches import default_epochs
 from mongoose_nb.nn.training.optimizers import make_optimizer
@@ -199,7 +199,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         network = self._make_network(X.shape[1], len(classes))
         batch_size = check_int("batch_size", self.batch_size, low=1)
         with threads(self.n_jobs):
-            history, choice = (self._fit_auto if ranking else self._fit_network)(network, X, Y, batch_size, weight)
+            with standardised(network, X):
+                history, choice = (self._fit_auto if ranking else self._fit_network)(network, X, Y, batch_size, weight)
         self._start(network, history, classes, targets, names, text)
         self.choice_ = choice
         self._count(Y)
@@ -218,7 +219,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         if patience is not None:
             validation, kept = self._split(X, Y, network.seed)
             X, Y, weight = X[kept], Y[kept], None if weight is None else weight[kept]
-        epochs = default_epochs(X.shape[0], batch_size) if self.epochs is None else self.epochs
+        epochs = default_epochs(X.shape[0], batch_size, network.features is not None) if self.epochs is None else self.epochs
         return network.fit(X, Y, epochs=epochs, batch_size=batch_size, validation=validation, early_stopping=patience,
                            verbose=self.verbose, sample_weight=weight), ""
 

@@ -16,8 +16,11 @@ from mongoose_nb.nn.ranking.source import Query, Source, Training, as_it_is
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
-# Neighbours that name candidates of a training row, and the part of all neighbours that also votes alone.
-NAMING, PART = 20, 5
+# Neighbours that name candidates of a training row, and the parts of all neighbours that also vote alone.
+NAMING, PARTS, PARTS_BY_DISTANCE = 20, {"all": 1, "nearest fifth": 5}, {"all": 1, "nearest fifth": 5, "nearest twentieth": 20}
+# Columns up to which rows with most entries are compared by distance, and labels up to which these name none for training rows: the
+# network brings as many.
+NARROW, FEW_LABELS = 256, 100
 # Part of the budget that is spent on naming candidates of a training row, of which there are many.
 HASTE = 4
 # Rows that are scored exactly for each neighbour, where the budget does not allow for all postings.
@@ -26,7 +29,10 @@ RERANK = 2
 
 @register("ranking source", "neighbours")
 class NeighbourVotes(Packed, Source):
-    """Nearest training rows by inner product (the cosine, of rows of length one), found by an inverted index, and their votes.
+    """Nearest training rows, and their votes.
+
+    Sparse rows are near by their inner product (the cosine, of rows of length one), and are found by an inverted index. Dense rows of at
+    most 256 columns are near by their Euclidean distance, and all are compared.
 
     Values of training rows are rounded to half precision, as they are saved.
 
@@ -46,9 +52,10 @@ class NeighbourVotes(Packed, Source):
         Their labels.
     """
 
-    saved_state = ("shape", "indptr", "packed_ids", "halves", "label_indptr", "label_ids")
+    saved_state = ("shape", "indptr", "packed_ids", "halves", "label_indptr", "label_ids", "by_distance")
+    optional = ("by_distance",)
     resizable = ("indptr", "packed_ids", "halves", "label_indptr", "label_ids")
-    columns = ("all", "nearest fifth")
+    columns = tuple(PARTS)
     forms = {"share": as_it_is, "log share": log_share}
 
     def __init__(self, neighbours: int = 100, *, budget: int = 20_000) -> None:
@@ -57,6 +64,7 @@ class NeighbourVotes(Packed, Source):
         self.indptr, self.ids, self.values = np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
         self.label_indptr, self.label_ids = np.zeros(1, np.int64), np.zeros(0, np.int32)
         self.shape = (0, 0)  # features, labels
+        self.by_distance = False
         self._index = self._held = None
 
     def id_limit(self) -> int:
@@ -101,6 +109,8 @@ class NeighbourVotes(Packed, Source):
         # beyond what half precision holds, the largest: neighbours are meant for rows of length one
         self.values = np.clip(X.data, -65504, 65504).astype(np.float16).astype(np.float32)
         self.label_indptr, self.label_ids = Y.indptr.astype(np.int64), Y.indices.astype(np.int32)
+        self.by_distance = X.shape[1] <= NARROW and 2 * X.nnz > X.shape[0] * X.shape[1]
+        self.columns = tuple(self._parts())
         self._index = None
         return self
 
@@ -110,7 +120,9 @@ class NeighbourVotes(Packed, Source):
         self._held = self._votes(training.rows[training.held], training.held)
 
     def named_for(self, training: Training, chosen: np.ndarray) -> sp.csr_matrix:
-        """As `Source.named_for`."""
+        """As `Source.named_for`; few labels, of dense rows, are not named."""
+        if self.by_distance and self.shape[1] <= FEW_LABELS:
+            return None
         return self.votes(*self.nearest(training.rows[chosen], min(NAMING, self.neighbours), leave_out=chosen,
                                         budget=max(1, self.budget // HASTE)))
 
@@ -119,14 +131,17 @@ class NeighbourVotes(Packed, Source):
         votes, self._held = self._held, None
         return tuple(lists.look_up(part) for part in votes)
 
-    def ask(self, query: Query) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-        """Votes of all neighbours, and of the nearest fifth."""
+    def ask(self, query: Query) -> tuple[sp.csr_matrix, ...]:
+        """Votes of all neighbours, and of the nearest parts of them."""
         return self._votes(query.rows)
 
     def _votes(self, rows, leave_out=None):
         ids, products = self.nearest(rows, leave_out=leave_out)
-        part = max(1, self.neighbours // PART)
-        return self.votes(ids, products), self.votes(ids[:, :part], products[:, :part])
+        parts = [max(1, self.neighbours // part) for part in self._parts().values()]
+        return tuple(self.votes(ids[:, :part], products[:, :part]) for part in parts)
+
+    def _parts(self):
+        return PARTS_BY_DISTANCE if self.by_distance else PARTS
 
     def named(self, answer: Any) -> sp.csr_matrix:
         """As `Source.named`."""
@@ -144,11 +159,14 @@ class NeighbourVotes(Packed, Source):
             fits = fits and (not len(ids) or 0 <= ids.min() <= ids.max() < width)
         if not fits:
             raise ValueError("the saved rows of the neighbours do not fit each other")
+        self.columns = tuple(self._parts())
         self._index = self._held = None
 
     def _indexed(self):
-        """(rows, inverted index, labels) as queries need them, made when they are first needed."""
-        if self._index is None:
+        """(rows, inverted index, labels) as queries need them, made when they are first needed; (columns, None, labels) by distance."""
+        if self._index is None and self.by_distance:
+            self._index = read_only(np.ascontiguousarray(self.rows.toarray().T)), None, self.labels
+        elif self._index is None:
             from mongoose_nb.kernels.ranking.neighbours import Postings
 
             columns = self.rows.tocsc()
@@ -176,24 +194,43 @@ class NeighbourVotes(Packed, Source):
         ids : (m, k) int64
             Best first, of equal ones the lower first; -1 where fewer were found.
         products : (m, k) float32
-            Inner products, 0 where the id is -1.
+            Inner products, 0 where the id is -1. By distance, what a neighbour's vote is worth: 1 - d^2 / D^2, where D is the distance of
+            the farthest of the k, and a thousandth at least.
         """
+        if X.shape[1] != self.shape[0]:
+            raise ValueError(f"rows have {X.shape[1]} features; the training rows have {self.shape[0]}")
+        k = self.neighbours if k is None else check_int("k", k, low=1)
+        leave_out = np.full(X.shape[0], -1) if leave_out is None else np.asarray(leave_out, np.int64)
+        return self._by_distance(X, k, leave_out) if self.by_distance else self._by_product(X, k, leave_out, budget)
+
+    def _by_distance(self, X, k, leave_out):
+        """`nearest` of dense rows."""
+        import numba
+
+        from mongoose_nb.kernels.ranking import distances as kernels
+
+        slots = max(1, min(numba.get_num_threads(), X.shape[0]))
+        ids, squares = np.empty((X.shape[0], k), np.int64), np.empty((X.shape[0], k), np.float32)
+        rows = read_only(X.toarray().astype(np.float32, copy=False))
+        kernels.nearest(rows, self._indexed()[0], leave_out, np.empty((slots, kernels.BLOCK), np.float32), ids, squares)
+        squares = np.where(ids >= 0, squares, np.float32(0))
+        farthest = np.maximum(squares.max(axis=1, keepdims=True), np.float32(1e-30))
+        return ids, np.where(ids >= 0, np.maximum(1 - squares / farthest, np.float32(1e-3)), np.float32(0))
+
+    def _by_product(self, X, k, leave_out, budget):
+        """`nearest` of sparse rows."""
         import numba
 
         from mongoose_nb.kernels.ranking import neighbours as kernels
 
-        if X.shape[1] != self.shape[0]:
-            raise ValueError(f"rows have {X.shape[1]} features; the training rows have {self.shape[0]}")
         n = len(self.indptr) - 1
         rows, postings, _ = self._indexed()
-        k = self.neighbours if k is None else check_int("k", k, low=1)
         budget = self.budget if budget is None else check_int("budget", budget, low=1)
         slots = max(1, min(numba.get_num_threads(), X.shape[0]))
         walk = kernels.Walk(np.empty((slots, n), np.float32), np.zeros((slots, n), np.int32), np.empty((slots, n), np.int32),
                             np.zeros((slots, X.shape[1]), np.float32),
                             np.empty((slots, max(1, int(np.diff(X.indptr).max(initial=0)))), np.float32))
         short = np.empty((slots, RERANK * k), np.float32), np.empty((slots, RERANK * k), np.int64)
-        leave_out = np.full(X.shape[0], -1) if leave_out is None else np.asarray(leave_out, np.int64)
         ids, products = np.empty((X.shape[0], k), np.int64), np.empty((X.shape[0], k), np.float32)
         kernels.nearest(csr_rows(X), rows, postings, budget, leave_out, walk, short, ids, products)
         return ids, products

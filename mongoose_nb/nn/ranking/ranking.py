@@ -82,7 +82,7 @@ class Ranking(Registered, Stateful, kind="ranking"):
         self.candidates = None if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.objective = make("ranking objective", objective)
-        self.sources = ([LinearRankers(seed=self.seed), NeighbourVotes(), Cooccurrence(), NetworkSource(), *self.objective.sources()]
+        self.sources = ([NetworkSource(), LinearRankers(seed=self.seed), NeighbourVotes(), Cooccurrence(), *self.objective.sources()]
                         if sources is None else [make("ranking source", source) for source in sources])
         self.features, self.held_out = features, check_number("held_out", held_out, low=0.0, high=1.0, open_low=True, open_high=True)
         self.step = make_features("none" if features == "auto" else features)

@@ -112,3 +112,46 @@ def test_refusals():
         NeighbourVotes(budget=0)
     with pytest.raises(ValueError, match="rows have 59 features; the training rows have 60"):
         NeighbourVotes().fit(X, Y).nearest(Q[:, 1:])
+
+
+DENSE = np.random.default_rng(7).standard_normal((N, 5)).astype(np.float16).astype(np.float32)
+DENSE[10] = DENSE[3]  # equal ones
+
+
+def nearest_by_distance(queries, k, leave_out):
+    squares = ((queries[:, None].astype(np.float64) - DENSE[None]) ** 2).sum(axis=2)
+    squares[np.arange(len(queries)), leave_out] = np.where(leave_out >= 0, np.inf, squares[np.arange(len(queries)), leave_out])
+    order = np.argsort(squares, axis=1, kind="stable")[:, :k]
+    return order, np.take_along_axis(squares, order, 1)
+
+
+@pytest.mark.parametrize("k", [1, 20, 300])
+def test_dense_rows_are_near_by_distance(k):
+    source = NeighbourVotes(k).fit(sparse.csr_matrix(DENSE), Y)
+    assert source.by_distance and len(source.columns) == 3
+    queries, leave_out = DENSE[:30], np.where(np.arange(30) % 2, np.arange(30), -1)
+    ids, worth = source.nearest(sparse.csr_matrix(queries), leave_out=leave_out)
+    want, squares = nearest_by_distance(queries, k, leave_out)
+    m, there = want.shape[1], np.isfinite(squares)
+    np.testing.assert_array_equal(ids[:, :m][there], want[there])
+    assert (ids[:, m:] == -1).all() and (worth[ids < 0] == 0).all() and (worth[ids >= 0] > 0).all()
+    farthest = np.maximum(np.where(there, squares, 0).max(axis=1, keepdims=True), 1e-30)
+    np.testing.assert_allclose(worth[:, :m][there], np.maximum(1 - squares / farthest, 1e-3)[there], atol=1e-5)
+
+
+def test_dense_rows_keep_their_length():
+    """Two rings: rows of length one would all be alike."""
+    turn = np.random.default_rng(2).random(400) * 2 * np.pi
+    y = np.arange(400) % 2
+    rings = sparse.csr_matrix((np.column_stack([np.cos(turn), np.sin(turn)]) * (1 + y)[:, None]).astype(np.float32))
+    labels = sparse.csr_matrix((np.ones(400, np.float32), y, np.arange(401)), shape=(400, 2))
+    source = NeighbourVotes(10).fit(rings, labels)
+    votes = source.votes(*source.nearest(rings, leave_out=np.arange(400)))
+    assert (votes.toarray().argmax(axis=1) == y).all()
+    again = NeighbourVotes(10)
+    restore(again, join(*split(state_of(source))))
+    assert again.by_distance and again.columns == source.columns
+    with_threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    np.testing.assert_array_equal(again.nearest(rings)[1], source.nearest(rings)[1])
+    numba.set_num_threads(with_threads)
