@@ -12,7 +12,7 @@ import sys
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
-from mongoose_nb.commands.datasets import FORMATS, Known, read, split, table_in, widen
+from mongoose_nb.commands.datasets import FORMATS, Known, read, split, table_in, widen, with_labels
 from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
@@ -107,6 +107,9 @@ class _Data:
         self.validation = (sets["validation"].X, sets["validation"].Y) if "validation" in sets else None
         if isinstance(given.get("validation"), float):
             (self.X, self.Y), self.validation = split(train.X, train.Y, given["validation"], seed)
+        for name in ("validation", "test"):
+            if getattr(self, name) is not None:
+                setattr(self, name, with_labels(*getattr(self, name), f"{name} set")[:2])
 
     def equip(self, network):
         """Give a network the names of its outputs, and what turns texts into rows."""

@@ -10,6 +10,7 @@ import numpy as np
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.features import StandardColumns, has_dense_columns
+from mongoose_nb.nn.labelled import rows_with_labels, warn_of_single_labels
 from mongoose_nb.nn.ranking import held_rows
 from mongoose_nb.nn.training.batches import DENSE_STEPS, MIN_STEPS
 from mongoose_nb.nn.training.callbacks import Callback, EarlyStopping
@@ -169,17 +170,20 @@ def standardised(network: Any, X: sp.csr_matrix) -> Iterator[None]:
 
 
 def _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, options):
-    n = X.shape[0]
+    usable = rows_with_labels(Y)  # the others decide nothing
+    n = len(usable)
     reason = None
     if n < FEWEST:
-        reason = f"{n} rows are too few to keep some aside (at least {FEWEST})"
+        reason = f"{n} rows with labels are too few to keep some aside (at least {FEWEST})"
     elif options.get("sample_weight") is not None:
         reason = "rows have weights, which only a network takes"
     if reason is not None:
         network.ranking = None
         history = network.fit(X, Y, epochs=epochs, batch_size=batch_size, callbacks=callbacks, **options)
         return {"history": history, "choice": f"the network alone: {reason}"}
-    held = held_rows(n, max(held_out, min(LEAST_HELD, n // 3) / n), network.seed)
+    warn_of_single_labels(Y)
+    held = usable[held_rows(n, max(held_out, min(LEAST_HELD, n // 3) / n), network.seed)]
+    n = X.shape[0]
     rest = np.setdiff1d(np.arange(n), held)
     looked = held[:: max(1, len(held) // LOOKED_AT)]
     stopping = options.pop("early_stopping", None)

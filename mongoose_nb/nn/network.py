@@ -15,6 +15,7 @@ from mongoose_nb.nn import auto, forms
 from mongoose_nb.nn import saving as io
 from mongoose_nb.nn.features import transform_batch
 from mongoose_nb.nn.label_names import check_names
+from mongoose_nb.nn.labelled import labelled
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, part_of
 from mongoose_nb.nn.layers.build import build_layers
@@ -166,7 +167,7 @@ class Network(Predictor):
         sample_weight : (n,) array, optional
             How much each row counts in the mean loss of its batch, relative to the others; rows of weight 0 are left out.
         validation : (X, Y), optional
-            Scored exactly after every epoch: P@1, P@3, P@5.
+            Scored exactly after every epoch: P@1, P@3, P@5. Rows without a label are left out.
         early_stopping : int or EarlyStopping, optional
             Epochs without a better validation P@1 to wait before stopping; the best weights are restored.
         callbacks : sequence
@@ -198,7 +199,7 @@ class Network(Predictor):
         if validation is not None:
             if not isinstance(validation, list | tuple) or len(validation) != 2:
                 raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")
-            validation = self._check(*validation)
+            validation = labelled(*self._check(*validation), "validation")
         listeners = training.make_listeners(callbacks, early_stopping, verbose, validated=validation is not None)
         marked = listeners.savers or resume is not None
         progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step)

@@ -14,6 +14,7 @@ from mongoose_nb.core.threads import compute_threads, kernel_threads
 from mongoose_nb.core.validation import check_int, check_number, check_rows
 from mongoose_nb.nn.answers import best_without, check_exclude, one_row, scores_of, top_probabilities
 from mongoose_nb.nn.features import transform_batch
+from mongoose_nb.nn.labelled import labelled
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.model import Model
 from mongoose_nb.nn.ranking import Lists, Ranking
@@ -240,7 +241,7 @@ class Predictor(Model):
 
     def evaluate(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, k: int | None = None, exact: bool = True,
                  propensity: np.ndarray | None = None, ranked: bool | None = None) -> dict[str, float]:
-        """Scores on labelled rows.
+        """Scores on labelled rows, means over those that have a label; a UserWarning says how many have none.
 
         Parameters
         ----------
@@ -259,8 +260,13 @@ class Predictor(Model):
         -------
         dict
             P@1, nDCG@1, R@1 (recall), ... and PSP@1, ...
+
+        Raises
+        ------
+        ValueError
+            If no row has a label.
         """
-        X, Y = self._check(X, Y)
+        X, Y = labelled(*self._check(X, Y))
         k = min(5, self.n_outputs) if k is None else check_int("k", k, low=1, high=self.n_outputs)
         predicted, _ = self.predict_topk(X, k, exact=exact, ranked=ranked)
         return scores_of(Y, predicted, propensity)

@@ -152,3 +152,18 @@ def test_sparse_rows_and_trained_networks_have_no_step():
     net.fit(rows, y, epochs=1)
     net.fit_auto(sparse.csr_matrix(rows), y, epochs=1)
     assert net.features is None
+
+
+def test_rows_without_labels_are_not_kept_aside():
+    """Half of the rows have no label: what is reported for the others must not be halved."""
+    Y = sparse.csr_matrix((np.ones(1200, np.float32), LABEL[TRAIN], np.arange(1201)), shape=(1200, 300))
+    half = sparse.csr_matrix(Y.multiply((np.arange(1200) % 2 == 0)[:, None]))
+    half.eliminate_zeros()
+    net = network()
+    report = net.fit_auto(X[TRAIN], half, epochs=2, batch_size=100)
+    assert "by 60 rows kept aside" in report["choice"] and report["held_out"]["mixture"]["P@1"] > 0.8
+
+
+def test_labels_that_all_occur_once_are_warned_of():
+    with pytest.warns(UserWarning, match="occurs in one row only"):
+        network().fit_auto(X[:200], np.arange(200), epochs=1)

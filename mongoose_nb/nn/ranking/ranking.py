@@ -12,6 +12,7 @@ from mongoose_nb.core.registry import Registered, fresh, make, name_of, register
 from mongoose_nb.core.saving import Stateful
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.features import Features, make_features
+from mongoose_nb.nn.labelled import rows_with_labels
 from mongoose_nb.nn.ranking.cooccurrence import Cooccurrence
 from mongoose_nb.nn.ranking.features import choose_features
 from mongoose_nb.nn.ranking.linear import LinearRankers
@@ -125,7 +126,12 @@ class Ranking(Registered, Stateful, kind="ranking"):
         clock = _Clock()
         self.proposing = True
         self.everything = self.candidates is None and n * n_labels <= EVERY_PAIR or (self.candidates or 0) >= n_labels
-        unseen, held = held is not None, held_rows(n, self.held_out, self.seed) if held is None else np.sort(held)
+        usable, unseen = rows_with_labels(Y), held is not None
+        if len(usable) < 2:
+            raise ValueError(f"{len(usable)} of the {n} rows have a label; the ranking needs at least 2 of them, for some are held out")
+        held = usable[held_rows(len(usable), self.held_out, self.seed)] if held is None else np.intersect1d(held, usable)
+        if not len(held):
+            raise ValueError("none of the rows that are held out has a label; name others")
         if self.features == "auto":
             self.features = choose_features(X, Y, held)
             self.step = make_features(self.features)
