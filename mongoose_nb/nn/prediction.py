@@ -200,7 +200,7 @@ class Predictor(Model):
         """The best of the ranking, block by block."""
         ranking, parts = self.ranking, []
         for lo in range(0, max(1, X.shape[0]), RANKED_BLOCK):
-            block = X[lo:lo + RANKED_BLOCK]
+            block = X if X.shape[0] <= RANKED_BLOCK else X[lo:lo + RANKED_BLOCK]  # a slice takes a tenth of the time of a single row
             left_out = None if exclude is None else exclude[lo:lo + RANKED_BLOCK]
             with kernel_threads(block.shape[0] * RANKED_WORK):
                 parts.append(ranking.topk(block, k, _Proposals(self, exact, candidates, left_out)))
@@ -223,7 +223,7 @@ class Predictor(Model):
             raise ValueError("there is no ranking: call fit_ranking first")
         parts = []
         for lo in range(0, max(1, X.shape[0]), RANKED_BLOCK):
-            block = X[lo:lo + RANKED_BLOCK]
+            block = X if X.shape[0] <= RANKED_BLOCK else X[lo:lo + RANKED_BLOCK]  # a slice takes a tenth of the time of a single row
             with kernel_threads(block.shape[0] * RANKED_WORK):
                 parts.append(self.ranking.scores(block, _Proposals(self)))
         return joined([lists for lists, _ in parts]), np.concatenate([scores for _, scores in parts])

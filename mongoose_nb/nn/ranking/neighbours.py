@@ -117,7 +117,7 @@ class NeighbourVotes(Packed, Source):
     def learn(self, training: Training) -> None:
         """Keep the rows, and let them vote on those that are held out."""
         self.fit(training.rows, training.Y)
-        self._held = self._votes(training.rows[training.held], training.held)
+        self._held = self.nearest(training.rows[training.held], leave_out=training.held)
 
     def named_for(self, training: Training, chosen: np.ndarray) -> sp.csr_matrix:
         """As `Source.named_for`; few labels, of dense rows, are not named."""
@@ -128,28 +128,39 @@ class NeighbourVotes(Packed, Source):
 
     def held_values(self, training: Training, lists: Lists) -> tuple[np.ndarray, ...]:
         """As `Source.held_values`."""
-        votes, self._held = self._held, None
-        return tuple(lists.look_up(part) for part in votes)
+        found, self._held = self._held, None
+        return self._listed(lists, *found)
 
-    def ask(self, query: Query) -> tuple[sp.csr_matrix, ...]:
-        """Votes of all neighbours, and of the nearest parts of them."""
-        return self._votes(query.rows)
+    def ask(self, query: Query) -> tuple[np.ndarray, np.ndarray]:
+        """The neighbours, as `nearest` gives them."""
+        return self.nearest(query.rows)
 
-    def _votes(self, rows, leave_out=None):
-        ids, products = self.nearest(rows, leave_out=leave_out)
-        parts = [max(1, self.neighbours // part) for part in self._parts().values()]
-        return tuple(self.votes(ids[:, :part], products[:, :part]) for part in parts)
+    def _listed(self, lists, ids, products):
+        """Votes for what is listed: of all neighbours, and of the nearest parts of them."""
+        import numba
+
+        from mongoose_nb.kernels.ranking import neighbours as kernels
+
+        slots = max(1, min(numba.get_num_threads(), len(ids)))
+        sums, labels, out = np.zeros((slots, self.shape[1]), np.float32), self._indexed()[3], []
+        for part in self._parts().values():
+            some = slice(None), slice(max(1, self.neighbours // part))
+            votes = np.empty(len(lists.ids), np.float32)
+            kernels.listed_votes(np.ascontiguousarray(ids[some]), _worth(ids[some], products[some]), labels, sums, lists.indptr,
+                                 read_only(lists.ids), votes)
+            out.append(votes)
+        return tuple(out)
 
     def _parts(self):
         return PARTS_BY_DISTANCE if self.by_distance else PARTS
 
     def named(self, answer: Any) -> sp.csr_matrix:
         """As `Source.named`."""
-        return answer[0]
+        return self.votes(*answer)
 
     def values_of(self, query: Query, lists: Lists, answer: Any) -> tuple[np.ndarray, ...]:
         """As `Source.values_of`."""
-        return tuple(lists.look_up(part) for part in answer)
+        return self._listed(lists, *answer)
 
     def state_restored(self) -> None:
         """Check that the arrays describe rows, and labels of as many."""
@@ -163,16 +174,17 @@ class NeighbourVotes(Packed, Source):
         self._index = self._held = None
 
     def _indexed(self):
-        """(rows, inverted index, labels) as queries need them, made when they are first needed; (columns, None, labels) by distance."""
+        """(rows, inverted index, labels, the same for kernels), made when they are first needed; by distance (columns, None, ...)."""
+        labels = self.labels if self._index is None else None
         if self._index is None and self.by_distance:
-            self._index = read_only(np.ascontiguousarray(self.rows.toarray().T)), None, self.labels
+            self._index = read_only(np.ascontiguousarray(self.rows.toarray().T)), None, labels, csr_rows(labels)
         elif self._index is None:
             from mongoose_nb.kernels.ranking.neighbours import Postings
 
             columns = self.rows.tocsc()
             postings = Postings(columns.indptr.astype(np.int64), read_only(columns.indices.astype(np.int32, copy=False)),
                                 read_only(columns.data))
-            self._index = csr_rows(self.rows), postings, self.labels
+            self._index = csr_rows(self.rows), postings, labels, csr_rows(labels)
         return self._index
 
     def nearest(self, X: sp.csr_matrix, k: int | None = None, *, leave_out: np.ndarray | None = None,
@@ -224,7 +236,7 @@ class NeighbourVotes(Packed, Source):
         from mongoose_nb.kernels.ranking import neighbours as kernels
 
         n = len(self.indptr) - 1
-        rows, postings, _ = self._indexed()
+        rows, postings = self._indexed()[:2]
         budget = self.budget if budget is None else check_int("budget", budget, low=1)
         slots = max(1, min(numba.get_num_threads(), X.shape[0]))
         walk = kernels.Walk(np.empty((slots, n), np.float32), np.zeros((slots, n), np.int32), np.empty((slots, n), np.int32),
@@ -251,12 +263,16 @@ class NeighbourVotes(Packed, Source):
         from scipy import sparse
 
         m = len(ids)
-        there = (ids >= 0) & (products > 0)
-        worth = np.where(there, products, np.float32(0))
-        worth /= np.maximum(worth.sum(axis=1, keepdims=True), np.float32(1e-30))
+        worth = _worth(ids, products)
+        there = worth > 0
         indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
         rows = sparse.csr_matrix((worth[there], ids[there], indptr), shape=(m, len(self.indptr) - 1))
         votes = rows @ self._indexed()[2]
         votes.sort_indices()
         return votes
 
+
+def _worth(ids, products):
+    """What the vote of each neighbour is worth: shares of the positive products of a row."""
+    worth = np.where((ids >= 0) & (products > 0), products, np.float32(0))
+    return worth / np.maximum(worth.sum(axis=1, keepdims=True), np.float32(1e-30))

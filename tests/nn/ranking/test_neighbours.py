@@ -7,7 +7,7 @@ from scipy import sparse
 
 from mongoose_nb.core.saving import join, restore, split, state_of
 from mongoose_nb.nn.features import unit_rows
-from mongoose_nb.nn.ranking import NeighbourVotes
+from mongoose_nb.nn.ranking import Lists, NeighbourVotes
 
 N, D = 200, 60
 X = sparse.random(N, D, 0.1, format="csr", dtype=np.float32, random_state=3)
@@ -155,3 +155,19 @@ def test_dense_rows_keep_their_length():
     numba.set_num_threads(1)
     np.testing.assert_array_equal(again.nearest(rings)[1], source.nearest(rings)[1])
     numba.set_num_threads(with_threads)
+
+
+@pytest.mark.parametrize("k", [3, 40])
+def test_votes_for_listed_labels_are_those_for_all(k):
+    source = NeighbourVotes(k).fit(X, Y)
+    ids, products = source.nearest(Q)
+    some = sparse.random(30, 12, 0.5, format="csr", random_state=1)
+    some.sort_indices()
+    lists = Lists(some.indptr.astype(np.int64), some.indices.astype(np.int32))
+    for threads in (1, numba.get_num_threads()):
+        before = numba.get_num_threads()
+        numba.set_num_threads(threads)
+        values = source.values_of(None, lists, (ids, products))
+        numba.set_num_threads(before)
+        for found, part in zip(values, (k, max(1, k // 5)), strict=True):
+            np.testing.assert_array_equal(found, lists.look_up(source.votes(ids[:, :part], products[:, :part])))
