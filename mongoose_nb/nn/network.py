@@ -199,7 +199,7 @@ class Network(Predictor):
         if validation is not None:
             if not isinstance(validation, list | tuple) or len(validation) != 2:
                 raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")
-            validation = labelled(*self._check(*validation), "validation")
+            validation = labelled(*self._check(*validation), name="validation")
         listeners = training.make_listeners(callbacks, early_stopping, verbose, validated=validation is not None)
         marked = listeners.savers or resume is not None
         progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step)

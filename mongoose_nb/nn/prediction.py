@@ -388,6 +388,22 @@ class Predictor(Model):
         self.ranking = ranking
         return {**report, "bytes": ranking.nbytes}
 
+    def update_ranking(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any) -> None:
+        """Give the ranking that `fit_ranking` made more training rows: they vote among the nearest rows.
+
+        Linear rankers and counts do not learn from them, and the weights of the sources stay; `fit_ranking` with all rows brings both up
+        to date. Memory grows with the rows.
+
+        Parameters
+        ----------
+        X, Y
+            As for `fit`: new rows.
+        """
+        X, Y = self._check(X, Y)
+        if self.ranking is None:
+            raise ValueError("there is no ranking: call fit_ranking first")
+        self.ranking = self.ranking.updated(X, Y)
+
     def rehash(self) -> None:
         """Bring the hash tables up to date with the weights now, whatever the schedule says."""
         if self.retriever is not None:

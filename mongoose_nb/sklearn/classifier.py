@@ -227,6 +227,9 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
                     sample_weight: Any = None) -> MongooseClassifier:
         """Train for one pass over the given rows, from the present state.
 
+        What `fit` chose to rank the outputs stays, and the new rows vote among the nearest rows; linear rankers and counts learn from
+        them only in the next `fit`. Classes that are new end the ranking, with a warning.
+
         Parameters
         ----------
         X, y
@@ -257,13 +260,14 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         weight = row_weights(self.class_weight, sample_weight, classes, Y)
         batch_size = check_int("batch_size", self.batch_size, low=1)
         network = self._make_network(X.shape[1], len(classes)) if first else self._next_network(classes)
+        ranking = None if network.ranking is None else network.ranking.updated(X, Y)
         with threads(self.n_jobs):
             history = network.fit(X, Y, epochs=1, batch_size=batch_size, verbose=self.verbose, sample_weight=weight)
         if first:
             self._start(network, history, classes, targets, names, text)
             self.choice_ = ""
         else:
-            network.ranking, self.choice_ = None, ""  # now that training went well
+            network.ranking, self.choice_ = ranking, "" if ranking is None else self.choice_  # now that training went well
             self.network_, self.classes_ = network, classes
             self.history_.extend(history)
         self._count(Y)
@@ -293,9 +297,9 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
     def _next_network(self, classes):
         """The network that goes on: with outputs for classes that are new, and at the learning rate of today."""
         network, more = self.network_, len(classes) - len(self.classes_)
-        if network.ranking is not None:
-            warnings.warn("partial_fit trains the network alone: what fit chose to rank its outputs does not know the new rows and is left "
-                          "out from now on. Call fit with all rows to have it again.", UserWarning, stacklevel=3)
+        if more and network.ranking is not None:
+            warnings.warn("partial_fit with new classes trains the network alone: what fit chose to rank its outputs does not know them "
+                          "and is left out from now on. Call fit with all rows to have it again.", UserWarning, stacklevel=3)
         if more:
             network = network.grown(more, None if network.label_names is None else classes[-more:])
         if self.lr is not None:

@@ -114,6 +114,17 @@ class NeighbourVotes(Packed, Source):
         self._index = None
         return self
 
+    def updated(self, rows: sp.csr_matrix, Y: sp.csr_matrix) -> NeighbourVotes:
+        """As `Source.updated`: the new rows vote, too."""
+        out = type(self)(self.neighbours, budget=self.budget).fit(rows, Y)
+        for name in ("indptr", "label_indptr"):
+            old = getattr(self, name)
+            setattr(out, name, np.concatenate([old, old[-1] + getattr(out, name)[1:]]))
+        for name in ("ids", "values", "label_ids"):
+            setattr(out, name, np.concatenate([getattr(self, name), getattr(out, name)]))
+        out.by_distance, out.columns = self.by_distance, self.columns
+        return out
+
     def learn(self, training: Training) -> None:
         """Keep the rows, and let them vote on those that are held out."""
         self.fit(training.rows, training.Y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -153,6 +154,25 @@ class Ranking(Registered, Stateful, kind="ranking"):
         self._keep({*self.mixture.sources, *needed})
         clock.lap("mixture")
         return {"features": str(self.step), "mixture": self.mixture.terms, "held_out": scores, "seconds": clock.seconds}
+
+    def updated(self, X: sp.csr_matrix, Y: sp.csr_matrix) -> Ranking:
+        """The ranking with more training rows; this one stays as it is.
+
+        Sources that can take rows have them afterwards: neighbours vote for the labels of the new rows. Linear rankers, counts, the form
+        of the rows and the weights of the sources stay.
+
+        Parameters
+        ----------
+        X : (m, features) CSR float32
+        Y : (m, labels) CSR indicator
+
+        Returns
+        -------
+        Ranking
+        """
+        out, rows = copy.copy(self), self.step.transform(X)
+        out.members = _Members([member.updated(rows, Y) for member in self.members.by_name.values()], copy=False)
+        return out
 
     def _keep(self, names):
         """Drop the other sources."""

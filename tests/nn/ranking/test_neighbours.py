@@ -171,3 +171,14 @@ def test_votes_for_listed_labels_are_those_for_all(k):
         numba.set_num_threads(before)
         for found, part in zip(values, (k, max(1, k // 5)), strict=True):
             np.testing.assert_array_equal(found, lists.look_up(source.votes(ids[:, :part], products[:, :part])))
+
+
+@pytest.mark.parametrize("rows", [X, sparse.csr_matrix(DENSE)])
+def test_more_rows_are_as_if_they_had_been_there(rows):
+    first, whole = NeighbourVotes(20).fit(rows[:120], Y[:120]), NeighbourVotes(20).fit(rows, Y)
+    first.nearest(rows[:2])
+    both = first.updated(rows[120:], Y[120:])
+    for a, b in zip(both.nearest(rows[:30]), whole.nearest(rows[:30]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (both.votes(*both.nearest(rows[:30])) != whole.votes(*whole.nearest(rows[:30]))).nnz == 0
+    assert first.rows.shape[0] == 120 and first.nearest(rows[:2])[0].max() < 120
