@@ -249,6 +249,19 @@ def table_like(path: str, format: str) -> bool:
     return (guess_format(path) if format == "auto" else format) in ("csv", "jsonl")
 
 
+def with_labels(X: Matrix, Y: Matrix, name: str) -> tuple[Any, Any, int]:
+    """(X, Y, number of rows that were left out): the rows that have a label that is known; a line says how many have none."""
+    from mongoose_nb.nn.labelled import rows_with_labels
+
+    rows, n = rows_with_labels(Y), Y.shape[0]
+    if not len(rows):
+        raise ValueError(f"{name}: none of the {n:,} rows has a label that is known, so there is nothing to score")
+    if len(rows) < n:
+        note(f"{name}: {n - len(rows):,} of {n:,} rows have no label that is known; they are left out of the scores")
+        X, Y = X[rows], Y[rows]
+    return X, Y, n - len(rows)
+
+
 def split(X: Matrix, Y: Matrix, share: float, seed: int) -> tuple[Any, ...]:
     """(rows kept, rows put aside): `share` of the rows is drawn by `seed` and put aside."""
     import numpy as np

@@ -6,7 +6,7 @@ import argparse
 import time
 
 from mongoose_nb.commands.console import json_line, result
-from mongoose_nb.commands.datasets import read_for
+from mongoose_nb.commands.datasets import read_for, with_labels
 from mongoose_nb.commands.runs import load_network, text_columns
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.warm import compiling, threads
@@ -22,13 +22,15 @@ def run(args: argparse.Namespace) -> None:
         zero_based = zero_based if args.zero_based is None else args.zero_based
         data = read_for(network, args.data, args.format, zero_based, columns=columns)
         propensity = _propensity(network, args, zero_based, columns)
-        network.predict_topk(data.X[:1], 1, exact=not args.lsh)  # compile the kernels, or load them
+        X, Y, left_out = with_labels(data.X, data.Y, args.data)
+        network.predict_topk(X[:1], 1, exact=not args.lsh)  # compile the kernels, or load them
         start = time.perf_counter()
-        scores = network.evaluate(data.X, data.Y, k=args.k, exact=not args.lsh, propensity=propensity)
+        scores = network.evaluate(X, Y, k=args.k, exact=not args.lsh, propensity=propensity)
         seconds = time.perf_counter() - start
-    rows = data.X.shape[0]
+    rows = X.shape[0]
     if args.json:
-        json_line({"model": args.model, "data": args.data, "rows": rows, "exact": not args.lsh, **scores, "seconds": seconds})
+        json_line({"model": args.model, "data": args.data, "rows": rows, "without_labels": left_out, "exact": not args.lsh, **scores,
+                   "seconds": seconds})
         return
     show_scores(scores, f"{rows:,} rows, {'outputs that the hash tables retrieve' if args.lsh else 'every output'} scored")
     result(f"{seconds:.2f} s, {rows / seconds:,.0f} rows/s")

@@ -12,7 +12,7 @@ import sys
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
-from mongoose_nb.commands.datasets import FORMATS, Known, read, split, table_in, widen
+from mongoose_nb.commands.datasets import FORMATS, Known, read, split, table_in, widen, with_labels
 from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
@@ -21,7 +21,8 @@ from mongoose_nb.core.registry import registered
 from mongoose_nb.core.validation import check_choice
 from mongoose_nb.data import Columns
 from mongoose_nb.nn import Callback, Checkpoint, Diagnostics, EarlyStopping, JSONLines, Network, ProgressBar
-from mongoose_nb.nn.auto import FEWEST, epochs_of
+from mongoose_nb.nn.auto import FEWEST, epochs_of, standardised
+from mongoose_nb.nn.features import has_dense_columns
 from mongoose_nb.nn.saving import model_settings
 from mongoose_nb.nn.training.batches import default_epochs
 from mongoose_nb.nn.training.lines import epoch_line
@@ -33,6 +34,9 @@ LOOP = ("epochs", "early_stopping", "save_every", "save_steps", "keep", "nonfini
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during training; the message says how to resume."""
+
+# Lines about epochs that are written, at most.
+LINES = 20
 
 
 def run(args: argparse.Namespace) -> None:
@@ -105,6 +109,9 @@ class _Data:
         self.validation = (sets["validation"].X, sets["validation"].Y) if "validation" in sets else None
         if isinstance(given.get("validation"), float):
             (self.X, self.Y), self.validation = split(train.X, train.Y, given["validation"], seed)
+        for name in ("validation", "test"):
+            if getattr(self, name) is not None:
+                setattr(self, name, with_labels(*getattr(self, name), f"{name} set")[:2])
 
     def equip(self, network):
         """Give a network the names of its outputs, and what turns texts into rows."""
@@ -152,7 +159,8 @@ def _start(args, clock):
         if settings["batches"] != "uniform":
             raise ValueError("--batches does not go with --scheduler, which takes all rows in turn: leave one of them out")
     if "epochs" not in given:
-        settings["epochs"] = (epochs_of if _ranked(data, settings) else default_epochs)(data.X.shape[0], settings["batch_size"])
+        passes = epochs_of if _ranked(data, settings) else default_epochs
+        settings["epochs"] = passes(data.X.shape[0], settings["batch_size"], has_dense_columns(data.X))
     data.announce()
     record = {"network": model_settings(network), "training": settings, "data": data.record, "versions": versions(),
               "threads": args.threads}
@@ -245,17 +253,27 @@ def _compile(network, arguments, data, clock):
 
 
 class _Log(Callback):
-    """A line, or a JSON object, for every epoch."""
+    """A line for the first epoch, the last, and at most `LINES` in all; or a JSON object for every epoch."""
 
-    def __init__(self, epochs, json, lines):
+    def __init__(self, epochs, json, lines, first=0):
         self.epochs, self.json, self.lines = epochs, json, lines
+        self.every = max(1, -(-(epochs - first) // (LINES - 1)))
+        self._left = None  # an epoch without a line, if it should be the last
 
     def on_epoch_end(self, network, logs):
         """Write it."""
         if self.json:
             json_line({"event": "epoch", **logs})
-        if self.lines:
+        count = logs["epoch"]
+        if self.lines and (count % self.every == 0 or count in (1, self.epochs)):
             note(epoch_line(logs, self.epochs))
+            logs = None
+        self._left = logs if self.lines else None
+
+    def on_fit_end(self, network, logs):
+        """Write the line of an epoch after which the training stopped."""
+        if self._left is not None:
+            note(epoch_line(self._left, self.epochs))
 
 
 class _SaveEvery(Checkpoint):
@@ -293,7 +311,7 @@ def _train(network, data, settings, out, args, clock, first=0):
     scored = data.validation or data.test
     bar = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
     stopping = None if settings["early_stopping"] is None else EarlyStopping(patience=settings["early_stopping"])
-    callbacks = [JSONLines(out / runs.METRICS), _Log(settings["epochs"], args.json, not bar)] + [ProgressBar()] * bar
+    callbacks = [JSONLines(out / runs.METRICS), _Log(settings["epochs"], args.json, not bar, first)] + [ProgressBar()] * bar
     epochs = settings["epochs"] - first
     options = {"batch_size": settings["batch_size"], "validation": scored, "early_stopping": stopping, "callbacks": callbacks}
     if args.scheduler is None:
@@ -305,7 +323,8 @@ def _train(network, data, settings, out, args, clock, first=0):
         if args.scheduler is not None:
             history = _fit_on_cluster(network, data, epochs, settings, out, args.scheduler, options)
         elif not _ranked(data, settings):
-            history = network.fit(data.X, data.Y, epochs=epochs, **options)
+            with standardised(network, data.X):
+                history = network.fit(data.X, data.Y, epochs=epochs, **options)
         else:
             report = network.fit_auto(data.X, data.Y, epochs=epochs, **options)
             history, choice = report["history"], report["choice"]

@@ -13,7 +13,7 @@ Gradients are values (`layers.gradients`). Where a batch touches few rows they a
 """
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.nn.features import Features
+from mongoose_nb.nn.features import Features, StandardColumns
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named
 from mongoose_nb.nn.layers.dense import Dense
@@ -64,6 +64,6 @@ __all__ = [
     "Full", "HardnessBatches", "HardnessTracker", "HashedDense", "HashedInput", "HashedOutput", "History", "IVFRetriever", "IndexRetriever",
     "InputDropout", "JSONLines", "LGDBatches", "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss",
     "MLflow", "Mixture", "Monarch", "Network", "Pixelfly", "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD",
-    "Sampler", "Sequential", "SetEmbedding", "SharedSet", "SparseInput", "Step", "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures",
-    "Threshold", "Uniform", "UniformBatches", "Wide", "hardness", "named", "row_variance",
+    "Sampler", "Sequential", "SetEmbedding", "SharedSet", "SparseInput", "StandardColumns", "Step", "Tables", "TensorBoard",
+    "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "UniformBatches", "Wide", "hardness", "named", "row_variance",
 ]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.nn.features import StandardColumns, has_dense_columns
+from mongoose_nb.nn.labelled import rows_with_labels, warn_of_single_labels
 from mongoose_nb.nn.ranking import held_rows
-from mongoose_nb.nn.training.batches import MIN_STEPS
+from mongoose_nb.nn.training.batches import DENSE_STEPS, MIN_STEPS
 from mongoose_nb.nn.training.callbacks import Callback, EarlyStopping
 from mongoose_nb.nn.training.lr import Constant, Linear
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import scipy.sparse as sp
 
@@ -22,18 +25,22 @@ if TYPE_CHECKING:
 FEWEST, LEAST_HELD = 50, 60
 # Samples that a network sees by default, about, and the fewest and most passes over the rows.
 SAMPLES, LEAST, MOST = 120_000, 3, 10
+# Dense rows up to which the network also learns from those that were kept aside, in a second training: of few, each one counts.
+TRAINED_AGAIN = 5000
 # Step of the first look at the rows kept aside, doubled from look to look, and rows of a look.
 FIRST_LOOK, LOOKED_AT = 128, 256
 
 
-def epochs_of(n: int, batch_size: int) -> int:
+def epochs_of(n: int, batch_size: int, dense: bool = False) -> int:
     """Passes over n rows after which a network brings the right candidates.
 
     Parameters
     ----------
     n, batch_size : int
+    dense : bool
+        Whether the rows have dense columns: curved borders between few classes take more steps.
     """
-    return max(LEAST, min(MOST, round(SAMPLES / n)), -(-MIN_STEPS // -(-n // batch_size)))
+    return max(LEAST, min(MOST, round(SAMPLES / n)), -(-(DENSE_STEPS if dense else MIN_STEPS) // -(-n // batch_size)))
 
 
 @register("callback", "look at held-out rows")
@@ -79,10 +86,12 @@ class Rank(Callback):
         All rows.
     held : (m,) int64
         Those that the network is not trained on.
+    passes, batch_size : int
+        Passes over all rows in which the network is trained afterwards, and rows of a batch.
     """
 
-    def __init__(self, X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray) -> None:
-        self.X, self.Y, self.held = X, Y, held
+    def __init__(self, X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray, passes: int = 0, batch_size: int = 256) -> None:
+        self.X, self.Y, self.held, self.passes, self.batch_size = X, Y, held, passes, batch_size
         self.report: dict[str, Any] = {}
 
     def config(self) -> dict[str, Any]:
@@ -94,6 +103,26 @@ class Rank(Callback):
         for parameter in network.parameters().values():
             parameter.forget_moments()
         self.report = rank(network, self.X, self.Y, self.held)
+        train_on(network, self.X, self.Y, self.passes, self.batch_size)
+
+
+def train_on(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, passes: int, batch_size: int) -> None:
+    """Train for more passes, with a learning rate that falls to zero; they are not counted.
+
+    Parameters
+    ----------
+    network : Network
+    X, Y : CSR
+    passes, batch_size : int
+    """
+    first, epoch, schedule = network.step, network.epoch, network.lr_schedule
+    steps = passes * -(-X.shape[0] // batch_size)
+    network.lr_schedule = lambda step, total: 1 - (step - first) / steps
+    try:
+        for _ in range(passes):
+            network.partial_fit(X, Y, batch_size=batch_size)
+    finally:
+        network.lr_schedule, network.epoch = schedule, epoch
 
 
 def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | None = None, batch_size: int = 256,
@@ -115,23 +144,53 @@ def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | 
     """
     held_out = check_number("held_out", held_out, low=0.0, high=1.0, open_low=True, open_high=True)
     n = X.shape[0]
-    epochs = epochs_of(n, batch_size) if epochs is None else check_int("epochs", epochs, low=1)
+    epochs = epochs_of(n, batch_size, has_dense_columns(X)) if epochs is None else check_int("epochs", epochs, low=1)
+    with standardised(network, X):
+        return _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, options)
+
+
+@contextlib.contextmanager
+def standardised(network: Any, X: sp.csr_matrix) -> Iterator[None]:
+    """Give a network that is not trained yet a step that standardises dense columns, where the rows have them; if the block fails, it has
+    none as before.
+
+    Parameters
+    ----------
+    network : Network
+    X : CSR
+    """
+    before = network.features
+    if before is None and network.step == 0 and has_dense_columns(X):
+        network.features = StandardColumns().fit(X)
+    try:
+        yield
+    except BaseException:
+        network.features = before
+        raise
+
+
+def _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, options):
+    usable = rows_with_labels(Y)  # the others decide nothing
+    n = len(usable)
     reason = None
     if n < FEWEST:
-        reason = f"{n} rows are too few to keep some aside (at least {FEWEST})"
+        reason = f"{n} rows with labels are too few to keep some aside (at least {FEWEST})"
     elif options.get("sample_weight") is not None:
         reason = "rows have weights, which only a network takes"
     if reason is not None:
         network.ranking = None
         history = network.fit(X, Y, epochs=epochs, batch_size=batch_size, callbacks=callbacks, **options)
         return {"history": history, "choice": f"the network alone: {reason}"}
-    held = held_rows(n, max(held_out, min(LEAST_HELD, n // 3) / n), network.seed)
+    warn_of_single_labels(Y)
+    held = usable[held_rows(n, max(held_out, min(LEAST_HELD, n // 3) / n), network.seed)]
+    n = X.shape[0]
     rest = np.setdiff1d(np.arange(n), held)
     looked = held[:: max(1, len(held) // LOOKED_AT)]
     stopping = options.pop("early_stopping", None)
     if stopping is not None and options.get("validation") is None:
         options["validation"] = X[held], Y[held]
-    end = Rank(X, Y, held)
+    again = network.features is not None and n <= TRAINED_AGAIN and stopping is None
+    end = Rank(X, Y, held, -(-epochs // 2) if again else 0, batch_size)
     callbacks = [HeldOutLook(X[looked], Y[looked]), *callbacks]
     if stopping is not None:
         callbacks.append(stopping if isinstance(stopping, EarlyStopping) else EarlyStopping(patience=stopping))

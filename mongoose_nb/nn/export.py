@@ -14,6 +14,7 @@ import numpy as np
 
 from mongoose_nb.core.registry import Registered, name_of, parameters
 from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.features import StandardColumns
 from mongoose_nb.nn.layers.dropout import Dropout
 from mongoose_nb.nn.layers.layer_norm import EPS, LayerNorm
 from mongoose_nb.nn.layers.linear_map import LinearMap
@@ -82,6 +83,18 @@ def onnx_layer(layer: Any, x: str, graph: Graph) -> str:
     raise ValueError(f"a layer {name_of(type(layer))!r} has no translation to ONNX; register one with nn.export.onnx_layer.register")
 
 
+@functools.singledispatch
+def onnx_features(step: Any, x: str, graph: Graph) -> str:
+    """Add a feature step to a graph; see `onnx_layer`."""
+    raise ValueError(f"features {name_of(type(step))!r} have no translation to ONNX; register one with nn.export.onnx_features.register")
+
+
+@onnx_features.register
+def _(step: StandardColumns, x: str, graph: Graph) -> str:
+    mean, scale = (graph.constant(array.astype(np.float32)) for array in (step.mean, step.scale))
+    return graph.node("Div", graph.node("Sub", x, mean), scale)
+
+
 def _affine(layer, weights, x, graph):
     inputs = [x, graph.constant(weights)]
     if layer.bias is not None:
@@ -124,7 +137,8 @@ def write_onnx(network: Any, path: str | os.PathLike, k: int | None = None) -> N
     except ImportError:
         raise ImportError("the export needs onnx: pip install 'mongoose_nb[onnx]'") from None
     k = None if k is None else check_int("k", k, low=1, high=network.n_outputs)
-    graph, x = Graph(), "X"
+    graph = Graph()
+    x = "X" if network.features is None else onnx_features(network.features, "X", graph)
     for layer in network.layers:
         x = onnx_layer(layer, x, graph)
     output = network.output
@@ -175,7 +189,7 @@ def summary(network: Any) -> str:
     more = [f"input {width:,} features; {total:,} parameters, {size / 1e6:.1f} MB with the optimiser's moments",
             f"sampler {brief(network.output.sampler)}, loss {loss}, optimizer {brief(network.optimizer)}",
             f"{network.epoch} epochs, {network.step:,} steps"]
-    parts = (("text", network.text), ("retriever", network.retriever))
+    parts = (("text", network.text), ("features", network.features), ("retriever", network.retriever))
     more += [f"{name} {brief(part)}" for name, part in parts if part is not None]
     if network.ranking is not None:
         more.append("ranking by fit_ranking")

@@ -1,4 +1,5 @@
-"""Feature steps that are fitted on training rows and saved: tf-idf, logarithms of counts, rows of length one.
+"""Feature steps that are fitted on training rows and saved: tf-idf, logarithms of counts, rows of length one, columns of
+one scale.
 
 ::
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import Registered, fresh, make, register
 from mongoose_nb.core.saving import Stateful
 
@@ -179,6 +181,102 @@ class TfIdf(Features):
         """As `Features.apply`."""
         values = _logarithms(X, self) if self.sublinear else X.data
         return unit_rows(_with_values(X, values * self.idf[X.indices]))
+
+
+@register("features", "standard")
+class StandardColumns(Features):
+    """Columns of one scale, whatever their units: mean 0 and standard deviation 1 where most rows have the column.
+
+    The other columns stay sparse: their values are divided by the root of the mean square of those that are not zero. A column of ones and
+    zeros stays as it is.
+
+    Attributes
+    ----------
+    mean, scale : (n_features,) float64
+        What is subtracted, 0 for a sparse column, and what is divided by.
+    dense : (n_features,) bool
+        Columns that most training rows have.
+    """
+
+    saved_state = ("n_features", "mean", "scale", "dense")
+    resizable = ("mean", "scale", "dense")
+
+    def __init__(self) -> None:
+        self.mean, self.scale, self.dense = np.zeros(0), np.zeros(0), np.zeros(0, bool)
+
+    def learn(self, X: sp.csr_matrix) -> None:
+        """Take means and scales."""
+        n, values = X.shape[0], X.data.astype(np.float64)
+
+        def totals(of):
+            return np.bincount(X.indices, of, X.shape[1])
+
+        count = totals(values != 0)
+        self.dense = count > n / 2
+        self.mean = np.where(self.dense, totals(values) / n, 0.0)
+        apart = values - self.mean[X.indices]
+        squares = totals(apart ** 2) + np.where(self.dense, n - totals(np.ones(len(values))), 0) * self.mean ** 2
+        scale = np.sqrt(squares / np.where(self.dense, n, np.maximum(count, 1)))
+        self.scale = np.where(scale > 1e-7 * np.abs(self.mean), scale, 1.0)  # a constant column becomes zeros
+        self.scale[self.scale == 0] = 1.0
+
+    def state_restored(self) -> None:
+        """Check that there are numbers for each feature."""
+        shapes = {self.mean.shape, self.scale.shape, self.dense.shape}
+        if shapes != {(self.n_features,)} or not np.isfinite(self.mean).all() or not (np.isfinite(self.scale) & (self.scale > 0)).all():
+            raise ValueError(f"the saved means and scales do not fit {self.n_features} features, or are not finite")
+
+    def apply(self, X: sp.csr_matrix) -> sp.csr_matrix:
+        """As `Features.apply`."""
+        from scipy import sparse
+
+        columns = np.flatnonzero(self.dense)
+        place = np.cumsum(self.dense) - 1
+        row, there = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), self.dense[X.indices]
+        block = np.zeros((X.shape[0], len(columns)))
+        block[row[there], place[X.indices[there]]] = X.data[there]
+        block = (block - self.mean[columns]) / self.scale[columns]
+        row, ids = row[~there], X.indices[~there]
+        values = X.data[~there] / self.scale[ids]
+        count = np.bincount(row, minlength=X.shape[0]) + len(columns)
+        row = np.concatenate([np.repeat(np.arange(X.shape[0]), len(columns)), row])
+        ids = np.concatenate([np.tile(columns, X.shape[0]), ids]).astype(np.int32)
+        values = np.concatenate([block.ravel(), values]).astype(np.float32)
+        if len(row) > block.size:
+            order = np.lexsort((ids, row))
+            ids, values = ids[order], values[order]
+        return sparse.csr_matrix((values, ids, np.concatenate([[0], np.cumsum(count)])), shape=X.shape)
+
+
+def has_dense_columns(X: sp.csr_matrix) -> bool:
+    """Whether most entries that are not zero are in columns that most rows have.
+
+    Parameters
+    ----------
+    X : (n, d) CSR
+    """
+    count = np.bincount(X.indices[X.data != 0], minlength=X.shape[1])
+    return bool(2 * count[count > X.shape[0] / 2].sum() > count.sum())
+
+
+def transform_batch(step: Features, x: Rows) -> Rows:
+    """The rows of a batch in the new form.
+
+    Parameters
+    ----------
+    step : Features
+        Fitted.
+    x : Rows
+
+    Returns
+    -------
+    Rows
+    """
+    from scipy import sparse
+
+    _, place = x.places()
+    indptr = np.concatenate([[0], np.cumsum(x.count)])
+    return Rows.of(step.apply(sparse.csr_matrix((x.values[place], x.ids[place], indptr), shape=(len(x), step.n_features))))
 
 
 def make_features(features: Any) -> Features:

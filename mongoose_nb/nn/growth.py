@@ -24,7 +24,7 @@ def grown(network: Any, more: int, names: Sequence | None = None) -> Any:
     with network.lock:
         out = type(network)(**{**arguments, "n_outputs": network.n_outputs + more})
         _copy(network, out)
-    out.text = network.text
+    out.text, out.features = network.text, network.features
     if names is not None:
         out.label_names = np.concatenate([network.label_names, np.array(names, dtype=getattr(names, "dtype", None))])
     return out

@@ -13,7 +13,9 @@ from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import auto, forms
 from mongoose_nb.nn import saving as io
+from mongoose_nb.nn.features import transform_batch
 from mongoose_nb.nn.label_names import check_names
+from mongoose_nb.nn.labelled import labelled
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, part_of
 from mongoose_nb.nn.layers.build import build_layers
@@ -23,6 +25,7 @@ from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training import gradient_rows as _gradient_rows  # noqa: F401  (registers it)
 from mongoose_nb.nn.training import loop as training
 from mongoose_nb.nn.training.batches import Chunks, Whole
+from mongoose_nb.nn.training.finite import largest
 from mongoose_nb.nn.training.optimizers import Optimizer
 from mongoose_nb.nn.training.progress import Progress
 
@@ -84,6 +87,9 @@ class Network(Predictor):
         What `fit_serving` made: gives the outputs that ``predict_topk(exact=False)`` scores.
     ranking : ranking.Ranking or None
         What `fit_ranking` made: ranks the best outputs again.
+    features : Features or None
+        A fitted step that rows go through before the first layer, such as `nn.StandardColumns`; `fit_auto` sets it where most columns are
+        dense. It is saved with the network.
     text : TextFeatures or None
         A fitted step that turns texts into rows. Where it is set, texts may be given in place of X; it is saved with the network.
 
@@ -116,6 +122,7 @@ class Network(Predictor):
         self.layers, self.output = build_layers(self, self._activation)
         self.retriever = None
         self.ranking = None
+        self.features = None
         self.text = None
         self._label_names = None
         self.take_layers(self.layers, self.hidden)
@@ -162,7 +169,7 @@ class Network(Predictor):
         sample_weight : (n,) array, optional
             How much each row counts in the mean loss of its batch, relative to the others; rows of weight 0 are left out.
         validation : (X, Y), optional
-            Scored exactly after every epoch: P@1, P@3, P@5.
+            Scored exactly after every epoch: P@1, P@3, P@5. Rows without a label are left out.
         early_stopping : int or EarlyStopping, optional
             Epochs without a better validation P@1 to wait before stopping; the best weights are restored.
         callbacks : sequence
@@ -199,7 +206,7 @@ class Network(Predictor):
         if validation is not None:
             if not isinstance(validation, list | tuple) or len(validation) != 2:
                 raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")
-            validation = self._check(*validation)
+            validation = labelled(*self._check(*validation), name="validation")
         listeners = training.make_listeners(callbacks, early_stopping, verbose, validated=validation is not None)
         marked = listeners.savers or resume is not None
         progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step)
@@ -223,6 +230,8 @@ class Network(Predictor):
         A share of the rows is kept from the network. On these, `fit_ranking` weighs the network's probabilities, linear rankers, votes of
         the nearest training rows, and counts of labels by feature; all but the network learn from all rows. Whether hash tables give hard
         negatives (``sampler="auto"``) is decided by them too. A constant learning rate falls to zero instead.
+        Dense columns, such as those of measurements in different units, are standardised (`features`) by a network that is not trained
+        yet.
 
         Parameters
         ----------
@@ -383,6 +392,9 @@ class Network(Predictor):
             If they are not finite; the message says where.
         """
         run = Run(self.step, clip=self.clip_norm is not None) if run is None else run
+        if self.features is not None:
+            x = transform_batch(self.features, x)
+            peak = largest(x.values)
         return backprop.loss_and_gradients(self.layers, self.output, x, labels, run, peak, weight, total)
 
     def after_update(self, run: Run, gradients: dict[str, Any]) -> None:

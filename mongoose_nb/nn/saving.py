@@ -5,11 +5,12 @@
     network      constructor arguments of the network (`describe`)
     retriever    of the one that `fit_serving` made, or null
     ranking      of the one that `fit_ranking` made; files without one may lack the name
+    features     of the step that rows go through first; likewise
     text         of the step that turns texts into rows; likewise
     batches      of what chooses the rows of a step; of a checkpoint, unless all rows come in turn
     step, epoch
-    state        samplers by layer; the retriever; the ranking; the text features; label names; of a checkpoint also the progress,
-                 the callbacks and what chooses rows
+    state        samplers by layer; the retriever; the ranking; the features; the text features; label names; of a checkpoint also the
+                 progress, the callbacks and what chooses rows
 
     arrays       parameters as "output.weights", with moments "output.weights.m" and "output.weights.v"; those of the state as
                  "state.samplers.output.manager.mean"
@@ -87,6 +88,8 @@ def _state(network, optimizer, callbacks=()):
         out["retriever"] = state_of(network.retriever, "retriever")
     if network.ranking is not None:
         out["ranking"] = state_of(network.ranking, "ranking")
+    if network.features is not None:
+        out["features"] = state_of(network.features, "features")
     if network.text is not None:
         out["text"] = state_of(network.text, "text")
     if network.label_names is not None:
@@ -107,6 +110,8 @@ def save_network(network: Any, path: str | os.PathLike, optimizer: bool, progres
     settings = {"network": model_settings(network), "retriever": retriever}
     if network.ranking is not None:
         settings["ranking"] = describe(network.ranking, "ranking")
+    if network.features is not None:
+        settings["features"] = describe(network.features, "features")
     if network.text is not None:
         settings["text"] = describe(network.text, "text")
     if batches is not None and not isinstance(batches, UniformBatches):
@@ -250,6 +255,10 @@ def _restore(network, saved, arrays):
         ranking = make("ranking", saved["ranking"])
         restore(ranking, state["ranking"], "ranking")
         network.ranking = ranking
+    if saved.get("features") is not None:
+        features = make("features", saved["features"])
+        restore(features, state["features"], "features")
+        network.features = features
     if saved.get("text") is not None:
         text = make("text features", saved["text"])
         restore(text, state["text"], "text")

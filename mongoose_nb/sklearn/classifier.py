@@ -24,7 +24,7 @@ from mongoose_nb.core.registry import find, fresh, make, parameters, registered
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.answers import one_row, top_probabilities
-from mongoose_nb.nn.auto import FEWEST
+from mongoose_nb.nn.auto import FEWEST, standardised
 from mongoose_nb.nn.label_names import names_of
 from mongoose_nb.nn.training.batches import default_epochs
 from mongoose_nb.nn.training.optimizers import make_optimizer
@@ -199,7 +199,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         network = self._make_network(X.shape[1], len(classes))
         batch_size = check_int("batch_size", self.batch_size, low=1)
         with threads(self.n_jobs):
-            history, choice = (self._fit_auto if ranking else self._fit_network)(network, X, Y, batch_size, weight)
+            with standardised(network, X):
+                history, choice = (self._fit_auto if ranking else self._fit_network)(network, X, Y, batch_size, weight)
         self._start(network, history, classes, targets, names, text)
         self.choice_ = choice
         self._count(Y)
@@ -218,13 +219,16 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         if patience is not None:
             validation, kept = self._split(X, Y, network.seed)
             X, Y, weight = X[kept], Y[kept], None if weight is None else weight[kept]
-        epochs = default_epochs(X.shape[0], batch_size) if self.epochs is None else self.epochs
+        epochs = default_epochs(X.shape[0], batch_size, network.features is not None) if self.epochs is None else self.epochs
         return network.fit(X, Y, epochs=epochs, batch_size=batch_size, validation=validation, early_stopping=patience,
                            verbose=self.verbose, sample_weight=weight), ""
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, *, n_labels: int | None = None,
                     sample_weight: Any = None) -> MongooseClassifier:
         """Train for one pass over the given rows, from the present state.
+
+        What `fit` chose to rank the outputs stays, and the new rows vote among the nearest rows; linear rankers and counts learn from
+        them only in the next `fit`. Classes that are new end the ranking, with a warning.
 
         Parameters
         ----------
@@ -256,13 +260,14 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         weight = row_weights(self.class_weight, sample_weight, classes, Y)
         batch_size = check_int("batch_size", self.batch_size, low=1)
         network = self._make_network(X.shape[1], len(classes)) if first else self._next_network(classes)
+        ranking = None if network.ranking is None else network.ranking.updated(X, Y)
         with threads(self.n_jobs):
             history = network.fit(X, Y, epochs=1, batch_size=batch_size, verbose=self.verbose, sample_weight=weight)
         if first:
             self._start(network, history, classes, targets, names, text)
             self.choice_ = ""
         else:
-            network.ranking, self.choice_ = None, ""  # now that training went well
+            network.ranking, self.choice_ = ranking, "" if ranking is None else self.choice_  # now that training went well
             self.network_, self.classes_ = network, classes
             self.history_.extend(history)
         self._count(Y)
@@ -292,9 +297,9 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
     def _next_network(self, classes):
         """The network that goes on: with outputs for classes that are new, and at the learning rate of today."""
         network, more = self.network_, len(classes) - len(self.classes_)
-        if network.ranking is not None:
-            warnings.warn("partial_fit trains the network alone: what fit chose to rank its outputs does not know the new rows and is left "
-                          "out from now on. Call fit with all rows to have it again.", UserWarning, stacklevel=3)
+        if more and network.ranking is not None:
+            warnings.warn("partial_fit with new classes trains the network alone: what fit chose to rank its outputs does not know them "
+                          "and is left out from now on. Call fit with all rows to have it again.", UserWarning, stacklevel=3)
         if more:
             network = network.grown(more, None if network.label_names is None else classes[-more:])
         if self.lr is not None:

@@ -351,6 +351,32 @@ def test_progress_bar_on_a_terminal(call, folder, tmp_path, monkeypatch):
     assert code == 0 and "epoch 2:" in err and "epoch 2/2" not in err
 
 
+def test_rows_without_labels_are_left_out_and_told_of(call, folder, run, tmp_path):
+    X, Y = data.read_xc(folder / "test.txt")
+    full = sp.vstack([Y, sp.csr_matrix(Y.shape, dtype=Y.dtype)]).tocsr()
+    data.write_xc(tmp_path / "half.txt", sp.vstack([X, X]).tocsr(), full)
+    (code, out, err), (_, want, _) = (call("evaluate", run, path, "--json") for path in (tmp_path / "half.txt", folder / "test.txt"))
+    scores, want = json.loads(out), json.loads(want)
+    assert code == 0 and "100 of 200 rows have no label" in err and (scores["rows"], scores["without_labels"]) == (100, 100)
+    assert {k: v for k, v in scores.items() if "@" in k} == {k: v for k, v in want.items() if "@" in k}
+
+
+@pytest.mark.parametrize("epochs", [1, 19, 20, 21, 57, 58, 200])
+def test_few_lines_of_progress(call, folder, tmp_path, epochs):
+    code, _, err = call("train", folder / "train.txt", "--out", tmp_path / "r", "--epochs", epochs, "--hidden", "4", "--batch-size", "400",
+                        "--ranking", "none")
+    shown = [int(part) for part in re.findall(r"^epoch (\d+)/", err, re.M)]
+    assert code == 0 and shown[0] == 1 and shown[-1] == epochs and len(shown) <= 20 and len(shown) >= min(epochs, 10)
+    assert len((tmp_path / "r" / runs.METRICS).read_text().splitlines()) == epochs
+
+
+def test_the_line_of_the_epoch_where_it_stopped(call, folder, tmp_path):
+    code, _, err = call("train", folder / "train.txt", "--out", tmp_path / "r", "--epochs", "100", "--validation", folder / "test.txt",
+                        "--early-stopping", "1", *ALONE)
+    last = len((tmp_path / "r" / runs.METRICS).read_text().splitlines())
+    assert code == 0 and last < 100 and re.findall(r"^epoch (\d+)/", err, re.M)[-1] == str(last)
+
+
 def test_early_stopping_keeps_the_best(call, folder, tmp_path):
     code, out, _ = call("train", folder / "train.txt", "--out", tmp_path / "r", "--epochs", "30", "--validation", folder / "test.txt",
                         "--early-stopping", "1", "--json", *ALONE)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from nn_problem import planted
+from scipy import sparse
 
 from mongoose_nb import nn
 from mongoose_nb.nn import Network
@@ -64,6 +65,7 @@ def test_early_stopping_looks_at_the_rows_kept_aside():
 
 def test_epochs():
     assert [epochs_of(n, 256) for n in (1000, 12_000, 30_000, 1_000_000)] == [50, 10, 4, 3]
+    assert epochs_of(1000, 256, dense=True) == 150
 
 
 def test_the_sampler_is_told_and_does_not_look_itself():
@@ -97,3 +99,71 @@ def test_a_third_of_few_rows_is_kept_aside():
     y = np.arange(120) % 3
     rows = np.eye(3, dtype=np.float32)[y]
     assert "by 40 rows kept aside" in Network(3, 3, lr=0.01).fit_auto(rows, y, epochs=1)["choice"]
+
+
+def rings(n=600):
+    """Two rings in units of thousands beside a column of noise in millionths."""
+    rng = np.random.default_rng(0)
+    turn, y = rng.random(n) * 2 * np.pi, rng.integers(0, 2, n)
+    rows = np.column_stack([np.cos(turn), np.sin(turn)]) * (1 + y + 0.1 * rng.standard_normal(n))[:, None] * 1000 + 5000
+    return np.column_stack([rows, 1e-6 * rng.standard_normal(n)]).astype(np.float32), y
+
+
+def test_dense_columns_are_standardised_for_the_network_and_its_ranking(tmp_path):
+    rows, y = rings()
+    net = Network(3, 2, seed=1)
+    report = net.fit_auto(rows[:400], y[:400])
+    assert isinstance(net.features, nn.StandardColumns) and "StandardColumns" in report["choice"]
+    assert net.evaluate(rows[400:], y[400:], k=1)["P@1"] > 0.97
+    assert net.evaluate(rows[400:], y[400:], k=1, ranked=False)["P@1"] > 0.97
+    net.save(tmp_path / "net")
+    twin = Network.load(tmp_path / "net")
+    for ranked in (None, False):
+        np.testing.assert_array_equal(net.predict_topk(rows, 2, ranked=ranked)[1], twin.predict_topk(rows, 2, ranked=ranked)[1])
+    np.testing.assert_array_equal(net.grown(1).hidden_activations(rows), net.hidden_activations(rows))
+    assert "StandardColumns" in net.summary()
+
+
+def test_the_network_learns_from_few_dense_rows_that_were_kept_aside():
+    rows, y = rings(300)
+    net = Network(3, 2, seed=1)
+    net.fit_auto(rows, y, epochs=4, batch_size=50)
+    assert net.epoch == 4 and net.step == 4 * 5 + 2 * 6  # 240 rows in batches of 50, then all 300
+
+
+def test_a_training_that_fails_leaves_no_features():
+    rows, y = rings()
+    net = Network(3, 2)
+    with pytest.raises(ValueError, match="callback"):
+        net.fit_auto(rows, y, epochs=1, callbacks=[_failing])
+    assert net.features is None
+
+
+def _failing(network, logs):
+    raise ValueError("callback")
+
+
+def test_sparse_rows_and_trained_networks_have_no_step():
+    net = network()
+    net.fit_auto(X[TRAIN], LABEL[TRAIN], epochs=1)
+    assert net.features is None
+    rows, y = rings()
+    net = Network(3, 2)
+    net.fit(rows, y, epochs=1)
+    net.fit_auto(sparse.csr_matrix(rows), y, epochs=1)
+    assert net.features is None
+
+
+def test_rows_without_labels_are_not_kept_aside():
+    """Half of the rows have no label: what is reported for the others must not be halved."""
+    Y = sparse.csr_matrix((np.ones(1200, np.float32), LABEL[TRAIN], np.arange(1201)), shape=(1200, 300))
+    half = sparse.csr_matrix(Y.multiply((np.arange(1200) % 2 == 0)[:, None]))
+    half.eliminate_zeros()
+    net = network()
+    report = net.fit_auto(X[TRAIN], half, epochs=2, batch_size=100)
+    assert "by 60 rows kept aside" in report["choice"] and report["held_out"]["mixture"]["P@1"] > 0.8
+
+
+def test_labels_that_all_occur_once_are_warned_of():
+    with pytest.warns(UserWarning, match="occurs in one row only"):
+        network().fit_auto(X[:200], np.arange(200), epochs=1)

@@ -10,8 +10,9 @@ from mongoose_nb.nn.export import ACTIVATIONS, brief, onnx_layer
 X, Y = problem()
 
 
-def trained(**settings):
+def trained(standard=False, **settings):
     net = nn.Network(FEATURES, OUTPUTS, **{"hidden": (7,), "seed": 3, "sampler": "full", **settings})
+    net.features = nn.StandardColumns().fit(X) if standard else None
     net.fit(X, Y, epochs=2)
     return net
 
@@ -30,6 +31,7 @@ def test_arrays():
 
 @pytest.mark.parametrize("settings", [
     *({"activation": name, "hidden": (7, 6)} for name in ACTIVATIONS),
+    {"standard": True},
     {"hidden": (7, nn.Dropout(0.3), nn.LayerNorm(), nn.Dense(5, use_bias=False), nn.Sequential([nn.Dense(4), nn.LayerNorm()]))},
 ])
 def test_onnx(tmp_path, settings):

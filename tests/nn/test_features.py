@@ -5,10 +5,11 @@ import pytest
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
 
+from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import describe, make, registered
 from mongoose_nb.core.saving import join, restore, split, state_of
 from mongoose_nb.nn import Features
-from mongoose_nb.nn.features import TfIdf, make_features
+from mongoose_nb.nn.features import StandardColumns, TfIdf, has_dense_columns, make_features, transform_batch
 
 rng = np.random.default_rng(0)
 X = sparse.random(40, 25, 0.2, format="csr", dtype=np.float32, random_state=1)
@@ -29,7 +30,7 @@ def test_all_of_them(name):
     assert rows.format == "csr" and rows.dtype == np.float32 and rows.shape == NEW.shape
     assert (NEW != before).nnz == 0
     np.testing.assert_allclose(step.transform(NEW.toarray()), rows.toarray(), rtol=1e-6)
-    if name != "none":
+    if name not in ("none", "standard"):
         np.testing.assert_allclose(lengths(step.transform(X))[np.arange(40) != 3], 1, rtol=1e-6)
         assert lengths(step.transform(X))[3] == 0
     again = make("features", describe(step))
@@ -82,3 +83,52 @@ def test_a_damaged_state_is_refused():
     step = TfIdf().fit(X)
     with pytest.raises(ValueError, match="the saved idf has shape"):
         restore(TfIdf(), {**state_of(step), "idf": step.idf[:-1]})
+
+
+def mixed():
+    """Columns in units of their own, a constant one, one of few rows, an indicator, and one without values."""
+    some = np.random.default_rng(5)
+    dense = some.standard_normal((200, 3)) * [1000, 1e-3, 1] + [5000, 0, -7]
+    few = some.random(200) < 0.2
+    return np.column_stack([dense, np.full(200, 3.0), np.where(few, some.normal(0, 50, 200), 0), few, np.zeros(200)]).astype(np.float32)
+
+
+def test_columns_of_one_scale_beside_scikit_learn():
+    from sklearn.preprocessing import StandardScaler
+
+    table = mixed()
+    step = StandardColumns().fit(table)
+    out = step.transform(table)
+    np.testing.assert_allclose(out[:, :3], StandardScaler().fit_transform(table[:, :3].astype(np.float64)), rtol=1e-4, atol=1e-4)
+    assert (out[:, 3] == 0).all() and (out[:, 6] == 0).all()
+    np.testing.assert_array_equal(out[:, 5], table[:, 5])
+    has = table[:, 4] != 0
+    np.testing.assert_allclose((out[has, 4] ** 2).mean(), 1, rtol=1e-5)
+    assert (out[~has, 4:6] == 0).all()
+    rows = step.transform(sparse.csr_matrix(table))
+    assert rows.has_canonical_format and rows.nnz == 200 * 4 + np.count_nonzero(table[:, 4:])
+    np.testing.assert_allclose(rows.toarray(), out, rtol=1e-6)
+
+
+def test_a_batch_is_transformed_as_the_matrix():
+    table = sparse.csr_matrix(mixed())
+    step, rows = StandardColumns().fit(table), np.array([3, 150, 7])
+    batch = transform_batch(step, Rows.of(table, rows))
+    want = step.transform(table[rows])
+    np.testing.assert_array_equal(batch.ids, want.indices)
+    np.testing.assert_array_equal(batch.values, want.data)
+    np.testing.assert_array_equal(batch.count, np.diff(want.indptr))
+
+
+def test_which_rows_have_dense_columns():
+    assert has_dense_columns(sparse.csr_matrix(mixed()))
+    text = sparse.random(300, 500, 0.05, format="lil", random_state=0)
+    text[:, 0] = 1  # a word that all texts have
+    assert not has_dense_columns(text.tocsr()) and not has_dense_columns(sparse.csr_matrix((5, 5)))
+
+
+def test_a_large_offset_keeps_its_digits():
+    """Years: the difference of two large numbers, taken in double precision."""
+    years = np.random.default_rng(1).integers(2000, 2020, (100, 1)).astype(np.float32)
+    out = StandardColumns().fit(years).transform(years)
+    np.testing.assert_allclose(out, (years - years.mean()) / years.astype(np.float64).std(), atol=1e-5)

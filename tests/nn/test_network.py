@@ -286,10 +286,13 @@ class TestPrediction:
         net = network().partial_fit(X, Y)
         ids = net.predict_topk(X, 5)[0]
         propensity = metrics.inverse_propensity(Y)
-        scores = net.evaluate(X, Y, propensity=propensity)
+        with pytest.warns(UserWarning, match="no label"):
+            scores = net.evaluate(X, Y, propensity=propensity)
         assert list(scores) == [f"{name}@{k}" for name in ("P", "nDCG", "R", "PSP") for k in (1, 3, 5)]
-        for name, values in (("P", metrics.precision_at_k(Y, ids, 5)), ("nDCG", metrics.ndcg_at_k(Y, ids, 5)),
-                             ("R", metrics.recall_at_k(Y, ids, 5)), ("PSP", metrics.psp_at_k(Y, ids, propensity, 5))):
+        table = {name: score(Y, ids, 5, drop_empty=True) for name, score in (
+            ("P", metrics.precision_at_k), ("nDCG", metrics.ndcg_at_k), ("R", metrics.recall_at_k))}
+        table["PSP"] = metrics.psp_at_k(Y, ids, propensity, 5, drop_empty=True)
+        for name, values in table.items():
             for k in (1, 3, 5):
                 assert scores[f"{name}@{k}"] == pytest.approx(values[k - 1])
                 assert type(scores[f"{name}@{k}"]) is float

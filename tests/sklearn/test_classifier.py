@@ -591,12 +591,27 @@ def test_by_default_the_outputs_are_ranked(multilabel, tmp_path):
     np.testing.assert_array_equal(again.predict_topk(X, 3)[1], model.predict_topk(X, 3)[1])
 
 
-def test_partial_fit_leaves_the_ranking_out_and_says_so():
+@pytest.mark.filterwarnings("error")
+def test_partial_fit_keeps_the_ranking_and_new_rows_vote(tmp_path):
+    X, y = _planted_classes()
+    model = MongooseClassifier().fit(X[:400], y[:400])
+    choice, mixture, before = model.choice_, model.network_.ranking.mixture.terms, model.score(X[400:], y[400:])
+    model.partial_fit(X[400:], y[400:])
+    ranking = model.network_.ranking
+    assert model.choice_ == choice and ranking.mixture.terms == mixture
+    votes = ranking.members.by_name["neighbours"]
+    assert votes.rows.shape[0] == 600 and (votes.labels.toarray().argmax(axis=1) == y).all()
+    assert model.score(X[400:], y[400:]) > before  # of rows that vote now
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(MongooseClassifier.load(tmp_path / "model").predict_topk(X, 3)[1], model.predict_topk(X, 3)[1])
+
+
+def test_new_classes_end_the_ranking_and_one_is_told():
     X, y = _planted_classes()
     model = MongooseClassifier().fit(X, y)
     with pytest.warns(UserWarning, match="trains the network alone"):
-        model.partial_fit(X, y)
-    assert model.network_.ranking is None and model.choice_ == ""
+        model.partial_fit(X, y, classes=np.arange(31))
+    assert model.network_.ranking is None and model.choice_ == "" and len(model.classes_) == 31
     with pytest.raises(ValueError, match="ranking must be one of"):
         MongooseClassifier(ranking="most").fit(X, y)
 

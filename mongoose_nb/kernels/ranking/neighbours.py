@@ -35,6 +35,42 @@ class Walk(NamedTuple):
 
 
 @parallel
+def listed_votes(ids, worth, labels, sums, indptr, listed, out):
+    """Votes of neighbours for the labels that are listed.
+
+    Parameters
+    ----------
+    ids : (m, k) int64
+        Neighbours; -1 for none.
+    worth : (m, k) float32
+        What a neighbour's vote is worth, 0 for none.
+    labels : SparseRows
+        Of the rows that vote; the values are not looked at.
+    sums : (threads, n_labels) float32, zero
+        Scratch, zero again afterwards.
+    indptr : (m + 1,) int64
+    listed : int32
+        Labels listed for row i: ``listed[indptr[i] : indptr[i + 1]]``.
+    out : float32
+        Out: for each of them the sum of the votes.
+    """
+    m, slots = ids.shape[0], sums.shape[0]
+    for s in prange(slots):
+        total = sums[s]
+        for i in range(m * s // slots, m * (s + 1) // slots):
+            for j in range(ids.shape[1]):
+                if worth[i, j] > 0:
+                    for p in range(labels.indptr[ids[i, j]], labels.indptr[ids[i, j] + 1]):
+                        total[labels.ids[p]] += worth[i, j]
+            for p in range(indptr[i], indptr[i + 1]):
+                out[p] = total[listed[p]]
+            for j in range(ids.shape[1]):
+                if worth[i, j] > 0:
+                    for p in range(labels.indptr[ids[i, j]], labels.indptr[ids[i, j] + 1]):
+                        total[labels.ids[p]] = np.float32(0.0)
+
+
+@parallel
 def nearest(queries, rows, postings, budget, leave_out, walk, short, ids, products):
     """The rows with the largest inner products.
 

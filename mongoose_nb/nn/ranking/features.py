@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mongoose_nb.nn.features import Features, make_features
+from mongoose_nb.nn.features import Features, has_dense_columns, make_features
 from mongoose_nb.nn.ranking.neighbours import NeighbourVotes
 
 if TYPE_CHECKING:
@@ -31,13 +31,19 @@ def choose_features(X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray) -> Fea
     Returns
     -------
     Features
-        Not fitted: tf-idf of counts or of their logarithms, or rows of length one. Whoever gave rows of length one has weighted them
+        Not fitted: tf-idf of counts or of their logarithms, rows of length one, or, where columns are dense, columns of one
+        scale. Whoever gave rows of length one has weighted them
         already.
     """
     from mongoose_nb import metrics
 
+    tried = TRIED
     if X.nnz and (X.data.min() < 0 or _weighted(X[held])):
-        return make_features("unit")
+        tried = ("unit",)
+    if has_dense_columns(X):
+        tried = ("standard", *tried)
+    if len(tried) == 1:
+        return make_features(tried[0])
     some = held[:ROWS]
 
     def precision(features):
@@ -46,7 +52,7 @@ def choose_features(X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray) -> Fea
         votes = voters.votes(*voters.nearest(rows[some], leave_out=some))
         return metrics.precision_at_k(Y[some], metrics.ranking.top_k(votes, PLACES, Y.shape[1]), min(PLACES, Y.shape[1])).mean()
 
-    return make_features(max(TRIED, key=precision))
+    return make_features(max(tried, key=precision))
 
 
 def _weighted(X):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from mongoose_nb.core.registry import Registered, fresh, make, name_of, register
 from mongoose_nb.core.saving import Stateful
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.features import Features, make_features
+from mongoose_nb.nn.labelled import rows_with_labels
 from mongoose_nb.nn.ranking.cooccurrence import Cooccurrence
 from mongoose_nb.nn.ranking.features import choose_features
 from mongoose_nb.nn.ranking.linear import LinearRankers
@@ -82,7 +84,7 @@ class Ranking(Registered, Stateful, kind="ranking"):
         self.candidates = None if candidates is None else check_int("candidates", candidates, low=1, high=2**31 - 2)
         self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.objective = make("ranking objective", objective)
-        self.sources = ([LinearRankers(seed=self.seed), NeighbourVotes(), Cooccurrence(), NetworkSource(), *self.objective.sources()]
+        self.sources = ([NetworkSource(), LinearRankers(seed=self.seed), NeighbourVotes(), Cooccurrence(), *self.objective.sources()]
                         if sources is None else [make("ranking source", source) for source in sources])
         self.features, self.held_out = features, check_number("held_out", held_out, low=0.0, high=1.0, open_low=True, open_high=True)
         self.step = make_features("none" if features == "auto" else features)
@@ -125,7 +127,12 @@ class Ranking(Registered, Stateful, kind="ranking"):
         clock = _Clock()
         self.proposing = True
         self.everything = self.candidates is None and n * n_labels <= EVERY_PAIR or (self.candidates or 0) >= n_labels
-        unseen, held = held is not None, held_rows(n, self.held_out, self.seed) if held is None else np.sort(held)
+        usable, unseen = rows_with_labels(Y), held is not None
+        if len(usable) < 2:
+            raise ValueError(f"{len(usable)} of the {n} rows have a label; the ranking needs at least 2 of them, for some are held out")
+        held = usable[held_rows(len(usable), self.held_out, self.seed)] if held is None else np.intersect1d(held, usable)
+        if not len(held):
+            raise ValueError("none of the rows that are held out has a label; name others")
         if self.features == "auto":
             self.features = choose_features(X, Y, held)
             self.step = make_features(self.features)
@@ -147,6 +154,25 @@ class Ranking(Registered, Stateful, kind="ranking"):
         self._keep({*self.mixture.sources, *needed})
         clock.lap("mixture")
         return {"features": str(self.step), "mixture": self.mixture.terms, "held_out": scores, "seconds": clock.seconds}
+
+    def updated(self, X: sp.csr_matrix, Y: sp.csr_matrix) -> Ranking:
+        """The ranking with more training rows; this one stays as it is.
+
+        Sources that can take rows have them afterwards: neighbours vote for the labels of the new rows. Linear rankers, counts, the form
+        of the rows and the weights of the sources stay.
+
+        Parameters
+        ----------
+        X : (m, features) CSR float32
+        Y : (m, labels) CSR indicator
+
+        Returns
+        -------
+        Ranking
+        """
+        out, rows = copy.copy(self), self.step.transform(X)
+        out.members = _Members([member.updated(rows, Y) for member in self.members.by_name.values()], copy=False)
+        return out
 
     def _keep(self, names):
         """Drop the other sources."""

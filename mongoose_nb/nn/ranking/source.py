@@ -114,6 +114,17 @@ class Source(Registered, Stateful, kind="ranking source"):
     def learn(self, training: Training) -> None:
         """Learn what needs no candidates; nothing by default."""
 
+    def updated(self, rows: sp.csr_matrix, Y: sp.csr_matrix) -> Source:
+        """The source with more training rows, where it can take them; this one stays as it is. By default itself.
+
+        Parameters
+        ----------
+        rows : (m, features) CSR
+            As `Features.transform` gives them.
+        Y : (m, labels) CSR
+        """
+        return self
+
     def named_for(self, training: Training, chosen: np.ndarray) -> sp.csr_matrix | None:
         """Labels for training rows, found without these rows' own: shares, (len(chosen), labels) CSR; None by default."""
         return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mongoose_nb.core.arrays import Rows
+from mongoose_nb.nn.labelled import rows_with_labels
 from mongoose_nb.nn.layers.wide_output import WideOutput
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.training.timing import PhaseTimer
@@ -42,6 +43,9 @@ def fewest_candidates(retriever: Retriever, output: WideOutput, h: np.ndarray, l
     """
     from mongoose_nb.nn.retrieval.exact import best_outputs
 
+    rows = rows_with_labels(labels)
+    if len(rows):
+        h, labels = h[rows], labels[rows]
     n_outputs, exact = len(output.bias.value), 0.0
     for some in _blocks(len(h)):
         exact += _hits(labels[some], best_outputs(h[some], output.weights.value, output.bias.value, 1)[0][:, 0]) / len(h)

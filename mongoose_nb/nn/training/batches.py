@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 # Steps that the default number of epochs takes at least: ten passes over a few hundred rows would learn nothing.
 MIN_STEPS = 200
+# The same for rows with dense columns.
+DENSE_STEPS = 600
 
 
-def default_epochs(n_rows: int, batch_size: int) -> int:
-    """Passes over so many rows where none are given: 10, and more where these would be fewer than 200 steps."""
-    return max(10, -(-MIN_STEPS // -(-n_rows // batch_size)))
+def default_epochs(n_rows: int, batch_size: int, dense: bool = False) -> int:
+    """Passes over so many rows where none are given: 10, and more where these would be fewer than 200 steps; 600 of `dense` rows."""
+    return max(10, -(-(DENSE_STEPS if dense else MIN_STEPS) // -(-n_rows // batch_size)))
 
 
 class Batch(NamedTuple):

@@ -32,3 +32,11 @@ def test_weighted_and_negative_rows_stay(kind):
 def test_rows_of_one_click_are_not_weighted():
     X = sparse.csr_matrix((np.ones(600, np.float32), LABEL, np.arange(601)), shape=(600, 20))
     assert "TfIdf" in str(choose_features(X, Y, HELD))
+
+
+def test_dense_columns_in_different_units_are_standardised():
+    """Half of the label is in a column of small numbers, beside one of large ones that says nothing."""
+    y = np.random.default_rng(1).integers(0, 2, 600)
+    table = np.column_stack([1000 + 300 * rng.standard_normal(600), 5 + 0.1 * (y + 0.1 * rng.standard_normal(600))]).astype(np.float32)
+    labels = sparse.csr_matrix((np.ones(600, np.float32), y, np.arange(601)), shape=(600, 2))
+    assert str(choose_features(sparse.csr_matrix(table), labels, HELD)) == "StandardColumns()"

@@ -7,7 +7,7 @@ from scipy import sparse
 
 from mongoose_nb.core.saving import join, restore, split, state_of
 from mongoose_nb.nn.features import unit_rows
-from mongoose_nb.nn.ranking import NeighbourVotes
+from mongoose_nb.nn.ranking import Lists, NeighbourVotes
 
 N, D = 200, 60
 X = sparse.random(N, D, 0.1, format="csr", dtype=np.float32, random_state=3)
@@ -112,3 +112,73 @@ def test_refusals():
         NeighbourVotes(budget=0)
     with pytest.raises(ValueError, match="rows have 59 features; the training rows have 60"):
         NeighbourVotes().fit(X, Y).nearest(Q[:, 1:])
+
+
+DENSE = np.random.default_rng(7).standard_normal((N, 5)).astype(np.float16).astype(np.float32)
+DENSE[10] = DENSE[3]  # equal ones
+
+
+def nearest_by_distance(queries, k, leave_out):
+    squares = ((queries[:, None].astype(np.float64) - DENSE[None]) ** 2).sum(axis=2)
+    squares[np.arange(len(queries)), leave_out] = np.where(leave_out >= 0, np.inf, squares[np.arange(len(queries)), leave_out])
+    order = np.argsort(squares, axis=1, kind="stable")[:, :k]
+    return order, np.take_along_axis(squares, order, 1)
+
+
+@pytest.mark.parametrize("k", [1, 20, 300])
+def test_dense_rows_are_near_by_distance(k):
+    source = NeighbourVotes(k).fit(sparse.csr_matrix(DENSE), Y)
+    assert source.by_distance and len(source.columns) == 3
+    queries, leave_out = DENSE[:30], np.where(np.arange(30) % 2, np.arange(30), -1)
+    ids, worth = source.nearest(sparse.csr_matrix(queries), leave_out=leave_out)
+    want, squares = nearest_by_distance(queries, k, leave_out)
+    m, there = want.shape[1], np.isfinite(squares)
+    np.testing.assert_array_equal(ids[:, :m][there], want[there])
+    assert (ids[:, m:] == -1).all() and (worth[ids < 0] == 0).all() and (worth[ids >= 0] > 0).all()
+    farthest = np.maximum(np.where(there, squares, 0).max(axis=1, keepdims=True), 1e-30)
+    np.testing.assert_allclose(worth[:, :m][there], np.maximum(1 - squares / farthest, 1e-3)[there], atol=1e-5)
+
+
+def test_dense_rows_keep_their_length():
+    """Two rings: rows of length one would all be alike."""
+    turn = np.random.default_rng(2).random(400) * 2 * np.pi
+    y = np.arange(400) % 2
+    rings = sparse.csr_matrix((np.column_stack([np.cos(turn), np.sin(turn)]) * (1 + y)[:, None]).astype(np.float32))
+    labels = sparse.csr_matrix((np.ones(400, np.float32), y, np.arange(401)), shape=(400, 2))
+    source = NeighbourVotes(10).fit(rings, labels)
+    votes = source.votes(*source.nearest(rings, leave_out=np.arange(400)))
+    assert (votes.toarray().argmax(axis=1) == y).all()
+    again = NeighbourVotes(10)
+    restore(again, join(*split(state_of(source))))
+    assert again.by_distance and again.columns == source.columns
+    with_threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    np.testing.assert_array_equal(again.nearest(rings)[1], source.nearest(rings)[1])
+    numba.set_num_threads(with_threads)
+
+
+@pytest.mark.parametrize("k", [3, 40])
+def test_votes_for_listed_labels_are_those_for_all(k):
+    source = NeighbourVotes(k).fit(X, Y)
+    ids, products = source.nearest(Q)
+    some = sparse.random(30, 12, 0.5, format="csr", random_state=1)
+    some.sort_indices()
+    lists = Lists(some.indptr.astype(np.int64), some.indices.astype(np.int32))
+    for threads in (1, numba.get_num_threads()):
+        before = numba.get_num_threads()
+        numba.set_num_threads(threads)
+        values = source.values_of(None, lists, (ids, products))
+        numba.set_num_threads(before)
+        for found, part in zip(values, (k, max(1, k // 5)), strict=True):
+            np.testing.assert_array_equal(found, lists.look_up(source.votes(ids[:, :part], products[:, :part])))
+
+
+@pytest.mark.parametrize("rows", [X, sparse.csr_matrix(DENSE)])
+def test_more_rows_are_as_if_they_had_been_there(rows):
+    first, whole = NeighbourVotes(20).fit(rows[:120], Y[:120]), NeighbourVotes(20).fit(rows, Y)
+    first.nearest(rows[:2])
+    both = first.updated(rows[120:], Y[120:])
+    for a, b in zip(both.nearest(rows[:30]), whole.nearest(rows[:30]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (both.votes(*both.nearest(rows[:30])) != whole.votes(*whole.nearest(rows[:30]))).nnz == 0
+    assert first.rows.shape[0] == 120 and first.nearest(rows[:2])[0].max() < 120
