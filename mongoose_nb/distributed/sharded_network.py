@@ -8,8 +8,10 @@ import numpy as np
 
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.nn.answers import scores_of
+from mongoose_nb.nn.labelled import labelled
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.training import backprop
+from mongoose_nb.nn.training.finite import largest
 
 if TYPE_CHECKING:
     from mongoose_nb.distributed.output import ShardedOutput
@@ -58,6 +60,8 @@ class ShardedNetwork:
     def loss_and_gradients(self, x: Rows, labels: Rows, peak: float = np.inf, weight: np.ndarray | None = None, *,
                            run: Run) -> tuple[float, dict]:
         """As `Network.loss_and_gradients`."""
+        given, x = x, self.network.transformed(x)
+        peak = peak if x is given else largest(x.values)
         return backprop.loss_and_gradients(self.network.layers, self.output, x, labels, run, peak, weight)  # type: ignore[arg-type]
 
     def weight_of(self, *data: Any) -> float:
@@ -87,6 +91,7 @@ class ShardedNetwork:
 
     def evaluate(self, X: Any, Y: Any, k: int = 5) -> dict[str, float]:
         """As `Network.evaluate`, of canonical rows, with exact answers."""
+        X, Y = labelled(X, Y)
         k = min(k, self.n_outputs)
         best = [self.output.best(self.network.hidden_activations(X[lo:lo + EVALUATED]), k)[0] for lo in range(0, X.shape[0], EVALUATED)]
         return scores_of(Y, np.concatenate(best))

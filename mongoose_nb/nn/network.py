@@ -13,7 +13,6 @@ from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import auto, forms
 from mongoose_nb.nn import saving as io
-from mongoose_nb.nn.features import transform_batch
 from mongoose_nb.nn.label_names import check_names
 from mongoose_nb.nn.labelled import labelled
 from mongoose_nb.nn.layers.activations import Activation
@@ -392,9 +391,8 @@ class Network(Predictor):
             If they are not finite; the message says where.
         """
         run = Run(self.step, clip=self.clip_norm is not None) if run is None else run
-        if self.features is not None:
-            x = transform_batch(self.features, x)
-            peak = largest(x.values)
+        given, x = x, self.transformed(x)
+        peak = peak if x is given else largest(x.values)
         return backprop.loss_and_gradients(self.layers, self.output, x, labels, run, peak, weight, total)
 
     def after_update(self, run: Run, gradients: dict[str, Any]) -> None:

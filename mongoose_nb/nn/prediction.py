@@ -97,11 +97,18 @@ class Predictor(Model):
             width = layer.n_outputs
         return n_rows * (work + width * active)
 
+    def transformed(self, x: Rows) -> Rows:
+        """Rows as the first layer takes them: after the features, where there are any.
+
+        Parameters
+        ----------
+        x : Rows
+        """
+        return x if self.features is None else transform_batch(self.features, x)
+
     def _forward(self, x, timer):
         """Input of the output layer."""
-        if self.features is not None:
-            x = transform_batch(self.features, x)
-        return backprop.forward(self.layers, x, Run(self.step, train=False, timer=timer))[0]
+        return backprop.forward(self.layers, self.transformed(x), Run(self.step, train=False, timer=timer))[0]
 
     def hidden_activations(self, X: np.ndarray | scipy.sparse.csr_matrix) -> np.ndarray:
         """Input of the output layer, (n, width) float32, for rows `X`."""

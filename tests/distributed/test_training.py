@@ -62,6 +62,22 @@ def test_as_in_one_process(threads, settings):
     again.fit(X, Y, epochs=1)
 
 
+def test_rows_go_through_the_features(threads):
+    """The first layer sees the same rows; scores leave out rows without labels, as in one process."""
+    nets = [network() for _ in range(2)]
+    few = Y[:60].copy()
+    few.data[:few.indptr[10]] = 0
+    few.eliminate_zeros()
+    for net in nets:
+        net.features = nn.StandardColumns().fit(X)
+    options = {"epochs": 2, "batch_size": 64, "validation": (X[:60], few)}
+    with pytest.warns(UserWarning, match="10 of 60"):
+        expected = nets[0].fit(X, Y, **options)
+        found = fit(nets[1], X, Y, client=threads, shards=1, **options)
+    assert same(*nets)
+    assert [entry["P@5"] for entry in found] == [entry["P@5"] for entry in expected]
+
+
 @pytest.mark.parametrize("block", [1, 1 << 12])
 def test_rows_are_sent_in_blocks(threads, monkeypatch, block):
     """Moments that are zero are not sent at all."""
