@@ -358,6 +358,9 @@ class Network(Predictor):
         """
         description = {**({"name": kind} if isinstance(kind, str) else kind), **options}
         if not forms.change_network(self, description):
+            fixed = [f"hidden[{i}]: {layer.fixed_form}" for i, layer in enumerate(self.layers) if i and layer.fixed_form]
+            if fixed:
+                raise ValueError(f"cannot project to {kind!r}: {fixed[0]}")
             raise ValueError(f"no hidden layer of {self.hidden!r} can be projected to {kind!r}: give the network a second dense layer, "
                              "such as hidden=(1024, 1024); the first one takes sparse rows")
         return self

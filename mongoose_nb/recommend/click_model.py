@@ -56,16 +56,19 @@ class ClickModel:
         self.step = 0
         self.array: HashedArray | None = None
         options = dict(options or {})
+        is_open = compress is not None and compress.map_class.open_rows  # ids are hashes, then: see `Encoder`
         if compress is not None:
             shapes = [(n_ids, width)] + [(n_ids, 1)] * interaction.first_order
             self.array = compress.array(shapes, init_std=init_std, seed=seed)
-        self.embedding = Embedding(width, n_ids, compress=compress, array=self.array, init_std=init_std).build(fields, rng, **options)
+        self.embedding = Embedding(width, n_ids, compress=compress, array=self.array, init_std=init_std, open_ids=is_open)
+        self.embedding.build(fields, rng, **options)
         self.first = None
         if interaction.first_order:
             narrow = compress
             if compress is not None and compress.map_class.least_width > 1:
                 narrow, options = Compress("element"), {}
-            self.first = Embedding(1, n_ids, combine="sum", compress=narrow, array=self.array, init_std=init_std)
+            self.first = Embedding(1, n_ids, combine="sum", compress=narrow, array=self.array, init_std=init_std,
+                                   open_ids=is_open)
             self.first.build(fields, rng, **options)
             if compress is None:
                 self.first.weights.value[:] = 0

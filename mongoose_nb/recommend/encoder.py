@@ -59,6 +59,10 @@ class Encoder:
             names, found = list(range(X.shape[1])), list(X.T)
         if not found:
             raise ValueError("X has no columns")
+        for name, column in zip(names, found):
+            if column.ndim != 1 or len(column) != len(found[0]):
+                raise ValueError(f"all columns of X must be vectors of one length; column {names[0]!r} has the shape {found[0].shape}, and "
+                                 f"column {name!r} {column.shape}")
         return [_tidy(column) for column in found], names
 
     def fit(self, X: Any) -> Encoder:

@@ -101,6 +101,11 @@ def test_a_data_frame_has_numeric_columns_where_they_are_floats():
     frame = Frame({"user": X[:, 0].astype(int), "price": X[:, 3].astype(float), "tag": X[:, 2].astype(str)})
     one = make(numeric=None).fit(frame, y)
     assert one.encoder_.is_numeric == [False, True, False] and one.predict(frame).shape == (len(y),)
+    for columns, message in [({"user": [1, 2], "price": [0.5], "tag": ["a", "b"]}, r"'user' has the shape \(2,\), and column 'price'"),
+                             ({"user": [[1], [2]], "price": [0.5, 1.0], "tag": ["a", "b"]}, "vectors of one length")]:
+        for call in (one.predict, lambda X: make(numeric=None).fit(X, [0, 1])):
+            with pytest.raises(ValueError, match=message):
+                call(Frame(columns))
     with pytest.raises(ValueError, match="trained with"):
         one.predict(Frame({"user": [1], "cost": [0.5], "tag": ["c1"]}))
 

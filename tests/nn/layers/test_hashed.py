@@ -6,7 +6,9 @@ import scipy.sparse as sp
 
 from mongoose_nb import nn
 from mongoose_nb.compress import Compress, HashedArray
+from mongoose_nb.compress import names as compress_names
 from mongoose_nb.core.arrays import Rows
+from mongoose_nb.core.registry import find
 from mongoose_nb.nn.layers.gradients import as_dense
 from mongoose_nb.testing import check_layer
 
@@ -32,7 +34,25 @@ def test_embedding_gradients(combine, compress):
     if compress is not None:
         expected = np.bincount(layer.view.map.index().ravel(), (expected * layer.view.map.sign() * layer.view.scale).ravel(), len(got))
     assert np.allclose(got, expected, atol=1e-5)
-    assert layer.open_ids == (compress is not None)
+    for wrong in ([[3, 10, 0]], [[0, -1, 3]]):
+        with pytest.raises(ValueError, match="the embedding has 10 rows, 0 to 9"):
+            layer.forward(np.array(wrong), nn.Run())
+
+
+@pytest.mark.parametrize("name", compress_names())
+def test_open_ids(name):
+    """Hashes as ids have vectors of their own where a map needs nothing for each row; elsewhere they are refused at once."""
+    def make(compress):
+        return nn.Embedding(8, 20, compress=compress, open_ids=True).build(2, np.random.default_rng(0))
+
+    if find("index map", name).open_rows:
+        value, _ = make(Compress(name, 2)).forward(np.array([[3, 2**40 - 1]]), nn.Run())
+        assert np.abs(value).min() > 0 and not np.array_equal(value[0, 0], value[0, 1])
+    else:
+        with pytest.raises(ValueError, match="open_ids=True needs an index map"):
+            make(Compress(name, 2))
+    with pytest.raises(ValueError, match="open_ids=True needs a hashed array"):
+        make(None)
 
 
 def problem(n=300, d=400, outputs=600):
@@ -89,6 +109,14 @@ def test_refusals():
         nn.Network(10, 20, compress=[4])
     with pytest.raises(ValueError, match="combine"):
         nn.Embedding(4, 10, combine="mean")
+
+
+@pytest.mark.parametrize("kind", ["monarch", "pixelfly", "dense"])
+def test_projecting_a_compressed_layer_names_the_array(kind):
+    network = nn.Network(20, 30, hidden=(8, 16), sampler="full", compress=4)
+    with pytest.raises(ValueError, match=r"hidden\[1\]: its weights live in a hashed array"):
+        network.project(kind)
+    assert network.hidden == (8, 16)
 
 
 def test_product_reads_rows_by_blocks():
