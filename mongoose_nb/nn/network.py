@@ -72,7 +72,7 @@ class Network(Predictor):
         Of the output layer's; 1 / sqrt(width) by default.
     compress : float, str or compress.Compress, optional
         Keep the weights of the layers that are widths, and of the output layer, in one small hashed array: a ratio such as 10, the name of
-        an index map, or both. The sampler needs candidates that the batch shares.
+        an index map, or both. Rows are made where a batch needs them: candidates that the batch shares are the fastest.
     seed : int
         Everything random derives from it: same seed, same result, for any number of threads.
 
