@@ -25,8 +25,8 @@ try:
     from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
     from flwr.clientapp import ClientApp
     from flwr.serverapp.strategy import Strategy
-except ImportError as error:
-    raise ImportError(f"mongoose_nb.recommend.flower needs Flower: pip install 'mongoose_nb[flower]' ({error})") from error
+except ImportError:
+    Strategy = None
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
 _DENSE = "dense."
@@ -42,7 +42,12 @@ def _unpack(record):
     return arrays["cells"], {name[len(_DENSE):]: part for name, part in arrays.items() if name.startswith(_DENSE)}
 
 
-class FairStrategy(Strategy):
+def _need_flower():
+    if Strategy is None:
+        raise ImportError("mongoose_nb.recommend.flower needs Flower: pip install 'mongoose_nb[flower]'")
+
+
+class FairStrategy(Strategy or object):
     """A Flower strategy that gives every device what its memory holds of the table.
 
     Parameters
@@ -70,6 +75,7 @@ class FairStrategy(Strategy):
 
     def __init__(self, server: FairServer, dense: dict[str, np.ndarray] | None = None, *, fraction: float = 1.0, least: int = 1,
                  rate: float = 1.0, patience: float = 60.0, seed: int = 0) -> None:
+        _need_flower()
         self.server = server
         self.dense = {name: np.ascontiguousarray(part) for name, part in (dense or {}).items()}
         self.fraction = check_number("fraction", fraction, low=0.0, high=1.0, open_low=True)
@@ -179,6 +185,7 @@ def client_app(train: Callable[..., tuple[np.ndarray, dict[str, np.ndarray], flo
     -------
     flwr.clientapp.ClientApp
     """
+    _need_flower()
     app = ClientApp()
 
     @app.query()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from mongoose_nb.compress.fair import FairServer, Subspace
+from mongoose_nb.compress.fair import FairServer, Subspace, weighted_mean
 from mongoose_nb.recommend import FederatedFactorization, MatrixFactorization
 
 
@@ -60,9 +60,24 @@ def test_a_round_without_some_answers_and_bad_answers():
     server = FairServer(np.zeros((30, 4)), [16, 64])
     server.receive([])
     assert not server.table.any()
-    for answer in ((0, np.zeros(3), 1.0), (0, np.full(16, np.nan), 1.0), (1, np.zeros(64), 0.0)):
-        with pytest.raises(ValueError, match="an answer of kind"):
+    for answer in ((0, np.zeros(3), 1.0), (0, np.full(16, np.nan), 1.0), (1, np.zeros(64), 0.0), (0, np.zeros(16), np.inf),
+                   (2, np.zeros(64), 1.0), (-1, np.zeros(64), 1.0)):
+        with pytest.raises(ValueError, match="an answer"):
             server.receive([answer])
+
+
+def test_flower_is_an_extra(monkeypatch):
+    from mongoose_nb.recommend import flower
+
+    monkeypatch.setattr(flower, "Strategy", None)
+    for call in (lambda: flower.FairStrategy(FairServer(np.zeros((3, 4)), [12])), lambda: flower.client_app(print)):
+        with pytest.raises(ImportError, match="mongoose_nb.flower"):
+            call()
+
+
+def test_weighted_mean_of_dense_parameters():
+    mean = weighted_mean([({"b": np.float32([1, 2])}, 1.0), ({"b": np.float32([5, 2])}, 3.0)])
+    assert mean["b"].tolist() == [4, 2] and mean["b"].dtype == np.float32
 
 
 def test_federated_training_learns_with_devices_of_three_capacities():

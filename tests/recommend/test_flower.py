@@ -1,4 +1,4 @@
-"""FAIR on Flower: what goes over the wire, and which devices a round leaves out. The loopback run takes a minute and has to be asked for."""
+"""FAIR on Flower: what goes over the wire, and which devices a round leaves out. The loopback run takes minutes and is run on demand."""
 
 import os
 import pathlib
@@ -135,9 +135,9 @@ def test_a_share_of_the_devices():
     again = Network()
     run(again, fraction=0.5)
     assert network.seen == again.seen and len({node for node, *_ in network.seen}) > 2
-    for given, message in [({"fraction": 0.0}, "fraction"), ({"least": 0}, "least"), ({"rate": 0.0}, "rate"), ({"patience": 0}, "patience")]:
-        with pytest.raises(ValueError, match=message):
-            run(network, **given)
+    for name in ("fraction", "least", "rate", "patience"):
+        with pytest.raises(ValueError, match=name):
+            run(network, **{name: 0})
 
 
 # ------------------------------------------------------------------ the real thing
