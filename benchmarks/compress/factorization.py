@@ -1,4 +1,4 @@
-"""Matrix factorisation and NeuMF on MovieLens-1M, the items in full tables and in hashed arrays."""
+"""Matrix factorisation on MovieLens-1M, the items in full tables and in hashed arrays."""
 
 import sys
 
@@ -10,7 +10,7 @@ from mongoose_nb.compress import Compress
 from mongoose_nb.recommend import MatrixFactorization
 
 SYSTEMS = {"full": {}, "dimension / 4": {"embedding_dim": 8}, "ROBE 4x": {"compress": Compress("robe", 4)},
-           "row hashing 4x": {"compress": Compress("row", 4)}, "NeuMF, full": {"hidden": (32,)}}
+           "row hashing 4x": {"compress": Compress("row", 4)}}
 
 
 def measure(args):
