@@ -10,14 +10,15 @@ from benchmarks.document import write_block
 HELP = "compressed parameters: quality at equal memory, speed and peak memory, beside full tables, smaller ones and PyTorch"
 #: part -> what it measures; a module of this folder each
 PARTS = {"frappe": "click models on Frappe", "mnist": "STABLE-RPS and ROAST on MNIST", "wide": "670,091 outputs in a tenth of the memory",
-         "speed": "lookups, tiled products, training beside PyTorch", "fair": "federated averaging on MovieLens-1M"}
+         "speed": "lookups, tiled products, training beside PyTorch", "fair": "federated averaging on MovieLens-1M",
+         "factorization": "matrix factorisation on MovieLens-1M", "amazon": "Amazon employee access beside scikit-learn"}
 
 
 def add_arguments(parser):
     """Arguments of ``python -m benchmarks compress``."""
     parser.add_argument("--parts", nargs="+", choices=sorted(PARTS), default=[], help="what to measure; without, only show what was kept: "
                         + "; ".join(f"{name}: {text}" for name, text in PARTS.items()))
-    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("data"), help="folder with frappe, mnist and ml-1m")
+    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("data"), help="folder with frappe, mnist, ml-1m, amazon-access")
     parser.add_argument("--set", type=pathlib.Path, help="of `wide`: folder with train.npz and test.npz, as for train-step")
     parser.add_argument("--keep", type=pathlib.Path, required=True, help="JSON file to which the figures are added")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables and chart are written")

@@ -17,6 +17,13 @@ def frappe(folder):
     return [read(f"frappe.{name}.libfm.gz") for name in ("train_rebuilt", "validation", "test")]
 
 
+def amazon(folder):
+    """(X, y) of the employee access challenge: nine columns of ids, and whether access was granted."""
+    with gzip.open(folder / "amazon-access" / "train.csv.gz", "rt", encoding="utf-8") as file:
+        rows = np.array(list(csv.reader(file))[1:], np.int64)
+    return rows[:, 1:], rows[:, 0]
+
+
 def mnist(folder):
     """(X, y, X_test, y_test), X in [0, 1]."""
     def read(name):

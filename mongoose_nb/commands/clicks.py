@@ -38,13 +38,20 @@ def run(args: argparse.Namespace) -> None:
 
     compress = None
     if args.compress:
-        text = args.compress.lower().removesuffix("x")
         try:
-            compress = Compress(args.map, float(text))
+            ratio = float(args.compress.lower().removesuffix("x"))
+        except ValueError:
+            raise ValueError(f"--compress must be a ratio such as 16x; got {args.compress!r}") from None
+        try:
+            compress = Compress(args.map, ratio)
         except ValueError as error:
             raise ValueError(f"--compress {args.compress} --map {args.map}: {error}") from None
     X, y = read_clicks(args.data, label=args.label, numeric=args.numeric)
     test = None if args.test is None else read_clicks(args.test, label=args.label, numeric=args.numeric)
+    if test is not None:
+        found, classes = (sorted(set(part.tolist())) for part in (test[1], y))
+        if found != classes:
+            raise ValueError(f"{args.test} must have the same two classes as {args.data}, {classes}; it has {found[:5]}")
     model = ClickClassifier(args.embedding_dim, interaction=args.interaction, hidden=args.hidden, compress=compress, numeric=args.numeric,
                             lr=args.lr, epochs=args.epochs, batch_size=args.batch_size, random_state=args.seed)
     with threads(args.threads), compiling():

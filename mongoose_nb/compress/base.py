@@ -50,7 +50,8 @@ class IndexMap(Registered, Stateful, kind="index map"):
     block : int
         Entries that lie in neighbouring cells.
     open_rows : bool
-        Whether rows beyond `shape` have places too, which is so where a place follows from the row's id by a hash alone.
+        Whether a place follows from the row's id by a hash alone, so that nothing is kept for each row. `bases` then takes ids
+        beyond `shape`, too, for layers whose ids are hashes; everything else refuses them.
     """
 
     block = 1
@@ -138,14 +139,7 @@ class IndexMap(Registered, Stateful, kind="index map"):
         """
         if rows is None:
             return np.arange(self.rows)
-        rows = np.asarray(rows)
-        if rows.ndim != 1 or rows.dtype.kind not in "iu" and rows.size:
-            raise TypeError(f"rows must be a list of integers; got an array of shape {rows.shape} and dtype {rows.dtype}")
-        top = MOST_ROWS if self.open_rows else self.rows
-        if rows.size and (rows.min() < 0 or rows.max() >= top):
-            wrong = rows[(rows < 0) | (rows >= top)][0]
-            raise ValueError(f"row {wrong} is out of range; the matrix has rows 0 to {top - 1}")
-        return np.ascontiguousarray(rows, np.int64)
+        return check_ids("rows", rows, self.rows, "the matrix")
 
     def index(self, rows: Any = None) -> np.ndarray:
         """The cell of every entry.
@@ -207,6 +201,37 @@ class IndexMap(Registered, Stateful, kind="index map"):
         ids = self.check_rows(rows)
         touched = np.sort(self.index(ids) * itemsize // line, axis=1)
         return 1 + (np.diff(touched, axis=1) > 0).sum(axis=1)
+
+
+def check_ids(name: str, ids: Any, top: int, what: str) -> np.ndarray:
+    """Ids from 0 to `top` - 1 as int64.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    ids : list of int
+    top : int
+    what : str
+        What has so many rows.
+
+    Returns
+    -------
+    (n,) int64
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no list of integers, or for other ids; the message names the largest id and `top`.
+    """
+    ids = np.asarray(ids)
+    if ids.ndim != 1 or ids.dtype.kind not in "iu" and ids.size:
+        raise TypeError(f"{name} must be a list of integers; got an array of shape {ids.shape} and dtype {ids.dtype}")
+    if ids.size and (ids.min() < 0 or ids.max() >= top):
+        raise ValueError(f"{name} go from {ids.min()} to {ids.max()}; {what} has {top:,} rows, 0 to {top - 1}: give ids of these, or make "
+                         f"{what} with {int(ids.max()) + 1:,} rows or more" if ids.min() >= 0 else
+                         f"{name} go from {ids.min()} to {ids.max()}; {what} has {top:,} rows, 0 to {top - 1}, and ids are not negative")
+    return np.ascontiguousarray(ids, np.int64)
 
 
 def index_map(name: str, shape: int | Sequence[int], cells: int, seed: int = 0, **options: Any) -> IndexMap:

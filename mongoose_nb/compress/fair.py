@@ -33,6 +33,7 @@ class Subspace:
     def __init__(self, shape: Sequence[int], cells: int, seed: int = 0) -> None:
         self.shape = tuple(shape)
         self.cells = min(check_int("cells", cells, low=1), int(np.prod(self.shape)))
+        self.seed = check_int("seed", seed, low=0)
         self.full = self.cells == int(np.prod(self.shape))
         if self.full:
             self.index, self.sign = np.arange(self.cells).reshape(self.shape), np.ones(self.shape, np.int8)
@@ -50,6 +51,24 @@ class Subspace:
         if self.full:
             return table.reshape(-1).copy()
         return np.bincount(self.index.ravel(), (table * self.sign).ravel(), minlength=self.cells) / self._count
+
+
+def weighted_mean(parts: Sequence[tuple[dict[str, np.ndarray], float]]) -> dict[str, np.ndarray]:
+    """Plain federated averaging of parameters that all devices hold whole, such as dense layers.
+
+    Parameters
+    ----------
+    parts : sequence of (dict of str to array, weight)
+        Of the devices, with equal names and shapes.
+
+    Returns
+    -------
+    dict of str to array
+        In the dtype of the first device's arrays.
+    """
+    total = sum(weight for _, weight in parts)
+    return {name: sum(np.asarray(one[name], np.float64) * (weight / total) for one, weight in parts).astype(array.dtype)
+            for name, array in parts[0][0].items()}
 
 
 class FairServer:
@@ -86,6 +105,20 @@ class FairServer:
         """The cells for a device of this kind (the number of its capacity)."""
         return self.subspaces[kind].lower(self.table)
 
+    def check_answer(self, kind: int, cells: np.ndarray, weight: float) -> None:
+        """Refuse an answer that cannot be averaged.
+
+        Raises
+        ------
+        ValueError
+        """
+        if not 0 <= kind < len(self.subspaces):
+            raise ValueError(f"an answer must be of a kind from 0 to {len(self.subspaces) - 1}; got {kind}")
+        most = self.subspaces[kind].cells
+        if not 0 < weight < np.inf or np.shape(cells) != (most,) or not np.isfinite(cells).all():
+            raise ValueError(f"an answer of kind {kind} must be {most} finite cells with a positive weight; got shape {np.shape(cells)} "
+                             f"and weight {weight}")
+
     def receive(self, answers: Iterable[tuple[int, np.ndarray, float]], rate: float = 1.0) -> None:
         """Average the answers of a round; devices that did not answer are left out.
 
@@ -99,9 +132,7 @@ class FairServer:
         sums: dict[int, Any] = {}
         weights: dict[int, float] = {}
         for kind, cells, weight in answers:
-            if not weight > 0 or cells.shape != (self.subspaces[kind].cells,) or not np.isfinite(cells).all():
-                raise ValueError(f"an answer of kind {kind} must be {self.subspaces[kind].cells} finite cells with a positive weight; got "
-                                 f"shape {cells.shape} and weight {weight}")
+            self.check_answer(kind, cells, weight)
             sums[kind] = sums.get(kind, 0) + weight * cells
             weights[kind] = weights.get(kind, 0.0) + weight
         total = sum(weights.values())

@@ -35,7 +35,7 @@ class CellGradient:
         view : View
             Of the same array.
         rows : (n,) int64
-            A row may come several times.
+            A row may come several times. They are not checked where `bases` are given.
         values : (n, width) float32
         bases : (n, blocks) int64, optional
             Of the rows, where they are known.
@@ -45,7 +45,10 @@ class CellGradient:
         CellGradient
             Itself.
         """
-        self._parts.append((view, rows, values, view.map.bases(rows) if bases is None else bases))
+        if bases is None:
+            rows = view.map.check_rows(rows)
+            bases = view.map.bases(rows)
+        self._parts.append((view, rows, values, bases))
         self._total = None
         return self
 

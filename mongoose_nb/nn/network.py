@@ -72,7 +72,7 @@ class Network(Predictor):
         Of the output layer's; 1 / sqrt(width) by default.
     compress : float, str or compress.Compress, optional
         Keep the weights of the layers that are widths, and of the output layer, in one small hashed array: a ratio such as 10, the name of
-        an index map, or both. The sampler needs candidates that the batch shares.
+        an index map, or both. Rows are made where a batch needs them: candidates that the batch shares are the fastest.
     seed : int
         Everything random derives from it: same seed, same result, for any number of threads.
 
@@ -358,6 +358,9 @@ class Network(Predictor):
         """
         description = {**({"name": kind} if isinstance(kind, str) else kind), **options}
         if not forms.change_network(self, description):
+            fixed = [f"hidden[{i}]: {layer.fixed_form}" for i, layer in enumerate(self.layers) if i and layer.fixed_form]
+            if fixed:
+                raise ValueError(f"cannot project to {kind!r}: {fixed[0]}")
             raise ValueError(f"no hidden layer of {self.hidden!r} can be projected to {kind!r}: give the network a second dense layer, "
                              "such as hidden=(1024, 1024); the first one takes sparse rows")
         return self

@@ -15,7 +15,7 @@ from mongoose_nb.core.streams import stream
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.training.optimizers import make_optimizer
-from mongoose_nb.recommend.click_model import ClickModel, make_interaction
+from mongoose_nb.recommend.click_model import ClickModel, check_widths, make_interaction
 from mongoose_nb.recommend.encoder import Encoder
 from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed, threads
 
@@ -109,14 +109,15 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
         weight = _weights(sample_weight, len(ids))
         if len(target) != len(ids):
             raise ValueError(f"X has {len(ids)} rows and y {len(target)}")
+        held = None if validation is None else _validation(encoder, validation, classes)
         with threads(self.n_jobs):
             model = self._model(encoder, ids.shape[1], numbers.shape[1], compress, interaction, ids[target == 1])
             history: list[float] = []
             scores: list[dict] = []
             for epoch in range(epochs):
                 history.append(self._epoch(model, ids, numbers, target, weight, epoch, batch))
-                if validation is not None:
-                    scores.append(_scores(model, *encoder.transform(validation[0]), _targets(validation[1], classes)[0]))
+                if held is not None:
+                    scores.append(_scores(model, *held))
         self.classes_, self.encoder_, self.model_, self.history_, self.validation_ = classes, encoder, model, history, scores
         self.epochs_ = epochs
         self.n_features_in_ = len(encoder.names)
@@ -158,7 +159,7 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _model(self, encoder, fields, numbers, compress, interaction, clicks=None):
-        hidden = [check_int("hidden", units, low=1) for units in self.hidden]
+        hidden = check_widths(self.hidden)
         optimizer = make_optimizer(self.optimizer, self.lr)
         width = check_int("embedding_dim", self.embedding_dim, low=1)
         options = {}
@@ -258,6 +259,8 @@ def _rebuilt(name, value):
 def _targets(y, classes=None):
     """0 and 1 in float32, and the two classes."""
     y = np.asarray(y)
+    if y.dtype.kind == "O" and len({type(value) for value in y.ravel().tolist()}) > 1:
+        raise TypeError(f"y must hold two classes of one type; got {sorted({type(value).__name__ for value in y.ravel().tolist()})}")
     if y.ndim != 1:
         raise ValueError(f"y must be a vector of two classes; got shape {y.shape}")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
@@ -267,8 +270,20 @@ def _targets(y, classes=None):
         raise ValueError(f"y must have two classes, such as 0 and 1; it has {len(found)}: {found[:5].tolist()}")
     unknown = ~np.isin(y, found)
     if unknown.any():
-        raise ValueError(f"y holds {y[unknown][0]!r}; the classes are {found.tolist()}")
+        raise ValueError(f"y holds {y[unknown][:1].tolist()[0]!r}; the classes are {found.tolist()}")
     return (y == found[1]).astype(np.float32), found
+
+
+def _validation(encoder, validation, classes):
+    """(ids, numbers, targets) of rows to score, checked before training begins."""
+    target = _targets(validation[1], classes)[0]
+    ids, numbers = encoder.transform(validation[0])
+    if len(ids) != len(target):
+        raise ValueError(f"validation has {len(ids)} rows and {len(target)} classes of rows")
+    if not 0 < target.sum() < len(target):
+        raise ValueError(f"validation needs rows of both classes, {classes.tolist()}, for its AUC; it has {len(target)} rows, "
+                         f"{int(target.sum())} of them of the second class")
+    return ids, numbers, target
 
 
 def _weights(weight, n):

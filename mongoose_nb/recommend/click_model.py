@@ -18,6 +18,7 @@ from mongoose_nb.compress import Compress, HashedArray
 from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.threads import compute_threads
+from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.base import Run, named
 from mongoose_nb.nn.layers.dense import Dense
 from mongoose_nb.nn.layers.embedding import Embedding
@@ -56,16 +57,19 @@ class ClickModel:
         self.step = 0
         self.array: HashedArray | None = None
         options = dict(options or {})
+        is_open = compress is not None and compress.map_class.open_rows  # ids are hashes, then: see `Encoder`
         if compress is not None:
             shapes = [(n_ids, width)] + [(n_ids, 1)] * interaction.first_order
             self.array = compress.array(shapes, init_std=init_std, seed=seed)
-        self.embedding = Embedding(width, n_ids, compress=compress, array=self.array, init_std=init_std).build(fields, rng, **options)
+        self.embedding = Embedding(width, n_ids, compress=compress, array=self.array, init_std=init_std, open_ids=is_open)
+        self.embedding.build(fields, rng, **options)
         self.first = None
         if interaction.first_order:
             narrow = compress
             if compress is not None and compress.map_class.least_width > 1:
                 narrow, options = Compress("element"), {}
-            self.first = Embedding(1, n_ids, combine="sum", compress=narrow, array=self.array, init_std=init_std)
+            self.first = Embedding(1, n_ids, combine="sum", compress=narrow, array=self.array, init_std=init_std,
+                                   open_ids=is_open)
             self.first.build(fields, rng, **options)
             if compress is None:
                 self.first.weights.value[:] = 0
@@ -182,6 +186,13 @@ class ClickModel:
             apply_gradients(self._parameters, gradients, self.optimizer, self.step)
         self.step += 1
         return loss
+
+
+def check_widths(hidden: Sequence[int]) -> list[int]:
+    """Widths of layers as a list; a `TypeError` for a single number."""
+    if not hasattr(hidden, "__iter__") or isinstance(hidden, str):
+        raise TypeError(f"hidden must be a list of widths, such as (64, 32), or () for none; got {hidden!r}")
+    return [check_int("hidden", units, low=1) for units in hidden]
 
 
 def make_interaction(value: str | Interaction) -> Interaction:

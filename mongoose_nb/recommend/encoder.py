@@ -10,6 +10,8 @@ import numpy as np
 
 #: hashed ids lie below
 HASH_SPACE = 2**40
+#: numbers of numeric columns lie below
+MOST = 1e30
 
 
 def _column_hash(values, field):
@@ -22,6 +24,21 @@ def _column_hash(values, field):
     unique, inverse = np.unique(values, return_inverse=True)
     ids = [int.from_bytes(hashlib.blake2b(f"{field}\0{value}".encode(), digest_size=8).digest(), "little") % HASH_SPACE for value in unique]
     return np.array(ids, np.int64)[inverse.reshape(-1)]
+
+
+def _hash_as(values, field, text):
+    """Hashes of values that are integers here and strings in training, or the other way round, as training had them."""
+    if text:
+        return _column_hash(values.astype(str), field)
+    ids = _column_hash(values, field)
+    if values.dtype.kind == "U":
+        whole = np.array([_is_whole(value) for value in values.tolist()], bool)
+        ids[whole] = _column_hash(values[whole].astype(np.int64), field)
+    return ids
+
+
+def _is_whole(text):
+    return text.lstrip("-").isdecimal() and len(text) < 19 and str(int(text)) == text
 
 
 class Encoder:
@@ -51,14 +68,24 @@ class Encoder:
         """The columns of a data frame, an array or a list of rows, and their names (positions without names)."""
         if hasattr(X, "columns") and hasattr(X, "__getitem__"):
             names = list(X.columns)
+            twice = [name for name in names if names.count(name) > 1]
+            if twice:
+                raise ValueError(f"X has more than one column {twice[0]!r}; give each a name of its own")
             found = [np.asarray(X[name]) for name in names]
         else:
+            if hasattr(X, "tocsr"):
+                raise TypeError("X is a sparse matrix; a click model takes a column for each field, which holds the category: give a data "
+                                "frame or an array of these")
             X = np.asarray(X) if hasattr(X, "dtype") else np.asarray(X, dtype=object)
             if X.ndim != 2:
                 raise ValueError(f"X must have rows and columns; got an array of shape {X.shape}")
             names, found = list(range(X.shape[1])), list(X.T)
         if not found:
             raise ValueError("X has no columns")
+        for name, column in zip(names, found):
+            if column.ndim != 1 or len(column) != len(found[0]):
+                raise ValueError(f"all columns of X must be vectors of one length; column {names[0]!r} has the shape {found[0].shape}, and "
+                                 f"column {name!r} {column.shape}")
         return [_tidy(column) for column in found], names
 
     def fit(self, X: Any) -> Encoder:
@@ -83,10 +110,12 @@ class Encoder:
         scale = table.std(axis=0, dtype=np.float64).astype(np.float32)
         self.scale = np.where(scale > 0, scale, 1).astype(np.float32)
         self.vocabulary: list[np.ndarray] = []
+        self.texts: list[bool] = []
         self.n_ids = 0
         for j, column in enumerate(columns):
             if not self.is_numeric[j]:
                 unique = np.unique(_category(column, names[j]))
+                self.texts.append(unique.dtype.kind == "U")
                 self.n_ids += len(unique) + (not self.hashed)
                 if not self.hashed:
                     self.vocabulary.append(unique)
@@ -105,7 +134,7 @@ class Encoder:
                 continue
             values, field = _category(column, names[j]), len(ids)
             if self.hashed:
-                ids.append(_column_hash(values, field))
+                ids.append(_hash_as(values, field, self.texts[field]))
                 continue
             known = self.vocabulary[field]
             values = _as_kind(values, known)
@@ -121,7 +150,7 @@ class Encoder:
     def settings(self) -> dict:
         """What JSON can hold of it."""
         return {"numeric": None if self.numeric is None else list(self.numeric), "hashed": self.hashed, "n_ids": self.n_ids,
-                "names": self.names, "is_numeric": self.is_numeric,
+                "names": self.names, "is_numeric": self.is_numeric, "texts": self.texts,
                 "vocabulary": [{"strings": known.dtype.kind == "U", "values": known.tolist()} for known in self.vocabulary]}
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -133,6 +162,7 @@ class Encoder:
         """The encoder that `settings` and `arrays` came from."""
         self = cls(settings["numeric"], settings["hashed"])
         self.n_ids, self.names, self.is_numeric = settings["n_ids"], settings["names"], settings["is_numeric"]
+        self.texts = settings["texts"]
         self.vocabulary = [np.array(one["values"], str if one["strings"] else np.int64) for one in settings["vocabulary"]]
         self.mean, self.scale = arrays["encoder.mean"], arrays["encoder.scale"]
         return self
@@ -155,6 +185,9 @@ def _category(column, name):
     if column.dtype.kind == "f":
         if not np.isfinite(column).all() or (column != np.round(column)).any():
             raise ValueError(f"column {name!r} holds fractions or NaN and is to be a category: name it in numeric=, or cast it to strings")
+        if len(column) and np.abs(column).max() >= 2.0**53:
+            raise ValueError(f"column {name!r} holds the category {np.abs(column).max():g}, and floats of this size do not tell whole "
+                             "numbers apart: give integers or strings")
         return column.astype(np.int64)
     return column.astype(np.int64) if column.dtype.kind in "iub" else column.astype(str)
 
@@ -164,7 +197,7 @@ def _as_kind(values, known):
         return values
     if known.dtype.kind == "U":
         return values.astype(str)
-    return np.array([int(v) if v.lstrip("-").isdigit() and len(v) < 19 else -2**63 for v in values.tolist()], np.int64)
+    return np.array([int(value) if _is_whole(value) else -2**63 for value in values.tolist()], np.int64)
 
 
 def _number(column, name):
@@ -174,4 +207,7 @@ def _number(column, name):
         raise ValueError(f"column {name!r} is named in numeric= but is not of numbers: {error}") from None
     if not np.isfinite(column).all():
         raise ValueError(f"column {name!r} holds NaN or infinity; fill these in first")
+    if len(column) and np.abs(column).max() > MOST:
+        raise ValueError(f"column {name!r} holds the number {np.abs(column).max():g}; numbers must lie below {MOST:g}: scale it, or take "
+                         "its logarithm")
     return column.astype(np.float32)

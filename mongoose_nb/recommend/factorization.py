@@ -17,6 +17,7 @@ from mongoose_nb.nn.layers.dense import Dense
 from mongoose_nb.nn.layers.embedding import Embedding
 from mongoose_nb.nn.layers.gradients import apply_gradients
 from mongoose_nb.nn.training.optimizers import make_optimizer
+from mongoose_nb.recommend.click_model import check_widths
 from mongoose_nb.sklearn.base import BaseEstimator, NotFittedError, as_seed, threads
 
 #: rows of scores that are held at once
@@ -88,6 +89,8 @@ class MatrixFactorization(BaseEstimator):
         MatrixFactorization
             Itself.
         """
+        widths = check_widths(self.hidden)
+        check_number("penalty", self.penalty, low=0.0)
         width, seed = check_int("embedding_dim", self.embedding_dim, low=1), as_seed(self.random_state)
         std = check_number("init_std", self.init_std, low=0, open_low=True)
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0xFAC7])))
@@ -100,8 +103,8 @@ class MatrixFactorization(BaseEstimator):
         shared = {"compress": compress, "array": array} if own else {}
         self.users_ = Embedding(width, n_users, init_std=std, **shared).build(1, rng)
         self.hidden_, inputs = [], 2 * width
-        for units in self.hidden:
-            self.hidden_.append(Dense(check_int("hidden", units, low=1), "relu").build(inputs, rng))
+        for units in widths:
+            self.hidden_.append(Dense(units, "relu").build(inputs, rng))
             inputs = units
         self.top_ = Dense(1, "identity", use_bias=False, init="glorot").build(inputs, rng) if self.hidden_ else None
         self.optimizer_ = make_optimizer(self.optimizer, self.lr)
@@ -137,9 +140,12 @@ class MatrixFactorization(BaseEstimator):
         MatrixFactorization
             Itself.
         """
-        users, items = _ids("users", users, n_users), _ids("items", items, n_items)
-        if len(users) != len(items) or not len(users):
-            raise ValueError(f"users and items must be of one length, and not empty; got {len(users)} and {len(items)}")
+        for name, n in (("n_users", n_users), ("n_items", n_items)):
+            if n is not None:
+                check_int(name, n, low=1)
+        users, items = _pairs(users, items, n_users, n_items)
+        if not len(users):
+            raise ValueError("there are no pairs: users and items are empty")
         epochs = check_int("epochs", self.epochs, low=1)
         self.build(n_users or int(users.max()) + 1, n_items or int(items.max()) + 1)
         for _ in range(epochs):
@@ -160,7 +166,7 @@ class MatrixFactorization(BaseEstimator):
         """
         if not hasattr(self, "users_"):
             raise NotFittedError("this MatrixFactorization is not built yet: call fit or build first")
-        users, items = _ids("users", users, self.n_users_), _ids("items", items, self.n_items_)
+        users, items = _pairs(users, items, self.n_users_, self.n_items_)
         seed, epoch = as_seed(self.random_state), len(self.history_)
         rng = stream(seed, "order of rows", epoch)
         order, batch = rng.permutation(len(users)), check_int("batch_size", self.batch_size, low=1)
@@ -191,6 +197,9 @@ class MatrixFactorization(BaseEstimator):
         u, both = U[:, 0], V[:, 0]
         scores, caches = self._scores(np.concatenate([u, u]), both, run)
         x = scores[:n] - scores[n:]
+        if not np.isfinite(x).all():
+            raise FloatingPointError(f"the scores of step {self.step_} are not finite; the weights are as before: lower the learning rate "
+                                     f"(now {self.optimizer_.lr:g})")
         g = (-1 / (1 + np.exp(np.clip(x, -30, 30))) / n).astype(np.float32)
         penalty = np.float32(self.penalty / n)
         gu, gi, dense = self._gradients(np.concatenate([u, u]), both, np.concatenate([g, -g]), caches)
@@ -255,7 +264,11 @@ class MatrixFactorization(BaseEstimator):
         scores : (n, k) float32
             -inf where fewer than k are left.
         """
-        users = _ids("users", users, getattr(self, "n_users_", None))
+        if not hasattr(self, "users_"):
+            raise NotFittedError("this MatrixFactorization is not fitted yet: call fit first")
+        users = _ids("users", users, self.n_users_)
+        if exclude is not None:
+            exclude = _matrix("exclude", exclude, len(users), self.n_items_)
         k = min(check_int("k", k, low=1), self.n_items_)
         ids, best = np.empty((len(users), k), np.int64), np.empty((len(users), k), np.float32)
         for lo in range(0, len(users), BLOCK):
@@ -285,9 +298,32 @@ class MatrixFactorization(BaseEstimator):
         """
         from mongoose_nb.metrics import ndcg_at_k, recall_at_k
 
+        if not hasattr(self, "users_"):
+            raise NotFittedError("this MatrixFactorization is not fitted yet: call fit first")
+        liked = _matrix("liked", liked, self.n_users_, self.n_items_)
+        if exclude is not None:
+            exclude = _matrix("exclude", exclude, self.n_users_, self.n_items_)
         users = np.flatnonzero(np.diff(liked.indptr))
+        if not len(users):
+            raise ValueError("liked has no entries: no user likes an item of the test set")
         ids, _ = self.predict_topk(users, k, exclude=None if exclude is None else exclude[users])
         return {f"NDCG@{k}": float(ndcg_at_k(liked[users], ids, k)[-1]), f"recall@{k}": float(recall_at_k(liked[users], ids, k)[-1])}
+
+
+def _pairs(users, items, n_users, n_items):
+    users, items = _ids("users", users, n_users), _ids("items", items, n_items)
+    if len(users) != len(items):
+        raise ValueError(f"users and items must be of one length; got {len(users)} and {len(items)}")
+    return users, items
+
+
+def _matrix(name, value, rows, columns):
+    import scipy.sparse as sp
+
+    value = sp.csr_matrix(value)
+    if value.shape != (rows, columns):
+        raise ValueError(f"{name} must have a row for each user and a column for each item, ({rows}, {columns}); got {value.shape}")
+    return value
 
 
 def _ids(name, value, n):

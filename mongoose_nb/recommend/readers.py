@@ -66,6 +66,8 @@ def read_clicks(path: PathLike, *, label: str | None = None, numeric: Sequence[s
     with opened(path, "rb") as file:  # type: ignore[operator]
         try:
             text = file.read().decode("utf-8-sig")
+        except (OSError, EOFError, lzma.LZMAError) as error:
+            raise ValueError(f"{path} cannot be read as its name says: {error}") from None
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is not text in UTF-8: {error}") from None
     return _csv(path, text, label, numeric or ()) if ".csv" in os.path.basename(path) else _libfm(path, text)

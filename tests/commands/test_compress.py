@@ -48,12 +48,17 @@ def test_compress(folder, capsys):
 @pytest.mark.parametrize("argv, message", [
     (["compress", "net", "--to", "0.5"], "--to must be a ratio of 1 or more"), (["compress", "nothing"], "nothing"),
     (["clicks", "train.csv", "--label", "none"], "has no column 'none'"),
-    (["clicks", "train.csv", "--compress", "zero"], "--compress zero"),
+    (["clicks", "train.csv", "--compress", "zero"], "--compress must be a ratio such as 16x; got 'zero'"),
+        (["clicks", "train.csv", "--test", "one.csv"], "must have the same two classes as train.csv"),
+        (["clicks", "no.csv.gz"], "no.csv.gz cannot be read as its name says"),
     (["clicks", "train.csv", "--numeric", "user"], "is not of numbers"),
     (["clicks", "train.csv", "--compress", "4", "--map", "x"], "unknown"),
 ])
 def test_refusals(folder, argv, message, capsys, monkeypatch):
     monkeypatch.chdir(folder)
+    header = (folder / "train.csv").read_text().splitlines()
+    (folder / "one.csv").write_text("\n".join(header[:2]) + "\n")
+    (folder / "no.csv.gz").write_bytes(b"not compressed")
     nn.Network(30, 10, hidden=(8,)).save("net")
     assert main(argv) == 2
     assert message in capsys.readouterr().err

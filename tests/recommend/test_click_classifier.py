@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import mongoose_nb
 from mongoose_nb import ClickClassifier
@@ -101,6 +102,11 @@ def test_a_data_frame_has_numeric_columns_where_they_are_floats():
     frame = Frame({"user": X[:, 0].astype(int), "price": X[:, 3].astype(float), "tag": X[:, 2].astype(str)})
     one = make(numeric=None).fit(frame, y)
     assert one.encoder_.is_numeric == [False, True, False] and one.predict(frame).shape == (len(y),)
+    for columns, message in [({"user": [1, 2], "price": [0.5], "tag": ["a", "b"]}, r"'user' has the shape \(2,\), and column 'price'"),
+                             ({"user": [[1], [2]], "price": [0.5, 1.0], "tag": ["a", "b"]}, "vectors of one length")]:
+        for call in (one.predict, lambda X: make(numeric=None).fit(X, [0, 1])):
+            with pytest.raises(ValueError, match=message):
+                call(Frame(columns))
     with pytest.raises(ValueError, match="trained with"):
         one.predict(Frame({"user": [1], "cost": [0.5], "tag": ["c1"]}))
 
@@ -109,7 +115,9 @@ def test_a_data_frame_has_numeric_columns_where_they_are_floats():
     ({"X": np.zeros((0, 2), int), "y": []}, "two classes|no rows"), ({"y": [0] * 9}, "two classes"), ({"y": [0, 1]}, "9 rows and y 2"),
     ({"X": np.full((9, 2), 0.5)}, "fractions or NaN"), ({"numeric": [7]}, "numeric names 7"), ({"numeric": [0, 1]}, "all columns"),
     ({"interaction": "dot", "hidden": ()}, "give hidden="), ({"epochs": 0}, "epochs"), ({"compress": "nothing"}, "unknown"),
-    ({"X": np.zeros(9)}, "rows and columns"), ({"y": [np.nan] * 9}, "NaN"),
+    ({"X": np.zeros(9)}, "rows and columns"), ({"y": [np.nan] * 9}, "NaN"), ({"X": sp.csr_matrix(np.eye(9))}, "sparse matrix"),
+    ({"y": np.array([None, 1, 0] * 3, object)}, "one type"), ({"X": np.full((9, 2), 1e20)}, "tell whole numbers apart"),
+    ({"X": np.stack([np.arange(9.0), np.full(9, 1e300)], 1), "numeric": [1]}, r"1e\+300"), ({"hidden": 8}, "list of widths"),
 ])
 def test_refusals(change, message):
     X, y = np.arange(18).reshape(9, 2), [0, 1, 0, 1, 0, 1, 0, 1, 1]
@@ -117,6 +125,33 @@ def test_refusals(change, message):
     X, y = given.pop("X"), given.pop("y")
     with pytest.raises((ValueError, TypeError), match=message):
         make(**{"numeric": None, **given}).fit(X, y)
+
+
+def test_columns_with_one_name():
+    frame = Frame({"a": np.arange(9)})
+    frame.columns = ["a", "a"]
+    with pytest.raises(ValueError, match="more than one column 'a'"):
+        make(numeric=None).fit(frame, [0, 1] * 4 + [1])
+
+
+@pytest.mark.parametrize("rows, message", [((np.zeros((0, 2), int), []), "it has 0 rows"), (([[1, 2]], [1]), "both classes"),
+                                           (([[1, 2]], [5]), "y holds 5"), (([[1, 2]], [0, 1]), "1 rows and 2")])
+def test_rows_to_validate_with_are_checked_before_training(rows, message):
+    one = make(numeric=None)
+    one._epoch = None  # a call would fail
+    with pytest.raises(ValueError, match=message):
+        one.fit(np.arange(18).reshape(9, 2), [0, 1] * 4 + [1], validation=rows)
+
+
+@pytest.mark.parametrize("compress", [None, "robe", "fold"])
+def test_integers_and_their_texts_are_the_same_category(compress):
+    """A file read as text meets a model trained on integers, and the other way round."""
+    X = np.array([[1, 12], [-3, 5], [1, 5], [7, 12]])
+    for first, second in ((X, X.astype(str)), (X.astype(str), X)):
+        one = make(numeric=None, compress=compress).fit(first, [0, 1, 0, 1])
+        assert np.array_equal(one.decision_function(first), one.decision_function(second))
+    words = one.decision_function([["x", "007"], ["x", "-"]])
+    assert np.isfinite(words).all()
 
 
 def test_not_fitted_and_names():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from mongoose_nb.compress.fair import FairServer, Subspace
+from mongoose_nb.compress.fair import FairServer, Subspace, weighted_mean
 from mongoose_nb.recommend import FederatedFactorization, MatrixFactorization
 
 
@@ -35,6 +35,34 @@ def test_refusals_of_factorization():
         MatrixFactorization().fit([-1], [0])
     with pytest.raises(Exception, match="call fit first"):
         MatrixFactorization().scores([0])
+    with pytest.raises(Exception, match="call fit first"):
+        MatrixFactorization().predict_topk([0])
+    one = MatrixFactorization(4, epochs=1).fit([0, 1, 2], [0, 1, 3])
+    for call, message in [
+        (lambda: one.predict_topk([0, 1], exclude=sp.csr_matrix((1, 4))), r"\(2, 4\); got \(1, 4\)"),
+        (lambda: one.predict_topk([0], exclude=sp.csr_matrix((1, 9))), r"\(1, 4\); got \(1, 9\)"),
+        (lambda: one.evaluate(sp.csr_matrix((5, 4))), r"\(3, 4\); got \(5, 4\)"),
+        (lambda: one.evaluate(sp.csr_matrix((3, 4))), "no entries"),
+        (lambda: one.partial_fit([0, 1], [2]), "one length"),
+        (lambda: MatrixFactorization().fit([0], [0], n_items=0), "n_items"),
+        (lambda: MatrixFactorization(penalty=-1.0).fit([0], [0]), "penalty"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(TypeError, match="list of widths"):
+        MatrixFactorization(hidden=8).fit([0], [0])
+    seen = np.eye(1, 4)
+    assert np.array_equal(one.predict_topk([0], 2, exclude=seen)[0], one.predict_topk([0], 2, exclude=sp.csr_matrix(seen))[0])
+
+
+def test_a_step_that_would_not_be_finite_changes_nothing():
+    one = MatrixFactorization(4, epochs=1).fit([0, 1, 2], [0, 1, 3])
+    one.items_.weights.value[:] = 3e38
+    one.users_.weights.value[:] = [[3e38, -3e38, 1, 1]]
+    before = one.users_.weights.value.copy()
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="lower the learning rate"):
+        one.partial_fit([0, 1], [1, 2])
+    assert np.array_equal(one.users_.weights.value, before)
 
 
 def test_equal_devices_stay_in_their_subspace():
@@ -60,9 +88,24 @@ def test_a_round_without_some_answers_and_bad_answers():
     server = FairServer(np.zeros((30, 4)), [16, 64])
     server.receive([])
     assert not server.table.any()
-    for answer in ((0, np.zeros(3), 1.0), (0, np.full(16, np.nan), 1.0), (1, np.zeros(64), 0.0)):
-        with pytest.raises(ValueError, match="an answer of kind"):
+    for answer in ((0, np.zeros(3), 1.0), (0, np.full(16, np.nan), 1.0), (1, np.zeros(64), 0.0), (0, np.zeros(16), np.inf),
+                   (2, np.zeros(64), 1.0), (-1, np.zeros(64), 1.0)):
+        with pytest.raises(ValueError, match="an answer"):
             server.receive([answer])
+
+
+def test_flower_is_an_extra(monkeypatch):
+    from mongoose_nb.recommend import flower
+
+    monkeypatch.setattr(flower, "Strategy", None)
+    for call in (lambda: flower.FairStrategy(FairServer(np.zeros((3, 4)), [12])), lambda: flower.client_app(print)):
+        with pytest.raises(ImportError, match="mongoose_nb.flower"):
+            call()
+
+
+def test_weighted_mean_of_dense_parameters():
+    mean = weighted_mean([({"b": np.float32([1, 2])}, 1.0), ({"b": np.float32([5, 2])}, 3.0)])
+    assert mean["b"].tolist() == [4, 2] and mean["b"].dtype == np.float32
 
 
 def test_federated_training_learns_with_devices_of_three_capacities():

@@ -15,12 +15,13 @@ from mongoose_nb.core.registry import register
 class Compositional(IndexMap):
     """The first half of row r is row ``r // n`` of one table and the second half row ``r % n`` of another: no two rows are equal.
 
-    n is the largest number for which both tables fit.
+    n is the largest number for which both tables fit. They begin at a random cell, so that matrices that share an array overlap by chance
+    and not row by row.
 
     Parameters
     ----------
     shape, cells, seed, offset
-        See `IndexMap`; nothing is random.
+        See `IndexMap`; the seed and the offset draw the cell at which the tables begin.
     signed : bool
         By default entries have no signs.
 
@@ -51,4 +52,5 @@ class Compositional(IndexMap):
         """See `IndexMap.bases`."""
         quotients = -(-self.rows // self._remainders)
         half = self.width - self.block
-        return np.stack([rows // self._remainders * self.block, quotients * self.block + rows % self._remainders * half], axis=1)
+        place = np.stack([rows // self._remainders * self.block, quotients * self.block + rows % self._remainders * half], axis=1)
+        return (place + self.hashed(np.zeros(1), 1, self.cells)) % self.cells

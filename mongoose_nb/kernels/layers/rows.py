@@ -274,6 +274,22 @@ def apply_rows(V, groups, kind, hyper, bias_hyper, weights, has_bias, bias, g):
 
 
 @parallel
+def sum_groups(V, groups, first, out, totals):
+    """The gradient of every touched row, and of its bias; those of range p begin at ``first[p]``, in the order of `list_rows`."""
+    sample = groups.sample
+    value = groups.value
+    ends = groups.ends
+    part_ptr = groups.part_ptr
+    part_rows = groups.part_rows
+    for p in prange(part_rows.shape[0]):
+        at = part_ptr[p]
+        for k in range(part_rows[p]):
+            end = ends[part_ptr[p] + k]
+            totals[first[p] + k] = _gather(out[first[p] + k], V, sample[at:end], value[at:end])
+            at = end
+
+
+@parallel
 def square_rows(V, groups, has_bias, g, out):
     """out[p] = squared norm of the gradient of range p, for clipping by the global norm."""
     sample = groups.sample

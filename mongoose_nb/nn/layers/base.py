@@ -66,6 +66,8 @@ class Layer(Registered, kind="layer"):
         their values, entry by entry.
     times_itself : bool
         Whether `forward` counts its time by phases of its own, with ``run.timer``.
+    fixed_form : str
+        Why ``Network.project`` cannot give its weights another form, and what to do; empty where there is no such reason.
 
     Examples
     --------
@@ -93,6 +95,7 @@ class Layer(Registered, kind="layer"):
     sparse_input = False
     sparse_output = False
     times_itself = False
+    fixed_form = ""
 
     def build(self, n_inputs: int, rng: np.random.Generator) -> Layer:
         """Make the parameters for inputs of this width, drawn from `rng`; returns the layer itself."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.compress import HashedArray, make_compression
+from mongoose_nb.compress.base import MOST_ROWS, check_ids
 from mongoose_nb.core.arrays import Buffers, Parameter
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.layers.base import Layer, Run
@@ -22,7 +23,7 @@ class Embedding(Layer):
     units : int
         Numbers of a vector.
     n_ids : int
-        Ids lie below. On an array whose map has `open_rows`, larger ids have vectors as well.
+        Ids lie below.
     combine : {None, "sum"}
         Sum the vectors of a sample, (n, units).
     compress : float, str or compress.Compress, optional
@@ -31,15 +32,19 @@ class Embedding(Layer):
         The array, where others share it.
     init_std : float
         Standard deviation of the initial vectors.
+    open_ids : bool
+        Whether ids are hashes, below 2**40, of which about `n_ids` occur: all of them have vectors. It needs an array whose map has
+        `open_rows`.
     """
 
     def __init__(self, units: int, n_ids: int, *, combine: str | None = None, compress: Any = None, array: HashedArray | None = None,
-                 init_std: float = 0.05) -> None:
+                 init_std: float = 0.05, open_ids: bool = False) -> None:
         self.units, self.n_ids = check_int("units", units, low=1), check_int("n_ids", n_ids, low=1)
         if combine not in (None, "sum"):
             raise ValueError(f"combine must be None or 'sum'; got {combine!r}")
         self.combine, self.compress, self.array = combine, make_compression(compress), array
         self.init_std = check_number("init_std", init_std, low=0.0, open_low=True)
+        self.open_ids = bool(open_ids)
 
     def build(self, n_inputs: int, rng: np.random.Generator, **options: Any) -> Embedding:
         """Make the parameters; `options` are more options of the map."""
@@ -48,8 +53,13 @@ class Embedding(Layer):
         if self.compress is None and self.array is None:
             self.weights = Parameter(normal(rng, (self.n_ids, self.units), self.init_std))
             self._store = RowStore(self.weights)
+            if self.open_ids:
+                raise ValueError("open_ids=True needs a hashed array, and this embedding is a full table: give compress=, or leave it out")
         else:
             spec, shape = self.compress or make_compression("robe"), (self.n_ids, self.units)
+            if self.open_ids and not spec.map_class.open_rows:
+                raise ValueError(f"open_ids=True needs an index map that places every id by a hash; {spec.map!r} does not: give another "
+                                 "map, such as 'robe', or leave it out")
             if self.array is None:
                 self.array = spec.array([shape], init_std=self.init_std, seed=int(rng.integers(2**31)))
             self.view = self.array.view(spec.map, shape, std=self.init_std, **{**spec.options, **options})
@@ -57,15 +67,10 @@ class Embedding(Layer):
         self._buffers = Buffers()
         return self
 
-    @property
-    def open_ids(self) -> bool:
-        """Whether ids beyond `n_ids` have vectors."""
-        return self.view is not None and self.view.map.open_rows
-
     def forward(self, x: np.ndarray, run: Run) -> tuple:
         """Vectors of ids (n, fields) int64."""
         n, fields = x.shape
-        ids = np.ascontiguousarray(x, np.int64).ravel()
+        ids = check_ids("ids", np.asarray(x).ravel(), MOST_ROWS if self.open_ids else self.n_ids, "the embedding")
         out = (self._buffers.lend("e", (len(ids), self.units)) if run.train and not self.combine
                else np.empty((len(ids), self.units), np.float32))
         if self.view is None:

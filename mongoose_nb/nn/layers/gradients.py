@@ -131,6 +131,15 @@ class RowGradient:
         list_rows(groups, out)
         return out
 
+    def listed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(ids of the touched rows (n,) int32, their gradients (n, width), those of their biases (n,))."""
+        from mongoose_nb.kernels.layers.rows import sum_groups
+
+        ids, groups = self.touched(), self.groups()
+        values, totals = np.empty((len(ids), self.V.shape[1]), np.float32), np.empty(len(ids), np.float32)
+        sum_groups(self.V, groups, np.cumsum(groups.part_rows) - groups.part_rows, values, totals)
+        return ids, values, totals
+
     def dense(self) -> np.ndarray:
         """The whole gradient of the matrix."""
         out = np.zeros_like(self.store.weights.value)

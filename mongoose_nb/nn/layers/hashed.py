@@ -43,6 +43,8 @@ class Hashed:
     """Mixin of layers whose matrix is a view of a hashed array. `share` comes before `build`, where a model has one array for all."""
 
     compress: Any
+    fixed_form = ("its weights live in a hashed array and have no other form: train a network without compress=, or with "
+                  "Compress(..., only=[...]) that leaves this layer out")
     _array: Shared | None = None
 
     def share(self, shared: Shared) -> None:

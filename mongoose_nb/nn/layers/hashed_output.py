@@ -32,13 +32,13 @@ class VirtualWeights:
 class HashedOutput(Hashed, WideOutput):
     """As `WideOutput`, with W (units, n_inputs) a view of a hashed array and a bias for each output.
 
-    Samplers hash the rows as they would those of an array, and have candidates that the batch shares.
+    Samplers hash the rows as they would those of an array. Rows that a batch needs are made once: with candidates per sample, those in the
+    set of any sample.
 
     Parameters
     ----------
     units : int
     sampler : str or Sampler
-        Of shape "batch", or ``"full"``.
     loss : str or Loss
     init_std : float, optional
         Standard deviation of the initial weights; 1 / sqrt(n_inputs) by default.
@@ -50,9 +50,6 @@ class HashedOutput(Hashed, WideOutput):
                  compress: Any = "robe") -> None:
         super().__init__(units, sampler, loss, init_std=init_std)
         self.compress = make_compression(compress)
-        if getattr(self.sampler, "shape", None) == "sample":
-            raise ValueError(f"an output layer on a hashed array takes candidates that the batch shares; got {self.sampler!r}: give "
-                             "shape='batch'")
 
     def config(self) -> dict[str, Any]:
         """See `Registered.config`."""
@@ -67,6 +64,28 @@ class HashedOutput(Hashed, WideOutput):
         self._store = None
         self._buffers = Buffers()
         return self
+
+    def _per_sample(self, h, labels, run, share):
+        from mongoose_nb.kernels.layers.active import Lists, loss_active
+
+        sets = check_sets(self.sampler, self.sampler.per_sample(h, labels, run.step, run.timer), self.units)
+        lend = self._buffers.lend
+        delta, grad, losses = lend("delta", len(sets.ids)), lend("grad", h.shape), lend("loss", len(h))
+        with run.timer("forward"):
+            place = self._buffers.get("place", self.units, np.int32)
+            place[:] = -1
+            place[sets.ids] = 0
+            ids = np.flatnonzero(place == 0)
+            place[ids] = np.arange(len(ids), dtype=np.int32)
+            bases = self.view.map.bases(ids)
+            rows = self.view.gather(ids, bases=bases, out=self._buffers.get("virtual", (len(ids), self.n_inputs)))
+            lists = Lists(sets.start, sets.count, read_only(place[sets.ids]), sets.n_label, sets.n_exact, sets.shift, sets.shifts)
+            loss_active(h, rows, self.bias.value[ids], lists, self.loss_kind.logistic, share, delta, grad, losses)
+        self.sampler.after_loss(sets, delta)
+        with run.timer("backward"):
+            touched, values, totals = self._row_gradient(sets, delta, h).listed()
+            touched = touched.astype(np.int64)
+        return losses, (grad, (touched, values, bases[place[touched]], totals))
 
     def _shared(self, h, labels, run, share):
         from mongoose_nb.core.threads import one_blas_thread

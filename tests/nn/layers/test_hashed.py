@@ -6,7 +6,9 @@ import scipy.sparse as sp
 
 from mongoose_nb import nn
 from mongoose_nb.compress import Compress, HashedArray
+from mongoose_nb.compress import names as compress_names
 from mongoose_nb.core.arrays import Rows
+from mongoose_nb.core.registry import find
 from mongoose_nb.nn.layers.gradients import as_dense
 from mongoose_nb.testing import check_layer
 
@@ -32,7 +34,25 @@ def test_embedding_gradients(combine, compress):
     if compress is not None:
         expected = np.bincount(layer.view.map.index().ravel(), (expected * layer.view.map.sign() * layer.view.scale).ravel(), len(got))
     assert np.allclose(got, expected, atol=1e-5)
-    assert layer.open_ids == (compress is not None)
+    for wrong in ([[3, 10, 0]], [[0, -1, 3]]):
+        with pytest.raises(ValueError, match="the embedding has 10 rows, 0 to 9"):
+            layer.forward(np.array(wrong), nn.Run())
+
+
+@pytest.mark.parametrize("name", compress_names())
+def test_open_ids(name):
+    """Hashes as ids have vectors of their own where a map needs nothing for each row; elsewhere they are refused at once."""
+    def make(compress):
+        return nn.Embedding(8, 20, compress=compress, open_ids=True).build(2, np.random.default_rng(0))
+
+    if find("index map", name).open_rows:
+        value, _ = make(Compress(name, 2)).forward(np.array([[3, 2**40 - 1]]), nn.Run())
+        assert np.abs(value).min() > 0 and not np.array_equal(value[0, 0], value[0, 1])
+    else:
+        with pytest.raises(ValueError, match="open_ids=True needs an index map"):
+            make(Compress(name, 2))
+    with pytest.raises(ValueError, match="open_ids=True needs a hashed array"):
+        make(None)
 
 
 def problem(n=300, d=400, outputs=600):
@@ -42,7 +62,7 @@ def problem(n=300, d=400, outputs=600):
     return centres[labels] + sp.random(n, d, 0.01, format="csr", random_state=1, dtype=np.float32), labels
 
 
-@pytest.mark.parametrize("sampler", ["full", nn.Uniform(100), nn.LSH(100, shape="batch")], ids=str)
+@pytest.mark.parametrize("sampler", ["full", nn.Uniform(100), nn.LSH(100, shape="batch"), nn.LSH(60)], ids=str)
 @pytest.mark.parametrize("compress", [4.0, Compress("fold", 4, grad_scale=True), Compress("robe", 4, only=["output"])], ids=str)
 def test_networks_learn_save_and_go_on(sampler, compress, tmp_path):
     X, y = problem()
@@ -62,15 +82,16 @@ def test_networks_learn_save_and_go_on(sampler, compress, tmp_path):
     assert np.array_equal(network.predict_topk(X, 3)[1], again.predict_topk(X, 3)[1])
 
 
-def test_output_on_an_array_has_the_gradients_of_one_on_a_matrix():
+@pytest.mark.parametrize("sampler", ["full", nn.Uniform(6, shape="batch"), nn.Uniform(6, shape="sample"), nn.LSH(8)], ids=str)
+def test_output_on_an_array_has_the_gradients_of_one_on_a_matrix(sampler):
     """The loss and the gradient of h agree with those of `WideOutput` with the same weights; that of the cells follows from them."""
     rng = np.random.default_rng(0)
     h, labels = rng.standard_normal((9, 6)).astype(np.float32), Rows.of(sp.csr_matrix(np.eye(20, dtype=np.float32)[rng.integers(0, 20, 9)]))
-    hashed = nn.HashedOutput(20, "full", compress=Compress("robe", 3)).build(6, np.random.default_rng(1))
+    hashed = nn.HashedOutput(20, sampler, compress=Compress("robe", 3)).build(6, np.random.default_rng(1))
     hashed.bind_sampler(0)
-    plain = type(hashed).__mro__[2](20, "full").build(6, np.random.default_rng(1))
-    plain.bind_sampler(0)
+    plain = type(hashed).__mro__[2](20, sampler).build(6, np.random.default_rng(1))
     plain.weights.value[...] = hashed.view.gather()
+    plain.bind_sampler(0)
     (losses, cache), (expected, other) = (layer.loss(h, labels, nn.Run()) for layer in (hashed, plain))
     assert np.allclose(losses, expected, atol=1e-6)
     (grad, gradients), (g, more) = hashed.backward(1.0, cache), plain.backward(1.0, other)
@@ -81,14 +102,20 @@ def test_output_on_an_array_has_the_gradients_of_one_on_a_matrix():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="shape='batch'"):
-        nn.Network(10, 20, sampler=nn.LSH(5), compress=4)
     with pytest.raises(ValueError, match=r"can be some of \['hidden0', 'output'\]"):
         nn.Network(10, 20, compress=Compress("robe", 4, only=["middle"]))
     with pytest.raises(TypeError, match="compress must be None"):
         nn.Network(10, 20, compress=[4])
     with pytest.raises(ValueError, match="combine"):
         nn.Embedding(4, 10, combine="mean")
+
+
+@pytest.mark.parametrize("kind", ["monarch", "pixelfly", "dense"])
+def test_projecting_a_compressed_layer_names_the_array(kind):
+    network = nn.Network(20, 30, hidden=(8, 16), sampler="full", compress=4)
+    with pytest.raises(ValueError, match=r"hidden\[1\]: its weights live in a hashed array"):
+        network.project(kind)
+    assert network.hidden == (8, 16)
 
 
 def test_product_reads_rows_by_blocks():
