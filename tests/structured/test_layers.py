@@ -276,3 +276,17 @@ def test_gradients_of_a_layer_in_float64():
             ends.append(float((layer.forward(x, nn.Run())[0] * g).sum()))
         parameter.value[...] = kept
         assert float(np.vdot(direction, gradients[name])) == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=1e-7), name
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_that_are_kept_do_not_change(name):
+    n_inputs, layer = built(name)
+    rng = np.random.default_rng(4)
+    found = []
+    for _ in range(2):
+        x, g = (rng.standard_normal((20, n)).astype(np.float32) for n in (n_inputs, layer.units))
+        gradients = layer.backward(g, layer.forward(x, nn.Run(train=True))[1])[1]
+        found.append((gradients, {key: value.copy() for key, value in gradients.items()}))
+    for gradients, copies in found:
+        for key, value in gradients.items():
+            np.testing.assert_array_equal(value, copies[key])

@@ -46,3 +46,10 @@ def gemm(shape, A, a, lda, turn_a, B, b, ldb, turn_b, scale, keep, out, c, ldc):
     """
     m, n, k = shape
     _gemm(_T if turn_b else _N, _T if turn_a else _N, n, m, k, scale, B[b:], ldb, A[a:], lda, keep, out[c:], ldc)
+
+
+@inline
+def multiply(A, B, turn, scale, keep, out):
+    """out = scale * A @ B + keep * out, or with `turn` A @ B.T; whole arrays of two axes without gaps."""
+    gemm((out.shape[0], out.shape[1], A.shape[1]), A.reshape(-1), 0, A.shape[1], False, B.reshape(-1), 0, B.shape[1], turn, scale, keep,
+         out.reshape(-1), 0, out.shape[1])

@@ -178,13 +178,14 @@ class Pixelfly(LinearMap):
         H, (blocks, down, up, scales) = cache, self._arrays()
         dH, dx = np.empty_like(H), np.empty((len(rows) if need_input else 0, self.n_inputs), self.dtype)
         blocks_backward(g, blocks, self._pattern, down, up, scales, dH, dx)
-        cut = self.units % self._block or self.n_inputs % self._block
-        d_blocks = (np.zeros if cut else np.empty)(blocks.shape, self.dtype)
-        d_down, d_up = np.zeros_like(down), np.zeros_like(up)
-        blocks_gradients(rows, g, self._pattern, H, dH, d_blocks, d_down, d_up)
-        gradients = {"blocks": d_blocks.reshape(self.blocks.value.shape)}
+        lend, names = self._buffers.lend, ("blocks", "down", "up")
+        found = tuple(lend(name, value.shape, self.dtype) for name, value in zip(names, (blocks, down, up)))
+        if self.units % self._block or self.n_inputs % self._block:
+            found[0][...] = 0
+        products = lend("products", len(blocks) + self.block_mask.shape[0], np.float64)
+        blocks_gradients(rows, g, self._pattern, H, dH, (blocks, down, up), scales, found, products)
+        gradients = {"blocks": found[0].reshape(self.blocks.value.shape)}
         if self.mix is not None:
-            mix = np.multiply(d_blocks, blocks).sum(dtype=np.float64) - np.multiply(d_up, up).sum(dtype=np.float64)
-            gradients.update(down=d_down, up=d_up * scales[1], mix=np.array([mix], self.dtype))
-            d_blocks *= scales[0]
+            mix = products[:len(blocks)].sum() - products[len(blocks):].sum()
+            gradients.update(down=found[1], up=found[2], mix=np.array([mix], self.dtype))
         return dx, gradients
