@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class KVCache:
             self._arrays[name][:, self._n] = row
         self._n += 1
 
-    def append(self, k: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None) -> None:
+    def append(self, k: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Add a token; past the budget, others are forgotten first.
 
         Parameters
@@ -89,6 +90,11 @@ class KVCache:
         k, v : (heads, width) float32 or float64
         codes : (heads, rounds) int32, optional
             Buckets of the key, for `attend` to choose by.
+
+        Returns
+        -------
+        k, v
+            As they are kept: less exact with `bits`.
         """
         k, v = np.asarray(k), np.asarray(v)
         known = self._arrays.get("positions")
@@ -105,10 +111,12 @@ class KVCache:
             rows |= {"k": k, "v": v}
         else:
             (rows["k"], rows["k_scales"]), (rows["v"], rows["v_scales"]) = quantise(k, self.bits), quantise(v, self.bits)
+            k, v = (restore(rows[name], rows[f"{name}_scales"], self.bits, self._width).astype(k.dtype) for name in "kv")
         if codes is not None:
             rows["codes"] = codes
         self._store(**rows)
         self.step += 1
+        return k, v
 
     def _evict(self):
         marks, positions = self._view("marks"), self._view("positions")
@@ -121,7 +129,17 @@ class KVCache:
             array[:, :keep.shape[1]] = array[rows, keep]
         self._n = keep.shape[1]
 
-    def attend(self, q: np.ndarray, scale: float | None = None, codes: np.ndarray | None = None, last: int | None = None) -> np.ndarray:
+    def reached(self, heads: int, codes: np.ndarray | None = None, last: int | None = None) -> np.ndarray:
+        """Which of the tokens that are kept a query of each head reaches, (heads, n) bool; arguments as in `attend`."""
+        if codes is None:
+            return np.ones((heads, self._n), bool)
+        same = self._view("codes") == codes[:, None, :]
+        if last is not None:
+            same &= np.cumsum(same[:, ::-1], axis=1)[:, ::-1] <= last
+        return same.any(axis=2)
+
+    def attend(self, q: np.ndarray, scale: float | None = None, codes: np.ndarray | None = None, last: int | None = None,
+               kernel: Callable[..., None] | None = None) -> np.ndarray:
         """Attention of a query to the tokens that are kept.
 
         Parameters
@@ -133,6 +151,9 @@ class KVCache:
             Buckets of the query: only keys that share one in some round count.
         last : int, optional
             And of those of a round, the last so many.
+        kernel : callable, optional
+            Attends in place of this cache, ``kernel(keys, values, reached, n, weights)``: it reads the first n of the keys and values
+            (heads, capacity, width), and fills weights (heads, n) for the policy.
 
         Returns
         -------
@@ -145,19 +166,17 @@ class KVCache:
         if not self._n:
             return out
         weights = np.empty((len(q), self._n))
-        allowed = np.ones((len(q), self._n), bool)
-        if codes is not None:
-            same = self._view("codes") == codes[:, None, :]
-            if last is not None:
-                same &= np.cumsum(same[:, ::-1], axis=1)[:, ::-1] <= last
-            allowed = same.any(axis=2)
+        allowed = self.reached(len(q), codes, last)
         if self.bits is None:
             keys, values = self._arrays["k"], self._arrays["v"]
         else:
             keys, values = (restore(self._view(name), self._view(f"{name}_scales"), self.bits, self._width).astype(q.dtype)
                             for name in "kv")
-        attend_row(np.ascontiguousarray(q), keys, values, allowed, self._n,
-                   1 / math.sqrt(q.shape[1]) if scale is None else float(scale), out, weights)
+        if kernel is None:
+            scale = 1 / math.sqrt(q.shape[1]) if scale is None else float(scale)
+            attend_row(np.ascontiguousarray(q), keys, values, allowed, self._n, scale, out, weights)
+        else:
+            kernel(keys, values, allowed, self._n, weights)
         if self.budget is not None:
             self.policy.observe(self._view("marks"), weights, self.step)
         return out
