@@ -43,6 +43,7 @@ class KVCache:
             raise ValueError(f"bits must be None, 4 or 8; got {bits!r}")
         self.bits = bits
         self._n = self.step = self._width = 0
+        self._mass, self._evictions, self._weights = 0.0, 0, None
         self._arrays: dict[str, np.ndarray] = {}
 
     def fresh(self) -> KVCache:
@@ -106,6 +107,7 @@ class KVCache:
             self._evict()
         self._width = k.shape[1]
         rows = {"positions": np.full(len(k), self.step, np.int64),
+                "first": np.full(len(k), -1, np.int64), "last": np.full(len(k), -1, np.int64),
                 "marks": np.zeros((len(k), self.policy.n_marks(self.budget or 0) if self.budget else 0), self.policy.marks_type)}
         if self.bits is None:
             rows |= {"k": k, "v": v}
@@ -124,6 +126,11 @@ class KVCache:
         free = int(np.isfinite(importance).sum(axis=1).min())  # the others are safe as long as there are free ones
         gone = max(1, min(free, self.policy.n_dropped(self.budget)))
         keep = np.sort(np.argsort(importance, axis=1, kind="stable")[:, gone:], axis=1)
+        if self._weights is not None and self._weights.shape == importance.shape:
+            total = self._weights.sum(axis=1)
+            kept = np.take_along_axis(self._weights, keep, axis=1).sum(axis=1)
+            self._mass += float(np.divide(kept, total, out=np.ones_like(kept), where=total > 0).mean())
+            self._evictions += 1
         for array in self._arrays.values():
             rows = np.arange(len(array))[:, None]
             array[:, :keep.shape[1]] = array[rows, keep]
@@ -177,13 +184,51 @@ class KVCache:
             attend_row(np.ascontiguousarray(q), keys, values, allowed, self._n, scale, out, weights)
         else:
             kernel(keys, values, allowed, self._n, weights)
+        self._weights = weights
+        important = weights * self._n > 1
+        first, last = self._view("first"), self._view("last")
+        first[important & (first < 0)] = self.step
+        last[important] = self.step
         if self.budget is not None:
             self.policy.observe(self._view("marks"), weights, self.step)
         return out
 
     def stats(self) -> dict[str, Any]:
-        """``kept``: tokens that are kept; ``seen``: tokens that were added; ``bytes`` of the keys and values."""
-        return {"kept": self._n, "seen": self.step, "bytes": self.n_bytes}
+        """What the cache holds, and how well it chose.
+
+        Returns
+        -------
+        dict
+            ``kept``: tokens that are kept; ``seen``: tokens that were added; ``bytes`` of the keys and values; ``mass_kept``: share of a
+            query's attention that fell on the tokens that were kept when others were forgotten, mean over heads and these moments, 1
+            where none was; ``persistence``: see `persistence`.
+        """
+        return {"kept": self._n, "seen": self.step, "bytes": self.n_bytes,
+                "mass_kept": self._mass / self._evictions if self._evictions else 1.0, "persistence": self.persistence()}
+
+    def persistence(self, at: int | None = None) -> float:
+        """Whether the tokens that are important later were important before (Liu et al., 2023, section 3).
+
+        A token is important to a query that gives it more than a uniform share of its attention.
+
+        Parameters
+        ----------
+        at : int, optional
+            The moment, a number of tokens; half of those that were added by default.
+
+        Returns
+        -------
+        float
+            Of the tokens before `at` that were important to a query from then on, the share that was so to one before, mean over
+            heads. nan where there are none.
+        """
+        at = self.step // 2 if at is None else check_int("at", at, low=0)
+        if not self._arrays:
+            return math.nan
+        later = (self._view("last") >= at) & (self._view("positions") < at)
+        before = later & (self._view("first") < at)
+        found = later.any(axis=1)
+        return float((before.sum(axis=1)[found] / later.sum(axis=1)[found]).mean()) if found.any() else math.nan
 
     def __repr__(self):
         return f"KVCache({self.policy!r}, budget={self.budget}, bits={self.bits})"

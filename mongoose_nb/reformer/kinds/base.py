@@ -9,7 +9,23 @@ from mongoose_nb.core.registry import Registered
 
 
 class LayerSettings(NamedTuple):
-    """What a model says of one of its layers; see the arguments of `ReformerLM`."""
+    """What a model says of one of its layers.
+
+    Parameters
+    ----------
+    n_heads, head_width : int
+        Heads, and width of each.
+    max_length : int
+        Most tokens of a sequence.
+    n_hashes, bucket_size : int
+        Of this layer.
+    seed : int
+        Of this layer.
+    strict : bool
+        Whether attention must not depend on later tokens in any way.
+    n_features, thresh, scheduler_hashes, lr_rotations, margin
+        See `ReformerLM`.
+    """
 
     n_heads: int
     head_width: int
