@@ -9,8 +9,8 @@ from mongoose_nb.attention.rotations import count_buckets
 from mongoose_nb.nn import Linear
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer import ReformerLM, TextTask
+from mongoose_nb.reformer.generation import GENERATION_STEP
 from mongoose_nb.reformer.head import logits
-from mongoose_nb.reformer.model import GENERATION_STEP
 from mongoose_nb.reformer.text import Characters
 
 MODES = {"default": False, "strict": True}

@@ -32,6 +32,8 @@ _LAZY = {
     "L2ALSH": "mongoose_nb.hashing",
     "SignALSH": "mongoose_nb.hashing",
     "LSHTables": "mongoose_nb.tables",
+    "SetClassifier": "mongoose_nb.sklearn.sets",
+    "SetRegressor": "mongoose_nb.sklearn.sets",
     "LSHIndex": "mongoose_nb.search",
     "find_duplicates": "mongoose_nb.search.duplicates",
     "DuplicateFinder": "mongoose_nb.search.stream",

@@ -3,11 +3,11 @@
 import json
 import pathlib
 
-from benchmarks.attention_second import caches, errors, generation
+from benchmarks.attention_second import caches, errors, generation, sets
 from benchmarks.document import write_block
 
 HELP = "errors of Scatterbrain, speed of generation with a cache, perplexity with caches that forget"
-PARTS = {"errors": errors, "generation": generation, "caches": caches}
+PARTS = {"errors": errors, "generation": generation, "caches": caches, "sets": sets}
 
 
 def add_arguments(parser):
@@ -16,6 +16,7 @@ def add_arguments(parser):
     parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part replaced")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
     parser.add_argument("--texts", type=pathlib.Path, nargs="+", default=[], help="caches: text files, compressed or not")
+    parser.add_argument("--mnist", type=pathlib.Path, help="sets: folder of MNIST, four .gz files")
     parser.add_argument("--length", type=int, default=256, help="caches: tokens of a window")
     parser.add_argument("--windows", type=int, default=6, help="caches: windows that are scored")
     parser.add_argument("--width", type=int, default=64, help="caches: of the model")

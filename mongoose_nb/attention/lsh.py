@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, factors_of, log_partitions, zeros_like
+from mongoose_nb.attention.caches.cache import KVCache
+from mongoose_nb.attention.caches.readers import KeyReader
 from mongoose_nb.attention.full import FullCache, full_attention, full_attention_backward
 from mongoose_nb.attention.rotations import as_directions, count_buckets
 from mongoose_nb.core.validation import check_choice, check_int
@@ -216,6 +218,21 @@ class LSHAttention:
         buckets = self.buckets(q.array, step) if k is q else (self.buckets(q.array, step), self.buckets(k.array, step))
         plan, _ = self._plan(buckets, valid, counts, k is q)
         return plan.reach, plan.slot_k
+
+    def reader(self, cache: KVCache, step: int = 0) -> KeyReader:
+        """Attention of one sequence token by token with an empty cache; queries are keys.
+
+        Raises
+        ------
+        ValueError
+            Where attention depends on later tokens.
+        """
+        if not self.causal or self.kind != "full" and not self.strict:
+            raise ValueError(f"a cache needs attention that never depends on later tokens: kind='full' with causal=True, or strict=True; "
+                             f"got {self!r}")
+        if self.kind == "full":
+            return KeyReader(cache)
+        return KeyReader(cache, lambda q: self.buckets(q, step), self.scheme.chunk * self.bucket_size - 1)
 
     def _plan(self, buckets, valid, counts, shared):
         from mongoose_nb.kernels.attention import chunks as attention_chunks

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mongoose_nb.attention._arrays import Rows, check_heads, check_mask
+from mongoose_nb.attention.caches.cache import KVCache
+from mongoose_nb.attention.caches.readers import FeatureReader
 from mongoose_nb.attention.features import draw_features
 from mongoose_nb.attention.lsh import LSHAttention
 from mongoose_nb.core.validation import check_choice, check_int
@@ -175,6 +177,26 @@ class ScatterbrainAttention:
         unit = inputs.k * d**0.25
         dq += (dk - (dk * unit).sum(axis=2, keepdims=True) * unit) / cache.lengths
         return _like(cache.q, dq), _like(cache.q, dv)
+
+    def reader(self, cache: KVCache, step: int = 0) -> FeatureReader:
+        """Attention of one sequence token by token; queries are keys. Features are kept as sums, keys of the support in an empty cache.
+
+        Tokens that the cache forgets stay in the sums.
+
+        Raises
+        ------
+        ValueError
+            Where attention depends on later tokens, or where the support is an array.
+        """
+        lsh = isinstance(self.support, str) and self.support == "lsh"
+        if not self.causal or isinstance(self.support, np.ndarray) or lsh and not self.lsh.strict:
+            raise ValueError("a cache needs attention that never depends on later tokens: causal=True, and a support that is 'local', "
+                             f"None, or 'lsh' with strict=True; got {self!r}")
+        step = step if self.redraw else 0
+        if not lsh:
+            return FeatureReader(cache, self.n_features, self.seed, step, last=self.window - 1, support=self.support is not None)
+        return FeatureReader(cache, self.n_features, self.seed, step, lambda q: self.lsh.buckets(q, step),
+                             self.lsh.scheme.chunk * self.lsh.bucket_size - 1)
 
     def __repr__(self):
         support = self.support if self.support is None or isinstance(self.support, str) else f"bool array {self.support.shape}"

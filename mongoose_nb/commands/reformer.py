@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import importlib.util
 import pathlib
 import sys
@@ -33,6 +34,7 @@ def _start(args, clock):
     settings = {name: default if getattr(args, name) is None else getattr(args, name) for name, default in DEFAULTS.items()}
     settings.update({name: bool(getattr(args, name)) for name in SWITCHES}, text=args.text)
     _check(settings)
+    _import_own(settings)
     out = runs.check_free(args.out, args.overwrite)
     work = _Work(settings)
     model = _model(settings, work)
@@ -62,6 +64,7 @@ def _resume(args, clock):
         raise ValueError(f"{path / runs.SETTINGS} is damaged: {error!r} is missing") from error
     if not (path / runs.MODEL).exists():
         raise ValueError(f"{path} has no {runs.MODEL}; did an epoch end there?")
+    _import_own(settings)
     model = ReformerLM.load(path / runs.MODEL)
     if {name: part["sha256"] for name, part in work.record.items()} != {name: part["sha256"] for name, part in recorded.items()}:
         raise ValueError(f"the text is not the one that {path} began with; start a new run for another")
@@ -81,6 +84,18 @@ def _check(settings):
         raise ValueError("--test FILE goes with TEXT: the copy task draws its own sequences")
     if settings["text"] is not None and settings["min_seq_len"] is not None:
         raise ValueError("--min_seq_len is of the copy task; windows of TEXT all have --seq_len characters")
+
+
+def _import_own(settings):
+    """Import the modules of kinds of attention that are given as ``module:Class``."""
+    for name in settings["attn_type_list"]:
+        module, colon, _ = name.partition(":")
+        if colon:
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise ValueError(f"--attn_type_list {name}: the module {module!r} cannot be imported ({error}); its folder has to be in "
+                                 "PYTHONPATH") from error
 
 
 def _model(settings, work):

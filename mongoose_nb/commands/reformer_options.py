@@ -36,7 +36,8 @@ FLAGS = {
     ),
     "attention": (
         ("attn_type_list", [str], ["triplet"], "TYPE", "lsh: random rotations; triplet, contrast: learned ones, by their loss; full: exact "
-         "attention; scatterbrain: random rotations and random features; performer: random features"),
+         "attention; scatterbrain: random rotations and random features; performer: random features; MODULE:CLASS: a kind of "
+         "your own"),
         ("bucket_size_list", [int], [64], "N", "mean size of a bucket"),
         ("n_hashes_list", [int], [1], "N", "rounds of hashing"),
         ("n_features", int, 64, "N", "scatterbrain, performer: random features of a head"),

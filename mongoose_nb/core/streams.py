@@ -24,6 +24,7 @@ PURPOSES = {
     "eviction": 0xE71C7,  # of attention.KVCache
     "drift": 0x5C37C8,
     "bands": 0xBA2D5,
+    "set layers": 0x5E75,  # weights of sklearn.SetClassifier and SetRegressor
     "grids": 0x621D5,  # of sketch.DensitySketch
     "samples of a density": 0xDE4517,
 }

@@ -1,106 +1,80 @@
-"""Which attention a layer uses: hashed with random or learned rotations, or exact."""
+"""The attention of one layer: what its kind makes, and what it is exchanged for."""
 
 from __future__ import annotations
 
+import contextlib
 import numbers
-from collections.abc import Sequence
-from types import SimpleNamespace
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from mongoose_nb.attention import LearnedRotations, LSHAttention, ScatterbrainAttention
-from mongoose_nb.attention.rotations import count_buckets
-from mongoose_nb.core.validation import check_choice, check_int
-from mongoose_nb.rehash import Drift
-
-LEARNED = ("triplet", "contrast")
-# support of the kinds with random features
-FEATURES = {"scatterbrain": "lsh", "performer": None}
-KINDS = ("lsh", *LEARNED, "full", *FEATURES)
-# Sequences of a batch that are kept to learn rotations from.
-SEQUENCES = 4
+from mongoose_nb.core.registry import make
+from mongoose_nb.core.validation import check_int
+from mongoose_nb.reformer.kinds import AttentionKind, Full, LayerSettings
+from mongoose_nb.reformer.kinds.learned import SEQUENCES
 
 
-def check_layers(n_layers: int, attention: str | Sequence[str], n_hashes: int | Sequence[int],
+def check_layers(n_layers: int, attention: Any, n_hashes: int | Sequence[int],
                  bucket_size: int | Sequence[int]) -> tuple[tuple, tuple, tuple]:
-    """The three settings of every layer, as tuples."""
+    """The three settings of every layer, as tuples; a kind of attention stays the name that it was given by."""
     def each(name, value):
-        values = [value] * n_layers if isinstance(value, str | numbers.Integral) else list(value)
+        values = [value] * n_layers if isinstance(value, str | numbers.Integral | dict | AttentionKind) else list(value)
         if len(values) != n_layers:
             raise ValueError(f"{name} must be one value, or one for each of n_layers={n_layers} layers; got {value!r}")
         return values
 
-    return (tuple(check_choice("attention", kind, KINDS) for kind in each("attention", attention)),
+    def kind(value):
+        made = make("attention", value)
+        return value if isinstance(value, str) else made
+
+    return (tuple(kind(value) for value in each("attention", attention)),
             tuple(check_int("n_hashes", n, low=1) for n in each("n_hashes", n_hashes)),
             tuple(check_int("bucket_size", n, low=1) for n in each("bucket_size", bucket_size)))
 
 
 def make_core(model: Any, layer: int, seed: int) -> Core:
     """The core of one layer of a model."""
-    kind, n_hashes, bucket_size = model.attention[layer], model.n_hashes[layer], model.bucket_size[layer]
-    rotations = None
-    if kind in LEARNED:
-        n_buckets = max(2, count_buckets(model.max_length, bucket_size))
-        bits = 64 * -(-model.scheduler_hashes // 64)
-        rotations = LearnedRotations(model.n_heads, n_hashes, model.width // model.n_heads, n_buckets, loss=kind, lr=model.lr_rotations,
-                                     margin=model.margin, sequences=SEQUENCES, schedule=Drift(model.thresh, check_every=10, bits=bits),
-                                     seed=seed)
-    strict = max(1, count_buckets(model.max_length, bucket_size)) if model.strict else None
-    return Core(kind, n_hashes, bucket_size, model.full_attention_up_to, seed, rotations, strict, model.n_features)
+    settings = LayerSettings(model.n_heads, model.width // model.n_heads, model.max_length, model.n_hashes[layer],
+                             model.bucket_size[layer], seed, model.strict, model.n_features, model.thresh, model.scheduler_hashes,
+                             model.lr_rotations, model.margin)
+    return Core(make("attention", model.attention[layer]), settings, model.full_attention_up_to)
 
 
 class Core:
     """A layer's attention, exact for short sequences, and replaceable for evaluation.
 
-    Random rotations are drawn again at every step, so that no model comes to rely on a few of them. Learned rotations stay until they are
-    trained again.
-
     Parameters
     ----------
-    kind : {"lsh", "triplet", "contrast", "full", "scatterbrain", "performer"}
-    n_hashes, bucket_size : int
+    kind : AttentionKind
+    settings : LayerSettings
     full_up_to : int
         Longest sequence that is attended to exactly.
-    seed : int
-        Of the rotations.
-    rotations : LearnedRotations, optional
-        Those of a kind that learns.
-    strict_buckets : int, optional
-        Number of buckets, for attention that does not depend on later tokens; see `attention.LSHAttention`.
-    n_features : int
-        Random features of a head, of the kinds that have some; see `attention.ScatterbrainAttention`.
     """
 
-    def __init__(self, kind: str, n_hashes: int, bucket_size: int, full_up_to: int, seed: int,
-                 rotations: LearnedRotations | None = None, strict_buckets: int | None = None,
-                 n_features: int = 64) -> None:
-        self.kind, self.n_hashes, self.bucket_size, self.full_up_to, self.seed = kind, n_hashes, bucket_size, full_up_to, seed
-        self.rotations, self.strict_buckets, self.n_features = rotations, strict_buckets, n_features
-        self.instead = (kind, n_hashes)
+    def __init__(self, kind: AttentionKind, settings: LayerSettings, full_up_to: int = 0) -> None:
+        self.kind, self.settings, self.full_up_to = kind, settings, full_up_to
+        self.rotations = kind.rotations(settings)
+        self.instead = (kind, settings)
         self._seen = None
 
-    def replace(self, kind: str | None, n_hashes: int | None) -> None:
+    def replace(self, kind: Any, n_hashes: int | None) -> None:
         """Attend in another way from now on; None keeps what the layer was made with."""
-        kind = self.kind if kind is None else check_choice("attention", kind, KINDS)
-        n_hashes = self.n_hashes if n_hashes is None else check_int("n_hashes", n_hashes, low=1)
-        if kind in LEARNED and (kind != self.kind or n_hashes > self.n_hashes):
-            raise ValueError(f"attention {kind!r} with {n_hashes} rounds needs as many learned rotations; the layer has "
-                             f"{self.n_hashes if self.rotations else 'none'} ({self.kind!r}): give attention='lsh' for random ones")
-        self.instead = (kind, n_hashes)
+        kind = self.kind if kind is None else make("attention", kind)
+        n_hashes = self.settings.n_hashes if n_hashes is None else check_int("n_hashes", n_hashes, low=1)
+        settings = self.settings._replace(n_hashes=n_hashes)
+        kind.check_exchange(settings, self.rotations, self.kind)
+        self.instead = (kind, settings)
 
-    def attention(self, length: int) -> LSHAttention | ScatterbrainAttention:
+    def attention(self, length: int) -> Any:
         """The attention in use for sequences of this length."""
-        kind, n_hashes = self.instead
-        full = kind == "full" or length <= self.full_up_to
-        if kind in FEATURES and not full:
-            return ScatterbrainAttention(self.n_features, FEATURES[kind], n_hashes, self.bucket_size, causal=True,
-                                         strict=self.strict_buckets is not None, n_buckets=self.strict_buckets, seed=self.seed, redraw=True)
-        rotations = None
-        if kind in LEARNED:
-            rotations = self.rotations if n_hashes == self.n_hashes else SimpleNamespace(value=self.rotations.value[:, :n_hashes])
-        return LSHAttention(n_hashes, self.bucket_size, True, rotations, self.seed, kind="full" if full else "lsh", exact_below=0,
-                            redraw=True, strict=self.strict_buckets is not None, n_buckets=self.strict_buckets)
+        kind, settings = self.instead
+        return Full().attention(settings) if length <= self.full_up_to else kind.attention(settings, self.rotations)
+
+    def is_strict(self, length: int) -> bool:
+        """Whether the attention in use for sequences up to this length never depends on later tokens."""
+        kind, settings = self.instead
+        return kind.exact or length <= self.full_up_to or not self.full_up_to and kind.is_strict(settings)
 
     def forward(self, qk: np.ndarray, v: np.ndarray, mask: np.ndarray | None = None, step: int = 0) -> tuple:
         """(out, cache); see `attention.LSHAttention`."""
@@ -111,7 +85,7 @@ class Core:
     def backward(self, dout: np.ndarray, cache: Any) -> tuple:
         """(dqk, dv). A few sequences are kept for the rotations to learn from: once a step, computed again or not."""
         attention, qk, mask, cache = cache
-        if self.rotations is not None and attention.kind != "full":
+        if self.rotations is not None and getattr(attention, "rotations", None) is self.rotations:
             self._seen = (attention, qk[:SEQUENCES].copy(), None if mask is None else mask[:SEQUENCES])
         return attention.backward(dout, cache)
 
@@ -131,3 +105,16 @@ class Core:
     def report(self) -> dict[str, Any]:
         """Trainings of the rotations and what their schedule measured; empty without."""
         return {} if self.rotations is None else {k: float(v) for k, v in self.rotations.report().items() if v is not None}
+
+
+@contextlib.contextmanager
+def attending(cores: Sequence[Core], kind: Any, n_hashes: int | None) -> Iterator[None]:
+    """Other attention in all these layers within the block; see `Core.replace`."""
+    before = [core.instead for core in cores]
+    try:
+        for core in cores:
+            core.replace(kind, n_hashes)
+        yield
+    finally:
+        for core, instead in zip(cores, before):
+            core.instead = instead

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.attention._arrays import check_heads
 from mongoose_nb.attention.caches import KVCache
-from mongoose_nb.attention.lsh import LSHAttention
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer.head import logits
@@ -40,7 +38,7 @@ class Decoder:
     Parameters
     ----------
     model : ReformerLM
-        All layers attend exactly, or by hashing that is strictly causal.
+        No layer attends in a way that depends on later tokens (`AttentionKind.is_strict`).
     body, head : Layer
         Those of the model.
     caches : list of KVCache
@@ -52,11 +50,12 @@ class Decoder:
     def __init__(self, model: Any, body: Any, head: Any, caches: list[KVCache], step: int) -> None:
         self.body, self.head = body, head
         self.model, self.caches, self.step, self.position = model, caches, step, 0
-        self._attention = [core.attention(model.max_length) for core in model.cores]
-        for i, attention in enumerate(self._attention):
-            if not isinstance(attention, LSHAttention) or not (attention.kind == "full" or attention.strict):
-                raise ValueError(f"a cache needs attention that never depends on later tokens: exact (attention='full') or hashed with "
-                                 f"strict=True; layer {i} has {model.attention[i]!r}. Leave cache out, or train a model with strict=True")
+        for i, core in enumerate(model.cores):
+            if not core.is_strict(model.max_length):
+                raise ValueError(f"a cache needs attention that never depends on later tokens: exact (attention='full'), 'performer', or "
+                                 f"hashed with strict=True; layer {i} has {model.attention[i]!r}. Leave cache out, or train a model with "
+                                 "strict=True")
+        self._readers = [core.attention(model.max_length).reader(cache, step) for core, cache in zip(model.cores, caches)]
 
     def read(self, tokens: np.ndarray) -> np.ndarray:
         """Logits (n, n_tokens) behind each of the tokens (n,)."""
@@ -76,9 +75,9 @@ class Decoder:
         for name, layer in zip(body.embedding.names, body.embedding.layers):
             x = x + layer.vectors(np.array([self.position])) if name == "positions" else layer.forward(x, run)[0]
         x1 = x2 = to_stream(np.ascontiguousarray(x, dtype))
-        for block, attention, cache in zip(body.blocks, self._attention, self.caches):
+        for block, reader in zip(body.blocks, self._readers):
             normed = block.attention["norm"].forward(to_values(x2, dtype), run)[0]
-            x1 = add(x1, self._attend(block.attention["heads"], attention, cache, normed, run))
+            x1 = add(x1, self._attend(block.attention["heads"], reader, normed, run))
             x2 = add(x2, block.feedforward.forward(to_values(x1, dtype), run)[0])
         mean = to_values(x1, dtype)
         mean += to_values(x2, dtype)
@@ -87,18 +86,6 @@ class Decoder:
         self.position += 1
         return logits(np.ascontiguousarray(h[:, -1]), self.head.weights.value, self.head.bias.value)[0]
 
-    def _attend(self, layer, attention, cache, x, run):
-        """One token's attention. It is its own key only where there is no other, so it is added behind its query."""
-        H = layer.n_heads
-        q, v = (np.ascontiguousarray(part.forward(x, run)[0]).reshape(H, -1) for part in (layer.qk, layer.v))
-        codes = last = None
-        if attention.kind != "full":
-            codes = np.ascontiguousarray(attention.buckets(check_heads("qk", q[None, :, None]).array, self.step)[0, :, :, 0])
-            last = attention.scheme.chunk * attention.bucket_size - 1
-        out = cache.attend(q, codes=codes, last=last)
-        alone = (np.full(H, not len(cache)) if codes is None or not len(cache) else
-                 ~(cache.codes == codes[:, None, :]).any(axis=(1, 2)))
-        out[alone] = v[alone]
-        length = np.sqrt((q * q).sum(axis=1, keepdims=True))
-        cache.append(q / np.where(length > 0, length, 1), v, codes)
-        return layer.out.forward(out.reshape(1, 1, -1), run)[0]
+    def _attend(self, layer, reader, x, run):
+        q, v = (np.ascontiguousarray(part.forward(x, run)[0]).reshape(layer.n_heads, -1) for part in (layer.qk, layer.v))
+        return layer.out.forward(reader.read(q, v).reshape(1, 1, -1), run)[0]

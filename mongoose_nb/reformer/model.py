@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.registry import make
-from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.forms import converted_maps
@@ -27,19 +25,20 @@ from mongoose_nb.nn.training.optimizers import Optimizer
 from mongoose_nb.nn.training.progress import Progress
 from mongoose_nb.reformer import saving as io
 from mongoose_nb.reformer.body import make_body
-from mongoose_nb.reformer.cores import Core, check_layers
-from mongoose_nb.reformer.decoding import Decoder, make_caches
-from mongoose_nb.reformer.evaluation import draw, summary
-from mongoose_nb.reformer.head import SoftmaxHead, logits, one_label, scores
-from mongoose_nb.reformer.tasks import Task, TaskSource, TextTask, as_tokens
+from mongoose_nb.reformer.cores import Core, attending, check_layers
+from mongoose_nb.reformer.evaluation import summary
+from mongoose_nb.reformer.generation import Generating
+from mongoose_nb.reformer.head import SoftmaxHead, one_label, scores
+from mongoose_nb.reformer.kinds import AttentionKind
+from mongoose_nb.reformer.tasks import Task, TaskSource, check_batch, check_task
 
-# Hashes of evaluation and of generation come from steps that training does not reach.
-EVALUATION_STEP, GENERATION_STEP = 1 << 40, 1 << 41
+# Hashes of evaluation come from steps that training does not reach.
+EVALUATION_STEP = 1 << 40
 # The layer of a block's half that has its linear maps.
 _HOLDERS = {"feedforward": "layers", "attention": "heads"}
 
 
-class ReformerLM(Model):
+class ReformerLM(Generating, Model):
     """Predicts the next token with LSH attention in reversible layers (Kitaev, Kaiser and Levskaya, 2020).
 
     Parameters
@@ -63,10 +62,10 @@ class ReformerLM(Model):
     ff, projections : str or dict
         Form of the linear maps of the feed-forward layers and of the attention: ``"dense"``, ``"monarch"`` or ``"pixelfly"``, or with
         arguments such as ``{"name": "monarch", "blocks": 8}``; see `nn.Monarch` and `nn.Pixelfly`.
-    attention : str or sequence of str
+    attention : str, reformer.AttentionKind, or sequence of these
         ``"lsh"`` (random rotations), ``"triplet"`` or ``"contrast"`` (learned rotations, by their loss), ``"full"`` (exact),
         ``"scatterbrain"`` (random rotations, and random features for what they do not reach) or ``"performer"`` (random features alone),
-        for all layers or for each.
+        or a kind of your own, for all layers or for each.
     n_hashes, bucket_size : int or sequence of int
         Rounds of hashing, and mean size of a bucket, for all layers or for each.
     full_attention_up_to : int
@@ -107,13 +106,13 @@ class ReformerLM(Model):
 
     def __init__(self, n_tokens: int, *, max_length: int = 1024, width: int = 256, embedding_width: int | None = None, n_layers: int = 2,
                  n_heads: int = 4, ff_width: int | None = None, activation: str | Activation = "relu", ff_chunks: int = 1,
-                 attention: str | Sequence[str] = "lsh", n_hashes: int | Sequence[int] = 4, bucket_size: int | Sequence[int] = 64,
-                 full_attention_up_to: int = 0, strict: bool = False, thresh: float = 0.03, scheduler_hashes: int = 64,
-                 lr_rotations: float = 0.05, margin: float = 1.0, positions: str | tuple[int, int] = "sinusoidal", dropout: float = 0.0,
-                 reversible: bool = True, sampler: str | dict | Sampler | None = None, optimizer: str | Optimizer = "adam",
-                 lr: float = 1e-3, lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = 0.5,
-                 seed: int = 0, dtype: str = "float32", ff: str | dict = "dense", projections: str | dict = "dense",
-                 n_features: int = 64) -> None:
+                 attention: str | AttentionKind | Sequence[str | AttentionKind] = "lsh", n_hashes: int | Sequence[int] = 4,
+                 bucket_size: int | Sequence[int] = 64, full_attention_up_to: int = 0, strict: bool = False, thresh: float = 0.03,
+                 scheduler_hashes: int = 64, lr_rotations: float = 0.05, margin: float = 1.0,
+                 positions: str | tuple[int, int] = "sinusoidal", dropout: float = 0.0, reversible: bool = True,
+                 sampler: str | dict | Sampler | None = None, optimizer: str | Optimizer = "adam", lr: float = 1e-3,
+                 lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = 0.5, seed: int = 0,
+                 dtype: str = "float32", ff: str | dict = "dense", projections: str | dict = "dense", n_features: int = 64) -> None:
         super().__init__(optimizer, lr if isinstance(optimizer, str) else None, lr_schedule, clip_norm, seed)
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
         self.max_length = check_int("max_length", max_length, low=1)
@@ -248,7 +247,7 @@ class ReformerLM(Model):
             By the names of `parameters`: arrays, or values of `nn.layers.gradients`.
         """
         run = Run(self.step, clip=self.clip_norm is not None) if run is None else run
-        tokens, counted = self._check(tokens, weight)
+        tokens, counted = check_batch(self, tokens, weight)
         with run.timer("forward"):
             h, body = self._body.forward(tokens[:, :-1], run)
             rows = h.reshape(-1, self.width)[counted]
@@ -261,20 +260,6 @@ class ReformerLM(Model):
             dh = np.zeros((h.shape[0] * h.shape[1], self.width), h.dtype)
             dh[counted] = rows
             return loss, {**self._body.backward(dh.reshape(h.shape), body)[1], **named([("head", grads)])}
-
-    def _check(self, tokens, weight):
-        """Tokens as int32 and the places (flat) of the predictions that count."""
-        tokens = np.asarray(tokens)
-        if tokens.ndim != 2 or not 2 <= tokens.shape[1] <= self.max_length + 1 or not np.issubdtype(tokens.dtype, np.integer):
-            raise ValueError(f"tokens must be integers (batch, 2 to max_length + 1 = {self.max_length + 1}); got {tokens.dtype} of shape "
-                             f"{tokens.shape}")
-        tokens = as_tokens("tokens", tokens, self.n_tokens)
-        shape = (tokens.shape[0], tokens.shape[1] - 1)
-        weight = np.ones(shape, bool) if weight is None else np.broadcast_to(np.asarray(weight, bool), shape)
-        counted = np.flatnonzero(weight)
-        if not len(counted):
-            raise ValueError("no prediction of the batch counts; its weight must be True somewhere")
-        return tokens, counted
 
     def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
         """After a step of the optimiser: hash tables follow, and rotations learn when it is time to."""
@@ -293,15 +278,6 @@ class ReformerLM(Model):
         return means | ({} if self.sampler is None else self.bound_sampler.report())
 
     # ------------------------------------------------------------------ training
-
-    def _task(self, task):
-        """A task that fits the model; a sequence of tokens becomes a `TextTask`."""
-        if not isinstance(task, Task):
-            task = TextTask(task, self.n_tokens, self.max_length, seed=self.seed)
-        if task.n_tokens > self.n_tokens or task.length > self.max_length:
-            raise ValueError(f"the task has {task.n_tokens} tokens and sequences of {task.length}; the model was made for "
-                             f"{self.n_tokens} and {self.max_length}")
-        return task
 
     def fit(self, task: Task | np.ndarray, *, epochs: int = 1, batches: int = 1000, batch_size: int = 16,
             validation: Task | np.ndarray | None = None, eval_batches: int = 20, early_stopping: int | EarlyStopping | None = None,
@@ -331,8 +307,8 @@ class ReformerLM(Model):
         batch_size = check_int("batch_size", batch_size, low=1)
         if self.dtype != "float32":
             raise ValueError("training computes in float32; dtype='float64' serves to check gradients")
-        source = TaskSource(self._task(task), batches, batch_size)
-        validation = None if validation is None else self._task(validation)
+        source = TaskSource(check_task(self, task), batches, batch_size)
+        validation = None if validation is None else check_task(self, validation)
         listeners = training.make_listeners(callbacks, early_stopping, verbose, validated=validation is not None, monitor="accuracy")
         progress = Progress(self.epoch, epochs, batch_size, source.samples, first_step=self.step)
         return self._train(source, progress, listeners, self._work(batch_size, source.task.length), None if validation is None else
@@ -345,15 +321,15 @@ class ReformerLM(Model):
 
     # ------------------------------------------------------------------ use
 
-    def evaluate(self, task: Task | np.ndarray, *, batches: int = 20, batch_size: int = 16, attention: str | None = None,
-                 n_hashes: int | None = None) -> dict:
+    def evaluate(self, task: Task | np.ndarray, *, batches: int = 20, batch_size: int = 16,
+                 attention: str | AttentionKind | None = None, n_hashes: int | None = None) -> dict:
         """Scores on evaluation batches, over all tokens, with hashes that training has not used.
 
         Parameters
         ----------
         task : Task or (n,) integer array
         batches, batch_size : int
-        attention : {"full", "lsh", "scatterbrain", "performer"}, optional
+        attention : str or reformer.AttentionKind, optional
             Attend so in all layers instead. A model that was trained with hashing relies on it: exact attention may serve it worse
             (Kitaev et al., 2020, Table 2).
         n_hashes : int, optional
@@ -365,130 +341,17 @@ class ReformerLM(Model):
             ``loss`` (nats a token) as ``eval_loss``, ``bits`` a token, ``accuracy`` and ``perplexity``. With hashing, and without
             ``strict=True``, which earlier tokens a token attends to depends on later ones: the perplexity is then no likelihood.
         """
-        task = self._task(task)
+        task = check_task(self, task)
         found = []
-        with self._attending(attention, n_hashes), compute_threads(self._work(batch_size, task.length)):
+        with attending(self.cores, attention, n_hashes), compute_threads(self._work(batch_size, task.length)):
             for index in range(check_int("batches", batches, low=1)):
                 tokens, weight = task.batch(index, batch_size, train=False)
-                tokens, counted = self._check(tokens, weight)
+                tokens, counted = check_batch(self, tokens, weight)
                 h, _ = self._body.forward(tokens[:, :-1], Run(EVALUATION_STEP + index, train=False))
                 targets = tokens[:, 1:].reshape(-1)[counted]
                 rows = np.ascontiguousarray(h.reshape(-1, self.width)[counted])
                 found.append((*scores(rows, self._head.weights.value, self._head.bias.value, targets), targets))
         return summary(found)
-
-    @contextlib.contextmanager
-    def _attending(self, attention, n_hashes):
-        """Other attention in all layers within the block."""
-        before = [core.instead for core in self.cores]
-        for core in self.cores:
-            core.replace(attention, n_hashes)
-        try:
-            yield
-        finally:
-            for core, instead in zip(self.cores, before):
-                core.instead = instead
-
-    def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Logits (batch, n_tokens) of the token that follows each sequence of `tokens` (batch, length)."""
-        tokens = np.asarray(tokens)
-        tokens, _ = self._check(np.concatenate([tokens, np.zeros_like(tokens[:, :1])], axis=1), None)
-        with compute_threads(self._work(*tokens.shape)):
-            h, _ = self._body.forward(tokens[:, :-1], Run(GENERATION_STEP, train=False))
-            return logits(np.ascontiguousarray(h[:, -1]), self._head.weights.value, self._head.bias.value)
-
-    def generate(self, prompt: np.ndarray, n: int, *, temperature: float = 1.0, top_k: int | None = None, seed: int = 0, top_p: float = 1.0,
-                 cache: Any = None, end: int | None = None, mask: np.ndarray | None = None,
-                 callback: Callable[[np.ndarray], Any] | None = None) -> np.ndarray:
-        """Continue sequences, token by token.
-
-        Parameters
-        ----------
-        prompt : (length,) or (batch, length) integer array
-        n : int
-            Tokens to add.
-        temperature : float
-            Logits are divided by it; 0 takes the best token.
-        top_k : int, optional
-            Draw among the best k only.
-        seed : int
-        top_p : float
-            Draw among the fewest best tokens whose probabilities sum up to this.
-        cache : True, str, attention.KVCache or a sequence of these, optional
-            Keep keys and values of earlier tokens instead of computing them again for every token: all of them (True), or those that a
-            policy with a budget keeps, for all layers or for each. Needs layers with ``attention="full"`` or a model with ``strict=True``,
-            and no more than `max_length` tokens with the prompt. Without a cache, only the last `max_length` tokens are looked at.
-        end : int, optional
-            A sequence that has drawn this token is finished; the rest of its row is filled with it.
-        mask : bool array like prompt, optional
-            False for padding, for prompts of different lengths: as if it was not there.
-        callback : callable, optional
-            Called with the tokens (batch,) of every step.
-
-        Returns
-        -------
-        (n,) or (batch, n) int32
-            The new tokens.
-        """
-        n = check_int("n", n, low=0)
-        temperature = check_number("temperature", temperature, low=0.0)
-        top_p = check_number("top_p", top_p, low=0.0, high=1.0, open_low=True)
-        top_k = self.n_tokens if top_k is None else check_int("top_k", top_k, low=1, high=self.n_tokens)
-        end = None if end is None else check_int("end", end, low=0, high=self.n_tokens - 1)
-        prompt = np.asarray(prompt)
-        if prompt.ndim not in (1, 2) or prompt.shape[-1] < 1:
-            raise ValueError(f"prompt must be tokens of shape (length,) or (batch, length), one at least; got shape {prompt.shape}")
-        tokens = np.atleast_2d(as_tokens("prompt", prompt, self.n_tokens))
-        real = np.ones(tokens.shape, bool) if mask is None else np.atleast_2d(np.asarray(mask))
-        if real.shape != tokens.shape or real.dtype != bool or not real.any(axis=1).all():
-            raise ValueError(f"mask must be a bool array like prompt, {prompt.shape}, with one token of every sequence at least; got "
-                             f"{real.dtype} {np.shape(mask)}")
-        rng = stream(check_int("seed", seed, low=0), "generated tokens")
-        sequences = [row[keep] for row, keep in zip(tokens, real)]
-        longest = max((len(sequence) for sequence in sequences), default=0)
-        if cache is not None and cache is not False:
-            if longest + n - 1 > self.max_length:
-                raise ValueError(f"with a cache, a prompt and the new tokens must fit into max_length={self.max_length}; got {longest} and "
-                                 f"n={n}. Ask for fewer tokens, or leave cache out, which looks at the last ones")
-            decoders = [self.decoder(cache) for _ in sequences]
-
-            def following(new):
-                return np.stack([decoder.read(tokens)[-1] for decoder, tokens in zip(decoders, new)])
-        else:
-            following = self._recompute(len(sequences))
-        out, new = np.empty((len(sequences), n), np.int32), sequences
-        finished = np.zeros(len(sequences), bool)
-        for i in range(n):
-            out[:, i] = draw(following(new), temperature, top_k, rng, top_p)
-            if end is not None:
-                out[finished, i] = end
-                finished |= out[:, i] == end
-            if callback is not None:
-                callback(out[:, i].copy())
-            if finished.any() and finished.all():
-                out[:, i + 1:] = end
-                break
-            new = list(out[:, i:i + 1])
-        return out.reshape(*prompt.shape[:-1], n)
-
-    def decoder(self, cache: Any = True) -> Decoder:
-        """Reads one sequence token by token with the caches that `generate` takes: ``read(tokens)`` gives the logits behind each."""
-        return Decoder(self, self._body, self._head, make_caches(cache, self.n_layers), GENERATION_STEP)
-
-    def _recompute(self, batch):
-        """Logits of the next tokens, given those that were added, by `logits`; sequences of one length at once."""
-        sequences = [np.empty(0, np.int32)] * batch
-
-        def following(new):
-            out = np.empty((batch, self.n_tokens), self.dtype)
-            for b, tokens in enumerate(new):
-                sequences[b] = np.concatenate([sequences[b], tokens])[-self.max_length:]
-            lengths = np.array([len(sequence) for sequence in sequences])
-            for length in np.unique(lengths):
-                rows = np.flatnonzero(lengths == length)
-                out[rows] = self.logits(np.stack([sequences[b] for b in rows]))
-            return out
-        return following
 
     # ------------------------------------------------------------------ saving
 

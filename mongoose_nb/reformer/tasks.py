@@ -31,6 +31,29 @@ def as_tokens(name: str, tokens: Any, n_tokens: int) -> np.ndarray:
     return np.ascontiguousarray(array, np.int32)
 
 
+def check_batch(model: Any, tokens: Any, weight: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens as int32 and the places (flat) of the predictions that count.
+
+    Parameters
+    ----------
+    model : ReformerLM
+        Its `n_tokens` and `max_length` are read.
+    tokens, weight
+        See `ReformerLM.loss_and_gradients`.
+    """
+    tokens = np.asarray(tokens)
+    if tokens.ndim != 2 or not 2 <= tokens.shape[1] <= model.max_length + 1 or not np.issubdtype(tokens.dtype, np.integer):
+        raise ValueError(f"tokens must be integers (batch, 2 to max_length + 1 = {model.max_length + 1}); got {tokens.dtype} of shape "
+                         f"{tokens.shape}")
+    tokens = as_tokens("tokens", tokens, model.n_tokens)
+    shape = (tokens.shape[0], tokens.shape[1] - 1)
+    weight = np.ones(shape, bool) if weight is None else np.broadcast_to(np.asarray(weight, bool), shape)
+    counted = np.flatnonzero(weight)
+    if not len(counted):
+        raise ValueError("no prediction of the batch counts; its weight must be True somewhere")
+    return tokens, counted
+
+
 class Task:
     """Endless training batches and a fixed sequence of evaluation batches.
 
@@ -109,6 +132,16 @@ class TextTask(Task):
         else:
             start = (index * size + np.arange(size)) * self.length % places
         return self.tokens[start[:, None] + np.arange(self.length + 1)], None
+
+
+def check_task(model: Any, task: Any) -> Task:
+    """A task that fits the model; a sequence of tokens becomes a `TextTask`."""
+    if not isinstance(task, Task):
+        task = TextTask(task, model.n_tokens, model.max_length, seed=model.seed)
+    if task.n_tokens > model.n_tokens or task.length > model.max_length:
+        raise ValueError(f"the task has {task.n_tokens} tokens and sequences of {task.length}; the model was made for "
+                         f"{model.n_tokens} and {model.max_length}")
+    return task
 
 
 class TaskSource(Source):

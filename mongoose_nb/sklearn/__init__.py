@@ -1,14 +1,16 @@
 """Estimators in the manner of scikit-learn.
 
 - `classifier.MongooseClassifier`: multiclass and multilabel classification by a `Network`; works without scikit-learn too
+- `sets.SetClassifier`, `sets.SetRegressor`: prediction from sets of records (`ragged`)
 - `neighbors.LSHNeighbors`: a transformer to a graph of nearest neighbours by an `LSHIndex`
 """
 
 import importlib
 
-_LAZY = {"LSHNeighbors": "mongoose_nb.sklearn.neighbors", "MongooseClassifier": "mongoose_nb.sklearn.classifier"}
+_LAZY = {"LSHNeighbors": "mongoose_nb.sklearn.neighbors", "MongooseClassifier": "mongoose_nb.sklearn.classifier",
+         "SetClassifier": "mongoose_nb.sklearn.sets", "SetRegressor": "mongoose_nb.sklearn.sets"}
 
-__all__ = ["LSHNeighbors", "MongooseClassifier"]
+__all__ = ["LSHNeighbors", "MongooseClassifier", "SetClassifier", "SetRegressor"]
 
 
 def __getattr__(name):

@@ -90,6 +90,45 @@ def test_quantised_caches_come_near_and_are_smaller(bits, tolerance):
     assert 0 < np.abs(out - exact).max() < tolerance and cache.n_bytes < plain.n_bytes / 2
 
 
+def test_persistence_is_that_of_the_definition():
+    """Against all attention weights: importance above a uniform share, before and from the middle on."""
+    q, k, v = 2 * np.random.default_rng(4).standard_normal((3, H, T, D))
+    cache, important = KVCache(), np.zeros((H, T, T), bool)
+    for t in range(T):
+        cache.append(k[:, t], v[:, t])
+        cache.attend(q[:, t])
+        z = np.exp(np.einsum("hd,hsd->hs", q[:, t], k[:, :t + 1]) / np.sqrt(D))
+        important[:, t, :t + 1] = z / z.sum(axis=1, keepdims=True) * (t + 1) > 1
+    for at in (5, T // 2, 30):
+        # the query of token t comes behind t + 1 tokens
+        before, later = important[:, :at - 1, :at].any(axis=1), important[:, at - 1:, :at].any(axis=1)
+        want = [(before & later)[h].sum() / later[h].sum() for h in range(H)]
+        assert cache.persistence(at) == pytest.approx(np.mean(want), abs=1e-12)
+    assert 0 < cache.stats()["persistence"] == cache.persistence(T // 2) <= 1 and np.isnan(KVCache().persistence())
+
+
+def test_mass_kept():
+    """The share that the last query gave to what stays: of twelve alike tokens one goes; then a favourite stays, or goes."""
+    cache = KVCache("window", budget=12)
+    attended(cache, None, 13)
+    assert cache.stats()["mass_kept"] == pytest.approx(11 / 12)
+    cache = KVCache({"name": "scissorhands", "recent": 2}, budget=12)
+    attended(cache, 3, 30)
+    assert cache.stats()["mass_kept"] > 0.999 and KVCache().stats()["mass_kept"] == 1.0
+    other = KVCache("window", budget=12)
+    attended(other, 3, 30)
+    assert other.stats()["mass_kept"] < 0.95
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_figures_are_shares(policy):
+    cache = KVCache(policy, budget=8)
+    run(cache, 3.0)
+    stats = cache.stats()
+    assert 0 < stats["mass_kept"] <= 1
+    assert np.isnan(stats["persistence"]) or 0 <= stats["persistence"] <= 1  # nan where no token of the first half is left
+
+
 @pytest.mark.parametrize("arguments, words", [({"policy": "window"}, "budget"), ({"bits": 3}, "bits must"), ({"budget": 0}, "budget"),
                                               ({"policy": "oldest"}, "oldest")])
 def test_errors_name_the_argument(arguments, words):

@@ -110,8 +110,8 @@ def test_resume_equals_uninterrupted(call, text, tmp_path):
 @pytest.mark.parametrize("flags, words", [
     ((), "needs --out RUN"),
     (("--out", "{}", "--n_hashes_list", 1, 2, 3), "--n_hashes_list takes one value, or one for each of --nlayers 2; got 3"),
-    (("--out", "{}", "--attn_type_list", "some"), "attention must be one of 'lsh', 'triplet', 'contrast', 'full', "
-     "'scatterbrain', 'performer'; got 'some'"),
+    (("--out", "{}", "--attn_type_list", "some"), "attention 'some' is unknown; give one of ['contrast', 'full', 'lsh', 'performer', "
+     "'scatterbrain', 'triplet']"),
     (("--out", "{}", "--seq_len", 15), "length must be even"),
     (("--out", "{}", "--epochs", 0), "--epochs must be at least 1"),
     (("--out", "{}", "--test", "x"), "--test FILE goes with TEXT"),

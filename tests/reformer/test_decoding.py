@@ -8,6 +8,7 @@ from mongoose_nb.attention import KVCache
 from mongoose_nb.reformer.evaluation import draw
 
 SETTINGS = [{"attention": "full"}, {"attention": "lsh", "strict": True}, {"attention": ["triplet", "full"], "strict": True},
+            {"attention": ["scatterbrain", "performer"], "strict": True, "n_features": 8}, {"attention": "performer", "n_features": 8},
             {"attention": "full", "positions": "axial", "embedding_width": 5, "ff_chunks": 2, "dtype": "float64"}]
 
 

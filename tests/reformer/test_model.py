@@ -8,7 +8,7 @@ from reformer_problem import LENGTH, N_TOKENS, assert_slope, batch, model, pertu
 from mongoose_nb.nn import LSH, Adam, Callback, Linear, Tables
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer import CopyTask, ReformerLM, TextTask
-from mongoose_nb.reformer.model import GENERATION_STEP
+from mongoose_nb.reformer.generation import GENERATION_STEP
 
 SETTINGS = {
     "full": {"attention": "full"},
@@ -138,7 +138,7 @@ class TestEvaluate:
         own = m.evaluate(task, batches=1)
         assert m.evaluate(task, batches=1, attention="full") == full.evaluate(task, batches=1)
         assert m.evaluate(task, batches=1, n_hashes=4) != own
-        with pytest.raises(ValueError, match="attention must be one of"):
+        with pytest.raises(ValueError, match="attention 'some' is unknown; give one of"):
             m.evaluate(task, attention="some")
         assert m.evaluate(task, batches=1) == own
 

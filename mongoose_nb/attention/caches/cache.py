@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class KVCache:
             raise ValueError(f"bits must be None, 4 or 8; got {bits!r}")
         self.bits = bits
         self._n = self.step = self._width = 0
+        self._mass, self._evictions, self._weights = 0.0, 0, None
         self._arrays: dict[str, np.ndarray] = {}
 
     def fresh(self) -> KVCache:
@@ -81,7 +83,7 @@ class KVCache:
             self._arrays[name][:, self._n] = row
         self._n += 1
 
-    def append(self, k: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None) -> None:
+    def append(self, k: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Add a token; past the budget, others are forgotten first.
 
         Parameters
@@ -89,6 +91,11 @@ class KVCache:
         k, v : (heads, width) float32 or float64
         codes : (heads, rounds) int32, optional
             Buckets of the key, for `attend` to choose by.
+
+        Returns
+        -------
+        k, v
+            As they are kept: less exact with `bits`.
         """
         k, v = np.asarray(k), np.asarray(v)
         known = self._arrays.get("positions")
@@ -100,15 +107,18 @@ class KVCache:
             self._evict()
         self._width = k.shape[1]
         rows = {"positions": np.full(len(k), self.step, np.int64),
+                "first": np.full(len(k), -1, np.int64), "last": np.full(len(k), -1, np.int64),
                 "marks": np.zeros((len(k), self.policy.n_marks(self.budget or 0) if self.budget else 0), self.policy.marks_type)}
         if self.bits is None:
             rows |= {"k": k, "v": v}
         else:
             (rows["k"], rows["k_scales"]), (rows["v"], rows["v_scales"]) = quantise(k, self.bits), quantise(v, self.bits)
+            k, v = (restore(rows[name], rows[f"{name}_scales"], self.bits, self._width).astype(k.dtype) for name in "kv")
         if codes is not None:
             rows["codes"] = codes
         self._store(**rows)
         self.step += 1
+        return k, v
 
     def _evict(self):
         marks, positions = self._view("marks"), self._view("positions")
@@ -116,12 +126,27 @@ class KVCache:
         free = int(np.isfinite(importance).sum(axis=1).min())  # the others are safe as long as there are free ones
         gone = max(1, min(free, self.policy.n_dropped(self.budget)))
         keep = np.sort(np.argsort(importance, axis=1, kind="stable")[:, gone:], axis=1)
+        if self._weights is not None and self._weights.shape == importance.shape:
+            total = self._weights.sum(axis=1)
+            kept = np.take_along_axis(self._weights, keep, axis=1).sum(axis=1)
+            self._mass += float(np.divide(kept, total, out=np.ones_like(kept), where=total > 0).mean())
+            self._evictions += 1
         for array in self._arrays.values():
             rows = np.arange(len(array))[:, None]
             array[:, :keep.shape[1]] = array[rows, keep]
         self._n = keep.shape[1]
 
-    def attend(self, q: np.ndarray, scale: float | None = None, codes: np.ndarray | None = None, last: int | None = None) -> np.ndarray:
+    def reached(self, heads: int, codes: np.ndarray | None = None, last: int | None = None) -> np.ndarray:
+        """Which of the tokens that are kept a query of each head reaches, (heads, n) bool; arguments as in `attend`."""
+        if codes is None:
+            return np.ones((heads, self._n), bool)
+        same = self._view("codes") == codes[:, None, :]
+        if last is not None:
+            same &= np.cumsum(same[:, ::-1], axis=1)[:, ::-1] <= last
+        return same.any(axis=2)
+
+    def attend(self, q: np.ndarray, scale: float | None = None, codes: np.ndarray | None = None, last: int | None = None,
+               kernel: Callable[..., None] | None = None) -> np.ndarray:
         """Attention of a query to the tokens that are kept.
 
         Parameters
@@ -133,6 +158,9 @@ class KVCache:
             Buckets of the query: only keys that share one in some round count.
         last : int, optional
             And of those of a round, the last so many.
+        kernel : callable, optional
+            Attends in place of this cache, ``kernel(keys, values, reached, n, weights)``: it reads the first n of the keys and values
+            (heads, capacity, width), and fills weights (heads, n) for the policy.
 
         Returns
         -------
@@ -145,26 +173,62 @@ class KVCache:
         if not self._n:
             return out
         weights = np.empty((len(q), self._n))
-        allowed = np.ones((len(q), self._n), bool)
-        if codes is not None:
-            same = self._view("codes") == codes[:, None, :]
-            if last is not None:
-                same &= np.cumsum(same[:, ::-1], axis=1)[:, ::-1] <= last
-            allowed = same.any(axis=2)
+        allowed = self.reached(len(q), codes, last)
         if self.bits is None:
             keys, values = self._arrays["k"], self._arrays["v"]
         else:
             keys, values = (restore(self._view(name), self._view(f"{name}_scales"), self.bits, self._width).astype(q.dtype)
                             for name in "kv")
-        attend_row(np.ascontiguousarray(q), keys, values, allowed, self._n,
-                   1 / math.sqrt(q.shape[1]) if scale is None else float(scale), out, weights)
+        if kernel is None:
+            scale = 1 / math.sqrt(q.shape[1]) if scale is None else float(scale)
+            attend_row(np.ascontiguousarray(q), keys, values, allowed, self._n, scale, out, weights)
+        else:
+            kernel(keys, values, allowed, self._n, weights)
+        self._weights = weights
+        important = weights * self._n > 1
+        first, last = self._view("first"), self._view("last")
+        first[important & (first < 0)] = self.step
+        last[important] = self.step
         if self.budget is not None:
             self.policy.observe(self._view("marks"), weights, self.step)
         return out
 
     def stats(self) -> dict[str, Any]:
-        """``kept``: tokens that are kept; ``seen``: tokens that were added; ``bytes`` of the keys and values."""
-        return {"kept": self._n, "seen": self.step, "bytes": self.n_bytes}
+        """What the cache holds, and how well it chose.
+
+        Returns
+        -------
+        dict
+            ``kept``: tokens that are kept; ``seen``: tokens that were added; ``bytes`` of the keys and values; ``mass_kept``: share of a
+            query's attention that fell on the tokens that were kept when others were forgotten, mean over heads and these moments, 1
+            where none was; ``persistence``: see `persistence`.
+        """
+        return {"kept": self._n, "seen": self.step, "bytes": self.n_bytes,
+                "mass_kept": self._mass / self._evictions if self._evictions else 1.0, "persistence": self.persistence()}
+
+    def persistence(self, at: int | None = None) -> float:
+        """Whether the tokens that are important later were important before (Liu et al., 2023, section 3).
+
+        A token is important to a query that gives it more than a uniform share of its attention.
+
+        Parameters
+        ----------
+        at : int, optional
+            The moment, a number of tokens; half of those that were added by default.
+
+        Returns
+        -------
+        float
+            Of the tokens before `at` that were important to a query from then on, the share that was so to one before, mean over
+            heads. nan where there are none.
+        """
+        at = self.step // 2 if at is None else check_int("at", at, low=0)
+        if not self._arrays:
+            return math.nan
+        later = (self._view("last") >= at) & (self._view("positions") < at)
+        before = later & (self._view("first") < at)
+        found = later.any(axis=1)
+        return float((before.sum(axis=1)[found] / later.sum(axis=1)[found]).mean()) if found.any() else math.nan
 
     def __repr__(self):
         return f"KVCache({self.policy!r}, budget={self.budget}, bits={self.bits})"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from mongoose_nb.core.jit import inline, parallel
+from mongoose_nb.core.jit import inline, parallel, serial
 
 
 class Inputs(NamedTuple):
@@ -156,6 +156,72 @@ def attend(inputs, causal, shared, out, top, total):
             if causal and shared:
                 _add_key(Z, B[t], v[t])
                 count += 1
+
+
+@serial
+def add_token(k, v, omega, Z):
+    """Z (H, m, d + 1) += the sums of the next token, of keys k (H, d), scaled, and values v (H, d)."""
+    H, m, d = omega.shape
+    B, logs = np.empty((1, m)), np.empty(1)
+    for h in range(H):
+        _features(k[h:h + 1], omega[h], B, logs)
+        factor = math.exp(logs[0]) / m
+        for r in range(m):
+            B[0, r] *= factor
+        _add_key(Z[h], B[0], v[h])
+
+
+@serial
+def attend_token(q, keys, values, allowed, n, scale, omega, Z, out, weights):
+    """As `attend`, of one token a head: `keys` and `values` (H, C, d) of the support, where `allowed` (H, n) says so, and sums Z over all.
+
+    Weights (H, n) are those of the support; `scale` is that of the keys.
+    """
+    H, d = q.shape
+    m = omega.shape[1]
+    A, B, k, v, log, other = np.empty((1, m)), np.empty((1, m)), np.empty((1, d)), np.empty(d), np.empty(1), np.empty(1)
+    for h in range(H):
+        o, w = out[h], weights[h]
+        high = -np.inf
+        if m > 0:
+            _features(q[h:h + 1], omega[h], A, log)
+            high = log[0]
+        for s in range(n):
+            w[s] = 0.0
+            if allowed[h, s]:
+                for c in range(d):
+                    w[s] += q[h, c] * keys[h, s, c] * scale
+                high = max(high, w[s])
+        mass = 0.0
+        if m > 0:
+            fa = math.exp(log[0] - high)
+            for r in range(m):
+                A[0, r] *= fa
+                z = Z[h, r]
+                for c in range(d):
+                    o[c] += A[0, r] * z[c]
+                mass += A[0, r] * z[d]
+        for s in range(n):
+            if not allowed[h, s]:
+                continue
+            for c in range(d):
+                k[0, c] = keys[h, s, c] * scale
+                v[c] = values[h, s, c]
+            f = math.exp(w[s] - high)
+            w[s] = f
+            if m > 0:
+                _features(k, omega[h], B, other)
+                f -= math.exp(other[0]) / m * _dot(A[0], B[0])
+            for c in range(d):
+                o[c] += f * v[c]
+            mass += f
+        if mass == 0.0 and high == -np.inf:
+            continue
+        mass = max(mass, 1e-300)
+        for c in range(d):
+            o[c] /= mass
+        for s in range(n):
+            w[s] /= mass
 
 
 @parallel

@@ -71,13 +71,19 @@ class SetEmbedding(Layer):
 
     def pooled(self, values: np.ndarray, places: np.ndarray, n: int) -> np.ndarray:
         """Pool the rows of `values` with equal `places`, numbers below n: (n, width). Sums are taken in float64."""
+        if (np.diff(places) < 0).any():
+            order = np.argsort(places, kind="stable")
+            values, places = values[order], places[order]
+        first = np.flatnonzero(np.diff(places, prepend=-1))
+        taken = places[first]
         if self.pool == "max":
-            out = np.full((n, values.shape[1]), -np.inf, values.dtype)
-            np.maximum.at(out, places, values)
-            out[np.isinf(out)] = 0
+            out = np.zeros((n, values.shape[1]), values.dtype)
+            if len(first):
+                out[taken] = np.maximum.reduceat(values, first)
             return out
         out = np.zeros((n, values.shape[1]))
-        np.add.at(out, places, values)
+        if len(first):
+            out[taken] = np.add.reduceat(values, first, dtype=np.float64)
         if self.pool == "mean":
             out /= np.maximum(np.bincount(places, minlength=n), 1)[:, None]
         return out.astype(values.dtype)

@@ -1,0 +1,133 @@
+"""The next tokens of a language model, with a cache of earlier ones and without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mongoose_nb.core.streams import stream
+from mongoose_nb.core.threads import compute_threads
+from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.nn.layers.base import Run
+from mongoose_nb.reformer.decoding import Decoder, make_caches
+from mongoose_nb.reformer.evaluation import draw
+from mongoose_nb.reformer.head import logits
+from mongoose_nb.reformer.tasks import as_tokens, check_batch
+
+# Hashes of generation come from a step that neither training nor evaluation reaches.
+GENERATION_STEP = 1 << 41
+
+
+class Generating:
+    """The part of `ReformerLM` that continues sequences."""
+
+    n_tokens: int
+    max_length: int
+    n_layers: int
+    dtype: str
+    _body: Any
+    _head: Any
+    _work: Callable[[int, int], int]
+
+    def logits(self, tokens: np.ndarray) -> np.ndarray:
+        """Logits (batch, n_tokens) of the token that follows each sequence of `tokens` (batch, length)."""
+        tokens = np.asarray(tokens)
+        tokens, _ = check_batch(self, np.concatenate([tokens, np.zeros_like(tokens[:, :1])], axis=1), None)
+        with compute_threads(self._work(*tokens.shape)):
+            h, _ = self._body.forward(tokens[:, :-1], Run(GENERATION_STEP, train=False))
+            return logits(np.ascontiguousarray(h[:, -1]), self._head.weights.value, self._head.bias.value)
+
+    def generate(self, prompt: np.ndarray, n: int, *, temperature: float = 1.0, top_k: int | None = None, seed: int = 0, top_p: float = 1.0,
+                 cache: Any = None, end: int | None = None, mask: np.ndarray | None = None,
+                 callback: Callable[[np.ndarray], Any] | None = None) -> np.ndarray:
+        """Continue sequences, token by token.
+
+        Parameters
+        ----------
+        prompt : (length,) or (batch, length) integer array
+        n : int
+            Tokens to add.
+        temperature : float
+            Logits are divided by it; 0 takes the best token.
+        top_k : int, optional
+            Draw among the best k only.
+        seed : int
+        top_p : float
+            Draw among the fewest best tokens whose probabilities sum up to this.
+        cache : True, str, attention.KVCache or a sequence of these, optional
+            Keep keys and values of earlier tokens instead of computing them again for every token: all of them (True), or those that a
+            policy with a budget keeps, for all layers or for each. Needs layers with ``attention="full"`` or a model with ``strict=True``,
+            and no more than `max_length` tokens with the prompt. Without a cache, only the last `max_length` tokens are looked at.
+        end : int, optional
+            A sequence that has drawn this token is finished; the rest of its row is filled with it.
+        mask : bool array like prompt, optional
+            False for padding, for prompts of different lengths: as if it was not there.
+        callback : callable, optional
+            Called with the tokens (batch,) of every step.
+
+        Returns
+        -------
+        (n,) or (batch, n) int32
+            The new tokens.
+        """
+        n = check_int("n", n, low=0)
+        temperature = check_number("temperature", temperature, low=0.0)
+        top_p = check_number("top_p", top_p, low=0.0, high=1.0, open_low=True)
+        top_k = self.n_tokens if top_k is None else check_int("top_k", top_k, low=1, high=self.n_tokens)
+        end = None if end is None else check_int("end", end, low=0, high=self.n_tokens - 1)
+        prompt = np.asarray(prompt)
+        if prompt.ndim not in (1, 2) or prompt.shape[-1] < 1:
+            raise ValueError(f"prompt must be tokens of shape (length,) or (batch, length), one at least; got shape {prompt.shape}")
+        tokens = np.atleast_2d(as_tokens("prompt", prompt, self.n_tokens))
+        real = np.ones(tokens.shape, bool) if mask is None else np.atleast_2d(np.asarray(mask))
+        if real.shape != tokens.shape or real.dtype != bool or not real.any(axis=1).all():
+            raise ValueError(f"mask must be a bool array like prompt, {prompt.shape}, with one token of every sequence at least; got "
+                             f"{real.dtype} {np.shape(mask)}")
+        rng = stream(check_int("seed", seed, low=0), "generated tokens")
+        sequences = [row[keep] for row, keep in zip(tokens, real)]
+        longest = max((len(sequence) for sequence in sequences), default=0)
+        if cache is not None and cache is not False:
+            if longest + n - 1 > self.max_length:
+                raise ValueError(f"with a cache, a prompt and the new tokens must fit into max_length={self.max_length}; got {longest} and "
+                                 f"n={n}. Ask for fewer tokens, or leave cache out, which looks at the last ones")
+            decoders = [self.decoder(cache) for _ in sequences]
+
+            def following(new):
+                return np.stack([decoder.read(tokens)[-1] for decoder, tokens in zip(decoders, new)])
+        else:
+            following = self._recompute(len(sequences))
+        out, new = np.empty((len(sequences), n), np.int32), sequences
+        finished = np.zeros(len(sequences), bool)
+        for i in range(n):
+            out[:, i] = draw(following(new), temperature, top_k, rng, top_p)
+            if end is not None:
+                out[finished, i] = end
+                finished |= out[:, i] == end
+            if callback is not None:
+                callback(out[:, i].copy())
+            if finished.any() and finished.all():
+                out[:, i + 1:] = end
+                break
+            new = list(out[:, i:i + 1])
+        return out.reshape(*prompt.shape[:-1], n)
+
+    def decoder(self, cache: Any = True) -> Decoder:
+        """Reads one sequence token by token with the caches that `generate` takes: ``read(tokens)`` gives the logits behind each."""
+        return Decoder(self, self._body, self._head, make_caches(cache, self.n_layers), GENERATION_STEP)
+
+    def _recompute(self, batch):
+        """Logits of the next tokens, given those that were added, by `logits`; sequences of one length at once."""
+        sequences = [np.empty(0, np.int32)] * batch
+
+        def following(new):
+            out = np.empty((batch, self.n_tokens), self.dtype)
+            for b, tokens in enumerate(new):
+                sequences[b] = np.concatenate([sequences[b], tokens])[-self.max_length:]
+            lengths = np.array([len(sequence) for sequence in sequences])
+            for length in np.unique(lengths):
+                rows = np.flatnonzero(lengths == length)
+                out[rows] = self.logits(np.stack([sequences[b] for b in rows]))
+            return out
+        return following
