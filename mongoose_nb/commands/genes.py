@@ -18,6 +18,7 @@ from collections.abc import Callable
 from mongoose_nb.commands.console import json_line, note, result, to_json
 from mongoose_nb.commands.warm import threads
 from mongoose_nb.core.files import remove_leftovers
+from mongoose_nb.core.validation import check_number
 
 PLAN = "unfinished.json"
 #: reads that are looked up at once
@@ -232,6 +233,10 @@ def _query(args):
     from mongoose_nb.sketch.reading import read_records
 
     index = _open(args.index)
+    check_number("--threshold", args.threshold, low=0, high=1, open_low=True)
+    if args.data != "-":
+        with open(args.data, "rb"):  # a missing file is told before the first line of the table
+            pass
     if not args.json:
         result("query\tdocument\tshare\trank")
     names, sequences, found, without, total = [], [], 0, 0, 0

@@ -182,7 +182,7 @@ def _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, options):
         history = network.fit(X, Y, epochs=epochs, batch_size=batch_size, callbacks=callbacks, **options)
         return {"history": history, "choice": f"the network alone: {reason}"}
     warn_of_single_labels(Y)
-    held = usable[held_rows(n, max(held_out, min(LEAST_HELD, n // 3) / n), network.seed)]
+    held = held_rows(X.shape[0], max(held_out, min(LEAST_HELD, n // 3) / n), network.seed, usable)
     n = X.shape[0]
     rest = np.setdiff1d(np.arange(n), held)
     looked = held[:: max(1, len(held) // LOOKED_AT)]

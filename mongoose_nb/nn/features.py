@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     Matrix = np.ndarray | sp.csr_matrix
 
 
+# Largest whole number that is taken for a count.
+MOST_COUNTED = 1000
+
+
 class Features(Registered, Stateful, kind="features"):
     """A step that turns rows into other rows of the same width.
 
@@ -249,14 +253,32 @@ class StandardColumns(Features):
 
 
 def has_dense_columns(X: sp.csr_matrix) -> bool:
-    """Whether most entries that are not zero are in columns that most rows have.
+    """Whether columns that most rows have make up a table: most of the entries that are not zero, or measured numbers beside categories.
+
+    Numbers are measured where some are negative, or where they are no counts (not whole, or above 1,000) and outweigh everything else:
+    words that most texts have are counts, or light.
 
     Parameters
     ----------
     X : (n, d) CSR
     """
-    count = np.bincount(X.indices[X.data != 0], minlength=X.shape[1])
-    return bool(2 * count[count > X.shape[0] / 2].sum() > count.sum())
+    there, n_columns = X.data != 0, X.shape[1]
+    count = np.bincount(X.indices[there], minlength=n_columns)
+    dense = count > X.shape[0] / 2
+    if 2 * count[dense].sum() > count.sum():
+        return True
+    values = X.data.astype(np.float64)
+    if (np.bincount(X.indices[values < 0], minlength=n_columns)[dense] > 0).any():
+        return True
+    other = np.bincount(X.indices[(values != np.floor(values)) | (values > MOST_COUNTED)], minlength=n_columns) > 0
+    weight = np.bincount(X.indices, values ** 2, n_columns)
+    return bool(2 * weight[dense & other].sum() > weight.sum() and not _equally_long(X))
+
+
+def _equally_long(X):
+    """Whether all rows that are not empty have one length: whoever made them so has weighted them."""
+    lengths = np.sqrt(np.add.reduceat(np.append(X.data.astype(np.float64) ** 2, 0.0), X.indptr[:-1])[np.diff(X.indptr) > 0])
+    return bool(len(lengths) and np.ptp(lengths) <= 1e-3 * lengths.max())
 
 
 def transform_batch(step: Features, x: Rows) -> Rows:

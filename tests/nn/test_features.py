@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
 
+from mongoose_nb import MongooseClassifier
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import describe, make, registered
 from mongoose_nb.core.saving import join, restore, split, state_of
@@ -132,3 +133,33 @@ def test_a_large_offset_keeps_its_digits():
     years = np.random.default_rng(1).integers(2000, 2020, (100, 1)).astype(np.float32)
     out = StandardColumns().fit(years).transform(years)
     np.testing.assert_allclose(out, (years - years.mean()) / years.astype(np.float64).std(), atol=1e-5)
+
+
+def _table(scale, shift, n=1500):
+    """Six groups of categories beside four numbers, and the class that a linear score of both prefers."""
+    rng = np.random.default_rng(0)
+    sizes = (5, 8, 12, 20, 3, 30)
+    codes, numbers = [rng.integers(g, size=n) for g in sizes], rng.standard_normal((n, 4))
+    scores = sum(rng.standard_normal((g, 6))[c] for g, c in zip(sizes, codes)) + 1.5 * numbers @ rng.standard_normal((4, 6))
+    X = np.hstack([*(np.eye(g)[c] for g, c in zip(sizes, codes)), numbers * scale + shift]).astype(np.float32)
+    return X, scores.argmax(axis=1)
+
+
+@pytest.mark.parametrize("scale, shift", [((1, 1000, 1e5, 0.01), (0.1, 5e3, 1e6, 0.1)), ((1, 3, 10, 0.3), (0, 5, 40, 1))])
+def test_numbers_beside_categories_are_standardised(scale, shift):
+    """Categories are most of the entries of a row; numbers of other units would drown them."""
+    X, y = _table(np.array(scale), np.array(shift))
+    assert has_dense_columns(sparse.csr_matrix(X))
+    fitted = MongooseClassifier(random_state=0).fit(X[:1000], y[:1000])
+    assert fitted.score(X[1000:], y[1000:]) > 0.7  # without the step 0.27; logistic regression of standard columns 0.83
+
+
+def test_texts_have_no_dense_columns():
+    """A word that all texts have is a count, or light, or in rows that somebody has weighted."""
+    rng = np.random.default_rng(0)
+    counts = sparse.random(200, 500, 0.05, "csr", np.float32, rng, lambda k: rng.integers(1, 4, k)).tolil()
+    counts[:, 0] = rng.integers(1, 60, (200, 1))
+    counts = sparse.csr_matrix(counts, dtype=np.float32)
+    assert not has_dense_columns(counts)
+    for step in ("tfidf", "unit", "log"):
+        assert not has_dense_columns(make_features(step).fit(counts).transform(counts)), step

@@ -130,7 +130,7 @@ class Ranking(Registered, Stateful, kind="ranking"):
         usable, unseen = rows_with_labels(Y), held is not None
         if len(usable) < 2:
             raise ValueError(f"{len(usable)} of the {n} rows have a label; the ranking needs at least 2 of them, for some are held out")
-        held = usable[held_rows(len(usable), self.held_out, self.seed)] if held is None else np.intersect1d(held, usable)
+        held = held_rows(n, self.held_out, self.seed, usable) if held is None else np.intersect1d(held, usable)
         if not len(held):
             raise ValueError("none of the rows that are held out has a label; name others")
         if self.features == "auto":
@@ -319,7 +319,7 @@ class _Clock:
         self._start = now
 
 
-def held_rows(n: int, share: float, seed: int) -> np.ndarray:
+def held_rows(n: int, share: float, seed: int, usable: np.ndarray | None = None) -> np.ndarray:
     """Rows to hold out, drawn at random: a share of n, at most 5,000 and at least one.
 
     Parameters
@@ -328,13 +328,20 @@ def held_rows(n: int, share: float, seed: int) -> np.ndarray:
         Rows, at least 2.
     share : float
     seed : int
+    usable : (u,) int, optional
+        Those that may be held out, ascending; all by default. The share is then of these.
 
     Returns
     -------
     (m,) int64
         Ascending.
     """
-    return np.sort(shuffled(n, seed, 3)[:max(1, min(MOST_HELD, round(share * n), n - 1))])
+    order, most = shuffled(n, seed, 3), n
+    if usable is not None and len(usable) < n:
+        may = np.zeros(n, bool)
+        may[usable] = True
+        order, most = order[may[order]], len(usable)
+    return np.sort(order[:max(1, min(MOST_HELD, round(share * most), most - 1))])
 
 
 def shuffled(n: int, seed: int, stream: int) -> np.ndarray:
