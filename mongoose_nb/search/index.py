@@ -113,7 +113,7 @@ class LSHIndex(SavedIndex):
                  exact_fallback: bool = False, train_size: int = 1024, n_threads: int | None = None, seed: int = 0,
                  storage: str | None = None, entries: int | None = None) -> None:
         def count(name, value):
-            return None if value is None else check_int(name, value, low=1)
+            return None if value is None else check_int(name, value, low=1, high=2**62)  # what kernels take
 
         self.probes, self.rerank = count("probes", probes), count("rerank", rerank)
         self.max_candidates, self.n_threads = count("max_candidates", max_candidates), count("n_threads", n_threads)

@@ -554,3 +554,9 @@ def test_entries_end_the_probes(metric):
         np.testing.assert_array_equal(mine, theirs)
     index.tune(X, n_queries=40)
     assert index.entries is None
+
+
+@pytest.mark.parametrize("name", ["probes", "rerank", "max_candidates", "entries", "n_threads"])
+def test_numbers_that_no_kernel_takes_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        LSHIndex("cosine", 4, **{name: 10**30})
