@@ -19,4 +19,4 @@ def pytest_sessionstart(session):
     if reporter is not None and not session.config.args_source.name == "ARGS":
         fast = "not slow" in session.config.getoption("markexpr", "")
         reporter.write_line("fast tests: about five minutes on two cores with -n 2, once the kernels are compiled" if fast else
-                            "all tests: about twelve minutes on two cores with -n 2, once the kernels are compiled; fast ones: -m 'not slow'")
+                            "all tests: about twelve minutes on two cores with -n 2, kernels compiled; fast ones: -m 'not slow'")
