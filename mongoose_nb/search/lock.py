@@ -8,7 +8,8 @@ from mongoose_nb.core.locks import renew_in_child
 
 
 class ReadWriteLock:
-    """A lock that many readers share. Writers go first, so that a stream of queries cannot keep a change waiting for ever.
+    """A lock that many readers share. A reader that comes while a writer waits or writes goes after it, and the next writer after those
+    readers, so that neither a stream of queries nor one of changes keeps the other waiting for ever.
 
     Writing is reentrant. A reader must not try to write. A change of a single row takes some ten microseconds in all, so the lock does
     little: there are no generators, and threads are notified only if some wait.
@@ -25,6 +26,7 @@ class ReadWriteLock:
         self._writer = threading.RLock()
         self._depth = 0  # of the writer
         self._readers = self._waiting = 0
+        self._phase = 0  # how many times waiting readers were let in
         self._writing = None  # ident of the thread that writes, or waits for readers to leave
         self._to_write, self._to_read = _Held(self._begin, self._end), _Held(self.enter, self.leave)
 
@@ -49,7 +51,8 @@ class ReadWriteLock:
         if not self._depth:
             with self._gate:
                 self._writing = None
-                if self._waiting:
+                if self._waiting:  # they count as readers at once: the next writer may be faster than they wake up
+                    self._readers, self._waiting, self._phase = self._readers + self._waiting, 0, self._phase + 1
                     self._changed.notify_all()
         self._writer.release()
 
@@ -58,22 +61,31 @@ class ReadWriteLock:
         if self._writing == threading.get_ident():
             return
         with self._gate:
-            while self._writing is not None:
-                self._waiting += 1
-                try:
+            if self._writing is None:
+                self._readers += 1
+                return
+            self._waiting, phase = self._waiting + 1, self._phase
+            try:
+                while phase == self._phase:
                     self._changed.wait()
-                finally:
+            except BaseException:  # an interrupt
+                if phase == self._phase:
                     self._waiting -= 1
-            self._readers += 1
+                else:
+                    self._left()
+                raise
 
     def leave(self) -> None:
         """End reading."""
         if self._writing == threading.get_ident():
             return
         with self._gate:
-            self._readers -= 1
-            if not self._readers and self._writing is not None:
-                self._changed.notify_all()
+            self._left()
+
+    def _left(self):
+        self._readers -= 1
+        if not self._readers and self._writing is not None:
+            self._changed.notify_all()
 
     def writing(self) -> _Held:
         """Context in which no other thread reads or writes."""
