@@ -7,7 +7,9 @@ A. Numba's own cache notices a change in the file of a function but not in the f
 B. Numba raises at import where no cache directory can be written. Kernels are then compiled without a cache: slower to start, but right.
 C. Two processes that compile one kernel for different types at the same moment would take the same number for their files of code, and
    an index could point to the code for the other types. The files here are named by a hash of the types instead.
-D. fastmath without ``nnan`` and ``ninf``: a NaN must stay visible.
+D. The loops of a parallel kernel are compiled by themselves and then, as a part of the kernel, optimised once more, which may change the
+   order of sums. The process that compiles would run the first code, and one that reads the cache the second. Here both run the second.
+E. fastmath without ``nnan`` and ``ninf``: a NaN must stay visible.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ import tempfile
 from typing import Any
 
 import numba
+from llvmlite.binding import Linkage
 from numba.core.caching import IndexDataCacheFile
+from numba.core.compiler import Compiler
 from numba.core.event import register
 
 from mongoose_nb.core.compiling import Announcer
@@ -129,8 +133,26 @@ def _keep(compiled):
     compiled._cache._cache_file = FilesByKey(CACHE_DIR, base, digest)
 
 
+class _Compiler(Compiler):
+    """Numba's compiler. A kernel calls the functions that were linked into it, not others of the same name that the process has."""
+
+    def _compile_core(self):
+        self.state.library = library = self.state.targetctx.codegen().create_library(self.state.func_id.func_qualname)
+        library.enable_object_caching()
+        finalize = library._finalize_final_module
+
+        def with_own_functions():
+            for function in library._final_module.functions:
+                if not function.is_declaration and function.linkage in (Linkage.linkonce_odr, Linkage.weak_odr):
+                    function.linkage = Linkage.internal
+            finalize()
+
+        library._finalize_final_module = with_own_functions
+        return super()._compile_core()
+
+
 def _njit(**options):
-    options = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH, **options}
+    options = {"pipeline_class": _Compiler, "nogil": True, "error_model": "numpy", "fastmath": FASTMATH, **options}
 
     def decorate(function):
         compiled = numba.njit(**options)(function)

@@ -27,6 +27,8 @@ _MUCH_LONGER = 2.25
 # A learning is paid for by the changes of one part in `_PRICE` of the rows, and of the rows that its work on columns stands for: the axes
 # of 784 columns take as long as 40,000 rows, of which a quarter is counted.
 _PRICE, _FIXED, _COLUMNS = 8, 256, 64
+# Rows beyond the range are not found at all, so functions are learned for them at this part of the price.
+_URGENT = 4
 # Bounds of what may change between two profiles: the mean, in squared standard deviations; the variance; the share of it that is hashed
 # and the one that the projection loses; root mean square lengths; the probability that two rows share a bucket.
 _MOVED, _SPREAD, _TURNED, _LENGTH, _CROWDED = 0.1, 4.0, 0.1, 1.1, 2.0
@@ -164,12 +166,14 @@ class Drift:
         most, credit = max(most, longest), min(credit + _PRICE * m, 2 * price)
         self.counts = changed + m, unseen, all_outside, all_longer, most, credit
         self.quiet = self.quietly = 0
-        if credit < price:
+        if credit < price // _URGENT:
             return None
         if all_outside > _LEAST_STRANGE and all_outside > n // _STRANGE:
             return "outside"
         if most > _MUCH_LONGER or (all_longer > _LEAST_STRANGE and all_longer > n // _STRANGE):
             return "longer"
+        if credit < price:
+            return None
         period = max(n // _LOOK, min(_FEW, n // _LOOK_FEW))
         if unseen >= period:
             return "look"

@@ -82,10 +82,10 @@ class LSHIndex(SavedIndex):
     They are learned again when the rows have grown fourfold, as long as K is automatic or fewer than 16,384 rows were seen; when so many
     were removed that tables are too fine; and when rows drift: when they are beyond the range of the sketches or longer than the longest
     row that was known, or when a sample of them (looked at after each eighth of the rows has changed) has another mean, spread, direction
-    or length, or crowds in few buckets. At most, functions are learned once in advance and then once for an eighth of the rows that
-    change, so that in all a change costs O(1) builds; ``stats()["drift"]`` tells how often and why. `rebuild` does it at any time.
-    Queries that are not like rows, as activations are not like output weights, need functions that are trained on queries: `tune` trains
-    them, given some.
+    or length, or crowds in few buckets. At most, functions are learned once in advance and then once for an eighth of the rows that change,
+    or a 32nd if these are beyond the range, so that in all a change costs O(1) builds; ``stats()["drift"]`` tells how often and why.
+    `rebuild` does it at any time. Queries that are not like rows, as activations are not like output weights, need functions that are
+    trained on queries: `tune` trains them, given some.
 
     A query that shares buckets with fewer than k rows looks into eight times the buckets, and is then compared with `train_size` rows
     from all over the index, so it always gets k rows if there are so many. Rows and queries longer than 2^62 are refused under metrics

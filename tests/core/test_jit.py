@@ -6,6 +6,7 @@ import sys
 
 import numba
 import numpy as np
+import pytest
 
 from mongoose_nb.core import jit as _jit
 
@@ -85,6 +86,40 @@ def test_two_processes_that_save_at_once_never_mistake_each_others_code(tmp_path
     assert files().load(("float64",)) == "code for float64" and files().load(("int64",)) is None  # and is compiled again
     one.save(("int64",), "code for int64")
     assert files().load(("float64",)) == "code for float64" and files().load(("int64",)) == "code for int64"
+
+
+SUMS = """
+import hashlib
+import numpy as np
+from mongoose_nb.kernels.layers import active
+rng = np.random.default_rng(0)
+n, dim, outputs = 24, 7, 600
+count = rng.integers(10, 40, n)
+ids = rng.integers(0, outputs, count.sum()).astype(np.int32)
+H, W, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((n, dim), (outputs, dim), outputs))
+delta, grad, loss = np.zeros(len(ids), np.float32), np.zeros((n, dim), np.float32), np.zeros(n, np.float32)
+lists = active.Lists(np.cumsum(count) - count, count, ids, np.full(n, 2), np.full(n, 5), np.ones(n, np.float32), np.zeros(0, np.float32))
+active.loss_active(H, W, bias, lists, False, np.full(n, 1 / n, np.float32), delta, grad, loss)
+print(hashlib.sha256(grad.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_compiled_now_or_read_from_the_cache_bits_are_the_same(tmp_path):
+    first = run(SUMS, NUMBA_CACHE_DIR=str(tmp_path))
+    assert run(SUMS, NUMBA_CACHE_DIR=str(tmp_path)) == first
+
+
+def test_a_kernel_has_no_function_that_another_may_replace():
+    @_jit.parallel
+    def twice(x, out):
+        for i in numba.prange(len(x)):
+            out[i] = 2 * x[i]
+
+    twice(np.ones(3), np.zeros(3))
+    (compiled,) = twice.overloads.values()
+    linkages = {function.linkage.name for function in compiled.library.get_defined_functions()}
+    assert linkages == {"external", "internal"}
 
 
 def test_kernels_are_kept_so():
