@@ -18,5 +18,5 @@ def pytest_sessionstart(session):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not session.config.args_source.name == "ARGS":
         fast = "not slow" in session.config.getoption("markexpr", "")
-        reporter.write_line("fast tests: about five minutes on two cores with -n 2, once the kernels are compiled" if fast else
-                            "all tests: about twelve minutes on two cores with -n 2, kernels compiled; fast ones: -m 'not slow'")
+        reporter.write_line("fast tests: about five minutes on two cores with -n 2" if fast else
+                            "all tests: about eight minutes on two cores with -n 2; fast ones: -m 'not slow'")

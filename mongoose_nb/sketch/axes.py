@@ -46,6 +46,19 @@ class Axes(NamedTuple):
         """Directions in which rows differ."""
         return self.axes.shape[1]
 
+    def log_tail(self, X: np.ndarray) -> np.ndarray:
+        """Log density of a Cauchy distribution around the mean, whose scales are those of the rows, at points (n, d), in whitened units.
+
+        Parameters
+        ----------
+        X : (n, d) float64
+        """
+        half = (self.rank + 1) / 2
+        Y = (X - self.mean) @ self.axes[0].T
+        scale = np.maximum(np.abs(Y).max(axis=1), 1.0)  # squares of far points overflow
+        squares = 2 * np.log(scale) + np.log(scale**-2.0 + ((Y / scale[:, None]) ** 2).sum(axis=1))  # log(1 + |y|^2)
+        return math.lgamma(half) - half * (math.log(math.pi) + squares)
+
     def same(self, other: Axes) -> bool:
         """Whether both are equal, bit for bit."""
         return all(np.array_equal(mine, its) for mine, its in zip(self, other))

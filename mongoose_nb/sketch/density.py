@@ -22,6 +22,8 @@ VERSION = 1
 MOST_ROWS = (1 << 31) - 1
 #: share of the density that a grid has of what finer ones leave
 FINER = 0.9
+#: and that of the distribution that all grids leave
+TAIL = 0.001
 
 
 class DensitySketch:
@@ -29,7 +31,8 @@ class DensitySketch:
 
     Rows are counted in the cells of `n_repeats` randomly rotated and shifted grids, by count-min tables. The density at a point is the
     mean over the grids of count / (rows x volume of a cell). Coarser grids, each twice as wide as the one before, have a tenth of the
-    weight of the finer ones: they give far points a density too. Cells of one grid are kept besides, to draw samples from.
+    weight of the finer ones, and a Cauchy distribution with the mean and the scales of the first rows a weight of 0.001: far points have
+    a density too, the lower the farther. Cells of one grid are kept besides, to draw samples from.
 
     Parameters
     ----------
@@ -203,23 +206,22 @@ class DensitySketch:
         Returns
         -------
         (n,) float64
-            Always finite: a point in no occupied cell has the density of half a row in the coarsest grid. Where columns are linear
-            functions of others, it is the density within the space that rows fill.
+            Always finite. Where columns are linear functions of others, it is the density within the space
+            that rows fill.
         """
         from mongoose_nb.kernels.sketch.counts import read_cells
 
         axes, X = self._fitted(), self._checked(X)
-        out, share = np.full(len(X), -np.inf), 1.0
-        counts = np.empty(len(X), np.int64)
+        share, counts = 1 - TAIL, np.empty(len(X), np.int64)
+        parts = [axes.log_tail(X) + math.log(TAIL)]
         for level, table in enumerate(self._table):
             read_cells(X, *self._level(level), table, counts)
-            last = level == self.levels - 1
-            weight = share if last else share * FINER
+            weight = share if level == self.levels - 1 else share * FINER
             share -= weight
             with np.errstate(divide="ignore"):
-                log = np.log(np.maximum(counts / self.n_repeats, 0.5 if last else 0) * weight / self.n_rows)
-            out = np.logaddexp(out, log - axes.rank * math.log(axes.side * 2.0**level))  # volumes of many dimensions overflow
-        return out - axes.log_volume
+                log = np.log(counts / self.n_repeats * weight / self.n_rows)
+            parts.append(log - axes.rank * math.log(axes.side * 2.0**level))  # volumes of many dimensions overflow
+        return np.logaddexp.reduce(parts) - axes.log_volume
 
     def score(self, X: Any, y: Any = None) -> float:
         """Sum of the log densities, as `sklearn.neighbors.KernelDensity.score`.

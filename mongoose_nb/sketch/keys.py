@@ -35,10 +35,14 @@ def as_keys(keys: Any) -> np.ndarray:
     if not isinstance(keys, np.ndarray):
         if not isinstance(keys, list | tuple):
             raise TypeError(f"keys is a {type(keys).__name__}; give an integer, str or bytes, or a list or array of them")
-        kinds = {bytes if isinstance(key, bytes) else str if isinstance(key, str) else int if isinstance(key, int | np.integer)
-                 and not isinstance(key, bool) else type(key) for key in keys}
+        kinds = {_kind(kind) for kind in set(map(type, keys))}
+        if kinds == {str}:
+            text = "".join(keys)
+            if text.isascii():  # one byte a letter
+                return _hashed(text.encode(), map(len, keys), len(keys))
         if kinds <= {str, bytes}:
-            return _hashed([key.encode() if isinstance(key, str) else key for key in keys])
+            keys = [key.encode() if isinstance(key, str) else key for key in keys]
+            return _hashed(b"".join(keys), map(len, keys), len(keys))
         if kinds != {int}:
             raise TypeError(f"keys holds {sorted(kind.__name__ for kind in kinds)}; give integers, or str and bytes")
         if any(not -(1 << 63) <= key < 1 << 64 for key in map(int, keys)):
@@ -53,12 +57,19 @@ def as_keys(keys: Any) -> np.ndarray:
     return read_only(np.ascontiguousarray(keys).astype(np.uint64, copy=False))
 
 
-def _hashed(keys):
+def _kind(kind):
+    """What a type counts as; bool is no integer here."""
+    if kind is bool:
+        return bool
+    return next((base for base in (bytes, str, int) if issubclass(kind, base)), int if issubclass(kind, np.integer) else kind)
+
+
+def _hashed(text, lengths, n):
+    """Hashes of n strings that `text` holds one after the other."""
     from mongoose_nb.kernels.sketch.bits import hash_bytes, hash_few_bytes
 
-    starts = np.zeros(len(keys) + 1, np.int64)
-    np.cumsum([len(key) for key in keys], out=starts[1:])
-    out = np.empty(len(keys), np.uint64)
-    hash_them = hash_few_bytes if len(keys) < ROWS_FROM else hash_bytes
-    hash_them(read_only(np.frombuffer(b"".join(keys), np.uint8)), read_only(starts), np.uint64(_STRINGS), out)
+    starts = np.zeros(n + 1, np.int64)
+    np.cumsum(np.fromiter(lengths, np.int64, n), out=starts[1:])
+    out = np.empty(n, np.uint64)
+    (hash_few_bytes if n < ROWS_FROM else hash_bytes)(read_only(np.frombuffer(text, np.uint8)), read_only(starts), np.uint64(_STRINGS), out)
     return read_only(out)
