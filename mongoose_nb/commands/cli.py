@@ -131,6 +131,8 @@ def build_parser() -> Parser:
     serving.add_argument("--candidates", type=int, metavar="N", help="outputs to score for a row (default a hundredth, at least 100)")
     serving.add_argument("--target", type=float, metavar="SHARE",
                          help="choose the candidates: as few as give a P@1 at most so much below that of all outputs, such as 0.002")
+    serving.add_argument("--validation", metavar="FILE",
+                         help="rows for --target that the network was not trained on (default: some of the data)")
     serving.add_argument("--retriever", metavar="NAME",
                          help="another way to find outputs: exact | index | solar | ivf (default: tables with trained functions)")
     serving.add_argument("--rows", type=int, metavar="N", default=2000, help="rows on which exact and approximate P@1 are compared")

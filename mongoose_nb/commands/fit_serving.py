@@ -29,7 +29,11 @@ def run(args: argparse.Namespace) -> None:
             retriever, candidates = {"name": retriever, "candidates": candidates}, None
         if retriever is not None and args.target is not None and args.candidates is not None:
             raise ValueError("--target chooses the number of candidates: give one of the two")
-        report = network.fit_serving(data.X, data.Y, candidates=candidates, retriever=retriever, target=args.target)
+        validation = None
+        if args.validation is not None:
+            held = read_for(network, args.validation, args.format, zero_based, part="test", columns=columns)
+            validation = held.X, held.Y
+        report = network.fit_serving(data.X, data.Y, candidates=candidates, retriever=retriever, target=args.target, validation=validation)
         rows = min(data.X.shape[0], args.rows)
         exact, tables = (network.evaluate(data.X[:rows], data.Y[:rows], k=1, exact=exact)["P@1"] for exact in (True, False))
         network.save(out)

@@ -13,7 +13,8 @@ The description of an object (`mongoose_nb.core.registry.describe`) says how to 
 An attribute is saved without the underscore that its name may begin with.
 
 A. *State is put into an object that exists.* A number keeps its type and an array its dtype and shape (`resizable` names those whose
-   shape may differ), so a damaged file is refused here and not found later by a kernel.
+   shape may differ), so a damaged file is refused here and not found later by a kernel. Integers of a resizable array are saved in the
+   fewest bytes that hold them.
 B. *Containers with an invariant of their own* (hash families, tables, the bucket store, the drift sketch) are values instead: they have
    ``state()``, which gives such a dict, and a class method ``from_state(dict)``, which checks it and makes another one.
 C. *Everything of an object is read and checked before its first attribute is set.* `state_restored` is called last, for what has to
@@ -83,7 +84,16 @@ def state_of(obj: Any, where: str | None = None) -> dict[str, Any]:
     if missing:
         raise TypeError(f"saved_state of {type(obj).__qualname__} names {missing[0]!r}, which {where} does not have; set it in the "
                         "constructor or when the object is bound")
-    return {_saved_name(name): _plain(getattr(obj, name), f"{where}.{_saved_name(name)}") for name in obj.saved_state}
+    out = {_saved_name(name): _plain(getattr(obj, name), f"{where}.{_saved_name(name)}") for name in obj.saved_state}
+    return out | {_saved_name(name): _narrow(out[_saved_name(name)]) for name in obj.resizable}
+
+
+def _narrow(array):
+    """Integers in the fewest bytes that hold them; other arrays as they are."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu" or not array.size or array.min() < 0:
+        return array
+    fewest = np.min_scalar_type(array.max())
+    return array.astype(fewest) if fewest.itemsize < array.dtype.itemsize else array
 
 
 def _plain(value, where):
@@ -183,6 +193,8 @@ def restore(obj: Any, state: dict[str, Any], where: str | None = None) -> None:
 
 def _array(own, saved, resizable, where):
     if isinstance(own, np.ndarray):
+        if resizable and {saved.dtype.kind, own.dtype.kind} <= set("iu") and np.can_cast(saved.dtype, own.dtype):
+            saved = saved.astype(own.dtype)
         if saved.dtype != own.dtype or saved.ndim != own.ndim or not (resizable or saved.shape == own.shape):
             raise ValueError(f"the saved {where} is {saved.dtype} {saved.shape}; needed is {own.dtype} {own.shape} (a class names "
                              "attributes whose shape may change in `resizable`)")

@@ -304,7 +304,8 @@ class Predictor(Model):
 
     def fit_serving(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, candidates: int | None = None, K: int | None = None,
                     L: int | None = None, rows: int = 8192, learn: str | dict | LearnedHash | None = None,
-                    retriever: str | dict | Retriever | None = None, target: float | None = None) -> dict[str, float]:
+                    retriever: str | dict | Retriever | None = None, target: float | None = None,
+                    validation: tuple | None = None) -> dict[str, float]:
         """Train hash tables for ``predict_topk(exact=False)`` and ``evaluate(exact=False)``; the weights stay as they are.
 
         The hash functions are trained so that true labels and the best-scoring outputs are found (`nn.LabelSensitiveRetriever`). They are
@@ -327,7 +328,10 @@ class Predictor(Model):
             (an `LSHIndex`), ``"solar"``, ``"ivf"`` (needs the extra ``faiss``), or an object, also of a class of your own.
         target : float, optional
             Choose the number of candidates: the smallest with which P@1 is at most so much below that of all outputs, such as 0.002, on
-            a quarter of the `rows`, which the functions are not trained on.
+            `validation`, or on a quarter of the `rows`, which the functions are not trained on.
+        validation : (X, Y), optional
+            Rows for the `target` that the network was not trained on. A network is surer of rows that it knows, and finds their labels
+            with fewer candidates: without such rows, P@1 of new ones may fall by more than the target.
 
         Returns
         -------
@@ -335,7 +339,8 @@ class Predictor(Model):
             What the retriever reports of its training, such as `hashing.LearnedHash.report`, and the ``seconds`` it took. Of the rows that
             `target` keeps aside, else of 1,024 that were learned from: ``candidates``; ``scored``, outputs that were scored for a row, and
             their ``share``; ``label_recall``, the share of the labels that were among them; ``P@1``; and ``multiply_adds``, about what a
-            row took in the output layer. With `target` also ``exact P@1``, and ``reached``, whether it is the P@1 that was wanted.
+            row took in the output layer. With `validation`, these are of its rows. With `target` also ``exact P@1``, and ``reached``,
+            whether it is the P@1 that was wanted.
         """
         start = time.perf_counter()
         if not isinstance(self.output.weights.value, np.ndarray):
@@ -343,7 +348,8 @@ class Predictor(Model):
                             "other layers only, with Compress(..., only=['hidden0'])")
         made = serving.retriever_of(retriever, {"candidates": candidates, "K": K, "L": L, "learn": learn}, target)
         X, Y = self._check(X, Y)
-        bound, report = serving.train(self, made, X, Y, rows, target)
+        held = None if validation is None else self._check(*validation)
+        bound, report = serving.train(self, made, X, Y, rows, target, held)
         self.retriever = bound
         return {**report, "seconds": time.perf_counter() - start}
 

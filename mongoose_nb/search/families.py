@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mongoose_nb.core.registry import Registered, describe, find, make, name_of, registered
 from mongoose_nb.hashing import HashFamily
-from mongoose_nb.hashing.base import require
+from mongoose_nb.hashing.capabilities import require
 
 if TYPE_CHECKING:
     from mongoose_nb.search.metrics import Metric

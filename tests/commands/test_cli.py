@@ -540,6 +540,10 @@ def test_fit_serving(call, run, folder, tmp_path):
     code, text, _ = call("fit-serving", run, folder / "train.txt", "--retriever", "exact", "--target", "0.01", "--out", out, "--json")
     assert code == 0 and json.loads(text)["reached"] and nn.Network.load(out).retriever.candidates == json.loads(text)["candidates"]
     assert_refused(call("fit-serving", run, folder / "train.txt", "--retriever", "nearest"), "label sensitive")
+    held = ("--target", "0.1", "--validation", folder / "test.txt")
+    code, text, _ = call("fit-serving", run, folder / "train.txt", *held, "--out", out, "--json")
+    network = nn.Network.load(out)
+    assert code == 0 and json.loads(text)["exact P@1"] == network.evaluate(*data.read_xc(folder / "test.txt"), k=1)["P@1"]
     both = ("--retriever", "exact", "--target", "0.01", "--candidates", "5")
     assert_refused(call("fit-serving", run, folder / "train.txt", *both), "--target chooses")
 

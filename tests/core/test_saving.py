@@ -76,6 +76,20 @@ def test_a_state_that_does_not_fit_is_refused(change, message):
         restore(Outer(), state)
 
 
+@pytest.mark.parametrize("ids, dtype", [([0, 255], np.uint8), ([3, 256], np.uint16), ([1 << 16, 2], np.int32), ([-1, 2], np.int32),
+                                        ([], np.int32)])
+def test_integers_of_an_array_of_any_length_take_few_bytes(ids, dtype):
+    outer = changed()
+    outer.ids = np.array(ids, np.int32)
+    state = state_of(outer)
+    assert state["ids"].dtype == dtype
+    again = Outer()
+    restore(again, state)
+    assert again.ids.dtype == np.int32 and again.ids.tolist() == ids
+    with pytest.raises(ValueError, match="the saved Outer.ids is int64"):
+        restore(Outer(), {**state, "ids": np.array([1], np.int64)})
+
+
 def test_what_is_missing():
     state = state_of(changed())
     with pytest.raises(ValueError, match="lacks Outer.rate"):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -42,6 +43,35 @@ def test_answers_are_those_of_the_local_index(threads):
     some = [5000, -201, 1100]
     assert (sharded.get(some) == local.get(some)).all()
     assert sum(stats["rows"] for stats in sharded.stats()) == len(sharded) == len(local)
+
+
+def test_queries_beside_changes(threads):
+    """A thread adds, changes and removes rows; another sees all rows that stay, and never a part of a change."""
+    index, stop, seen = LSHIndex("l2", 24, client=threads, shards=3), threading.Event(), []
+    kept = index.add(X[:300])
+    want = index.query(Q[:10], 5, exact=True)
+
+    def change():
+        while not stop.is_set():
+            ids = index.add(Q[:10])
+            index.update(ids, X[:10] + 100)
+            index.remove(ids)
+            seen.append(len(ids))
+
+    writer = threading.Thread(target=change)
+    writer.start()
+    try:
+        for _ in range(8):
+            ids, far = index.query(Q[:10], 15, exact=True)
+            found = far[:, 0] < 1e-3
+            assert found.all() or not found.any()
+            for row, first in zip(ids, want[0]):
+                assert row[np.isin(row, kept)][:5].tolist() == first.tolist()
+    finally:
+        stop.set()
+        writer.join()
+    assert seen and len(index) == 300
+    assert (index.query(Q[:10], 5, exact=True)[0] == want[0]).all()
 
 
 @pytest.fixture(scope="module")

@@ -226,6 +226,7 @@ def union(ids: np.ndarray, votes: sp.csr_matrix, most: int) -> Lists:
 class Packed:
     """For sources that keep sparse rows as `ids` and `values` (float32 arrays that half precision holds): how a file has them."""
 
+    indptr: np.ndarray
     ids: np.ndarray
     values: np.ndarray
 
@@ -244,15 +245,22 @@ class Packed:
 
     @property
     def packed_ids(self) -> np.ndarray:
-        """The bytes of the ids, two each up to 65,536 different ones, else four."""
-        return self.ids.astype(self._packing()).view(np.uint8)
+        """The bytes of the ids: two each up to 65,536 different ones, three up to 2^24, else four."""
+        return self.ids.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :self._id_bytes()].ravel()
 
     @packed_ids.setter
     def packed_ids(self, packed: np.ndarray) -> None:
-        self.ids = packed.view(self._packing()).astype(np.int32)  # a ValueError if the bytes do not come out even
+        width = self._id_bytes()
+        if width == 3 and len(packed) == 4 * int(self.indptr[-1]):
+            width = 4  # in files of earlier versions
+        if len(packed) % width:
+            raise ValueError("the saved ids and rows do not fit each other")
+        ids = np.zeros((len(packed) // width, 4), np.uint8)
+        ids[:, :width] = packed.reshape(-1, width)
+        self.ids = ids.view("<i4").ravel().astype(np.int32, copy=False)
 
-    def _packing(self):
-        return np.uint16 if self.id_limit() <= 1 << 16 else np.int32
+    def _id_bytes(self):
+        return 2 if self.id_limit() <= 1 << 16 else 3 if self.id_limit() <= 1 << 24 else 4
 
 
 def csr_rows(X: sp.csr_matrix) -> SparseRows:

@@ -38,7 +38,7 @@ def retriever_of(retriever: str | dict | Retriever | None, own: dict[str, Any], 
 
 
 def train(network: Any, retriever: Retriever, X: sp.csr_matrix, Y: sp.csr_matrix, rows: int,
-          target: float | None) -> tuple[Retriever, dict[str, Any]]:
+          target: float | None, validation: tuple | None = None) -> tuple[Retriever, dict[str, Any]]:
     """A copy of a retriever, bound to the output layer of a network and trained, and what `Network.fit_serving` returns of it.
 
     Parameters
@@ -50,10 +50,14 @@ def train(network: Any, retriever: Retriever, X: sp.csr_matrix, Y: sp.csr_matrix
     rows : int
         Most rows to learn from.
     target : float or None
+    validation : (CSR matrix, CSR matrix), optional
+        Rows for the target, in place of some of X that are kept aside.
     """
+    if validation is not None and (target is None or not validation[0].shape[0]):
+        raise ValueError("validation is for the target: give both, and rows" if target is None else "validation has no rows")
     chosen = np.sort(stream(network.seed, "rows for serving").permutation(X.shape[0])[:check_int("rows", rows, low=1)])
-    aside = 0 if target is None else len(chosen) // 4
-    if target is not None and aside == 0:
+    aside = 0 if target is None or validation is not None else len(chosen) // 4
+    if target is not None and validation is None and aside == 0:
         raise ValueError(f"target needs rows to keep aside, at least 4 in all; got {len(chosen)}")
     output = network.output
     bound = retriever.bind(output.weights, output.bias, network.seed)
@@ -63,7 +67,8 @@ def train(network: Any, retriever: Retriever, X: sp.csr_matrix, Y: sp.csr_matrix
     with compute_threads(len(h) * network.n_outputs * output.n_inputs), network.lock:
         report = bound.fit(h[~kept], padded(Rows.of(labels[~kept])))
         if target is not None:
-            report = {**report, **fewest_candidates(bound, output, h[kept], labels[kept], target, network.step)}
+            held = (h[kept], labels[kept]) if validation is None else (network.hidden_activations(validation[0]), validation[1])
+            report = {**report, **fewest_candidates(bound, output, *held, target, network.step)}
             bound.candidates = int(report["candidates"])
         else:
             report = {**report, **figures(bound, output, h[:MEASURED], labels[:MEASURED], bound.candidates, network.step)}

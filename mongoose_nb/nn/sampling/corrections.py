@@ -27,7 +27,7 @@ import numpy as np
 
 from mongoose_nb.core.registry import Registered, make, name_of, register, registered
 from mongoose_nb.core.saving import Stateful
-from mongoose_nb.hashing.base import require
+from mongoose_nb.hashing.capabilities import require
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mongoose_nb.core.registry import Registered, find, make, name_of, parameters, register
 from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.hashing import HashFamily, make_learned
-from mongoose_nb.hashing.base import require
+from mongoose_nb.hashing.capabilities import require
 from mongoose_nb.nn.sampling.base import default_bits
 from mongoose_nb.nn.sampling.table_manager import TableManager
 from mongoose_nb.rehash import ExponentialDecay, make_schedule

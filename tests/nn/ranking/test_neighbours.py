@@ -89,8 +89,8 @@ def test_the_same_for_any_number_of_threads():
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("width", [D, (1 << 16) + 1])  # ids of two and of four bytes
-def test_saved(width):
+@pytest.mark.parametrize("width, size", [(D, 2), ((1 << 16) + 1, 3), ((1 << 24) + 1, 4)])
+def test_saved(width, size):
     wide = [sparse.csr_matrix((part.data, part.indices, part.indptr), shape=(part.shape[0], width)) for part in (X, Q)]
     votes = NeighbourVotes(5).fit(wide[0], Y)
     again = NeighbourVotes(5)
@@ -98,7 +98,11 @@ def test_saved(width):
     restore(again, join(*split(state)))
     for a, b in zip(votes.nearest(wide[1]), again.nearest(wide[1]), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert len(state["packed_ids"]) == (2 if width == D else 4) * X.nnz
+    assert len(state["packed_ids"]) == size * X.nnz
+    assert {state[name].dtype.itemsize for name in ("indptr", "label_indptr", "label_ids")} <= {1, 2}
+    if size > 2:  # as earlier versions saved it
+        restore(again, {**state, "packed_ids": votes.ids.view(np.uint8), "indptr": votes.indptr})
+        assert (again.rows != votes.rows).nnz == 0
     for change in ({"packed_ids": state["packed_ids"] | 128}, {"halves": state["halves"][:-1]}, {"label_indptr": state["label_indptr"][1:]},
                    {"label_ids": state["label_ids"] - 1}):
         with pytest.raises(ValueError, match="do not fit each other"):

@@ -45,6 +45,19 @@ def test_the_figures_are_those_of_predictions(trained):
     assert abs(alone - report["P@1"]) < 0.2  # of other rows
 
 
+def test_rows_that_the_network_does_not_know(trained):
+    """The figures are of the rows that are given for them."""
+    net, X, Y = trained
+    other = np.random.default_rng(1).permutation(X.shape[0])[:200]
+    drawn = np.random.default_rng(2).integers(120, size=200)
+    report = net.fit_serving(X, Y, target=0.0, K=3, L=20, validation=(X[other], drawn))
+    assert report["exact P@1"] == net.evaluate(X[other], drawn, k=1)["P@1"]
+    assert report["P@1"] == net.evaluate(X[other], drawn, k=1, exact=False)["P@1"]
+    for settings in ({"validation": (X, Y)}, {"target": 0.1, "validation": (X[:0], Y[:0])}, {"target": 0.1, "validation": (X[:3], Y[:2])}):
+        with pytest.raises(ValueError):
+            net.fit_serving(X, Y, **settings)
+
+
 def test_bad_settings(trained):
     net, X, Y = trained
     before = net.retriever
