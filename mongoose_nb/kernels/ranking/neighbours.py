@@ -28,9 +28,9 @@ class Walk(NamedTuple):
     """Memory of each thread: (threads, rows) three times, (threads, features), and (threads, most features of a query)."""
 
     sums: np.ndarray  # float32
-    stamp: np.ndarray  # int32, zero: the query that `sums` is of, counted from 1
+    there: np.ndarray  # bool, False before and after: whether `sums` is of this query
     seen: np.ndarray  # int32
-    wide: np.ndarray  # float32, zero
+    wide: np.ndarray  # float32, zero before and after
     strength: np.ndarray  # float32
 
 
@@ -92,11 +92,11 @@ def nearest(queries, rows, postings, budget, leave_out, walk, short, ids, produc
         Out: inner products, 0 where none was found.
     """
     # unpacked: what a parallel loop stores into an array that is read as an attribute of a tuple can be dropped by the compiler
-    all_sums, stamps, all_seen, wide, strength = walk
+    all_sums, all_there, all_seen, wide, strength = walk
     n, slots = queries.indptr.shape[0] - 1, all_sums.shape[0]
     best_values, best_rows = short
     for s in prange(slots):
-        sums, stamp, seen, x = all_sums[s], stamps[s], all_seen[s], wide[s]
+        sums, there, seen, x = all_sums[s], all_there[s], all_seen[s], wide[s]
         for i in range(n * s // slots, n * (s + 1) // slots):
             lo, hi = queries.indptr[i], queries.indptr[i + 1]
             for p in range(lo, hi):
@@ -114,8 +114,8 @@ def nearest(queries, rows, postings, budget, leave_out, walk, short, ids, produc
                 spent += length
                 for p in range(postings.indptr[f], postings.indptr[f + 1]):
                     r = postings.rows[p]
-                    if stamp[r] != i + 1:
-                        stamp[r] = i + 1
+                    if not there[r]:
+                        there[r] = True
                         seen[found] = r
                         found += 1
                         sums[r] = np.float32(0.0)
@@ -123,6 +123,7 @@ def nearest(queries, rows, postings, budget, leave_out, walk, short, ids, produc
             held = 0
             for j in range(found):
                 r = seen[j]
+                there[r] = False
                 if r != leave_out[i]:
                     held = offer(best_values[s], best_rows[s], held, -sums[r], r)
             chosen_values, chosen_rows = products[i], ids[i]

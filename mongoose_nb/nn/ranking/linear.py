@@ -8,6 +8,7 @@ import numpy as np
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
+from mongoose_nb.core.scratch import Scratch
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.ranking.lists import Lists, Packed, csr_rows
 from mongoose_nb.nn.ranking.source import Query, Source, Training, as_it_is
@@ -97,7 +98,7 @@ class LinearRankers(Packed, Source):
         self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.indptr, self.ids = np.zeros(1, np.int64), np.zeros(0, np.int32)
         self.values, self.bias = np.zeros(0, np.float32), np.zeros(0, np.float32)
-        self.n_features = 0
+        self.n_features, self._wide = 0, Scratch()
         #: of the last `fit`: pairs, weights, passes (most), violation (largest)
         self.report: dict = {}
         #: of the last `fit` with held-out rows: their margins, (n, labels) CSR
@@ -120,6 +121,7 @@ class LinearRankers(Packed, Source):
         if (self.indptr.shape != (n + 1,) or self.indptr[0] != 0 or (np.diff(self.indptr) < 0).any() or self.indptr[-1] != len(self.ids)
                 or len(self.ids) != len(self.values) or (len(self.ids) and not 0 <= self.ids.min() <= self.ids.max() < self.n_features)):
             raise ValueError("the saved weights of linear rankers do not fit each other")
+        self._wide = Scratch()
 
     def fit(self, X: sp.csr_matrix, Y: sp.csr_matrix, candidates: Lists, *, held: np.ndarray | None = None,
             counterweight: float = 1.0) -> LinearRankers:
@@ -168,6 +170,7 @@ class LinearRankers(Packed, Source):
             np.zeros((threads, size.max(initial=1)), dtype) for dtype in (np.float64, np.int32, np.int8)))
         margins = np.full(len(row) if len(held) else 0, -1, np.float32)
         self.bias, self.n_features = np.full(n_labels, -1, np.float32), X.shape[1]
+        self._wide = Scratch()
         counts, parts, passes, violation = np.zeros(n_labels, np.int64), [], 0, 0.0
         for group in _groups(room):
             labels, slot_start = _dealt(order[group], threads)
@@ -239,8 +242,8 @@ class LinearRankers(Packed, Source):
         out = np.empty(len(candidates.ids), np.float32)
         slots = max(1, min(numba.get_num_threads(), X.shape[0]))
         rankers = kernels.SparseRows(self.indptr, read_only(self.ids), read_only(self.values))
-        kernels.scores(csr_rows(X), (candidates.indptr, read_only(candidates.ids)), rankers, self.bias,
-                       np.zeros((slots, self.n_features), np.float32), out)
+        with self._wide.lent(slots, lambda: np.zeros((slots, self.n_features), np.float32)) as wide:
+            kernels.scores(csr_rows(X), (candidates.indptr, read_only(candidates.ids)), rankers, self.bias, wide, out)
         return out
 
 

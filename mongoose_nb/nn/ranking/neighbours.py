@@ -8,6 +8,7 @@ import numpy as np
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
+from mongoose_nb.core.scratch import Scratch
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.ranking.cooccurrence import log_share
 from mongoose_nb.nn.ranking.lists import Lists, Packed, csr_rows
@@ -65,7 +66,12 @@ class NeighbourVotes(Packed, Source):
         self.label_indptr, self.label_ids = np.zeros(1, np.int64), np.zeros(0, np.int32)
         self.shape = (0, 0)  # features, labels
         self.by_distance = False
-        self._index = self._held = None
+        self._held = None
+        self._forget()
+
+    def _forget(self):
+        """Drop what is made of the rows when they are asked for, and memory of their number."""
+        self._index, self._walks, self._sums = None, Scratch(), Scratch()
 
     def id_limit(self) -> int:
         """As `Packed.id_limit`."""
@@ -111,7 +117,7 @@ class NeighbourVotes(Packed, Source):
         self.label_indptr, self.label_ids = Y.indptr.astype(np.int64), Y.indices.astype(np.int32)
         self.by_distance = X.shape[1] <= NARROW and 2 * X.nnz > X.shape[0] * X.shape[1]
         self.columns = tuple(self._parts())
-        self._index = None
+        self._forget()
         return self
 
     def updated(self, rows: sp.csr_matrix, Y: sp.csr_matrix) -> NeighbourVotes:
@@ -153,13 +159,14 @@ class NeighbourVotes(Packed, Source):
         from mongoose_nb.kernels.ranking import neighbours as kernels
 
         slots = max(1, min(numba.get_num_threads(), len(ids)))
-        sums, labels, out = np.zeros((slots, self.shape[1]), np.float32), self._indexed()[3], []
-        for part in self._parts().values():
-            some = slice(None), slice(max(1, self.neighbours // part))
-            votes = np.empty(len(lists.ids), np.float32)
-            kernels.listed_votes(np.ascontiguousarray(ids[some]), _worth(ids[some], products[some]), labels, sums, lists.indptr,
-                                 read_only(lists.ids), votes)
-            out.append(votes)
+        labels, out = self._indexed()[3], []
+        with self._sums.lent(slots, lambda: np.zeros((slots, self.shape[1]), np.float32)) as sums:
+            for part in self._parts().values():
+                some = slice(None), slice(max(1, self.neighbours // part))
+                votes = np.empty(len(lists.ids), np.float32)
+                kernels.listed_votes(np.ascontiguousarray(ids[some]), _worth(ids[some], products[some]), labels, sums, lists.indptr,
+                                     read_only(lists.ids), votes)
+                out.append(votes)
         return tuple(out)
 
     def _parts(self):
@@ -181,8 +188,8 @@ class NeighbourVotes(Packed, Source):
             fits = fits and (not len(ids) or 0 <= ids.min() <= ids.max() < width)
         if not fits:
             raise ValueError("the saved rows of the neighbours do not fit each other")
-        self.columns = tuple(self._parts())
-        self._index = self._held = None
+        self.columns, self._held = tuple(self._parts()), None
+        self._forget()
 
     def _indexed(self):
         """(rows, inverted index, labels, the same for kernels), made when they are first needed; by distance (columns, None, ...)."""
@@ -250,12 +257,16 @@ class NeighbourVotes(Packed, Source):
         rows, postings = self._indexed()[:2]
         budget = self.budget if budget is None else check_int("budget", budget, low=1)
         slots = max(1, min(numba.get_num_threads(), X.shape[0]))
-        walk = kernels.Walk(np.empty((slots, n), np.float32), np.zeros((slots, n), np.int32), np.empty((slots, n), np.int32),
-                            np.zeros((slots, X.shape[1]), np.float32),
-                            np.empty((slots, max(1, int(np.diff(X.indptr).max(initial=0)))), np.float32))
+        strength = np.empty((slots, max(1, int(np.diff(X.indptr).max(initial=0)))), np.float32)
         short = np.empty((slots, RERANK * k), np.float32), np.empty((slots, RERANK * k), np.int64)
         ids, products = np.empty((X.shape[0], k), np.int64), np.empty((X.shape[0], k), np.float32)
-        kernels.nearest(csr_rows(X), rows, postings, budget, leave_out, walk, short, ids, products)
+
+        def memory():
+            return (np.empty((slots, n), np.float32), np.zeros((slots, n), bool), np.empty((slots, n), np.int32),
+                    np.zeros((slots, X.shape[1]), np.float32))
+
+        with self._walks.lent(slots, memory) as walk:
+            kernels.nearest(csr_rows(X), rows, postings, budget, leave_out, kernels.Walk(*walk, strength), short, ids, products)
         return ids, products
 
     def votes(self, ids: np.ndarray, products: np.ndarray) -> sp.csr_matrix:

@@ -6,7 +6,7 @@ from scipy import sparse
 
 from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.nn.ranking import Cooccurrence, Query, Training
-from mongoose_nb.nn.ranking.cooccurrence import POWERS, _listed_shares, _shares
+from mongoose_nb.nn.ranking.cooccurrence import POWERS, Asked, _listed_shares, _shares
 from mongoose_nb.nn.ranking.lists import all_labels, union
 
 rng = np.random.default_rng(0)
@@ -45,9 +45,9 @@ def test_negative_features_do_not_give_negative_shares():
     table = sparse.csr_matrix(np.ones((20, 9), np.float32))
     table[0, 0] = -5
     rows = sparse.csr_matrix(np.eye(20, dtype=np.float32)[:2] * [[1], [-1]])
-    shares = _shares(rows, table.tocsr(), 9).toarray()
+    shares = _shares(rows, Asked.of(table.tocsr()), 9).toarray()
     np.testing.assert_allclose(shares, [[0] + [1 / 8] * 8, [0] * 9])
-    np.testing.assert_array_equal(_listed_shares(rows, table.tocsr(), all_labels(2, 9)).reshape(2, 9), shares)
+    np.testing.assert_array_equal(_listed_shares(rows, Asked.of(table.tocsr()), all_labels(2, 9)).reshape(2, 9), shares)
 
 
 def test_the_highest_shares_are_named():
@@ -55,11 +55,11 @@ def test_the_highest_shares_are_named():
     whole = X.toarray() @ table.toarray()
     whole /= np.maximum(whole.sum(axis=1, keepdims=True), 1e-30)
     lists = union(np.empty((60, 0), np.int32), sparse.csr_matrix(whole), 4)
-    best = _shares(X, table, 4)
+    best = _shares(X, Asked.of(table), 4)
     assert (np.diff(best.indptr) == np.where(X.getnnz(axis=1) > 0, 4, 0)).all()
     np.testing.assert_array_equal(best.indices, lists.ids)
     np.testing.assert_allclose(best.data, whole[lists.row, lists.ids], rtol=1e-5)
-    np.testing.assert_allclose(_listed_shares(X, table, lists), best.data, rtol=1e-6)
+    np.testing.assert_allclose(_listed_shares(X, Asked.of(table), lists), best.data, rtol=1e-6)
 
 
 def test_a_damaged_state_is_refused():
