@@ -11,8 +11,8 @@ from benchmarks.document import write_block
 from mongoose_nb import Network, data, metrics, nn
 
 HELP = "what helps a network by itself to generalise: dropout, smoothed labels, start from centroids, several networks"
-EPOCHS, LR, WIDTH = 6, 2e-3, 128
-K = 5
+LR, WIDTH, K = 5e-3, 128, 5
+STEPS = 1500  # of training, about
 
 
 def add_arguments(parser):
@@ -28,19 +28,24 @@ def add_arguments(parser):
 def train(X, Y, seed, *, smoothing=0.0, centroids=False, **settings):
     """A network after all epochs; with `smoothing`, that share of the rows of an epoch has a random label instead of its own, which is
     label smoothing in the mean."""
-    net = Network(X.shape[1], Y.shape[1], seed=seed, lr=LR, lr_schedule=nn.Linear(),
+    net = Network(X.shape[1], Y.shape[1], seed=seed, lr=LR, lr_schedule="constant" if smoothing else nn.Linear(),
                   sampler="full" if Y.shape[1] < 10_000 else nn.Uniform(1000), **{"hidden": (WIDTH,), **settings})
     if centroids:
         start_from_centroids(net, X, Y)
     rng = np.random.default_rng(seed)
+    epochs = n_epochs(X.shape[0])
     if not smoothing:
-        net.fit(X, Y, epochs=EPOCHS)
+        net.fit(X, Y, epochs=epochs)
         return net
-    net.lr_schedule = "constant"
-    for epoch in range(EPOCHS):  # as the schedule would have it, epoch by epoch
-        net.lr = LR * (1 - (epoch + 0.5) / EPOCHS)
+    for epoch in range(epochs):  # as the schedule would have it, epoch by epoch
+        net.optimizer.lr = LR * (1 - (epoch + 0.5) / epochs)
         net.fit(X, smoothed(Y, smoothing, rng), epochs=1)
     return net
+
+
+def n_epochs(n):
+    """Passes over n rows."""
+    return max(3, round(STEPS * 256 / n))
 
 
 def weighed(transformer, X):
@@ -109,7 +114,7 @@ def run(args):
         test = np.random.default_rng(0).permutation(X_test.shape[0])[:5000]
         weigh = TfidfTransformer().fit(X)
         sets = weighed(weigh, X[rows]), Y[rows], weighed(weigh, X_test[test]), Y_test[test]
-        entry = kept[folder.name] = {"rows": len(rows), "outputs": Y.shape[1], "epochs": EPOCHS, "systems": {}}
+        entry = kept[folder.name] = {"rows": len(rows), "outputs": Y.shape[1], "epochs": n_epochs(len(rows)), "systems": {}}
         for name in args.systems:
             entry["systems"][name] = [score(SYSTEMS[name], sets, seed) for seed in range(args.seeds)]
             print(folder.name, name, np.round(np.mean(entry["systems"][name], axis=0), 4), flush=True)  # noqa: T201
