@@ -1,9 +1,10 @@
 """Plots and diagrams of the site: ``python docs/drawings.py`` writes docs/images/*.svg.
 
-The plots show closed forms (collision probabilities of `mongoose_nb.hashing` and the theory of `mongoose_nb.rehash`) and the tables that
-the benchmarks wrote into docs/development.
+The plots show closed forms (collision probabilities of `mongoose_nb.hashing` and the theory of `mongoose_nb.rehash`), and the tables and
+figures that the benchmarks wrote into docs/development.
 """
 
+import json
 import pathlib
 import re
 import textwrap
@@ -133,6 +134,21 @@ def attention_speed():
     save(figure, "attention-speed")
 
 
+def inversion():
+    """Velocity profiles that were predicted from traces, beside the true ones."""
+    shown = json.loads((IMAGES.parent / "development" / "attention_second.json").read_text(encoding="utf-8"))["inversion"]["shown"]
+    figure, axes = plt.subplots(1, len(shown["true"]), figsize=(8.4, 3.6), sharey=True)
+    for i, ax in enumerate(axes):
+        for name, profiles in shown.items():
+            depth = 0.025 * np.arange(len(profiles[i]))  # kilometres, as the benchmark's SPACING
+            ax.plot(profiles[i], depth, label=name, **({"color": "black", "drawstyle": "steps-pre"} if name == "true" else {}))
+        ax.set(xlabel="velocity, km/s")
+    axes[0].set(ylabel="depth, km")
+    axes[0].invert_yaxis()
+    axes[-1].legend(fontsize=8)
+    save(figure, "sets")
+
+
 # ------------------------------------------------------------------ diagrams
 
 BLUE, ORANGE, GREEN, GREY = "#cfe3f5", "#fbdcc4", "#d0ecdf", "#e8eaed"
@@ -225,7 +241,7 @@ DIAGRAMS = {
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
-    for draw in (retrieval, families, drift, duplicates, serving_speed, attention_speed):
+    for draw in (retrieval, families, drift, duplicates, serving_speed, attention_speed, inversion):
         draw()
     for name, (boxes, arrows, size) in DIAGRAMS.items():
         diagram(name, boxes, arrows, size)

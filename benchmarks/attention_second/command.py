@@ -1,13 +1,15 @@
-"""Scatterbrain's errors beside its parents', speed of generation, and perplexity with caches that forget."""
+"""Scatterbrain beside its parents, generation with a cache, caches that forget, strictness, and prediction from sets."""
 
 import json
 import pathlib
 
-from benchmarks.attention_second import caches, errors, generation, sets
+from benchmarks.attention_second import caches, errors, generation, inversion, sets, strict
 from benchmarks.document import write_block
 
-HELP = "errors of Scatterbrain, speed of generation with a cache, perplexity with caches that forget"
-PARTS = {"errors": errors, "generation": generation, "caches": caches, "sets": sets}
+HELP = "errors of Scatterbrain, generation with a cache, perplexity with caches that forget, what strictness costs, prediction from sets"
+PARTS = {"errors": errors, "generation": generation, "caches": caches, "strict": strict, "sets": sets, "inversion": inversion}
+# what pages for users say, beside the tables of development/attention-second.md
+SAID = {"strict": ("attention.md", strict.sentence), "sets": ("sets.md", sets.sentence), "inversion": ("sets.md", inversion.sentence)}
 
 
 def add_arguments(parser):
@@ -15,12 +17,18 @@ def add_arguments(parser):
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS), help="what to measure; none writes what was kept")
     parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part replaced")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
-    parser.add_argument("--texts", type=pathlib.Path, nargs="+", default=[], help="caches: text files, compressed or not")
+    parser.add_argument("--texts", type=pathlib.Path, nargs="+", default=[], help="caches and strict: text files, compressed or not, or a "
+                        "folder with eurlex57k_train.jsonl.xz and ..._test; strict takes the first")
+    parser.add_argument("--characters", type=int, default=10_000_000, help="of each text")
     parser.add_argument("--mnist", type=pathlib.Path, help="sets: folder of MNIST, four .gz files")
-    parser.add_argument("--length", type=int, default=256, help="caches: tokens of a window")
-    parser.add_argument("--windows", type=int, default=6, help="caches: windows that are scored")
+    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("work"), help="caches: folder for models; the same call goes on")
+    parser.add_argument("--minutes", type=float, default=30.0, help="caches: time for training in this call")
+    parser.add_argument("--length", type=int, default=1024, help="caches: tokens of a window")
+    parser.add_argument("--windows", type=int, default=8, help="caches: windows that are scored")
     parser.add_argument("--width", type=int, default=64, help="caches: of the model")
-    parser.add_argument("--steps", type=int, default=300, help="caches: of training")
+    parser.add_argument("--steps", type=int, default=3000, help="caches: of training")
+    parser.add_argument("--strict-steps", type=int, default=500, help="strict: of training")
+    parser.add_argument("--epochs", type=int, default=60, help="inversion: of training")
 
 
 def run(args):
@@ -34,4 +42,7 @@ def run(args):
     if args.docs is not None:
         for part, text in texts.items():
             write_block(args.docs / "development" / "attention-second.md", part, text)
+        for part, (page, sentence) in SAID.items():
+            if part in found:
+                write_block(args.docs / page, part, sentence(found[part]), markdown=True)
     return found, "\n\n".join(texts.values())

@@ -1,5 +1,6 @@
-"""Claims of the papers on Scatterbrain and Scissorhands."""
+"""Claims of the papers on Scatterbrain, Scissorhands and SESDI."""
 
+from benchmarks.attention_second.caches import POLICIES, SHARES, differences
 from benchmarks.claims.command import Claim
 from benchmarks.claims.structured import verdict
 
@@ -13,7 +14,7 @@ def command(part):
 
 def claims(figures):
     """Rows of the papers."""
-    return [*_scatterbrain(figures["errors"]), *_scissorhands(figures.get("caches", [])), *_sesdi()]
+    return [*_scatterbrain(figures["errors"]), *_scissorhands(figures["caches"]), *_sesdi(figures["inversion"])]
 
 
 def _scatterbrain(errors):
@@ -31,25 +32,32 @@ def _scatterbrain(errors):
 
 
 def _scissorhands(texts):
-    if not texts:
-        for claim in ("Up to 5 times smaller caches without loss of quality", "Better than forgetting by other rules",
-                      "Goes together with 4 bits"):
-            yield Claim(SCISSORHANDS, claim, command("caches"), "", "not measured")
     for entry in texts:
-        bits = entry["bits"]
-        loss = {name: 2 ** (value - bits["all"]) - 1 for name, value in bits.items()}
-        half = loss["scissorhands, half"]
+        found = differences(entry)
+        loss = {name: 2 ** gap - 1 for name, (gap, _) in found.items()}
+        trained = f"Characters, {entry['trained']:.2f} bits, length {entry['length']:,}."
         yield Claim(SCISSORHANDS, f"Up to 5 times smaller caches without loss of quality ({entry['text']})", command("caches"),
-                    f"Perplexity {half:+.1%} at half the cache, {loss['scissorhands, fifth']:+.1%} at a fifth.",
-                    verdict(half <= 0.03, loss["scissorhands, fifth"] <= 0.03), "A small model of characters.")
-        best = {share: min(bits[f"{policy}, {share}"] for policy in ("window", "random", "heavy_hitters")) for share in ("half", "fifth")}
+                    f"Perplexity {loss['scissorhands, half']:+.1%} at half the cache, {loss['scissorhands, fifth']:+.1%} at a fifth.",
+                    verdict(loss["scissorhands, half"] <= 0.03, loss["scissorhands, fifth"] <= 0.03), trained)
+        best = {share: min((found[f"{policy}, {share}"][0], policy) for policy in POLICIES if policy != "scissorhands") for share in SHARES}
+        gains = {share: found[f"scissorhands, {share}"][0] - best[share][0] for share in SHARES}
         yield Claim(SCISSORHANDS, f"Better than forgetting by other rules ({entry['text']})", command("caches"),
-                    "; ".join(f"{bits[f'scissorhands, {share}'] - best[share]:+.3f} bits a token beside the best other rule at a {share}"
-                              for share in best) + ".", verdict(*(bits[f"scissorhands, {share}"] < best[share] for share in best)))
-        four = bits["scissorhands, half, 4 bits"] - bits["scissorhands, half"]
+                    "; ".join(f"{gains[share]:+.3f} bits a token beside the best other rule ({best[share][1].replace('_', ' ')}) at a {share}"
+                              for share in SHARES) + ".", verdict(*(gain < 0 for gain in gains.values())))
+        whole = entry["scores"]["all"]
+        yield Claim(SCISSORHANDS, f"Importance persists: 95 % of the important tokens were so before ({entry['text']})", command("caches"),
+                    f"{', '.join(f'{value:.3f}' for value in whole['persistence'])} by layer, where "
+                    f"{', '.join(f'{value:.3f}' for value in whole['important'])} of all tokens are important.",
+                    verdict(*(value >= 0.95 > whole["important"][layer] for layer, value in enumerate(whole["persistence"]))))
+        four = found["scissorhands, half, 4 bits"][0] - found["scissorhands, half"][0]
         yield Claim(SCISSORHANDS, f"Goes together with 4 bits ({entry['text']})", command("caches"), f"{four:+.3f} bits a token on top.",
                     verdict(four <= 0.02))
 
 
-def _sesdi():
-    yield Claim(SESDI, "Velocity models from sets of traces, structural similarity above 0.8", "-", "", "not measured")
+def _sesdi(inversion):
+    systems = inversion["systems"]
+    ours, grid = (systems[name]["similarity"] for name in ("set of traces", "padded grid"))
+    yield Claim(SESDI, "Velocity models from sets of traces, structural similarity above 0.8", command("inversion"),
+                f"{ours:.3f} on synthetic flat layers, mean profile {systems['mean profile']['similarity']:.3f}.", verdict(ours > 0.8))
+    yield Claim(SESDI, "Better than a network on a regular grid", command("inversion"), f"{ours:.3f} beside {grid:.3f}.", verdict(ours > grid),
+                "The paper's is a U-Net, ours a plain network.")

@@ -105,6 +105,8 @@ def test_persistence_is_that_of_the_definition():
         want = [(before & later)[h].sum() / later[h].sum() for h in range(H)]
         assert cache.persistence(at) == pytest.approx(np.mean(want), abs=1e-12)
     assert 0 < cache.stats()["persistence"] == cache.persistence(T // 2) <= 1 and np.isnan(KVCache().persistence())
+    middle = important[:, :T // 2 - 1, :T // 2].any(axis=1)
+    assert cache.stats()["important"] == pytest.approx(middle.mean(), abs=1e-12) and np.isnan(KVCache().stats()["important"])
 
 
 def test_mass_kept():
@@ -126,7 +128,8 @@ def test_figures_are_shares(policy):
     run(cache, 3.0)
     stats = cache.stats()
     assert 0 < stats["mass_kept"] <= 1
-    assert np.isnan(stats["persistence"]) or 0 <= stats["persistence"] <= 1  # nan where no token of the first half is left
+    for name in ("persistence", "important"):
+        assert np.isnan(stats[name]) or 0 <= stats[name] <= 1  # nan where no token of the first half is left
 
 
 @pytest.mark.parametrize("arguments, words", [({"policy": "window"}, "budget"), ({"bits": 3}, "bits must"), ({"budget": 0}, "budget"),

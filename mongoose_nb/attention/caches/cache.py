@@ -201,10 +201,21 @@ class KVCache:
         dict
             ``kept``: tokens that are kept; ``seen``: tokens that were added; ``bytes`` of the keys and values; ``mass_kept``: share of a
             query's attention that fell on the tokens that were kept when others were forgotten, mean over heads and these moments, 1
-            where none was; ``persistence``: see `persistence`.
+            where none was; ``persistence``: see `persistence`; ``important``: share of the tokens of the first half, of those that are
+            kept, that were important to a query of that half, mean over heads. Persistence means little where nearly all were.
         """
+        at = self.step // 2
         return {"kept": self._n, "seen": self.step, "bytes": self.n_bytes,
-                "mass_kept": self._mass / self._evictions if self._evictions else 1.0, "persistence": self.persistence()}
+                "mass_kept": self._mass / self._evictions if self._evictions else 1.0, "persistence": self.persistence(at),
+                "important": self._important(at)}
+
+    def _important(self, at):
+        if not self._arrays:
+            return math.nan
+        early, first = self._view("positions") < at, self._view("first")
+        found = early.any(axis=1)
+        important = (early & (first >= 0) & (first < at)).sum(axis=1)
+        return float((important[found] / early.sum(axis=1)[found]).mean()) if found.any() else math.nan
 
     def persistence(self, at: int | None = None) -> float:
         """Whether the tokens that are important later were important before (Liu et al., 2023, section 3).
