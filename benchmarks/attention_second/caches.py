@@ -43,8 +43,8 @@ def settings():
 
 
 def measure(args):
-    """One model for each text, trained as long as `minutes` allow in all; models are kept in `work`."""
-    found, runs = [], Runs(args.work, args.minutes)
+    """One model for each text, trained for its share of the minutes at most; models are kept in `work`."""
+    found = []
     for path in args.texts:
         train, test = read(path, args.characters)
         characters = Characters.of(train, 128)
@@ -53,7 +53,8 @@ def measure(args):
         make = functools.partial(ReformerLM, len(characters), max_length=args.length, width=args.width, n_layers=2, n_heads=4,
                                  ff_width=4 * args.width, attention="full", clip_norm=1.0, lr=3e-3,
                                  lr_schedule=Linear(end=1.0, warmup=100), seed=1)
-        model, history = runs.train(f"{name}-{args.length}-{args.width}", make, tasks[0], steps=args.steps, every=50, validation=tasks[1],
+        runs = Runs(args.work, args.minutes / len(args.texts))
+        model, history = runs.train(f"{name}-{args.length}-{args.width}", make, tasks[0], steps=args.steps, every=100, validation=tasks[1],
                                     batch_size=4, eval_batches=4)
         tokens = tasks[1].tokens
         stride = (len(tokens) - args.length - 1) // args.windows

@@ -103,8 +103,9 @@ def sentence(found):
     """For the guide."""
     ours, grid, mean = (found["systems"][name] for name in ("set of traces", "padded grid", "mean profile"))
     return (f"Structural similarity (SSIM) to the true profiles is {ours['similarity']:.2f} from sets, "
-            f"{grid['similarity']:.2f} from the grid and\n{mean['similarity']:.2f} for the mean profile; the error is {ours['error']:.2f}, {grid['error']:.2f} and "
-            f"{mean['error']:.2f} km/s ([table](development/attention-second.md#velocity-inversion)).")
+            f"{grid['similarity']:.2f} from the grid and\n{mean['similarity']:.2f} for the mean profile; the error is "
+            f"{ours['error']:.2f}, {grid['error']:.2f} and {mean['error']:.2f} km/s "
+            "([table](development/attention-second.md#velocity-inversion)).")
 
 
 def text(found):

@@ -90,6 +90,30 @@ def test_quantised_caches_come_near_and_are_smaller(bits, tolerance):
     assert 0 < np.abs(out - exact).max() < tolerance and cache.n_bytes < plain.n_bytes / 2
 
 
+@pytest.mark.parametrize("last", [None, 0, 1, 3])
+def test_reached_are_the_last_keys_of_a_bucket(last):
+    """Against the definition, round by round."""
+    rng = np.random.default_rng(2)
+    cache, kept = KVCache("window", budget=20), rng.integers(3, size=(H, T, 2)).astype(np.int32)
+    for t in range(T):
+        cache.append(np.ones((H, D)), np.ones((H, D)), kept[:, t])
+    own, want = rng.integers(4, size=(H, 2)).astype(np.int32), np.zeros((H, 20), bool)
+    for h in range(H):
+        for r in range(2):
+            same = np.flatnonzero(kept[h, -20:, r] == own[h, r])
+            want[h, same[max(0, len(same) - (20 if last is None else last)):]] = True
+    np.testing.assert_array_equal(cache.reached(H, own, last), want)
+    assert cache.reached(H).all()
+
+
+@pytest.mark.parametrize("codes", [np.zeros((H, 3), np.int32), np.zeros((H + 1, 2), np.int32), np.zeros((H, 2)), None])
+def test_codes_unlike_those_of_the_keys_are_refused(codes):
+    cache = KVCache()
+    cache.append(np.ones((H, D)), np.ones((H, D)), None if codes is None else np.zeros((H, 2), np.int32))
+    with pytest.raises(ValueError, match="codes must be like"):
+        cache.attend(np.ones((H, D)), codes=np.zeros((H, 2), np.int32) if codes is None else codes)
+
+
 def test_persistence_is_that_of_the_definition():
     """Against all attention weights: importance above a uniform share, before and from the middle on."""
     q, k, v = 2 * np.random.default_rng(4).standard_normal((3, H, T, D))

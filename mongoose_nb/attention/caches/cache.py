@@ -140,10 +140,16 @@ class KVCache:
         """Which of the tokens that are kept a query of each head reaches, (heads, n) bool; arguments as in `attend`."""
         if codes is None:
             return np.ones((heads, self._n), bool)
-        same = self._view("codes") == codes[:, None, :]
-        if last is not None:
-            same &= np.cumsum(same[:, ::-1], axis=1)[:, ::-1] <= last
-        return same.any(axis=2)
+        from mongoose_nb.kernels.attention.cached import reach_row
+
+        kept, codes = self._arrays.get("codes"), np.ascontiguousarray(codes)
+        if kept is None or codes.shape != (heads, kept.shape[2]) or heads != len(kept) or codes.dtype != kept.dtype:
+            known = "there are none" if kept is None else f"{kept.dtype} ({len(kept)}, {kept.shape[2]})"
+            raise ValueError(f"codes must be like those of the keys that are kept ({known}), for {heads} heads; got {codes.dtype} "
+                             f"{codes.shape}. Give codes with every `append`, or leave them out")
+        out = np.empty((heads, self._n), bool)
+        reach_row(kept, codes, self._n if last is None else check_int("last", last, low=0), out)
+        return out
 
     def attend(self, q: np.ndarray, scale: float | None = None, codes: np.ndarray | None = None, last: int | None = None,
                kernel: Callable[..., None] | None = None) -> np.ndarray:
@@ -167,7 +173,7 @@ class KVCache:
         (heads, width) array
             Zeros of a head without any key.
         """
-        from mongoose_nb.kernels.attention.cached import attend_row
+        from mongoose_nb.kernels.attention.cached import attend_row, mark_row
 
         out = np.zeros_like(q)
         if not self._n:
@@ -185,10 +191,7 @@ class KVCache:
         else:
             kernel(keys, values, allowed, self._n, weights)
         self._weights = weights
-        important = weights * self._n > 1
-        first, last = self._view("first"), self._view("last")
-        first[important & (first < 0)] = self.step
-        last[important] = self.step
+        mark_row(weights, self.step, self._arrays["first"], self._arrays["last"])
         if self.budget is not None:
             self.policy.observe(self._view("marks"), weights, self.step)
         return out

@@ -6,6 +6,35 @@ from mongoose_nb.core.jit import serial
 
 
 @serial
+def reach_row(codes, own, last, allowed):
+    """allowed (H, n): keys whose buckets codes (H, C, R) share one of own (H, R), of those of a round the last `last`."""
+    H, n = allowed.shape
+    for h in range(H):
+        for s in range(n):
+            allowed[h, s] = False
+        for r in range(own.shape[1]):
+            left = last
+            for s in range(n - 1, -1, -1):
+                if left == 0:
+                    break
+                if codes[h, s, r] == own[h, r]:
+                    allowed[h, s] = True
+                    left -= 1
+
+
+@serial
+def mark_row(weights, step, first, last):
+    """Put `step` into first and last (H, C), the first and last queries to which a key was important, for weights (H, n) above 1 / n."""
+    H, n = weights.shape
+    for h in range(H):
+        for s in range(n):
+            if weights[h, s] * n > 1:
+                last[h, s] = step
+                if first[h, s] < 0:
+                    first[h, s] = step
+
+
+@serial
 def attend_row(q, keys, values, allowed, n, scale, out, weights):
     """Softmax weights (H, n) of the queries q (H, d) for the first n keys (H, C, d) that `allowed` (H, n) marks, and out (H, d).
 
