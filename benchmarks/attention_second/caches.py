@@ -42,9 +42,9 @@ def settings():
     return out | {"all, 4 bits": ("none", None, 4)}
 
 
-def measure(args):
-    """One model for each text, trained for its share of the minutes at most; models are kept in `work`."""
-    found = []
+def trained(args):
+    """(name of the text, model, its last scores, windows of held-out text) of each text. A model is trained for its share of the minutes at
+    most, and kept in `work`."""
     for path in args.texts:
         train, test = read(path, args.characters)
         characters = Characters.of(train, 128)
@@ -58,11 +58,17 @@ def measure(args):
                                     batch_size=4, eval_batches=4)
         tokens = tasks[1].tokens
         stride = (len(tokens) - args.length - 1) // args.windows
-        windows = [tokens[i * stride:][:args.length + 1] for i in range(args.windows)]
+        yield name, model, history[-1], [tokens[i * stride:][:args.length + 1] for i in range(args.windows)]
+
+
+def measure(args):
+    """Score all caches with one model for each text."""
+    found = []
+    for name, model, last, windows in trained(args):
         scores = {label: read_windows(model, windows, KVCache(policy, None if divisor is None else args.length // divisor, bits))
                   for label, (policy, divisor, bits) in settings().items()}
         found.append({"text": name, "steps": model.step, "length": args.length, "width": args.width, "windows": args.windows,
-                      "trained": history[-1]["bits"], "scores": scores})
+                      "trained": last["bits"], "scores": scores})
     return found
 
 

@@ -3,11 +3,12 @@
 import json
 import pathlib
 
-from benchmarks.attention_second import caches, errors, generation, inversion, sets, strict
+from benchmarks.attention_second import caches, errors, generation, inversion, sets, strict, trained
 from benchmarks.document import write_block
 
 HELP = "errors of Scatterbrain, generation with a cache, perplexity with caches that forget, what strictness costs, prediction from sets"
-PARTS = {"errors": errors, "generation": generation, "caches": caches, "strict": strict, "sets": sets, "inversion": inversion}
+PARTS = {"errors": errors, "trained": trained, "generation": generation, "caches": caches, "strict": strict, "sets": sets,
+         "inversion": inversion}
 # what pages for users say, beside the tables of development/attention-second.md
 SAID = {"strict": ("attention.md", strict.sentence), "sets": ("sets.md", sets.sentence), "inversion": ("sets.md", inversion.sentence)}
 
@@ -17,12 +18,13 @@ def add_arguments(parser):
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS), help="what to measure; none writes what was kept")
     parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part replaced")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
-    parser.add_argument("--texts", type=pathlib.Path, nargs="+", default=[], help="caches and strict: text files, compressed or not, or a "
-                        "folder with eurlex57k_train.jsonl.xz and ..._test; strict takes the first")
+    parser.add_argument("--texts", type=pathlib.Path, nargs="+", default=[], help="caches, trained and strict: text files, compressed or "
+                        "not, or a folder with eurlex57k_train.jsonl.xz and ..._test; strict takes the first")
     parser.add_argument("--characters", type=int, default=10_000_000, help="of each text")
     parser.add_argument("--mnist", type=pathlib.Path, help="sets: folder of MNIST, four .gz files")
-    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("work"), help="caches: folder for models; the same call goes on")
-    parser.add_argument("--minutes", type=float, default=30.0, help="caches: time for training in this call")
+    parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("work"), help="caches and trained: folder for models; the same "
+                        "call goes on")
+    parser.add_argument("--minutes", type=float, default=30.0, help="caches and trained: time for training in this call")
     parser.add_argument("--length", type=int, default=1024, help="caches: tokens of a window")
     parser.add_argument("--windows", type=int, default=8, help="caches: windows that are scored")
     parser.add_argument("--width", type=int, default=64, help="caches: of the model")

@@ -1,0 +1,66 @@
+"""Errors of sparse, low-rank and Scatterbrain attention on queries, keys and values of trained models, by the entropy of attention."""
+
+import numpy as np
+
+from benchmarks.attention_second.caches import trained
+from mongoose_nb.attention import ScatterbrainAttention, full_attention
+from mongoose_nb.nn.layers.base import Run
+from mongoose_nb.reformer.reversible import to_stream, to_values
+
+# settings of about 64 keys and features of a query: a round reaches two chunks of two mean buckets, on average
+WAYS = {"sparse": (0, "lsh", 32), "low rank": (64, None, 32), "Scatterbrain": (32, "lsh", 16)}
+WINDOWS = 2
+
+
+def heads_of(model, window):
+    """Queries and values (1, heads, tokens, width) of every layer."""
+    run, dtype = Run(0, train=False), np.dtype(model.dtype)
+    stream = to_stream(model._body.embedding.forward(window[None, :-1], run)[0])
+    pair = stream, stream
+    for block in model._body.blocks:
+        layer, x = block.attention["heads"], block.attention["norm"].forward(to_values(pair[1], dtype), run)[0]
+        yield tuple(np.ascontiguousarray(part.forward(x, run)[0].reshape(1, x.shape[1], layer.n_heads, -1).transpose(0, 2, 1, 3))
+                    for part in (layer.qk, layer.v))
+        pair = block.forward(pair, run)[0]
+
+
+def entropy(q):
+    """Bits of the exact attention of a query, mean over the second half of the tokens, by head."""
+    k = q / np.linalg.norm(q, axis=3, keepdims=True)
+    z = np.where(np.tri(q.shape[2], k=-1, dtype=bool), q.astype(np.float64) @ k.transpose(0, 1, 3, 2) / np.sqrt(q.shape[3]), -np.inf)
+    p = np.exp(z[:, :, 1:] - z[:, :, 1:].max(axis=3, keepdims=True))
+    p /= p.sum(axis=3, keepdims=True)
+    bits = -(p * np.log2(p, out=np.zeros_like(p), where=p > 0)).sum(axis=3)
+    return bits[0, :, bits.shape[2] // 2:].mean(axis=1)
+
+
+def measure(args):
+    """Relative errors of the outputs of every head, means of windows."""
+    found = []
+    for name, model, _, windows in trained(args):
+        rows = []
+        for window in windows[:WINDOWS]:
+            for layer, (q, v) in enumerate(heads_of(model, window)):
+                exact = full_attention(q, v, causal=True)[0]
+                errors = {}
+                for way, (n_features, support, bucket_size) in WAYS.items():
+                    out = ScatterbrainAttention(n_features, support, 1, bucket_size, causal=True).forward(q, v)[0]
+                    errors[way] = np.linalg.norm(out - exact, axis=(2, 3)) / np.linalg.norm(exact, axis=(2, 3))
+                rows += [{"layer": layer, "head": head, "entropy": float(bits), **{way: float(e[0, head]) for way, e in errors.items()}}
+                         for head, bits in enumerate(entropy(q))]
+        keys = sorted({(row["layer"], row["head"]) for row in rows})
+        same = [[row for row in rows if (row["layer"], row["head"]) == key] for key in keys]
+        heads = [{field: float(np.mean([row[field] for row in group])) for field in group[0]} for group in same]
+        found.append({"text": name, "heads": sorted(heads, key=lambda head: head["entropy"])})
+    return found
+
+
+def text(found):
+    """A table for each text, heads by entropy."""
+    parts = ["relative error of the output, causal, about 64 keys and features of a query; heads by the entropy of their attention"]
+    for entry in found:
+        rows = [f"{int(one['layer']):>5}{int(one['head']):>6}{one['entropy']:>9.2f}" + "".join(f"{one[way]:>14.3f}" for way in WAYS)
+                for one in entry["heads"]]
+        head = f"{'layer':>5}{'head':>6}{'entropy':>9}" + "".join(f"{way:>14}" for way in WAYS)
+        parts.append("\n".join([f"{entry['text']}:", head, *rows]))
+    return "\n\n".join(parts)
