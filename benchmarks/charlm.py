@@ -1,6 +1,5 @@
 """A character language model with exact attention and with hashing, at equal steps: bits per character."""
 
-import gzip
 import json
 import lzma
 import pathlib
@@ -15,11 +14,10 @@ from mongoose_nb.reformer.text import Characters
 
 
 def read(path, characters):
-    """(training text, test text) of so many characters in all: of a folder with eurlex57k_*.jsonl.xz, or of a text file, also .gz."""
+    """(training text, test text) of so many characters in all: of a folder with eurlex57k_*.jsonl.xz, or of a text file."""
     path = pathlib.Path(path)
     if not path.is_dir():
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
-            text = file.read(characters)
+        text = path.read_text(encoding="utf-8")[:characters]
         return text[: len(text) * 9 // 10], text[len(text) * 9 // 10:]
     out = []
     for part, most in (("train", characters * 9 // 10), ("test", characters // 10)):

@@ -18,9 +18,8 @@ def add_arguments(parser):
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS), help="what to measure; none writes what was kept")
     parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part replaced")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
-    parser.add_argument("--texts", type=pathlib.Path, nargs="+", default=[], help="caches, trained and strict: text files, compressed or "
-                        "not, or a folder with eurlex57k_train.jsonl.xz and ..._test; strict takes the first")
-    parser.add_argument("--characters", type=int, default=10_000_000, help="of each text")
+    parser.add_argument("--texts", type=pathlib.Path, nargs="+", default=[], help="caches, trained and strict: text files or .jsonl of "
+                        "documents, compressed or not; strict takes the first")
     parser.add_argument("--mnist", type=pathlib.Path, help="sets: folder of MNIST, four .gz files")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("work"), help="caches and trained: folder for models; the same "
                         "call goes on")

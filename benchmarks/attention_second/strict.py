@@ -4,10 +4,9 @@ import time
 
 import numpy as np
 
-from benchmarks.charlm import read
+from benchmarks.attention_second.caches import read
 from mongoose_nb.nn import Linear
 from mongoose_nb.reformer import ReformerLM, TextTask
-from mongoose_nb.reformer.text import Characters
 
 MODES = {"causal": False, "strictly causal": True}
 SEEDS, LENGTH, BATCH, ROUNDS, BUCKET, WIDTH, TIMED = (1, 2), 512, 8, 4, 32, 64, 15
@@ -30,19 +29,17 @@ def timed(models, task, steps):
 
 def measure(args):
     """Models with the same seeds and steps on the first text."""
-    train, test = read(args.texts[0], args.characters)
-    characters = Characters.of(train, 128)
-    tasks = [TextTask(characters.encode(text), len(characters), LENGTH) for text in (train, test)]
+    tasks = [TextTask(tokens, 128, LENGTH) for tokens in read(args.texts[0])]
     bits = {name: [] for name in MODES}
     for seed in SEEDS:
-        models = {name: ReformerLM(len(characters), max_length=LENGTH, width=WIDTH, n_layers=2, n_heads=4, ff_width=4 * WIDTH,
+        models = {name: ReformerLM(128, max_length=LENGTH, width=WIDTH, n_layers=2, n_heads=4, ff_width=4 * WIDTH,
                                    n_hashes=ROUNDS, bucket_size=BUCKET, clip_norm=1.0, lr=3e-3, lr_schedule=Linear(end=1.0, warmup=100),
                                    strict=strict, seed=seed) for name, strict in MODES.items()}
         for name, model in models.items():
             model.fit(tasks[0], batches=args.strict_steps, batch_size=BATCH)
             bits[name].append(model.evaluate(tasks[1], batches=16, batch_size=BATCH)["bits"])
     seconds = timed(models, tasks[0], TIMED)
-    return {"text": args.texts[0].name if args.texts[0].is_dir() else args.texts[0].parent.name, "steps": args.strict_steps,
+    return {"text": args.texts[0].parent.name, "steps": args.strict_steps,
             "table": {name: {"bits": bits[name], "step": seconds[name][0], "forward": seconds[name][1]} for name in MODES}}
 
 

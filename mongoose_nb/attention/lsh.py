@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -142,15 +143,37 @@ class LSHAttention:
         with compute_threads(B * H * T * d * self.n_hashes * self.count_buckets(T) // 2):
             return self._hash(x, step)
 
+    def row_buckets(self, step: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+        """A function of rows (heads, width), one token, that gives their buckets (heads, rounds) int32: those of `buckets`, with directions
+        that are prepared once. Needs `n_buckets`."""
+        prepared: dict = {}
+
+        def buckets(rows):
+            from mongoose_nb.core.threads import compute_threads
+            from mongoose_nb.kernels.attention.rotation_hash import hash_tokens
+
+            rows = check_heads("rows", rows[None, :, None])
+            key = rows.array.shape, rows.rows.dtype
+            if key not in prepared:
+                prepared[key] = self._directions(rows, step)
+            codes = np.empty((1, key[0][1], self.n_hashes, 1), np.int32)
+            with compute_threads(0):
+                hash_tokens(rows.heads, prepared[key], codes)
+            return codes.reshape(codes.shape[1:3])
+        return buckets
+
+    def _directions(self, x, step):
+        H, T, d = x.array.shape[1:]
+        rotations = "random" if self.rotations is None else getattr(self.rotations, "value", self.rotations)
+        return as_directions(rotations, H, self.n_hashes, d, self.count_buckets(T) // 2, x.rows.dtype, self.seed,
+                             step if self.redraw else 0)
+
     def _hash(self, x, step):
         from mongoose_nb.kernels.attention.rotation_hash import hash_tokens
 
-        B, H, T, d = x.array.shape
-        rotations = "random" if self.rotations is None else getattr(self.rotations, "value", self.rotations)
-        directions = as_directions(rotations, H, self.n_hashes, d, self.count_buckets(T) // 2, x.rows.dtype, self.seed,
-                                   step if self.redraw else 0)
+        B, H, T, _ = x.array.shape
         codes = np.empty((B, H, self.n_hashes, T), np.int32)
-        hash_tokens(x.heads, directions, codes)
+        hash_tokens(x.heads, self._directions(x, step), codes)
         return codes
 
     def forward(self, qk: np.ndarray, v: np.ndarray, k: np.ndarray | None = None, mask: np.ndarray | None = None, step: int = 0,
@@ -232,7 +255,7 @@ class LSHAttention:
                              f"got {self!r}")
         if self.kind == "full":
             return KeyReader(cache)
-        return KeyReader(cache, lambda q: self.buckets(q, step), self.scheme.chunk * self.bucket_size - 1)
+        return KeyReader(cache, self.row_buckets(step), self.scheme.chunk * self.bucket_size - 1)
 
     def _plan(self, buckets, valid, counts, shared):
         from mongoose_nb.kernels.attention import chunks as attention_chunks

@@ -195,7 +195,7 @@ class ScatterbrainAttention:
         step = step if self.redraw else 0
         if not lsh:
             return FeatureReader(cache, self.n_features, self.seed, step, last=self.window - 1, support=self.support is not None)
-        return FeatureReader(cache, self.n_features, self.seed, step, lambda q: self.lsh.buckets(q, step),
+        return FeatureReader(cache, self.n_features, self.seed, step, self.lsh.row_buckets(step),
                              self.lsh.scheme.chunk * self.lsh.bucket_size - 1)
 
     def __repr__(self):

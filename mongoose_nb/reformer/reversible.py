@@ -13,19 +13,19 @@ import numpy as np
 from mongoose_nb.nn.layers.base import Layer, Run, named
 
 #: integer type, digits after the point and the size that a stream may reach, by type of the values
-FORMATS = {"float32": (np.int32, 20, 2.0**11 - 1), "float64": (np.int64, 48, 2.0**15 - 1)}
+FORMATS = {np.dtype("float32"): (np.int32, 20, 2.0**11 - 1), np.dtype("float64"): (np.int64, 48, 2.0**15 - 1)}
 
 
 def to_stream(x: np.ndarray) -> np.ndarray:
     """Fixed-point form of values (...)."""
-    kind = FORMATS[x.dtype.name][0]
+    kind = FORMATS[x.dtype][0]
     return add(np.zeros(x.shape, kind), x)
 
 
 def to_values(stream: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Values of a stream."""
     out = stream.astype(dtype)
-    out *= dtype.type(2.0 ** -FORMATS[dtype.name][1])
+    out *= dtype.type(2.0 ** -FORMATS[dtype][1])
     return out
 
 
@@ -33,7 +33,7 @@ def add(stream: np.ndarray, x: np.ndarray, sign: int = 1) -> np.ndarray:
     """stream + sign * x, undone exactly by the opposite sign; FloatingPointError where the sum leaves the range or is no number."""
     from mongoose_nb.kernels.layers.fixed_point import add_fixed, count_blocks
 
-    _, digits, limit = FORMATS[x.dtype.name]
+    _, digits, limit = FORMATS[x.dtype]
     number = x.dtype.type
     out, bad = np.empty_like(stream), np.empty(count_blocks(stream.size), np.int64)
     add_fixed(stream.reshape(-1), np.ascontiguousarray(x).reshape(-1), number(sign), number(2.0**digits), number(2.0**-digits),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mongoose_nb.attention import KVCache, full_attention
-from mongoose_nb.attention.caches import Eviction
+from mongoose_nb.attention.caches import Eviction, Scissorhands
 from mongoose_nb.attention.caches.quantised import quantise, restore
 from mongoose_nb.core.registry import registered
 
@@ -71,6 +71,15 @@ def test_scissorhands_drops_by_the_book():
     cache = KVCache({"name": "scissorhands", "history": 3, "recent": 1, "drop": 0.5}, budget=4)
     left = attended(cache, 1, 5)
     assert left == {1, 3, 4}
+
+
+def test_low_scores_count_against_old_tokens():
+    """The youngest was important to one query of two, the first to three of eight: high scores drop the former, low ones the latter."""
+    marks, positions = np.zeros((1, 3, 8), np.uint8), np.array([[0, 4, 6]])
+    marks[0, 0, :3], marks[0, 1, :2], marks[0, 2, :1] = 1, 1, 1
+    high, low = (Scissorhands(history=8, recent=0, count=count).importance(marks, positions, 3, 8)[0] for count in ("high", "low"))
+    assert high.tolist() == [3, 2, 1] and low.tolist() == [3 - 8, 2 - 4, 1 - 2]
+    assert Scissorhands(history=5, recent=1, count="low").importance(marks, positions, 3, 8)[0].tolist() == [3 - 5, 2 - 4, np.inf]
 
 
 @pytest.mark.parametrize("bits, share", [(8, 1 / 510), (4, 1 / 30)])

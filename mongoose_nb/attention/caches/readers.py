@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.attention._arrays import check_heads
 from mongoose_nb.attention.caches.cache import KVCache
 from mongoose_nb.attention.features import draw_features
 
@@ -19,7 +18,7 @@ class KeyReader:
     cache : KVCache
         An empty one.
     buckets : callable, optional
-        Buckets (1, heads, rounds, 1) of one row a head (1, heads, 1, width). None reaches all tokens.
+        Buckets (heads, rounds) of one row a head (heads, width). None reaches all tokens.
     last : int, optional
         Of the tokens of its bucket a token reaches the last so many.
     """
@@ -40,7 +39,7 @@ class KeyReader:
         return out
 
     def _codes(self, q):
-        return None if self.buckets is None else np.ascontiguousarray(self.buckets(check_heads("q", q[None, :, None]).array)[0, :, :, 0])
+        return None if self.buckets is None else self.buckets(q)
 
 
 class FeatureReader(KeyReader):

@@ -6,7 +6,7 @@ import numpy as np
 
 from mongoose_nb.attention.caches.eviction import Eviction
 from mongoose_nb.core.registry import register
-from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.core.validation import check_choice, check_int, check_number
 
 
 @register("eviction", "scissorhands")
@@ -21,13 +21,17 @@ class Scissorhands(Eviction):
         Tokens that are safe, the last ones.
     drop : float
         Share of the budget that is dropped at a time.
+    count : {"high", "low"}
+        What is counted of the queries that are remembered: those to which a token was important, in its favour, or those since it came to
+        which it was not, against it. Only for tokens younger than the history it makes a difference: "low" favours them.
     """
 
     marks_type = "uint8"
 
-    def __init__(self, history: int = 400, recent: int = 10, drop: float = 0.5) -> None:
+    def __init__(self, history: int = 400, recent: int = 10, drop: float = 0.5, count: str = "high") -> None:
         self.history, self.recent = check_int("history", history, low=1), check_int("recent", recent, low=0)
         self.drop = check_number("drop", drop, low=0.0, high=1.0, open_high=True)
+        self.count = check_choice("count", count, ("high", "low"))
 
     def n_marks(self, budget: int) -> int:
         return self.history
@@ -37,6 +41,8 @@ class Scissorhands(Eviction):
 
     def importance(self, marks: np.ndarray, positions: np.ndarray, budget: int, step: int) -> np.ndarray:
         out = marks.sum(axis=2, dtype=np.float64)
+        if self.count == "low":
+            out -= np.minimum(step - positions, self.history)
         out[:, max(0, positions.shape[1] - min(self.recent, budget)):] = np.inf
         return out
 

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from mongoose_nb.core.jit import serial
 
 
@@ -41,23 +43,31 @@ def attend_row(q, keys, values, allowed, n, scale, out, weights):
     Weights and output of a head without any such key are zero.
     """
     H, d = q.shape
+    zero = q.dtype.type(0)  # sums in the precision of the arrays: a literal would make them float64
+    found = np.empty(n, np.int64)
     for h in range(H):
-        top = -math.inf
         w = weights[h]
+        count = 0
         for s in range(n):
-            total = 0.0
-            if allowed[h, s]:
-                for c in range(d):
-                    total += q[h, c] * keys[h, s, c]
-                total *= scale
-                top = max(top, total)
-            w[s] = total
+            w[s] = 0.0
+            found[count] = s
+            count += allowed[h, s]
+        top = -math.inf
+        for i in range(count):
+            s = found[i]
+            total = zero
+            for c in range(d):
+                total += q[h, c] * keys[h, s, c]
+            w[s] = total * scale
+            top = max(top, w[s])
         mass = 0.0
-        for s in range(n):
-            w[s] = math.exp(w[s] - top) if allowed[h, s] else 0.0
+        for i in range(count):
+            s = found[i]
+            w[s] = math.exp(w[s] - top)
             mass += w[s]
-        for s in range(n):
-            if w[s] > 0:
-                w[s] /= mass
-                for c in range(d):
-                    out[h, c] += w[s] * values[h, s, c]
+        for i in range(count):
+            s = found[i]
+            w[s] /= mass
+            share = q.dtype.type(w[s])
+            for c in range(d):
+                out[h, c] += share * values[h, s, c]
