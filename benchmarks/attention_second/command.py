@@ -25,11 +25,11 @@ def add_arguments(parser):
                         "call goes on")
     parser.add_argument("--minutes", type=float, default=30.0, help="caches and trained: time for training in this call")
     parser.add_argument("--length", type=int, default=1024, help="caches: tokens of a window")
-    parser.add_argument("--windows", type=int, default=8, help="caches: windows that are scored")
+    parser.add_argument("--windows", type=int, default=6, help="caches: windows that are scored")
     parser.add_argument("--width", type=int, default=64, help="caches: of the model")
     parser.add_argument("--steps", type=int, default=3000, help="caches: of training")
-    parser.add_argument("--strict-steps", type=int, default=500, help="strict: of training")
-    parser.add_argument("--epochs", type=int, default=60, help="inversion: of training")
+    parser.add_argument("--strict-steps", type=int, default=300, help="strict: of training")
+    parser.add_argument("--epochs", type=int, default=15, help="inversion: of training")
 
 
 def run(args):

@@ -2,7 +2,8 @@
 
 Everything is made here. The earth is a stack of flat layers with a velocity each. A shot at the origin is heard by receivers at random
 offsets. A trace is the sum of a wavelet at the arrival time of the reflection of every interface (normal moveout: the square of the time at
-no offset plus the square of the offset over the root mean square velocity), as strong as the interface reflects, and noise.
+no offset plus the square of the offset over the root mean square velocity), as strong as the interface reflects, and noise. Traces are
+flattened as is usual: stretched as if velocity was the same everywhere, so that reflections of one interface come about together.
 """
 
 import time
@@ -13,8 +14,8 @@ from mongoose_nb import SetRegressor
 
 DEPTHS, SPACING = 64, 0.025  # points of a profile, and kilometres between them
 SAMPLES, INTERVAL, FREQUENCY = 96, 0.016, 12.0  # of a trace: seconds between samples; hertz of the wavelet
-OFFSET, NOISE, RECEIVERS, GRID = 2.0, 0.02, (4, 24), 24  # kilometres; of a trace; per shot; places of the grid
-ROWS, TEST_ROWS, SHOWN = 6000, 500, 3
+OFFSET, NOISE, RECEIVERS, GRID = 2.0, 0.02, (4, 24), 16  # kilometres; of a trace; per shot; places of the grid
+SPEED, ROWS, TEST_ROWS, SHOWN = 2.2, 20_000, 500, 3  # km/s by which traces are flattened; shots
 
 
 def make_profiles(rng, n):
@@ -41,8 +42,8 @@ def trace(profile, offsets, rng):
     at = np.flatnonzero(np.diff(profile))
     strength = (profile[at + 1] - profile[at]) / (profile[at + 1] + profile[at])
     arrival = np.sqrt(down[at]**2 + offsets[:, None]**2 / (squares / down)[at])
-    clock = INTERVAL * np.arange(SAMPLES)
-    out = (strength[:, None] * wavelet(clock - arrival[:, :, None])).sum(axis=1)
+    clock = np.sqrt((INTERVAL * np.arange(SAMPLES))**2 + (offsets[:, None] / SPEED)**2)  # of the flattened trace
+    out = (strength[:, None] * wavelet(clock[:, None] - arrival[:, :, None])).sum(axis=1)
     return out + NOISE * rng.standard_normal(out.shape)
 
 
@@ -85,8 +86,8 @@ def measure(args):
     (X, y), (X_test, y_test) = make(0, ROWS), make(1, TEST_ROWS)
     found = {"rows": ROWS, "systems": {}, "shown": {"true": y_test[:SHOWN].tolist()}}
     systems = {
-        "set of traces": (SetRegressor((128, 128), (128,), epochs=args.epochs, random_state=0), X, X_test),
-        "padded grid": (SetRegressor((256, 128), (128,), epochs=args.epochs, random_state=0), on_grid(X), on_grid(X_test))}
+        "set of traces": (SetRegressor((192, 128), (256,), epochs=args.epochs, random_state=0), X, X_test),
+        "padded grid": (SetRegressor((256, 128), (256,), epochs=args.epochs, random_state=0), on_grid(X), on_grid(X_test))}
     for name, (model, records, test) in systems.items():
         start = time.process_time()
         out = model.fit(records, y).predict(test)

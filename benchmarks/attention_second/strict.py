@@ -9,7 +9,7 @@ from mongoose_nb.nn import Linear
 from mongoose_nb.reformer import ReformerLM, TextTask
 
 MODES = {"causal": False, "strictly causal": True}
-SEEDS, LENGTH, BATCH, ROUNDS, BUCKET, WIDTH, TIMED = (1, 2), 512, 8, 4, 32, 64, 15
+SEEDS, LENGTH, BATCH, ROUNDS, BUCKET, WIDTH, TIMED = (1, 2), 256, 8, 4, 16, 64, 15
 
 
 def timed(models, task, steps):
