@@ -78,9 +78,9 @@ def measure(args):
     return found
 
 
-def differences(entry):
-    """{name: (bits a token more than with all tokens, standard error of that over windows)}."""
-    whole = np.array(entry["scores"]["all"]["bits"])
+def differences(entry, base="all"):
+    """{name: (bits a token more than with another cache, by default that of all tokens; standard error of that over windows)}."""
+    whole = np.array(entry["scores"][base]["bits"])
     gaps = {name: np.array(score["bits"]) - whole for name, score in entry["scores"].items()}
     return {name: (float(gap.mean()), float(gap.std(ddof=1) / len(gap)**0.5)) for name, gap in gaps.items()}
 

@@ -39,11 +39,13 @@ def _scissorhands(texts):
         yield Claim(SCISSORHANDS, f"Up to 5 times smaller caches without loss of quality ({entry['text']})", command("caches"),
                     f"Perplexity {loss['scissorhands, half']:+.1%} at half the cache, {loss['scissorhands, fifth']:+.1%} at a fifth.",
                     verdict(loss["scissorhands, half"] <= 0.03, loss["scissorhands, fifth"] <= 0.03), trained)
-        best = {share: min((found[f"{policy}, {share}"][0], policy) for policy in POLICIES if policy != "scissorhands") for share in SHARES}
-        gains = {share: found[f"scissorhands, {share}"][0] - best[share][0] for share in SHARES}
-        beside = [f"{gain:+.3f} bits a token beside {best[share][1].replace('_', ' ')} at a {share}" for share, gain in gains.items()]
+        best = {share: min((found[f"{policy}, {share}"][0], policy) for policy in POLICIES if policy != "scissorhands")[1]
+                for share in SHARES}
+        gains = {share: differences(entry, f"{best[share]}, {share}")[f"scissorhands, {share}"] for share in SHARES}
+        beside = [f"{gain:+.3f} bits a token (standard error {error:.3f}) beside {best[share].replace('_', ' ')} at a {share}"
+                  for share, (gain, error) in gains.items()]
         yield Claim(SCISSORHANDS, f"Better than forgetting by other rules ({entry['text']})", command("caches"),
-                    f"{'; '.join(beside)}, the best other rule there.", verdict(*(gain < 0 for gain in gains.values())))
+                    f"{'; '.join(beside)}, the best other rule there.", verdict(*(gain < -2 * error for gain, error in gains.values())))
         whole = entry["scores"]["all"]
         yield Claim(SCISSORHANDS, f"Importance persists: 95 % of the important tokens were so before ({entry['text']})", command("caches"),
                     f"{', '.join(f'{value:.3f}' for value in whole['persistence'])} by layer, where "
