@@ -29,7 +29,7 @@ def add_arguments(parser):
     parser.add_argument("--width", type=int, default=64, help="caches: of the model")
     parser.add_argument("--steps", type=int, default=3000, help="caches: of training")
     parser.add_argument("--strict-steps", type=int, default=300, help="strict: of training")
-    parser.add_argument("--epochs", type=int, default=15, help="inversion: of training")
+    parser.add_argument("--epochs", type=int, default=20, help="inversion: of training")
 
 
 def run(args):

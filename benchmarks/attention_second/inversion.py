@@ -15,7 +15,7 @@ from mongoose_nb import SetRegressor
 DEPTHS, SPACING = 64, 0.025  # points of a profile, and kilometres between them
 SAMPLES, INTERVAL, FREQUENCY = 96, 0.016, 12.0  # of a trace: seconds between samples; hertz of the wavelet
 OFFSET, NOISE, RECEIVERS, GRID = 2.0, 0.02, (4, 24), 16  # kilometres; of a trace; per shot; places of the grid
-SPEED, ROWS, TEST_ROWS, SHOWN = 2.2, 20_000, 500, 3  # km/s by which traces are flattened; shots
+SPEED, ROWS, TEST_ROWS, SHOWN = 2.2, 40_000, 500, 3  # km/s by which traces are flattened; shots
 
 
 def make_profiles(rng, n):

@@ -7,7 +7,7 @@ import numpy as np
 
 from mongoose_nb import SetClassifier
 
-POINTS, ROWS, EPOCHS = 100, 10_000, 6
+POINTS, ROWS, EPOCHS = 100, 20_000, 10
 
 
 def read(folder, name):

@@ -1,6 +1,6 @@
 """Claims of the papers on Scatterbrain, Scissorhands and SESDI."""
 
-from benchmarks.attention_second.caches import POLICIES, SHARES, differences
+from benchmarks.attention_second.caches import OTHERS, POLICIES, SHARES, differences
 from benchmarks.claims.command import Claim
 from benchmarks.claims.structured import verdict
 
@@ -44,8 +44,11 @@ def _scissorhands(texts):
         gains = {share: differences(entry, f"{best[share]}, {share}")[f"scissorhands, {share}"] for share in SHARES}
         beside = [f"{gain:+.3f} bits a token (standard error {error:.3f}) beside {best[share].replace('_', ' ')} at a {share}"
                   for share, (gain, error) in gains.items()]
+        others = {name: " and ".join(f"{differences(entry, f'{best[share]}, {share}')[f'{name}, {share}'][0]:+.3f}" for share in SHARES)
+                  for name in OTHERS}
         yield Claim(SCISSORHANDS, f"Better than forgetting by other rules ({entry['text']})", command("caches"),
-                    f"{'; '.join(beside)}, the best other rule there.", verdict(*(gain < -2 * error for gain, error in gains.values())))
+                    f"{'; '.join(beside)}, the best other rule there.", verdict(*(gain < -2 * error for gain, error in gains.values())),
+                    "Other settings of it: " + "; ".join(f"{name.partition(', ')[2]} {others[name]}" for name in OTHERS) + ".")
         whole = entry["scores"]["all"]
         yield Claim(SCISSORHANDS, f"Importance persists: 95 % of the important tokens were so before ({entry['text']})", command("caches"),
                     f"{', '.join(f'{value:.3f}' for value in whole['persistence'])} by layer, where "
