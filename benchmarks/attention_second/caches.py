@@ -85,6 +85,18 @@ def differences(entry, base="all"):
     return {name: (float(gap.mean()), float(gap.std(ddof=1) / len(gap)**0.5)) for name, gap in gaps.items()}
 
 
+def sentence(found):
+    """For the guide."""
+    def costs(policy, share):
+        values = sorted(2 ** differences(entry)[f"{policy}, {share}"][0] - 1 for entry in found)
+        return f"{values[0]:+.1%} to {values[-1]:+.1%}"
+
+    rows = "\n".join(f"| {policy.replace('_', ' ')} | {' | '.join(costs(policy, share) for share in SHARES)} |" for policy in POLICIES)
+    return (f"Perplexity of {len(found)} small models of characters, exact attention, {found[0]['length']:,} tokens, beside that with all "
+            f"tokens\n([tables](development/attention-second.md#caches-that-forget)):\n\n| policy | half of the tokens | a fifth |\n"
+            f"|---|---|---|\n{rows}")
+
+
 def text(found):
     """A table for each text."""
     parts = []

@@ -10,7 +10,8 @@ HELP = "errors of Scatterbrain, generation with a cache, perplexity with caches 
 PARTS = {"errors": errors, "trained": trained, "generation": generation, "caches": caches, "strict": strict, "sets": sets,
          "inversion": inversion}
 # what pages for users say, beside the tables of development/attention-second.md
-SAID = {"strict": ("attention.md", strict.sentence), "sets": ("sets.md", sets.sentence), "inversion": ("sets.md", inversion.sentence)}
+SAID = {"caches": ("attention.md", caches.sentence), "strict": ("attention.md", strict.sentence),
+        "sets": ("sets.md", sets.sentence), "inversion": ("sets.md", inversion.sentence)}
 
 
 def add_arguments(parser):

@@ -115,6 +115,19 @@ def test_reached_are_the_last_keys_of_a_bucket(last):
     assert cache.reached(H).all()
 
 
+def test_heads_that_reach_nothing_are_named():
+    """A score that is not finite is no key that is missing."""
+    cache, codes = KVCache(), np.array([[0], [1]], np.int32)
+    assert cache.unreached.shape == (0,)
+    assert not cache.attend(np.ones((H, D)), codes=codes).any() and cache.unreached.all()
+    cache.append(np.ones((H, D)), np.ones((H, D)), codes)
+    for own, want in (codes, [False, False]), (1 - codes, [True, True]), (np.zeros((H, 1), np.int32), [False, True]):
+        out = cache.attend(np.ones((H, D)), codes=own)
+        assert cache.unreached.tolist() == want and not out[cache.unreached].any()
+    cache.append(np.full((H, D), np.nan), np.ones((H, D)), codes)
+    assert np.isnan(cache.attend(np.ones((H, D)), codes=codes)).all() and not cache.unreached.any()
+
+
 @pytest.mark.parametrize("codes", [np.zeros((H, 3), np.int32), np.zeros((H + 1, 2), np.int32), np.zeros((H, 2)), None])
 def test_codes_unlike_those_of_the_keys_are_refused(codes):
     cache = KVCache()

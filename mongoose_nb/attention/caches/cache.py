@@ -177,6 +177,7 @@ class KVCache:
 
         out = np.zeros_like(q)
         if not self._n:
+            self._weights = np.zeros((len(q), 0))
             return out
         weights = np.empty((len(q), self._n))
         allowed = self.reached(len(q), codes, last)
@@ -195,6 +196,11 @@ class KVCache:
         if self.budget is not None:
             self.policy.observe(self._view("marks"), weights, self.step)
         return out
+
+    @property
+    def unreached(self) -> np.ndarray:
+        """Heads (heads,) whose last query reached no token, bool."""
+        return np.zeros(0, bool) if self._weights is None else ~(self._weights != 0).any(axis=1)  # NaN is no zero
 
     def stats(self) -> dict[str, Any]:
         """What the cache holds, and how well it chose.

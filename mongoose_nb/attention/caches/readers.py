@@ -33,7 +33,7 @@ class KeyReader:
         """
         cache, codes = self.cache, self._codes(q)
         out = cache.attend(q, codes=codes, last=self.last)
-        alone = np.full(len(q), True) if not len(cache) else ~cache.reached(len(q), codes).any(axis=1)
+        alone = cache.unreached
         out[alone] = v[alone]
         cache.append(unit(q), v, codes)
         return out
