@@ -7,8 +7,9 @@ from mongoose_nb.attention import ScatterbrainAttention, full_attention
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer.reversible import to_stream, to_values
 
-# settings of about 64 keys and features of a query: a round reaches two chunks of two mean buckets, on average
-WAYS = {"sparse": (0, "lsh", 32), "low rank": (64, None, 32), "Scatterbrain": (32, "lsh", 16)}
+# features, and keys of the support: by a round of hashing, which reaches two mean buckets on average, or the best by their scores
+WAYS = {"sparse": (0, "lsh", 32), "low rank": (64, None, 32), "Scatterbrain": (32, "lsh", 16), "best keys": (0, "best", 64),
+        "32 + best": (32, "best", 32)}
 WINDOWS = 2
 
 
@@ -24,10 +25,19 @@ def heads_of(model, window):
         pair = block.forward(pair, run)[0]
 
 
-def entropy(q):
-    """Bits of the exact attention of a query, mean over the second half of the tokens, by head."""
+def scores(q):
+    """(1, heads, tokens, tokens), -inf where a query does not look."""
     k = q / np.linalg.norm(q, axis=3, keepdims=True)
-    z = np.where(np.tri(q.shape[2], k=-1, dtype=bool), q.astype(np.float64) @ k.transpose(0, 1, 3, 2) / np.sqrt(q.shape[3]), -np.inf)
+    return np.where(np.tri(q.shape[2], k=-1, dtype=bool), q.astype(np.float64) @ k.transpose(0, 1, 3, 2) / np.sqrt(q.shape[3]), -np.inf)
+
+
+def best(z, n):
+    """Which keys are the best n of a query."""
+    return (z >= np.partition(z, -n, axis=3)[..., -n:][..., :1]) & (z > -np.inf)
+
+
+def entropy(z):
+    """Bits of the exact attention of a query, mean over the second half of the tokens, by head."""
     p = np.exp(z[:, :, 1:] - z[:, :, 1:].max(axis=3, keepdims=True))
     p /= p.sum(axis=3, keepdims=True)
     bits = -(p * np.log2(p, out=np.zeros_like(p), where=p > 0)).sum(axis=3)
@@ -42,12 +52,13 @@ def measure(args):
         for window in windows[:WINDOWS]:
             for layer, (q, v) in enumerate(heads_of(model, window)):
                 exact = full_attention(q, v, causal=True)[0]
-                errors = {}
-                for way, (n_features, support, bucket_size) in WAYS.items():
-                    out = ScatterbrainAttention(n_features, support, 1, bucket_size, causal=True).forward(q, v)[0]
+                errors, z = {}, scores(q)
+                for way, (n_features, support, keys) in WAYS.items():
+                    support = best(z, keys) if support == "best" else support
+                    out = ScatterbrainAttention(n_features, support, 1, keys, causal=True).forward(q, v)[0]
                     errors[way] = np.linalg.norm(out - exact, axis=(2, 3)) / np.linalg.norm(exact, axis=(2, 3))
                 rows += [{"layer": layer, "head": head, "entropy": float(bits), **{way: float(e[0, head]) for way, e in errors.items()}}
-                         for head, bits in enumerate(entropy(q))]
+                         for head, bits in enumerate(entropy(z))]
         keys = sorted({(row["layer"], row["head"]) for row in rows})
         same = [[row for row in rows if (row["layer"], row["head"]) == key] for key in keys]
         heads = [{field: float(np.mean([row[field] for row in group])) for field in group[0]} for group in same]
