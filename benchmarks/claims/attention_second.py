@@ -60,7 +60,7 @@ def _scissorhands(texts):
         yield Claim(SCISSORHANDS, f"Importance persists: 95 % of the important tokens were so before ({entry['text']})", command("caches"),
                     f"{', '.join(f'{value:.3f}' for value in whole['persistence'])} by layer, where "
                     f"{', '.join(f'{value:.3f}' for value in whole['important'])} of all tokens are important.",
-                    verdict(*(value >= 0.95 > whole["important"][layer] for layer, value in enumerate(whole["persistence"]))),
+                    verdict(min(whole["persistence"]) >= 0.95, max(whole["important"]) < 0.95),
                     "Where nearly all are, persistence says nothing.")
         four = found["scissorhands, half, 4 bits"][0] - found["scissorhands, half"][0]
         yield Claim(SCISSORHANDS, f"Goes together with 4 bits ({entry['text']})", command("caches"), f"{four:+.3f} bits a token on top.",
