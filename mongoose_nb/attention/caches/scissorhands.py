@@ -23,7 +23,7 @@ class Scissorhands(Eviction):
         Share of the budget that is dropped at a time.
     count : {"high", "low"}
         What is counted of the queries that are remembered: those to which a token was important, in its favour, or those since it came to
-        which it was not, against it. Only for tokens younger than the history it makes a difference: "low" favours them.
+        which it was not, against it. A token younger than the history has fewer of both, so "low" favours young tokens.
     """
 
     marks_type = "uint8"
