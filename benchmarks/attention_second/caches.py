@@ -50,7 +50,7 @@ def settings():
     for share, divisor in SHARES.items():
         out |= {f"{policy}, {share}": (policy, divisor, None) for policy in POLICIES}
         out |= {f"{name}, {share}": (policy, divisor, None) for name, policy in OTHERS.items()}
-    return out | {"scissorhands, half, 4 bits": ("scissorhands", SHARES["half"], 4)}
+    return out | {"scissorhands, half, 4 bits": ("scissorhands", SHARES["half"], 4)} | {f"all, {n} bits": ("none", None, n) for n in (8, 4)}
 
 
 def trained(args):

@@ -84,7 +84,7 @@ def similarity(a, b, width=11, spread=1.5):
 def measure(args):
     """Train both on the same shots with the same code, and score on shots of new profiles."""
     (X, y), (X_test, y_test) = make(0, ROWS), make(1, TEST_ROWS)
-    found = {"rows": ROWS, "systems": {}, "shown": {"true": y_test[:SHOWN].tolist()}}
+    found = {"rows": ROWS, "systems": {}, "shown": {"true": y_test[:SHOWN].round(3).tolist()}}
     systems = {
         "set of traces": (SetRegressor((192, 128), (256,), epochs=args.epochs, random_state=0), X, X_test),
         "padded grid": (SetRegressor((256, 128), (256,), epochs=args.epochs, random_state=0), on_grid(X), on_grid(X_test))}
@@ -93,7 +93,7 @@ def measure(args):
         out = model.fit(records, y).predict(test)
         found["systems"][name] = {"similarity": float(similarity(out, y_test).mean()), "error": float(np.sqrt(np.mean((out - y_test)**2))),
                                   "cpu_seconds": time.process_time() - start}
-        found["shown"][name] = out[:SHOWN].tolist()
+        found["shown"][name] = out[:SHOWN].round(3).tolist()
     mean = np.broadcast_to(y.mean(axis=0), y_test.shape)
     found["systems"]["mean profile"] = {"similarity": float(similarity(mean, y_test).mean()),
                                         "error": float(np.sqrt(np.mean((mean - y_test)**2))), "cpu_seconds": 0.0}
