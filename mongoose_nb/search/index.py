@@ -67,7 +67,8 @@ class LSHIndex(SavedIndex):
         Of the hash functions and the reservoir.
     storage : {"float16", "int8"}, optional
         In what dense vectors are kept, instead of float32: half or a quarter of the bytes, int8 with a scale for each row. Rows and queries
-        are rounded to it, and distances are exact between what is kept.
+        are rounded to it, and distances are exact between what is kept. Under l2 and ip the mean of the rows that came first is kept at
+        full precision where rows are far from zero. A warning says when rounding is large beside the spread of the rows.
     entries : int, optional
         Entries of buckets that are enough for a query. It reads the first probe of every table, then the second, and stops when the buckets
         that it has read hold so many, or after ``probes``, which is then 64 by default. So queries among few rows read more buckets, and
@@ -76,7 +77,8 @@ class LSHIndex(SavedIndex):
     Notes
     -----
     Rows are dense or, for cosine, ip and jaccard, SciPy CSR. The first rows decide in which form all are kept. Under ``cosine`` they are
-    kept at length one.
+    kept at length one. Cosine distances below 1e-6 are rounding, since ``1 - cos`` of float32 has no more digits: where all rows point in
+    almost the same direction, as rows far from zero do, subtract their mean from rows and queries.
 
     Functions are learned from the rows: main axes of a sample, their mean, and signs of random directions among the axes (`Projection`).
     They are learned again when the rows have grown fourfold, as long as K is automatic or fewer than 16,384 rows were seen; when so many
@@ -171,7 +173,7 @@ class LSHIndex(SavedIndex):
         """
         self._writable()
         with self._lock.writing():
-            rows, batch = self._builder.check(X)
+            rows, batch = self._builder.arrive(X)
             names = self._names if keys is None else self._keyed()
             ids = names.new(self._ids, rows.count(batch), ids, keys, any_id)
             return self._added(ids, names, keys, rows, batch)
@@ -254,7 +256,7 @@ class LSHIndex(SavedIndex):
         with self._lock.writing():
             ids = self._names.inward(ids)
             slots = self._ids.slots(ids)
-            rows, batch = self._builder.check(X)
+            rows, batch = self._builder.arrive(X)
             if rows.count(batch) != len(ids):
                 raise ValueError(f"{len(ids)} ids came with {rows.count(batch)} rows; give one row for each id")
             self._builder.update(slots, batch)
@@ -278,7 +280,10 @@ class LSHIndex(SavedIndex):
 
     def tune(self, X: Rows, *, queries: Rows | None = None, learn: bool | None = None, recall: float = 0.9, k: int = 10,
              memory: int | None = None, n_queries: int = 2000, seed: int = 0, worst_tenth: float | None = None) -> Tuned:
-        """Choose K, L, probes and rerank for rows and queries like these, and set them, and no bound on entries.
+        """Choose K, L, probes and rerank for rows and queries like these, and set them.
+
+        `entries` is set to None: it would be a second way to choose probes, whose gain is by query and not by setting. Where the tenth of
+        the queries that find least matters, give `worst_tenth`; or set ``index.entries`` afterwards and measure recall yourself.
 
         Parameters
         ----------

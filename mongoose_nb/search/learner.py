@@ -106,8 +106,16 @@ class Learner:
 
     def check(self, X: Any) -> tuple[RowStore, Batch]:
         """The store for rows that are given, and their batch. Before there are rows, it is a new store that fits them."""
-        rows = self.store(is_sparse(X)) if self.rows is None else self.rows
+        rows = self._store_for(X)
         return rows, rows.check(X)
+
+    def arrive(self, X: Any) -> tuple[RowStore, Batch]:
+        """As `check`, of rows that are to be kept."""
+        rows = self._store_for(X)
+        return rows, rows.arrive(X)
+
+    def _store_for(self, X):
+        return self.store(is_sparse(X)) if self.rows is None else self.rows
 
     def like_rows(self, other: Learner) -> RowStore:
         """The store for rows of another builder as they are kept there, or a ValueError that says why there is none."""

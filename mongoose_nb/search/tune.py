@@ -137,7 +137,7 @@ class _Trials:
     def __init__(self, builder, X, n_threads, max_candidates):
         self.settings, self.n_threads, self.max_candidates = builder, n_threads, max_candidates
         self.plain = self.settings.like(train_size=X.shape[0] + 1)
-        self.plain.add(self.plain.ids.fresh(X.shape[0]), *self.plain.check(X))  # ids are slots here
+        self.plain.add(self.plain.ids.fresh(X.shape[0]), *self.plain.arrive(X))  # ids are slots here
         self._learned = {}  # functions by K
         if self.settings.metric.projected:
             self.plain.use_projection(self.plain.learn_projection())

@@ -173,6 +173,10 @@ class RowStore(Registered, abc.ABC, kind="row store"):
     def check(self, X: np.ndarray | scipy.sparse.csr_matrix) -> Batch:
         """The batch of rows that are given, or a ValueError or TypeError."""
 
+    def arrive(self, X: np.ndarray | scipy.sparse.csr_matrix) -> Batch:
+        """As `check`, of rows that are to be kept."""
+        return self.check(X)
+
     @abc.abstractmethod
     def count(self, batch: Batch) -> int:
         """Rows of a batch."""

@@ -94,7 +94,7 @@ def test_saved_mapped_pickled_and_merged(storage, tmp_path):
 def test_rounding_twice_is_rounding_once(store, metric, seed, size, n):
     rows = store(metric, 7)
     given_rows = (np.random.default_rng(seed).standard_normal((n, 7)) * 10**size).astype(np.float32)
-    once = rows.check(given_rows)
+    once = rows.arrive(given_rows)
     np.testing.assert_array_equal(rows.taken_over(once), once)
     slots = np.arange(n)
     rows.put(slots, once, n)
