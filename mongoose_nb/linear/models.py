@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.linear.sampler import MIPS, RowSampler
@@ -233,7 +234,7 @@ class LGDClassifier(ClassifierMixin, _Linear):
 
         self._checked()
         names, rows = feature_names(self, X), self._rows(X, fitting=True)
-        y = np.asarray(y)
+        y = as_labels(y)
         if y.shape != (len(rows),):
             raise ValueError(f"y must be {len(rows)} classes, one for each row of X; got shape {y.shape}")
         if y.dtype.kind == "f" and not np.array_equal(y, np.round(y)):

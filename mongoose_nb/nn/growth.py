@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.registry import parameters
 from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.core.validation import check_int
@@ -26,7 +27,7 @@ def grown(network: Any, more: int, names: Sequence | None = None) -> Any:
         _copy(network, out)
     out.text, out.features = network.text, network.features
     if names is not None:
-        out.label_names = np.concatenate([network.label_names, np.array(names, dtype=getattr(names, "dtype", None))])
+        out.label_names = as_labels([*network.label_names.tolist(), *np.asarray(names).tolist()], "the names of old and new outputs")
     return out
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.labels import as_labels
+
 
 def check_names(names: Any, n_outputs: int, where: str = "label_names") -> np.ndarray:
     """Names as an array.
@@ -31,6 +33,7 @@ def check_names(names: Any, n_outputs: int, where: str = "label_names") -> np.nd
     """
     if isinstance(names, str | bytes) or not hasattr(names, "__len__"):
         raise TypeError(f"{where} must be a list or array with a name for each of the {n_outputs} outputs; got {type(names).__name__}")
+    names = as_labels(names, where) if isinstance(names, list | tuple) else names  # an array keeps what it was given
     names = np.array(names, dtype=getattr(names, "dtype", None))
     if names.ndim != 1 or len(names) != n_outputs:
         raise ValueError(f"{where} has shape {names.shape}; expected one name for each of the {n_outputs} outputs")

@@ -10,6 +10,7 @@ import numpy as np
 from mongoose_nb.compress import Compress, cooccurrences, make_compression, minhash_signatures
 from mongoose_nb.core import files
 from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
+from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.registry import describe, rebuild
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.types import PathLike
@@ -139,7 +140,7 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
             Itself.
         """
         if not hasattr(self, "model_"):
-            target, classes = _targets(y, None if classes is None else np.unique(classes))
+            target, classes = _targets(y, None if classes is None else np.unique(as_labels(classes, "classes")))
             compress, interaction = make_compression(self.compress), make_interaction(self.interaction)
             encoder = Encoder(self.numeric, hashed=compress is not None and compress.map_class.open_rows).fit(X)
             ids, numbers = encoder.transform(X)
@@ -258,9 +259,7 @@ def _rebuilt(name, value):
 
 def _targets(y, classes=None):
     """0 and 1 in float32, and the two classes."""
-    y = np.asarray(y)
-    if y.dtype.kind == "O" and len({type(value) for value in y.ravel().tolist()}) > 1:
-        raise TypeError(f"y must hold two classes of one type; got {sorted({type(value).__name__ for value in y.ravel().tolist()})}")
+    y = as_labels(y)
     if y.ndim != 1:
         raise ValueError(f"y must be a vector of two classes; got shape {y.shape}")
     if y.dtype.kind == "f" and not np.isfinite(y).all():

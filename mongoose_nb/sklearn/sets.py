@@ -9,6 +9,7 @@ import numpy as np
 
 from mongoose_nb.core import files
 from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
+from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.registry import describe, rebuild
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads
@@ -204,7 +205,7 @@ class SetClassifier(ClassifierMixin, SetEstimator):
         SetClassifier
             Itself.
         """
-        y = np.asarray(y)
+        y = as_labels(y)
         if y.ndim != 1 or y.dtype.kind == "f" and not np.isfinite(y).all():
             raise ValueError(f"y must be one class for each set, without NaN; got {y.dtype} {y.shape}")
         classes, target = np.unique(y, return_inverse=True)

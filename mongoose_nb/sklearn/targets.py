@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.validation import check_int
 
 if TYPE_CHECKING:
@@ -57,8 +58,10 @@ class Targets:
             self.form, self.dtype = "ids", np.dtype(np.int64)
         else:
             try:
-                y = np.asarray(y)
+                y = as_labels(y)
             except ValueError as error:
+                if not any(hasattr(row, "__len__") for row in y):
+                    raise
                 raise ValueError(f"y: expected rows that all are classes, or all lists of ids ({error})") from error
             self._read_array(y)
             return
@@ -118,7 +121,7 @@ class Targets:
             raise ValueError("classes must be a list of the names of the labels")
         if self.form == "names":
             return unique_classes([str(name) for name in classes], "classes")
-        named = np.asarray(classes)  # of the columns, in their order
+        named = as_labels(classes, "classes")  # of the columns, in their order
         if len(unique_classes(named, "classes")) != len(named):
             raise ValueError("classes has a name twice; every column needs one of its own")
         return named
@@ -181,7 +184,7 @@ def is_nested_indicator(y: Any) -> bool:
 def unique_classes(values: Any, name: str) -> np.ndarray:
     """Sorted distinct classes."""
     try:
-        return np.unique(np.asarray(values))
+        return np.unique(as_labels(values, name))
     except TypeError as error:
         raise TypeError(f"{name} mixes classes that cannot be sorted; give one type, such as strings "
                         f"({error})") from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mongoose_nb.core import files
+from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed
@@ -333,7 +334,7 @@ def _data(X, Y, model=None):
         indicator = sparse.csr_matrix((indicator.data, indicator.indices, indicator.indptr), shape=(indicator.shape[0], n))
         check_same_rows(X, indicator)
         return X, indicator, np.arange(n), True
-    Y = np.asarray(Y)
+    Y = as_labels(Y, "Y")
     if len(Y) != X.shape[0]:
         raise ValueError(f"X has {X.shape[0]} rows and Y {len(Y)}; give one class for each row")
     if Y.dtype.kind == "f" and not np.array_equal(Y, np.round(Y)):
