@@ -139,7 +139,8 @@ def _numeric(name, array):
     if array.dtype.kind in "biuf":
         return array
     if array.dtype.kind != "O":
-        raise TypeError(f"{name} has dtype {array.dtype}, expected numbers")
+        texts = "; texts are given as a list or column of strings, of one dimension" if array.dtype.kind in "UST" else ""
+        raise TypeError(f"{name} has dtype {array.dtype}, expected numbers{texts}")
     try:
         return array.astype(np.float64)
     except TypeError as error:

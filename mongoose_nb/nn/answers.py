@@ -24,10 +24,15 @@ WIDEST = 1024
 LISTED = 1 << 24
 
 
-def one_row(X: Any) -> tuple[Any, bool]:
-    """(X, False), or a single row as a matrix of one and True: a 1-D array, list of numbers or sparse array, or one text."""
+def one_row(X: Any, width: int | None = None) -> tuple[Any, bool]:
+    """(X, False), or a single row as a matrix of one and True: a 1-D array, list of numbers or sparse array, or one text.
+
+    `width` is that of the rows of a model that takes texts: other numbers are no row there.
+    """
     if isinstance(X, str):
         return [X], True
+    if width is not None and np.ndim(X) == 1 and len(X) != width:
+        return X, False
     if isinstance(X, list | tuple):
         single = len(X) > 0 and all(isinstance(value, numbers.Real) for value in X)
         return ([X], True) if single else (X, False)

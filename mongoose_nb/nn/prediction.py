@@ -71,7 +71,7 @@ class Predictor(Model):
         from mongoose_nb.data.validate import check_X
         from mongoose_nb.nn.text_features import is_texts
 
-        if is_texts(X):
+        if is_texts(X, expected=self.text is not None):
             if self.text is None:
                 raise TypeError("X holds texts, and this network was trained on numbers: give rows of numbers, or set network.text to "
                                 "the fitted nn.TextFeatures that made the training rows")
@@ -148,7 +148,7 @@ class Predictor(Model):
         scores : (n, k) float32
             Logits, or scores of the ranking; -inf where the id is -1. Or probabilities; 0 there.
         """
-        X, single = one_row(X)
+        X, single = one_row(X, None if self.text is None else self.n_features)
         k = min(5, self.n_outputs) if k is None else check_int("k", k, low=1, high=self.n_outputs)
         X = self.rows(X)
         if ranked and self.ranking is None:

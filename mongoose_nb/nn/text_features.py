@@ -28,16 +28,33 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"\w+")
 
 
-def is_texts(X: Any) -> bool:
-    """Whether X is a string, or a one-dimensional list, tuple, array or data-frame column of strings alone."""
-    if isinstance(X, str):
+def is_texts(X: Any, *, expected: bool = False) -> bool:
+    """Whether X is meant as texts; `check_texts` then tells whether it is.
+
+    Parameters
+    ----------
+    X : object
+        A string, or a one-dimensional list, tuple, array or data-frame column that holds a string, is so meant.
+    expected : bool
+        Whether texts are what a model takes: then all that has one dimension is so meant, also what is empty.
+
+    Returns
+    -------
+    bool
+    """
+    if isinstance(X, str | bytes):
         return True
-    if hasattr(X, "__array__") and getattr(X, "ndim", 1) == 1 and not hasattr(X, "nnz"):
-        X = np.asarray(X)
-        if X.dtype.kind == "U":
-            return True
-        X = X.tolist() if X.dtype == object else ()
-    return isinstance(X, list | tuple) and len(X) > 0 and all(isinstance(text, str) for text in X)
+    if hasattr(X, "__array__") and not isinstance(X, np.ndarray) and not hasattr(X, "nnz"):
+        X = np.asarray(X)  # a column of a data frame
+    if isinstance(X, np.ndarray):
+        if X.ndim != 1:
+            return False
+        return expected or X.dtype.kind in "UST" or X.dtype == object and any(isinstance(text, str | bytes) for text in X.tolist())
+    if not isinstance(X, list | tuple):
+        return expected and isinstance(X, Iterable) and not hasattr(X, "shape")
+    if expected:
+        return not any(hasattr(row, "__len__") and not isinstance(row, str | bytes) for row in X)
+    return any(isinstance(text, str | bytes) for text in X)
 
 
 def check_texts(texts: Any) -> list[str]:
@@ -59,6 +76,8 @@ def check_texts(texts: Any) -> list[str]:
     """
     if isinstance(texts, str):
         return [texts]
+    if isinstance(texts, bytes):
+        texts = [texts]
     if not isinstance(texts, Iterable):
         raise TypeError(f"expected a list of texts; got {type(texts).__name__}")
     texts = list(texts)
@@ -66,7 +85,8 @@ def check_texts(texts: Any) -> list[str]:
         raise ValueError("there are no texts")
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"text {row} is {text!r}, a {type(text).__name__}; expected a string (replace missing texts by '')")
+            more = "decode it" if isinstance(text, bytes) else "replace missing texts by ''"
+            raise TypeError(f"text {row} is {text!r:.60}, of type {type(text).__name__}; expected a string ({more})")
     return [str(text) for text in texts]
 
 

@@ -278,7 +278,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         from mongoose_nb.data.validate import check_X
         from mongoose_nb.nn.text_features import is_texts
 
-        if not is_texts(X):
+        if not is_texts(X, expected=self.text is not None):
             return check_X(X), None
         text = fresh(make("text features", "words" if self.text is None else self.text)).fit(X)
         return text.transform(X), text
@@ -405,7 +405,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         scores : (n, k) float32
             Logits, or scores of the ranking; -inf where the id is -1. With `proba` probabilities, 0 there.
         """
-        X, single = one_row(X)
+        X, single = one_row(X, self.n_features_in_ if self.__sklearn_is_fitted__() and self.network_.text is not None else None)
         X = self._check(X)
         ids, scores = self._topk(X, k, exact=exact, candidates=candidates, exclude=exclude)
         if proba and self.network_.ranking is not None:
@@ -548,7 +548,7 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
         if not self.__sklearn_is_fitted__():
             raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate "
                                  "arguments before using this estimator.")
-        if is_texts(X):
+        if is_texts(X, expected=self.network_.text is not None):
             return self.network_.rows(X)
         check_names(self, X)
         return check_X(X, n_features=self.n_features_in_, owner=type(self).__name__)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
-from mongoose_nb import Network, nn
+from mongoose_nb import MongooseClassifier, Network, nn
 from mongoose_nb.core.saving import join, restore, split, state_of
 from mongoose_nb.nn.text_features import check_texts, is_texts
 
@@ -50,6 +51,9 @@ def test_what_is_kept():
     (lambda: nn.TextFeatures(min_rows=2).fit(["a b", "c"]), ValueError, "lower min_rows"),
     (lambda: nn.TextFeatures(0), ValueError, "ngrams"),
     (lambda: Network(3, 2).predict(["a text"]), TypeError, "trained on numbers"),
+    (lambda: Network(3, 2).predict(["a text", None]), TypeError, "trained on numbers"),
+    (lambda: nn.TextFeatures().fit([b"a"]), TypeError, "text 0 is b'a', of type bytes; .*decode it"),
+    (lambda: nn.TextFeatures().fit(b"a"), TypeError, "text 0 is b'a', of type bytes"),
 ])
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
@@ -58,6 +62,39 @@ def test_errors(call, error, message):
 
 def test_what_texts_are():
     for texts in (["a"], ("a", "b"), np.array(["a", "b"]), np.array(["a", "b"], object), "a"):
-        assert is_texts(texts) and check_texts(texts)[0] == "a"
-    for others in ([1.0], [["a"]], np.array([["a"]]), np.array([1, 2]), [], ["a", 1], np.eye(2), None, {"a": 1}):
+        assert is_texts(texts) and is_texts(texts, expected=True) and check_texts(texts)[0] == "a"
+    for others in ([1.0], [["a"]], np.array([["a"]]), np.array([1, 2]), [], np.eye(2), None, {"a": 1}):
         assert not is_texts(others)
+    for rows in ([[1.0]], np.eye(2), None, sparse.csr_matrix(np.eye(2)), np.array(1.0)):
+        assert not is_texts(rows, expected=True)
+
+
+@pytest.fixture(scope="module")
+def models():
+    texts, labels = ["a red apple", "a blue car", "green apple", "old car"] * 5, ["fruit", "traffic"] * 10
+    classifier = MongooseClassifier((8,), epochs=1, ranking=None).fit(texts, labels)
+    return {"predict": classifier.predict, "predict_proba": classifier.predict_proba, "predict_topk": classifier.predict_topk,
+            "decision_function": classifier.decision_function, "score": lambda X: classifier.score(X, ["fruit"] * len(X)),
+            "partial_fit": lambda X: classifier.partial_fit(X, ["fruit"] * len(X)), "network": classifier.network_.predict,
+            "top": classifier.network_.predict_topk, "activations": classifier.network_.hidden_activations,
+            "fit": lambda X: MongooseClassifier(text="words").fit(X, ["fruit"] * len(X)),
+            "mixed fit": lambda X: MongooseClassifier().fit(["a", *X], ["fruit"] * (1 + len(X)))}
+
+
+@pytest.mark.parametrize("given, error, message", [
+    ([], ValueError, "there are no texts"), ([None], TypeError, r"text \d is None, of type NoneType; expected a string"),
+    ((), ValueError, "there are no texts"), (np.array([]), ValueError, "there are no texts"),
+    (["a car", 3], TypeError, r"text \d is 3, of type int"), (["a car", float("nan")], TypeError, "is nan, of type float"),
+    ([b"a car"], TypeError, "decode it"), (np.array(["a", None], object), TypeError, r"text \d is None"),
+])
+def test_what_is_no_text_is_named_wherever_texts_are_taken(models, given, error, message):
+    for name, call in models.items():
+        if name != "mixed fit" or len(given):
+            with pytest.raises(error, match=message):
+                call(given)
+
+
+def test_numbers_in_place_of_texts(models):
+    for name, call in models.items():
+        with pytest.raises(TypeError, match=r"text \d is 1, of type int; expected a string"):
+            call([1, 2, 3])

@@ -118,7 +118,7 @@ def test_a_mapped_model_reads_its_file_and_leaves_it(fitted, tmp_path):
     assert not weights.flags.writeable and isinstance(weights.base, np.memmap)
     copy = SolarClassifier.load(tmp_path / "model")
     for one in (mapped, copy):
-        one.partial_fit(X, LABEL)
+        one.partial_fit(X, NAMES[LABEL])
     for a, b in zip(mapped.predict_topk(X, 3), copy.predict_topk(X, 3), strict=True):
         np.testing.assert_array_equal(a, b)
     assert (tmp_path / "model").read_bytes() == before
