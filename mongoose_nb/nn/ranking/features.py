@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mongoose_nb.nn.features import Features, has_dense_columns, make_features
+from mongoose_nb.nn.features import MOST_COUNTED, Features, has_dense_columns, make_features
 from mongoose_nb.nn.ranking.neighbours import NeighbourVotes
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ def choose_features(X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray) -> Fea
     Returns
     -------
     Features
-        Not fitted: tf-idf of counts or of their logarithms, rows of length one, or, where columns are dense, columns of one
-        scale. Whoever gave rows of length one has weighted them
-        already.
+        Not fitted: tf-idf of counts or of their logarithms, or rows of length one; where columns are dense, columns of one scale. Whoever
+        gave rows of length one has weighted them already. Dense rows of numbers never get tf-idf.
     """
     from mongoose_nb import metrics
 
@@ -41,7 +40,7 @@ def choose_features(X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray) -> Fea
     if X.nnz and (X.data.min() < 0 or _weighted(X[held])):
         tried = ("unit",)
     if has_dense_columns(X):
-        tried = ("standard", *tried)
+        tried = ("standard", *tried) if _counts(X) else ("standard", "unit")  # tf-idf of a table wins by chance alone
     if len(tried) == 1:
         return make_features(tried[0])
     some = held[:ROWS]
@@ -53,6 +52,11 @@ def choose_features(X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray) -> Fea
         return metrics.precision_at_k(Y[some], metrics.ranking.top_k(votes, PLACES, Y.shape[1]), min(PLACES, Y.shape[1])).mean()
 
     return make_features(max(tried, key=precision))
+
+
+def _counts(X):
+    """Whether rows hold counts of which most are zero, so that it says something which are not."""
+    return bool(2 * X.count_nonzero() <= X.shape[0] * X.shape[1] and ((X.data == np.floor(X.data)) & (X.data <= MOST_COUNTED)).all())
 
 
 def _weighted(X):

@@ -40,3 +40,15 @@ def test_dense_columns_in_different_units_are_standardised():
     table = np.column_stack([1000 + 300 * rng.standard_normal(600), 5 + 0.1 * (y + 0.1 * rng.standard_normal(600))]).astype(np.float32)
     labels = sparse.csr_matrix((np.ones(600, np.float32), y, np.arange(601)), shape=(600, 2))
     assert str(choose_features(sparse.csr_matrix(table), labels, HELD)) == "StandardColumns()"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["measured", "whole"])
+def test_dense_rows_of_numbers_never_get_tfidf(seed, kind):
+    """Small tables whose labels have little to do with any form of the rows: chance decided."""
+    random = np.random.default_rng(seed)
+    table = random.gamma(4, 1, (60, 13)) * np.exp(random.normal(0, 2, 13)) + 0.1
+    X = sparse.csr_matrix(np.ceil(table) if kind == "whole" else table, dtype=np.float32)
+    y = random.integers(0, 3, 60)
+    labels = sparse.csr_matrix((np.ones(60, np.float32), y, np.arange(61)), shape=(60, 3))
+    assert "TfIdf" not in str(choose_features(X, labels, np.arange(20)))
