@@ -48,19 +48,35 @@ def ranked_probabilities(network: Network, X: scipy.sparse.csr_matrix, multilabe
     """
     _check_size(network, X)
     lists, scores = network.ranked_lists(X)
-    out = np.zeros((X.shape[0], network.n_outputs))
-    out[lists.row, lists.ids] = network.ranking.mixture.probabilities(scores.astype(np.float64))
-    return out if multilabel else out / out.sum(axis=1, keepdims=True)
+    if multilabel:
+        out = np.zeros((X.shape[0], network.n_outputs))
+        out[lists.row, lists.ids] = network.ranking.mixture.probabilities(scores.astype(np.float64))
+        return out
+    out = np.full((X.shape[0], network.n_outputs), -np.inf)
+    out[lists.row, lists.ids] = network.ranking.mixture.log_probabilities(scores)
+    return _shares(out)
 
 
 def ranked_top_probabilities(network: Network, X: scipy.sparse.csr_matrix, scores: np.ndarray, multilabel: bool) -> np.ndarray:
     """The same for the best outputs alone, (n, k) float32, from their `scores`."""
-    own = network.ranking.mixture.probabilities(scores.astype(np.float64))
-    if not multilabel:
-        lists, all_scores = network.ranked_lists(X)
-        total = np.bincount(lists.row, network.ranking.mixture.probabilities(all_scores.astype(np.float64)), X.shape[0])
-        own = own / total[:, None]
-    return own.astype(np.float32)
+    mixture = network.ranking.mixture
+    if multilabel:
+        return mixture.probabilities(scores.astype(np.float64)).astype(np.float32)
+    lists, all_scores = network.ranked_lists(X)
+    row, logs = lists.row, mixture.log_probabilities(all_scores)
+    top = np.full(X.shape[0], -np.inf)
+    np.maximum.at(top, row, logs)
+    total = np.bincount(row, np.exp(logs - top[row]), X.shape[0])
+    return (np.exp(mixture.log_probabilities(scores) - top[:, None]) / total[:, None]).astype(np.float32)
+
+
+def _shares(logs):
+    """Shares that sum to 1 over a row, from logarithms (n, outputs) of numbers that may be too small for themselves; of a row of -inf
+    alone, equal ones."""
+    top = logs.max(axis=1, keepdims=True)
+    shares = np.exp(logs - np.where(np.isneginf(top), 0.0, top))
+    shares[np.isneginf(top)[:, 0]] = 1.0
+    return shares / shares.sum(axis=1, keepdims=True)
 
 
 def indicator(ids: np.ndarray, n_labels: int, dtype: np.dtype, dense: bool) -> np.ndarray | scipy.sparse.csr_matrix:

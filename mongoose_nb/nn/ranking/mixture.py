@@ -134,9 +134,22 @@ class Mixture(Stateful):
         -------
         array of the type of `scores`
         """
-        z = np.where(np.isneginf(scores), -np.inf, self.scale * scores.astype(np.float64) + self.offset)
+        z = self._logits(scores)
         small = np.exp(-np.abs(z))
         return (np.where(z >= 0, 1.0, small) / (1.0 + small)).astype(scores.dtype)
+
+    def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Logarithms of `probabilities`, float64, also of those that are too small for a float.
+
+        Parameters
+        ----------
+        scores : float array
+            -inf gives -inf.
+        """
+        return -np.logaddexp(0.0, -self._logits(scores))
+
+    def _logits(self, scores):
+        return np.where(np.isneginf(scores), -np.inf, self.scale * scores.astype(np.float64) + self.offset)
 
 
 class _Search:

@@ -102,3 +102,11 @@ def test_without_rows_a_source_ranks():
     none = np.zeros(0, np.float32)
     mixture.fit({"first": source(none), "second": source(none)}, np.zeros(1, np.int64), np.zeros(0, bool))
     assert len(mixture.terms) == 1
+
+
+def test_log_probabilities_are_logarithms_of_the_probabilities_and_never_vanish():
+    mixture = Mixture()
+    mixture.scale, mixture.offset = 2.0, -1.0
+    scores = np.array([-np.inf, -3.0, 0.5, 40.0])
+    np.testing.assert_allclose(np.exp(mixture.log_probabilities(scores)), mixture.probabilities(scores), rtol=1e-12)
+    assert mixture.log_probabilities(np.array([-1e4]))[0] == -20_001
