@@ -8,10 +8,12 @@ import numpy as np
 
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.distributed.cluster import client_of
-from mongoose_nb.search.duplicates import Duplicates, as_duplicates, band_links, choose_bands, first_equal_sets, hash_bands
+from mongoose_nb.search.duplicates import Duplicates, as_duplicates, band_links, choose_bands, first_equal_sets, hash_bands, keys_of
 from mongoose_nb.search.sets import as_sets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mongoose_nb.search.sets import Sets
 
 # Sets that one task hashes.
@@ -19,7 +21,7 @@ BLOCK = 1 << 16
 
 
 def find_duplicates(sets: Sets, threshold: float = 0.8, *, recall: float = 0.95, n_hashes: int = 128, seed: int = 0,
-                    client: Any = None) -> Duplicates:
+                    keys: Sequence[str] | np.ndarray | None = None, client: Any = None) -> Duplicates:
     """Find pairs of sets that are at least `threshold` similar, on a cluster: the same result as `mongoose_nb.find_duplicates`.
 
     Parameters
@@ -27,6 +29,7 @@ def find_duplicates(sets: Sets, threshold: float = 0.8, *, recall: float = 0.95,
     sets : CSR matrix or two-dimensional array of shape (n, dim), or sequence of iterables
     threshold, recall : float
     n_hashes, seed : int
+    keys : sequence of n strings, optional
         As there, for the Jaccard similarity.
     client : distributed.Client or str, optional
         Or the address of a scheduler; by default the client that was made last.
@@ -45,6 +48,7 @@ def find_duplicates(sets: Sets, threshold: float = 0.8, *, recall: float = 0.95,
     seed = check_int("seed", seed, low=0)
     indptr, indices, _ = as_sets(sets)
     n = len(indptr) - 1
+    named = keys_of(keys, n)
     first = first_equal_sets(indptr, indices)
     distinct = np.flatnonzero((first == np.arange(n)) & (np.diff(indptr) > 0))
     hashed = []
@@ -55,4 +59,4 @@ def find_duplicates(sets: Sets, threshold: float = 0.8, *, recall: float = 0.95,
     shared = [client.scatter(array, broadcast=True, hash=False) for array in (indptr, indices, distinct, codes)]
     bands = client.gather([client.submit(band_links, *shared[:3], threshold, shared[3], t, pure=False) for t in range(L)])
     left, right, similarity = (np.concatenate(column) for column in zip(*bands, strict=True))
-    return as_duplicates(first, left, right, similarity, K, L, threshold)
+    return as_duplicates(first, left, right, similarity, K, L, threshold, named)

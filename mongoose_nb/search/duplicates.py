@@ -16,11 +16,12 @@ import numpy as np
 
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.search.names import as_keys
 from mongoose_nb.search.parallel import default_threads, pool_of
 from mongoose_nb.search.sets import as_sets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mongoose_nb.search.sets import Sets
 
@@ -43,6 +44,8 @@ class Duplicates:
         Hashes per band, and bands; 0 where none were needed.
     expected_recall : float
         Probability of finding a pair exactly at the threshold; that of any other pair is larger.
+    keys : ndarray of shape (n,), object, or None
+        What the sets are called, which `pairs`, `groups` and `kept` then name; all else holds their numbers.
     """
 
     first: np.ndarray
@@ -52,6 +55,10 @@ class Duplicates:
     K: int
     L: int
     expected_recall: float
+    keys: np.ndarray | None = None
+
+    def _named(self, numbers):
+        return numbers if self.keys is None else self.keys[numbers]
 
     @functools.cached_property
     def _copies(self):
@@ -83,11 +90,11 @@ class Duplicates:
 
     @property
     def pairs(self) -> np.ndarray:
-        """All similar pairs (m, 2) int64, equal sets included: numbers of two sets, the smaller first; ascending.
+        """All similar pairs (m, 2), equal sets included: numbers of two sets, int64, the smaller first; ascending. Or keys, in that order.
 
         A group of g equal sets has ``g * (g - 1) / 2`` of them. They are listed when they are asked for.
         """
-        return self._expanded[0]
+        return self._named(self._expanded[0])
 
     @property
     def similarity(self) -> np.ndarray:
@@ -95,7 +102,11 @@ class Duplicates:
         return self._expanded[1]
 
     def groups(self) -> np.ndarray:
-        """Group numbers of the sets, (n,) int64: sets that pairs link have the number of the first of them."""
+        """Group numbers of the sets, (n,) int64: sets that pairs link have the number of the first of them, or its key."""
+        return self._named(self._groups)
+
+    @functools.cached_property
+    def _groups(self):
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import connected_components
 
@@ -107,7 +118,11 @@ class Duplicates:
 
     def keep(self) -> np.ndarray:
         """Mask (n,) of the first set of every group."""
-        return self.groups() == np.arange(self.n)
+        return self._groups == np.arange(self.n)
+
+    def kept(self) -> np.ndarray:
+        """Numbers of the first set of every group, or their keys."""
+        return self._named(np.flatnonzero(self.keep()))
 
 
 def s_curve(similarity: float | np.ndarray, K: int, L: int) -> np.ndarray:
@@ -147,7 +162,7 @@ def choose_bands(threshold: float, n_hashes: int = 128, recall: float = 0.95) ->
 
 
 def find_duplicates(sets: Sets, threshold: float = 0.8, *, measure: str = "jaccard", recall: float = 0.95, n_hashes: int = 128,
-                    n_threads: int | None = None, seed: int = 0) -> Duplicates:
+                    n_threads: int | None = None, seed: int = 0, keys: Sequence[str] | np.ndarray | None = None) -> Duplicates:
     """Find pairs of sets that are at least `threshold` similar.
 
     Parameters
@@ -167,6 +182,8 @@ def find_duplicates(sets: Sets, threshold: float = 0.8, *, measure: str = "jacca
     n_threads : int, optional
         Threads; by default Numba's number. The result does not depend on it.
     seed : int
+    keys : sequence of n strings, optional
+        What the sets are called, such as names of documents: the result names them in place of numbers. None comes twice.
 
     Returns
     -------
@@ -189,22 +206,33 @@ def find_duplicates(sets: Sets, threshold: float = 0.8, *, measure: str = "jacca
     threads = default_threads() if n_threads is None else check_int("n_threads", n_threads, low=1)
     indptr, indices, dim = as_sets(sets)
     n = len(indptr) - 1
+    named = keys_of(keys, n)
     first = first_equal_sets(indptr, indices)
     distinct = np.flatnonzero((first == np.arange(n)) & (np.diff(indptr) > 0))
     if measure == "jaccard":
         left, right, similarity = _meeting(indptr, indices, distinct, threshold, K, L, threads, check_int("seed", seed, low=0))
     else:
         left, right, similarity = _containing(indptr, indices, distinct, threshold, threads)
-    return as_duplicates(first, left, right, similarity, K, L, threshold)
+    return as_duplicates(first, left, right, similarity, K, L, threshold, named)
+
+
+def keys_of(keys: Sequence[str] | np.ndarray | None, n: int) -> np.ndarray | None:
+    """Keys of n sets as an object array, or an error; None for none."""
+    if keys is None:
+        return None
+    out = np.array(as_keys(keys), object)
+    if len(out) != n:
+        raise ValueError(f"{len(out)} keys came with {n} sets; give one key for each set")
+    return out
 
 
 def as_duplicates(first: np.ndarray, left: np.ndarray, right: np.ndarray, similarity: np.ndarray, K: int, L: int,
-                  threshold: float) -> Duplicates:
+                  threshold: float, keys: np.ndarray | None = None) -> Duplicates:
     """`Duplicates` from what `first_equal_sets` gave and similar pairs in any order."""
     left, right = np.minimum(left, right), np.maximum(left, right)
     order = np.lexsort((right, left))
     return Duplicates(first, np.stack([left[order], right[order]], axis=1), similarity[order], len(first), K, L,
-                      float(s_curve(threshold, K, L)) if L else 1.0)
+                      float(s_curve(threshold, K, L)) if L else 1.0, keys)
 
 
 def hash_bands(indptr: np.ndarray, indices: np.ndarray, K: int, L: int, seed: int, n_threads: int = 1) -> np.ndarray:

@@ -138,21 +138,31 @@ class KeyTable(Names):
         return keys
 
     def state(self) -> dict | None:
-        encoded = [key.encode("utf-8", "surrogatepass") for key in self._ids]
-        return {"text": np.frombuffer(b"".join(encoded), np.uint8), "ends": np.cumsum([len(key) for key in encoded], dtype=np.int64),
-                "ids": np.fromiter(self._ids.values(), np.int64, len(self._ids))}
+        text, ends = pack_keys(list(self._ids))
+        return {"text": text, "ends": ends, "ids": np.fromiter(self._ids.values(), np.int64, len(self._ids))}
 
 
 def names_from_state(state: dict | None, ids: IdMap) -> Names:
     """The names whose `state` this is; ValueError where they do not fit the ids of the index."""
     if state is None:
         return Names()
-    text, ends, numbers = state["text"], state["ends"], state["ids"]
-    if (text.dtype != np.uint8 or ends.dtype != np.int64 or numbers.dtype != np.int64 or ends.ndim != 1 or numbers.shape != ends.shape
-            or (np.diff(ends, prepend=0) < 0).any() or (ends[-1] if len(ends) else 0) != len(text)
-            or not np.array_equal(np.sort(numbers), ids.present)):
+    keys, numbers, table = unpack_keys(state["text"], state["ends"]), state["ids"], KeyTable()
+    if numbers.dtype != np.int64 or numbers.shape != (len(keys),) or not np.array_equal(np.sort(numbers), ids.present):
         raise ValueError("the saved keys do not fit the saved ids")
-    whole, table = text.tobytes(), KeyTable()
-    cuts = [0, *ends.tolist()]
-    table.keep(numbers, [whole[lo:hi].decode("utf-8", "surrogatepass") for lo, hi in zip(cuts, cuts[1:])])
+    table.keep(numbers, keys)
     return table
+
+
+def pack_keys(keys: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Keys as a file holds them: their text in UTF-8, uint8, and where each ends, int64."""
+    encoded = [key.encode("utf-8", "surrogatepass") for key in keys]
+    return np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([len(key) for key in encoded], dtype=np.int64)
+
+
+def unpack_keys(text: np.ndarray, ends: np.ndarray) -> list[str]:
+    """The keys that `pack_keys` packed; ValueError where these are none."""
+    if (text.dtype != np.uint8 or ends.dtype != np.int64 or ends.ndim != 1 or (np.diff(ends, prepend=0) < 0).any()
+            or (ends[-1] if len(ends) else 0) != len(text)):
+        raise ValueError("the saved keys are damaged")
+    whole, cuts = text.tobytes(), [0, *ends.tolist()]
+    return [whole[lo:hi].decode("utf-8", "surrogatepass") for lo, hi in zip(cuts, cuts[1:])]

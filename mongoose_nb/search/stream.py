@@ -9,13 +9,17 @@ import numpy as np
 
 from mongoose_nb.core import files
 from mongoose_nb.core.validation import check_int, check_number
-from mongoose_nb.search.duplicates import choose_bands, hash_bands, s_curve
+from mongoose_nb.search.duplicates import choose_bands, hash_bands, keys_of, s_curve
+from mongoose_nb.search.names import pack_keys, unpack_keys
 from mongoose_nb.search.sets import as_sets, member_column
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mongoose_nb.search.sets import Sets
 
-KIND, VERSION = "duplicate_finder", 1
+# Version 2: sets have keys; without any, a file is of version 1.
+KIND, VERSION = "duplicate_finder", 2
 _FIRST_ROOM = 64
 
 
@@ -65,6 +69,8 @@ class DuplicateFinder:
         self._indptr, self._indices, self._ids = np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64)
         self._codes = np.zeros((self.L, 0), np.uint32)
         self._heads = self._before = np.zeros((self.L, 0), np.int32)
+        self._keys: dict[int, str] | None = None  # of the sets that are kept, by number; None where sets have none
+        self._known: set[str] = set()  # the same keys
 
     def __len__(self) -> int:
         return self._number
@@ -89,19 +95,22 @@ class DuplicateFinder:
                              "give all in one form, as shingles(texts, dim=...) does")
         return indptr, indices, dim
 
-    def add(self, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
+    def add(self, sets: Sets, *, keys: Sequence[str] | np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Compare sets with all before them, and keep those that are new.
 
         Parameters
         ----------
         sets
             As in `find_duplicates`.
+        keys : sequence of n strings, optional
+            What the sets are called, such as names of documents, in place of numbers. Either all sets of a stream have keys or none; none
+            of those that are kept has the key of another.
 
         Returns
         -------
         ids : ndarray of shape (n,), int64
             Number of the most similar set before, of equally similar ones the first; -1 where none is as similar as the threshold. Empty
-            sets are similar to nothing.
+            sets are similar to nothing. With keys an object array: the key of that set, None where there is none.
         similarity : ndarray of shape (n,), float64
             Its Jaccard similarity, 0 where there is none.
 
@@ -114,13 +123,42 @@ class DuplicateFinder:
 
         indptr, indices, dim = self._sets(sets)
         n = len(indptr) - 1
+        named = self._checked_keys(keys, n)
         codes = hash_bands(indptr, indices, self.K, self.L, self.seed)
         self._make_room(self._distinct + n, int(self._indptr[self._distinct]) + len(indices))
         best, similarity = np.empty(n, np.int64), np.empty(n)
-        self.dim = dim
+        self.dim, old = dim, self._distinct
         self._distinct = add_sets(self._stream(), self._distinct, indptr, indices, codes, self.threshold, self._number, best, similarity)
+        if named is not None:
+            new = self._ids[old:self._distinct]
+            names = named[new - self._number].tolist()
+            self._keys = {} if self._keys is None else self._keys
+            self._keys.update(zip(new.tolist(), names))
+            self._known.update(names)
         self._number += n
-        return best, similarity
+        return self._named(best), similarity
+
+    def _checked_keys(self, keys, n):
+        """Keys (n,) of sets that come, or None; an error where they do not go with those before."""
+        named = keys_of(keys, n)
+        if named is None and self._keys is not None and n:
+            raise ValueError("sets of this stream have keys; give keys=, one string for each set")
+        if named is not None and self._keys is None and self._number:
+            raise ValueError(f"the {self._number} sets that came before have no keys; sets have keys in a stream whose first ones have "
+                             "them")
+        if named is not None:
+            twice = next((key for key in named.tolist() if key in self._known), None)
+            if twice is not None:
+                raise ValueError(f"key {twice!r} is that of a set that is kept; give every set a key of its own")
+        return named
+
+    def _named(self, numbers):
+        """Numbers, or keys in an array of the same shape."""
+        if self._keys is None:
+            return numbers
+        out = np.empty(numbers.shape, object)
+        out[:] = [self._keys.get(number) for number in numbers.tolist()]
+        return out
 
     def query(self, sets: Sets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All sets so far that are similar to these, which are not added.
@@ -134,7 +172,7 @@ class DuplicateFinder:
         -------
         indptr : ndarray of shape (n + 1,), int64
         ids : ndarray of shape (indptr[-1],), int64
-            Of set i ``ids[indptr[i] : indptr[i + 1]]``, the most similar first; of equal sets that came, the first.
+            Of set i ``ids[indptr[i] : indptr[i + 1]]``, the most similar first; of equal sets that came, the first. Or keys.
         similarity : ndarray of shape (indptr[-1],), float64
         """
         from mongoose_nb.kernels.search.duplicates import similar_sets
@@ -152,7 +190,7 @@ class DuplicateFinder:
             room = found
         rows, ids, similarity = rows[:found], ids[:found], similarity[:found]
         order = np.lexsort((ids, -similarity, rows))
-        return np.searchsorted(rows[order], np.arange(n + 1)).astype(np.int64), ids[order], similarity[order]
+        return np.searchsorted(rows[order], np.arange(n + 1)).astype(np.int64), self._named(ids[order]), similarity[order]
 
     def _make_room(self, sets, members):
         """Room for so many sets, and members, with as many buckets as sets."""
@@ -175,10 +213,12 @@ class DuplicateFinder:
     def save(self, path: str | os.PathLike) -> None:
         """Write the sets that are kept to one file, replacing it as a whole; nothing is pickled."""
         m = self._distinct
-        settings = {"version": VERSION, "arguments": {"threshold": self.threshold, "recall": self.recall, "n_hashes": self.n_hashes,
-                                                      "seed": self.seed}, "dim": self.dim, "number": self._number}
-        files.save(path, KIND, settings, {"indptr": self._indptr[:m + 1], "indices": self._indices[:self._indptr[m]],
-                                          "ids": self._ids[:m]})
+        arguments = {"threshold": self.threshold, "recall": self.recall, "n_hashes": self.n_hashes, "seed": self.seed}
+        settings = {"version": 1 if self._keys is None else VERSION, "arguments": arguments, "dim": self.dim, "number": self._number}
+        arrays = {"indptr": self._indptr[:m + 1], "indices": self._indices[:self._indptr[m]], "ids": self._ids[:m]}
+        if self._keys is not None:
+            arrays["key_text"], arrays["key_ends"] = pack_keys([self._keys[number] for number in self._ids[:m].tolist()])
+        files.save(path, KIND, settings, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> DuplicateFinder:
@@ -190,13 +230,16 @@ class DuplicateFinder:
             Not such a file, another version, or damaged.
         """
         settings, arrays = files.load(path, KIND)
-        if settings.get("version") != VERSION:
+        if settings.get("version") not in (1, VERSION):
             raise files.FormatError(f"{os.fspath(path)!r} holds sets in version {settings.get('version')!r}; this program reads up to "
                                     f"{VERSION}: upgrade")
         try:
             arguments = dict(settings["arguments"])
             self = cls(check_number("threshold", arguments.pop("threshold")), **arguments)
             self._restore(settings["dim"], settings["number"], arrays["indptr"], arrays["indices"], arrays["ids"])
+            if settings["version"] == VERSION:
+                keys = keys_of(unpack_keys(arrays["key_text"], arrays["key_ends"]), len(arrays["ids"])).tolist()
+                self._keys, self._known = dict(zip(arrays["ids"].tolist(), keys)), set(keys)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise files.FormatError(f"{os.fspath(path)!r} does not hold a whole stream of sets: {error}") from error
         return self

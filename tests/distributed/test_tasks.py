@@ -25,6 +25,7 @@ def test_duplicates_are_the_same(threads, monkeypatch):
     assert (found.K, found.L, found.expected_recall) == (expected.K, expected.L, expected.expected_recall)
     assert find_duplicates([["a", "b"], ["a", "b"], []], client=threads).groups().tolist() == [0, 0, 2]
     assert find_duplicates([], client=threads).n == 0
+    assert find_duplicates([["a"], ["b"], ["a"]], keys=["x", "y", "z"], client=threads).pairs.tolist() == [["x", "z"]]
     with pytest.raises(ValueError, match="threshold"):
         find_duplicates(sets, 2.0, client=threads)
 
@@ -46,6 +47,8 @@ def test_prediction_is_the_same(threads, tmp_path):
         predict(tmp_path / "other", X, client=threads)
     with pytest.raises(ValueError, match="exclude"):
         predict(path, X, client=threads, exclude=[1])
+    with pytest.raises(TypeError, match="network_path must be the file of a network .* got a Network: save it"):
+        predict(net, X, client=threads)
     with pytest.raises(ValueError, match="two dimensions"):
         predict(path, np.zeros(30), client=threads)
 

@@ -112,3 +112,19 @@ def test_bands():
     for arguments in ({"threshold": 0}, {"threshold": 1.1}, {"recall": 1.0}, {"n_hashes": 0}):
         with pytest.raises(ValueError):
             find_duplicates([{1}], **{"threshold": 0.5} | arguments)
+
+
+def test_keys_name_the_sets():
+    sets = [{"a", "b", "c"}, {"x"}, {"a", "b", "c"}, {"a", "b", "c", "d"}, set()]
+    found = find_duplicates(sets, 0.7, keys=["one.txt", "x.txt", "copy.txt", "long.txt", "empty.txt"])
+    assert found.pairs.tolist() == [["one.txt", "copy.txt"], ["one.txt", "long.txt"], ["copy.txt", "long.txt"]]
+    assert found.groups().tolist() == ["one.txt", "x.txt", "one.txt", "one.txt", "empty.txt"]
+    assert found.keep().tolist() == [True, True, False, False, True] and found.kept().tolist() == ["one.txt", "x.txt", "empty.txt"]
+    plain = find_duplicates(sets, 0.7)
+    assert plain.pairs.tolist() == [[0, 2], [0, 3], [2, 3]] and plain.kept().tolist() == [0, 1, 4] and plain.keys is None
+    assert (plain.links == found.links).all() and (plain.first == found.first).all() and plain.n_pairs == found.n_pairs
+    assert find_duplicates([], 0.7, keys=[]).pairs.shape == (0, 2)
+    for keys, error, message in ((["a"] * 5, ValueError, "'a' comes more than once"), (["a"], ValueError, "1 keys came with 5 sets"),
+                                 ([1, 2, 3, 4, 5], TypeError, "keys must be strings; got 1")):
+        with pytest.raises(error, match=message):
+            find_duplicates(sets, 0.7, keys=keys)

@@ -123,3 +123,41 @@ def test_arguments():
             DuplicateFinder(**arguments)
     with pytest.raises(ValueError, match="more hashes"):
         DuplicateFinder(0.01, n_hashes=16)
+
+
+def test_keys_come_back(tmp_path):
+    """In answers of `add` and `query`, also after a file in the middle; copies need no key of their own for ever."""
+    finder = DuplicateFinder(0.7)
+    ids, similarity = finder.add([{"a", "b", "c"}, {"x"}, {"c", "b", "a"}, set()], keys=["one", "x", "copy", "empty"])
+    assert ids.tolist() == [None, None, "one", None] and similarity.tolist() == [0, 0, 1, 0]
+    finder.save(tmp_path / "stream")
+    again = DuplicateFinder.load(tmp_path / "stream")
+    for one in (finder, again, pickle.loads(pickle.dumps(again))):
+        assert one.add([["a", "b", "c", "d"], ["x"]], keys=np.array(["long", "copy"]))[0].tolist() == ["one", "x"]
+        indptr, ids, _ = one.query([{"a", "b", "c"}, {"z"}])
+        assert indptr.tolist() == [0, 2, 2] and ids.tolist() == ["one", "long"] and len(one) == 6
+
+
+def test_keys_that_do_not_fit_change_nothing():
+    finder, plain = DuplicateFinder(0.7), DuplicateFinder(0.7)
+    finder.add([{"a"}], keys=["one"])
+    plain.add([{"a"}])
+    for one, keys, error, message in (
+            (finder, None, ValueError, "sets of this stream have keys"), (finder, ["one"], ValueError, "'one' is that"),
+            (finder, ["two", "three"], ValueError, "2 keys came with 1 sets"), (finder, [2], TypeError, "strings"),
+            (plain, ["two"], ValueError, "1 sets that came before have no keys")):
+        with pytest.raises(error, match=message):
+            one.add([{"b"}], keys=keys)
+        assert len(one) == one.distinct == 1
+    assert finder.add([{"a"}, {"b"}], keys=["two", "three"])[0].tolist() == ["one", None]
+
+
+def test_damaged_keys_are_refused(tmp_path):
+    finder = DuplicateFinder(0.7)
+    finder.add([{"a"}, {"b"}], keys=["one", "two"])
+    finder.save(tmp_path / "stream")
+    settings, arrays = files.load(tmp_path / "stream", "duplicate_finder")
+    for name, wrong in (("key_ends", arrays["key_ends"][:1]), ("key_text", arrays["key_text"][:2]), ("key_ends", arrays["key_ends"][::-1])):
+        files.save(tmp_path / "wrong", "duplicate_finder", settings, {**arrays, name: np.ascontiguousarray(wrong)})
+        with pytest.raises(FormatError, match="keys"):
+            DuplicateFinder.load(tmp_path / "wrong")
