@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import os
-import pathlib
 import time
 from collections.abc import Callable
 
@@ -99,7 +98,7 @@ def _build(args):
     if args.recall is not None:
         tuned = _tuned(args, index, X, args.recall)
         note(_told(tuned))
-    keys = None if args.keys is None else pathlib.Path(args.keys).read_text("utf-8").removesuffix("\n").split("\n")
+    keys = None if args.keys is None else _lines(args.keys)
     start = time.perf_counter()
     index.add(X, keys=keys)
     seconds = time.perf_counter() - start
@@ -110,6 +109,12 @@ def _build(args):
         json_line(report)
     else:
         result(f"{len(index):,} rows in {seconds:.2f} s: {args.out} ({report['bytes'] / 1e6:,.1f} MB)")
+
+
+def _lines(path):
+    from mongoose_nb.data._files import read_lines
+
+    return read_lines(path)
 
 
 def _tune(args):

@@ -58,7 +58,9 @@ def _rows(network: Any, zero_based: bool | None, single: bool, args: argparse.Na
     if args.data == "-":
         if network.text is None:
             raise ValueError(f"{args.model} was trained on numbers; - is for texts, one on each line of stdin")
-        texts = sys.stdin.read().splitlines()
+        from mongoose_nb.data._files import split_lines
+
+        texts = split_lines(sys.stdin.read())
         if not texts:
             raise ValueError("there is no text on stdin")
         return network.rows(texts)

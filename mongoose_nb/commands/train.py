@@ -129,12 +129,9 @@ class _Data:
 
 def read_names(path: str | os.PathLike) -> list[str]:
     """The lines of a file, which are the names of labels."""
-    from mongoose_nb.data._files import read_bytes
+    from mongoose_nb.data._files import read_lines
 
-    try:
-        return read_bytes(path)[0].decode().splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
+    return read_lines(path)
 
 
 def _rows(pair):

@@ -70,6 +70,23 @@ def read_bytes(path: PathLike) -> tuple[bytes, os.stat_result]:
         return file.read(), stat
 
 
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, which end with a line feed, or a carriage return before it. ``str.splitlines`` also ends lines at characters
+    that texts hold, such as the line separator U+2028 and the form feed, and then rows are no longer those of another file."""
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def read_lines(path: PathLike) -> list[str]:
+    """The lines of a file in UTF-8, packed or not, without what ends them; ValueError if it is in another encoding."""
+    data, _ = read_bytes(path)
+    try:
+        return split_lines(data.decode())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{os.fspath(path)}, line {data[:error.start].count(10) + 1}: not UTF-8 ({error.reason}); save the file as "
+                         "UTF-8") from error
+
+
 @contextlib.contextmanager
 def replacing(path: PathLike) -> Iterator[BinaryIO]:
     """Context manager: a binary file that replaces `path` if the block ends without an exception, and is removed otherwise."""

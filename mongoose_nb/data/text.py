@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mongoose_nb.core.types import PathLike
-from mongoose_nb.data._files import read_bytes
+from mongoose_nb.data._files import read_bytes, split_lines
 
 #: endings of the names of files that hold a table of texts, less those of compression
 ENDINGS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
@@ -99,7 +99,7 @@ def read_texts(path: PathLike, columns: Columns | None = None, *, format: str | 
     if format == "lines":
         if labels:
             raise ValueError(f"{name}: lines of text have no labels; give a CSV or JSON Lines file with a column of labels")
-        lines = content.splitlines()
+        lines = split_lines(content)
         if not lines:
             raise ValueError(f"{name}: the file is empty; expected a text on each line")
         return Texts(lines, None, columns)
@@ -120,6 +120,9 @@ def _read_csv(name, content):
         if not header:
             raise ValueError(f"{name}: the file is empty; expected a first line with the names of the columns")
         header = [column.strip() for column in header]
+        twice = next((column for column in header if column and header.count(column) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{name}, line 1: there are {header.count(twice)} columns {twice!r}; give each a name of its own")
         out = []
         for cells in reader:
             if not cells:  # a blank line
@@ -204,6 +207,8 @@ def _labels(name, line, value, separator):
             value = [value]
     out = {}
     for part in value if isinstance(value, list) else [value]:
+        if part is None or isinstance(part, float) and part != part:  # missing, as NumPy and pandas write it
+            continue
         if isinstance(part, bool | int | float):
             part = str(int(part) if float(part).is_integer() and not isinstance(part, bool) else part)
         if not isinstance(part, str):

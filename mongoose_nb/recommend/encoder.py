@@ -174,7 +174,7 @@ def _tidy(column):
     if column.dtype.kind not in "OSV":
         return column
     values = column.tolist()
-    if all(isinstance(value, int | np.integer) and not isinstance(value, bool) for value in values):
+    if all(isinstance(value, int | np.integer) and not isinstance(value, bool) and -2**63 <= value < 2**63 for value in values):
         return np.array(values, np.int64)
     if all(isinstance(value, float | int | np.number) and not isinstance(value, bool) for value in values):
         return np.array(values, np.float64)

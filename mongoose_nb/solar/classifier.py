@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 KIND = "solar classifier"
 # Rows whose bucket probabilities are held at once.
 BLOCK = 2048
+# Labels that are scored at once for rows without candidates.
+LISTED = 1 << 22
 
 
 class SolarClassifier(ClassifierMixin, BaseEstimator):
@@ -200,14 +202,30 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         """
         from scipy import sparse
 
+        from mongoose_nb.data.validate import check_X
+
         best, _ = self.predict_topk(X, 1)
         if not self.multilabel_:
+            none = np.flatnonzero(best[:, 0] < 0)
+            if len(none):
+                best[none, 0] = self._best_of_all(check_X(X)[none])
             return self.classes_[best[:, 0]]
         ids, scores = self.predict_topk(X, min(len(self.codes_), 50))
         there = scores > np.log(0.5)
         indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
         out = sparse.csr_matrix((np.ones(int(indptr[-1]), np.float32), ids[there], indptr), shape=(len(ids), len(self.codes_)))
         out.sort_indices()
+        return out
+
+    def _best_of_all(self, X):
+        """The best label of rows without candidates, (n,): all labels are scored."""
+        out, codes = np.empty(X.shape[0], np.int64), self.codes_.codes
+        step = max(1, LISTED // len(codes))
+        for lo in range(0, X.shape[0], step):
+            scores = np.zeros((1, 1), np.float32)
+            for chunk, network in enumerate(self.networks_):
+                scores = scores + _log_probabilities(network, X[lo:lo + step])[:, codes[:, chunk]]
+            out[lo:lo + step] = scores.argmax(axis=1)
         return out
 
     def save(self, path: str | os.PathLike) -> None:
@@ -341,7 +359,9 @@ def _data(X, Y, model=None):
         raise ValueError("Y holds NaN, or numbers that are not whole: give classes")
     classes = np.unique(Y)
     if known is not None:
-        classes = np.concatenate([known, np.setdiff1d(classes, known)])
+        before = set(known.tolist())
+        new = [name for name in classes.tolist() if name not in before]
+        classes = as_labels([*known.tolist(), *new], "Y together with the classes so far") if new else known
     order = np.argsort(classes, kind="stable")
     place = order[np.searchsorted(classes, Y, sorter=order)]
     return X, sparse.csr_matrix((np.ones(len(Y), np.float32), place.astype(np.int32), np.arange(len(Y) + 1)),

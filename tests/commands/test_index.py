@@ -67,6 +67,9 @@ def test_keys(files, call, tmp_path):
     assert code == 0 and text.splitlines()[3] == "größe 3:0"
     code, text, _ = call("query", tmp_path / "index", files / "rows.npy", "--k", 1501, "--json")
     assert code == 0 and len(json.loads(text.splitlines()[0])["ids"]) == 1500
+    names.write_text("".join(f"a\u2028{i}\r\n" for i in range(1500)), "utf-8-sig")
+    code, _, _ = call("build", files / "rows.npy", "--out", tmp_path / "windows", "--keys", names)
+    assert code == 0 and LSHIndex.load(tmp_path / "windows").keys[:2].tolist() == ["a\u20280", "a\u20281"]
     names.write_text("only one\n", "utf-8")
     code, _, errors = call("build", files / "rows.npy", "--out", tmp_path / "other", "--keys", names)
     assert code == 2 and "1 keys came with 1500 rows" in errors

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mongoose_nb.data import Columns, XCChunks, read_svmlight, read_texts, read_xc
+from mongoose_nb.data._files import read_lines, split_lines
 
 CSV = 'id,Text,label\n1,"one, two\nthree ""four""",sport\n2,häß,"food"\n\n3,,\n'
 
@@ -47,10 +48,29 @@ def test_lines(tmp_path):
     assert read_texts(write(tmp_path / "t.txt", "a b\nc\n"), format="lines", labels=False).texts == ["a b", "c"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_lines_end_at_line_feeds_alone(tmp_path, end, last):
+    """A line separator or a form feed inside a text is part of it: a text on each line stays one for each line."""
+    lines = ["a\u2028b", "c\x0cd", "", "e\x85f\x1cg", "\tlast "]
+    path = write(tmp_path / "t.txt", end.join(lines) + end * last, "utf-8-sig")
+    assert read_texts(path, format="lines", labels=False).texts == lines
+    assert read_lines(path) == lines and split_lines("") == []
+    with pytest.raises(ValueError, match="line 2: not UTF-8"):
+        read_lines(write(tmp_path / "t.txt", "a\nä", "latin-1"))
+
+
+def test_missing_labels_of_json(tmp_path):
+    rows = [{"text": "a", "label": float("nan")}, {"text": "b", "label": [None, "x", float("nan")]}, {"text": "c", "label": ""}]
+    path = write(tmp_path / "t.jsonl", "\n".join(map(json.dumps, rows)))
+    assert read_texts(path).labels == [[], ["x"], []]
+
+
 @pytest.mark.parametrize("name, content, columns, words", [
     ("t.csv", "text,label\na\n", None, ("line 2", "1 cells", "2 columns")),
     ("t.csv", "a,b\n1,2\n", None, ("which column holds the text", "'a', 'b'", "--text-column")),
     ("t.csv", "text,b\n1,2\n", None, ("which column holds the label",)),
+    ("t.csv", "text,label,label\n1,2,3\n", None, ("2 columns 'label'", "a name of its own")),
     ("t.csv", "text,b\n1,2\n", Columns("txt", "b"), ("no column 'txt'", "'text', 'b'")),
     ("t.csv", "text,b\n1,2\n", Columns("text", "c"), ("no column 'c'",)),
     ("t.csv", "text,label\n", None, ("no rows",)),

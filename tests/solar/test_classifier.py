@@ -145,3 +145,20 @@ def test_bad_calls(fitted):
         fitted.partial_fit(X, Y)
     with pytest.raises(ValueError, match="k"):
         fitted.predict_topk(X, 0)
+
+
+def test_rows_without_candidates_get_the_best_of_all_labels():
+    """Three labels are in few of 64 buckets, and the best bucket of a row is often none of theirs."""
+    names = np.array(["a", "b", "c"])
+    fitted = SolarClassifier(chunks=2, buckets=64, hidden=4, best=1, epochs=1, random_state=0).fit(X[:90], names[LABEL[:90] % 3])
+    none = fitted.predict_topk(X, 1)[0][:, 0] < 0
+    assert none.sum() > 10
+    codes, scores = fitted.codes_.codes, 0
+    for chunk, network in enumerate(fitted.networks_):
+        z = network.hidden_activations(X) @ network.output.weights.value.T + network.output.bias.value
+        scores = scores - np.logaddexp(0, -z.astype(float))[:, codes[:, chunk]]
+    best = np.sort(scores, axis=1)
+    clear = none & (best[:, -1] - best[:, -2] > 1e-4)
+    np.testing.assert_array_equal(fitted.predict(X)[clear], names[scores.argmax(axis=1)][clear])
+    with pytest.raises(TypeError, match="classes so far mixes"):
+        fitted.partial_fit(X[:4], [1, 2, 3, 4])
