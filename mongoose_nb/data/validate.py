@@ -146,7 +146,8 @@ def _numeric(name, array):
     except TypeError as error:
         raise TypeError(f"{name} has dtype object, expected numbers ({error})") from error
     except ValueError as error:
-        raise ValueError(f"{name} has dtype object, expected numbers ({error})") from error
+        texts = "; texts are given as a list or column of strings, of one dimension" if array.ndim == 2 and array.shape[1] == 1 else ""
+        raise ValueError(f"{name} has dtype object, expected numbers ({error}){texts}") from error
 
 
 def check_X(X: Any, n_features: int | None = None, *, name: str = "X", owner: str = "model") -> Matrix:
@@ -191,6 +192,50 @@ def check_X(X: Any, n_features: int | None = None, *, name: str = "X", owner: st
         if _same_arrays(X, data, indices, indptr):
             return X
         return _make_csr(data, indices, indptr, X.shape)
+    X = _numbers_in_rows(name, X, n_features, owner)
+    rows, columns = np.nonzero(X)
+    data = _as_float32(name, X[rows, columns], lambda at: (int(rows[at]), int(columns[at])))
+    dtype = _index_dtype(X.shape, len(data))
+    indptr = np.zeros(X.shape[0] + 1, dtype)
+    np.cumsum(np.bincount(rows, minlength=X.shape[0]), out=indptr[1:])
+    return _make_csr(data, columns.astype(dtype), indptr, X.shape)
+
+
+def check_dense(X: Any, n_features: int | None = None, *, name: str = "X", owner: str = "model") -> np.ndarray:
+    """Validate features that stay dense.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_rows, n_features)
+        Never changed.
+    n_features : int, optional
+        How many columns X must have.
+    name, owner : str
+        What errors call X, and who expects `n_features`.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_features), float64
+        Finite.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `check_X`; sparse rows are refused.
+    """
+    if sp.issparse(X):
+        raise TypeError(f"{name} is sparse, and dense rows are needed: give {name}.toarray() if it fits into memory")
+    X = _numbers_in_rows(name, X, n_features, owner).astype(np.float64)
+    bad = np.argwhere(~np.isfinite(X))
+    if len(bad):
+        row, column = bad[0].tolist()
+        what = "NaN" if np.isnan(X[row, column]) else "infinity"
+        raise ValueError(f"{name} contains {what} at row {row}, column {column}; all values must be finite")
+    return X
+
+
+def _numbers_in_rows(name, X, n_features, owner):
+    """An array of numbers (n, d), neither of them 0."""
     try:
         X = np.asarray(X)
     except ValueError as error:
@@ -202,12 +247,7 @@ def check_X(X: Any, n_features: int | None = None, *, name: str = "X", owner: st
     if X.shape[1] > MAX_ID:
         raise ValueError(f"{name} has {X.shape[1]} columns; ids are int32, so at most {MAX_ID} fit")
     _check_shape(name, X.shape, n_features, owner)
-    rows, columns = np.nonzero(X)
-    data = _as_float32(name, X[rows, columns], lambda at: (int(rows[at]), int(columns[at])))
-    dtype = _index_dtype(X.shape, len(data))
-    indptr = np.zeros(X.shape[0] + 1, dtype)
-    np.cumsum(np.bincount(rows, minlength=X.shape[0]), out=indptr[1:])
-    return _make_csr(data, columns.astype(dtype), indptr, X.shape)
+    return X
 
 
 def _check_shape(name, shape, n_features, owner):

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.linear.sampler import MIPS, RowSampler
 from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, RegressorMixin, as_seed, check_names, feature_names
+from mongoose_nb.sklearn.targets import class_vector, number_vector
 
 METHODS = {"sgd": 0, "adagrad": 1, "adam": 2}
 # LGD is chosen where the variance of the gradient is below this share of the uniform one.
@@ -77,10 +77,7 @@ class _Linear(BaseEstimator):
         return theta, history
 
     def _rows(self, X, fitting=False):
-        X = _dense(X)
-        if not fitting and X.shape[1] != self.n_features_in_:
-            raise ValueError(f"X has {X.shape[1]} features; this {type(self).__name__} was fitted with {self.n_features_in_}")
-        return X
+        return _dense(X, None if fitting else self.n_features_in_, type(self).__name__)
 
     def _coefficients(self, theta):
         coef = theta[:-1] / self._scale
@@ -166,9 +163,7 @@ class LGDRegressor(RegressorMixin, _Linear):
 
         self._checked()
         names, rows = feature_names(self, X), self._rows(X, fitting=True)
-        y = np.asarray(y, np.float64)
-        if y.shape != (len(rows),) or not np.isfinite(y).all():
-            raise ValueError(f"y must be {len(rows)} finite numbers, one for each row of X; got shape {y.shape}")
+        y = number_vector(y, len(rows))
         X = self._fit_rows(rows, names)
         centre, scale = y.mean(), y.std() or 1.0
         theta, self.history_ = self._train(X, (y - centre) / scale, SQUARED, 0)
@@ -234,11 +229,7 @@ class LGDClassifier(ClassifierMixin, _Linear):
 
         self._checked()
         names, rows = feature_names(self, X), self._rows(X, fitting=True)
-        y = as_labels(y)
-        if y.shape != (len(rows),):
-            raise ValueError(f"y must be {len(rows)} classes, one for each row of X; got shape {y.shape}")
-        if y.dtype.kind == "f" and not np.array_equal(y, np.round(y)):
-            raise ValueError("y holds NaN, or numbers that are not whole: give classes, or take LGDRegressor")
+        y = class_vector(y, len(rows))
         classes, place = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"y holds one class, {classes[0]!r}; a classifier needs two or more")
@@ -270,19 +261,10 @@ class LGDClassifier(ClassifierMixin, _Linear):
         return self.classes_[(margins > 0).astype(int) if margins.ndim == 1 else margins.argmax(axis=1)]
 
 
-def _dense(X):
-    from scipy import sparse
+def _dense(X, n_features, owner):
+    from mongoose_nb.data.validate import check_dense
 
-    if sparse.issparse(X):
-        raise TypeError("X is sparse, and rows are standardised here, which fills them: give X.toarray() if it fits into memory")
-    X = np.asarray(X)
-    if X.dtype.kind not in "biufO":
-        raise TypeError(f"X has dtype {X.dtype}, expected numbers")
-    X = X.astype(np.float64)
-    if X.ndim != 2 or not X.shape[0] * X.shape[1]:
-        raise ValueError(f"X must be rows of numbers, (n, features), not empty; got shape {X.shape}")
-    if not np.isfinite(X).all():
-        raise ValueError("X holds NaN or infinity; fill or leave out such rows first")
+    X = check_dense(X, n_features, owner=owner)
     if np.abs(X).max() > 1e150:
         raise ValueError(f"X holds values of up to {np.abs(X).max():.3g}, whose squares are beyond float64; scale the columns")
     return X

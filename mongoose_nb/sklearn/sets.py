@@ -238,7 +238,8 @@ class SetClassifier(ClassifierMixin, SetEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of every set."""
-        return self.classes_[self._outputs(X).argmax(axis=1)]
+        best = self._outputs(X).argmax(axis=1)
+        return self.classes_[best]
 
     def _state(self):
         classes = self.classes_

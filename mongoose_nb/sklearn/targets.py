@@ -19,6 +19,9 @@ try:
 except ImportError:
     DataConversionWarning = UserWarning
 
+_COLUMN = ("A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples, ), for example using "
+           "ravel()")
+
 
 class Targets:
     """What y is: a class vector, an indicator, lists of ids or of names, and the dtype of predictions.
@@ -37,7 +40,7 @@ class Targets:
         import scipy.sparse as sp
 
         if y is None:
-            raise ValueError("MongooseClassifier requires y to be passed, but the target y is None")
+            raise ValueError("a classifier requires y to be passed, but the target y is None")
         if not sp.issparse(y) and not isinstance(y, list | tuple):
             y = np.asarray(y)
         if sp.issparse(y):
@@ -70,9 +73,7 @@ class Targets:
     def _read_array(self, y):
         self.form, self.multilabel = "classes", False
         if y.ndim == 2 and y.shape[1] == 1:
-            warnings.warn("A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
-                          "(n_samples, ), for example using ravel(); an indicator of one label can be given as CSR.",
-                          DataConversionWarning, stacklevel=4)
+            warnings.warn(f"{_COLUMN}; an indicator of one label can be given as CSR", DataConversionWarning, stacklevel=4)
             y = y[:, 0]
         elif y.ndim == 2:
             self.form, self.multilabel = "dense", True
@@ -165,6 +166,54 @@ class Targets:
             raise ValueError(f"y has the label {unknown[0]!r}, which is none of the {len(classes)} labels; partial_fit has to be given all "
                              "of them: classes=")
         return classes, Y
+
+
+def class_vector(y: Any, n_rows: int) -> np.ndarray:
+    """One class for each row, (n_rows,), or an error.
+
+    Parameters
+    ----------
+    y : (n_rows,) classes
+    n_rows : int
+
+    Returns
+    -------
+    ndarray
+    """
+    targets = Targets(y)
+    if targets.multilabel:
+        raise ValueError(f"y holds several labels a row ({targets.form}); expected one class for each row")
+    if len(targets.y) != n_rows:
+        raise ValueError(f"y must be {n_rows} classes, one for each row of X; got shape {targets.y.shape}")
+    return targets.y
+
+
+def number_vector(y: Any, n_rows: int) -> np.ndarray:
+    """One number for each row, (n_rows,) float64, or an error.
+
+    Parameters
+    ----------
+    y : (n_rows,) numbers
+    n_rows : int
+
+    Returns
+    -------
+    ndarray
+    """
+    if y is None:
+        raise ValueError("a regressor requires y to be passed, but the target y is None")
+    y = np.asarray(y)
+    if y.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: y has dtype {y.dtype}")
+    y = y.astype(np.float64)
+    if y.ndim == 2 and y.shape[1] == 1:
+        warnings.warn(_COLUMN, DataConversionWarning, stacklevel=3)
+        y = y[:, 0]
+    if y.shape != (n_rows,):
+        raise ValueError(f"y must be {n_rows} finite numbers, one for each row of X; got shape {y.shape}")
+    if not np.isfinite(y).all():
+        raise ValueError(f"Input y contains {'NaN' if np.isnan(y).any() else 'infinity'}; expected finite numbers")
+    return y
 
 
 def is_names(y: Any) -> bool:

@@ -11,6 +11,7 @@ from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed
+from mongoose_nb.sklearn.targets import Targets, unique_classes
 from mongoose_nb.solar.codes import LabelCodes
 
 if TYPE_CHECKING:
@@ -61,8 +62,6 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
     codes_ : LabelCodes
     networks_ : list of Network
     n_features_in_ : int
-    candidates_ : float
-        Mean number of candidates of the rows that were asked for last.
 
     References
     ----------
@@ -100,23 +99,33 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         SolarClassifier
             self
         """
+        return self._fit(X, Y, None, executor)
+
+    def _fit(self, X, Y, classes, executor):
         self._checked()
-        X, Y, classes, multilabel = _data(X, Y)
+        X, Y, classes, multilabel = _data(X, Y, None, classes)
         n_labels = Y.shape[1]
         buckets = self.buckets or int(min(32768, max(64, 2 ** round(np.log2(16 * np.sqrt(n_labels))))))
         codes = LabelCodes(n_labels, self.chunks, buckets, as_seed(self.random_state))
         networks = self._trained([None] * self.chunks, X, Y, codes, executor)
         self.classes_, self.multilabel_, self.codes_, self.networks_ = classes, multilabel, codes, networks
-        self.n_features_in_ = X.shape[1]
+        self.n_features_in_, self._asked = X.shape[1], [0.0]
         return self
 
-    def partial_fit(self, X: Any, Y: Any, *, executor: Any = None) -> SolarClassifier:
+    @property
+    def candidates_(self) -> float:
+        """Mean number of candidates of the rows that were asked for last."""
+        return self._asked[0]
+
+    def partial_fit(self, X: Any, Y: Any, classes: Any = None, *, executor: Any = None) -> SolarClassifier:
         """Go on training, with further rows and labels; labels that are new get codes, and those of the others stay.
 
         Parameters
         ----------
         X, Y, executor
             As for `fit`. A matrix of labels may have more columns than before.
+        classes : array_like, optional
+            Classes that may come later; of those that come without, codes are made when they come.
 
         Returns
         -------
@@ -124,9 +133,9 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
             self
         """
         if not hasattr(self, "networks_"):
-            return self.fit(X, Y, executor=executor)
+            return self._fit(X, Y, classes, executor)
         self._checked()
-        X, Y, classes, multilabel = _data(X, Y, self)
+        X, Y, classes, multilabel = _data(X, Y, self, classes)
         codes = LabelCodes.of(self.codes_.codes, self.codes_.buckets, self.codes_.seed)
         codes.add(len(classes) - len(codes))
         networks = self._trained(self.networks_, X, Y, codes, executor)
@@ -175,7 +184,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
 
         if not hasattr(self, "networks_"):
             raise NotFittedError("this SolarClassifier is not fitted: call fit first")
-        X = check_X(X, self.n_features_in_)
+        X = check_X(X, self.n_features_in_, owner=type(self).__name__)
         k = check_int("k", k, low=1, high=len(self.codes_))
         starts, members = self.codes_.lists
         n, m = X.shape[0], min(self.best, self.codes_.buckets)
@@ -189,7 +198,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
             top = np.argpartition(-log_p, m - 1, axis=2)[:, :, :m].astype(np.int32)
             best_labels(log_p, np.sort(top, axis=2), self.codes_.codes, starts, members, least, memory, ids[some], scores[some],
                         found[some])
-        self.candidates_ = float(found.mean()) if n else 0.0
+        self._asked[0] = float(found.mean()) if n else 0.0
         return ids, scores / np.float32(len(self.networks_))
 
     def predict(self, X: Any) -> np.ndarray | sp.csr_matrix:
@@ -227,6 +236,12 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
                 scores = scores + _log_probabilities(network, X[lo:lo + step])[:, codes[:, chunk]]
             out[lo:lo + step] = scores.argmax(axis=1)
         return out
+
+    def __sklearn_tags__(self) -> Any:
+        """Tags of the estimator, for scikit-learn."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model to one file, replacing it as a whole.
@@ -273,7 +288,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         model.classes_ = np.arange(len(codes)) if names is None else np.array(names)
         if len(model.classes_) != len(codes) or codes.chunks != model.chunks:
             raise ValueError(f"{len(model.classes_)} classes and {len(codes)} codes of {codes.chunks} chunks do not fit each other")
-        model.multilabel_, model.codes_, model.n_features_in_ = names is None, codes, n_features
+        model.multilabel_, model.codes_, model.n_features_in_, model._asked = names is None, codes, n_features, [0.0]
         model.networks_ = [_network(model._settings(n_features, codes.buckets, chunk), split(state[f"chunk{chunk}"])[1], mapped)
                            for chunk in range(codes.chunks)]
         return model
@@ -335,15 +350,17 @@ def _log_probabilities(network, X):
     return -np.logaddexp(np.float32(0), -logits)
 
 
-def _data(X, Y, model=None):
-    """(X, indicator of labels, classes, whether rows have several labels); of a fitted model, whose classes come first."""
+def _data(X, Y, model=None, stated=None):
+    """(X, indicator of labels, classes, whether rows have several labels); of a fitted model, whose classes come first. Classes that are
+    `stated` need not occur."""
     from scipy import sparse
 
     from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
 
-    X = check_X(X, None if model is None else model.n_features_in_)
+    X = check_X(X, None if model is None else model.n_features_in_, owner="SolarClassifier")
     known = None if model is None else model.classes_
-    plain = not sparse.issparse(Y) and np.ndim(Y) == 1 and not (len(Y) and isinstance(Y[0], list | tuple | set | np.ndarray))
+    targets = Targets(Y)
+    Y, plain = targets.y, not targets.multilabel
     if model is not None and plain == model.multilabel_:
         raise ValueError(f"Y holds {'one class' if plain else 'several labels'} a row; the model was fitted with the other form")
     if not plain:
@@ -352,12 +369,10 @@ def _data(X, Y, model=None):
         indicator = sparse.csr_matrix((indicator.data, indicator.indices, indicator.indptr), shape=(indicator.shape[0], n))
         check_same_rows(X, indicator)
         return X, indicator, np.arange(n), True
-    Y = as_labels(Y, "Y")
     if len(Y) != X.shape[0]:
         raise ValueError(f"X has {X.shape[0]} rows and Y {len(Y)}; give one class for each row")
-    if Y.dtype.kind == "f" and not np.array_equal(Y, np.round(Y)):
-        raise ValueError("Y holds NaN, or numbers that are not whole: give classes")
-    classes = np.unique(Y)
+    classes = unique_classes(Y, "Y") if stated is None else unique_classes([*unique_classes(stated, "classes").tolist(), *Y.tolist()],
+                                                                           "classes together with Y")
     if known is not None:
         before = set(known.tolist())
         new = [name for name in classes.tolist() if name not in before]

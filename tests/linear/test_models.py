@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mongoose_nb import LGDClassifier, LGDRegressor
 
@@ -11,6 +12,12 @@ X = rng.standard_normal((3000, 5)) * [1, 10, 0.1, 1, 1] + [0, 5, 0, 0, 100]
 W = np.array([1.0, 0.2, -3.0, 0.0, 2.0])
 Y = X @ W + 7 + 0.3 * rng.standard_t(3, 3000)
 CLASS = np.where((X - X.mean(0)) @ W + 0.5 * rng.standard_normal(3000) > 0, "up", "down")
+
+
+@pytest.mark.slow
+@parametrize_with_checks([LGDClassifier(), LGDRegressor()])
+def test_scikit_learn(estimator, check):
+    check(estimator)
 
 
 @pytest.mark.parametrize("batches", ["auto", "lgd", "uniform"])
@@ -66,7 +73,7 @@ def test_constant_columns_and_targets():
 
 
 @pytest.mark.parametrize("change, message", [
-    (dict(X=X[:, 0]), "rows of numbers"), (dict(X=np.where(X > 9, np.nan, X)), "NaN"),
+    (dict(X=X[:, 0]), "Expected 2D array"), (dict(X=np.where(X > 9, np.nan, X)), "NaN"),
     (dict(y=Y[:5]), "3000"), (dict(X=X * 1e200), "scale"),
     (dict(y=np.full(3000, np.inf)), "finite")])
 def test_bad_data(change, message):
@@ -75,8 +82,8 @@ def test_bad_data(change, message):
 
 
 def test_bad_calls():
-    for odd in (Y, np.where(CLASS == "up", 1.0, np.nan)):
-        with pytest.raises(ValueError, match="give classes"):
+    for odd, message in ((Y, "continuous"), (np.where(CLASS == "up", 1.0, np.nan), "NaN"), (np.eye(3000, 3), "several labels")):
+        with pytest.raises(ValueError, match=message):
             LGDClassifier().fit(X, odd)
     with pytest.raises(TypeError, match="numbers"):
         LGDRegressor().fit(X.astype(str), Y)

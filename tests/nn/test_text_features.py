@@ -95,6 +95,6 @@ def test_what_is_no_text_is_named_wherever_texts_are_taken(models, given, error,
 
 
 def test_numbers_in_place_of_texts(models):
-    for name, call in models.items():
+    for call in models.values():
         with pytest.raises(TypeError, match=r"text \d is 1, of type int; expected a string"):
             call([1, 2, 3])

@@ -630,3 +630,32 @@ def test_the_default_k_fits_few_classes():
     assert ids.tolist() == [["x", "y"]]
     with pytest.raises(ValueError, match="k must be"):
         model.predict_topk(["a"], 3)
+
+
+def test_probabilities_of_classes_sum_to_one_however_small_they_are(monkeypatch):
+    """Far from all training rows, each class alone is improbable beyond what a float holds."""
+    X, y = _planted_classes()
+    model = MongooseClassifier(epochs=2).fit(X, y)
+    assert model.network_.ranking is not None
+    near = model.predict_proba(X[:50])
+    monkeypatch.setattr(model.network_.ranking.mixture, "offset", -2000.0)
+    far = model.predict_proba(X[:50])
+    for p in (near, far):
+        np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_array_equal(far.argmax(axis=1), near.argmax(axis=1))
+    ids, best = model.predict_topk(X[:50], 3, proba=True)
+    np.testing.assert_allclose(best, np.take_along_axis(far, ids, 1), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_what_scikit_learn_makes_of_probabilities():
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.metrics import log_loss
+    from sklearn.model_selection import cross_val_score
+
+    X, y = _planted_classes()
+    model = MongooseClassifier(epochs=2).fit(X, y)
+    assert 0 < log_loss(y, model.predict_proba(X), labels=model.classes_) < np.log(30)
+    assert np.isfinite(cross_val_score(MongooseClassifier(epochs=2), X, y, cv=2, scoring="neg_log_loss")).all()
+    p = CalibratedClassifierCV(MongooseClassifier(epochs=2), cv=2).fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(p.sum(axis=1), 1)

@@ -5,6 +5,7 @@ import pytest
 
 from mongoose_nb import SetClassifier, SetRegressor
 from mongoose_nb.hashing import PStable
+from mongoose_nb.sklearn.base import NotFittedError
 from mongoose_nb.sklearn.ragged import as_sets, take
 
 
@@ -91,3 +92,9 @@ def test_refused_predictions():
     for name, value in (("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("pool", "median"), ("phi", ())):
         with pytest.raises(ValueError, match=name):
             SetRegressor(**{name: value}).fit(X, Z)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_not_fitted(method):
+    with pytest.raises(NotFittedError, match="call fit first"):
+        getattr(SetClassifier(), method)([np.zeros((1, 2))])

@@ -5,6 +5,7 @@ import concurrent.futures
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mongoose_nb import SolarClassifier
 from mongoose_nb.core.files import FormatError
@@ -21,6 +22,12 @@ NAMES = np.array([f"label {i}" for i in range(N_LABELS)])
 
 def model(**settings):
     return SolarClassifier(**{"chunks": 4, "buckets": 16, "hidden": 32, "epochs": 25, "lr": 0.01, "best": 4, "random_state": 0, **settings})
+
+
+@pytest.mark.slow
+@parametrize_with_checks([SolarClassifier(chunks=3, epochs=20, lr=0.02)])
+def test_scikit_learn(estimator, check):
+    check(estimator)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +92,15 @@ def test_threads_and_processes_give_the_same_bits(fitted):
         np.testing.assert_array_equal(got[1], wanted[1])
 
 
+def test_classes_that_come_later_may_be_stated():
+    some = LABEL < 30
+    later = model(epochs=2).partial_fit(X[some], NAMES[LABEL[some]], classes=NAMES)
+    assert sorted(later.classes_.tolist()) == sorted(NAMES) and len(later.codes_) == N_LABELS
+    assert later.partial_fit(X, NAMES[LABEL]).classes_.tolist() == later.classes_.tolist()
+    more = later.partial_fit(X[:3], NAMES[LABEL[:3]], classes=["new"])
+    assert more.classes_[-1] == "new" and len(more.codes_) == N_LABELS + 1
+
+
 def test_labels_are_added():
     first = LABEL < 40
     grown = model().fit(X[first], LABEL[first])
@@ -135,7 +151,7 @@ def test_bad_calls(fitted):
     with pytest.raises(Exception, match="fit first"):
         model().predict(X)
     for odd in (np.full(900, np.nan), X[:, 0]):
-        with pytest.raises(ValueError, match="give classes"):
+        with pytest.raises(ValueError, match="classes"):
             model().fit(X, odd)
     with pytest.raises(ValueError, match="900"):
         model().fit(X, LABEL[:5])
