@@ -59,6 +59,9 @@ def predict(network_path: str | os.PathLike, X: Any, k: int | None = None, *, cl
     ids : (n, k) int32
     scores : (n, k) float32
     """
+    if not isinstance(network_path, str | os.PathLike):
+        raise TypeError(f"network_path must be the file of a network that all workers can read; got a {type(network_path).__name__}: save "
+                        "it, and give the path")
     client, path = client_of(client), os.path.abspath(network_path)
     block = check_int("block", block, low=1)
     if "exclude" in options:

@@ -9,7 +9,16 @@ import numpy as np
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.linear.sampler import MIPS, RowSampler
-from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, RegressorMixin, as_seed, check_names, feature_names
+from mongoose_nb.sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    NotFittedError,
+    RegressorMixin,
+    as_seed,
+    check_names,
+    dense_rows,
+    feature_names,
+)
 from mongoose_nb.sklearn.targets import class_vector, number_vector
 
 METHODS = {"sgd": 0, "adagrad": 1, "adam": 2}
@@ -262,9 +271,7 @@ class LGDClassifier(ClassifierMixin, _Linear):
 
 
 def _dense(X, n_features, owner):
-    from mongoose_nb.data.validate import check_dense
-
-    X = check_dense(X, n_features, owner=owner)
+    X = dense_rows(X, n_features, owner)
     if np.abs(X).max() > 1e150:
         raise ValueError(f"X holds values of up to {np.abs(X).max():.3g}, whose squares are beyond float64; scale the columns")
     return X

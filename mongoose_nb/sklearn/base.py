@@ -85,6 +85,13 @@ def check_names(estimator: Any, X: Any) -> None:
         validate_data(estimator, X, reset=False, skip_check_array=True)
 
 
+def dense_rows(X: Any, n_features: int | None, owner: str) -> np.ndarray:
+    """Rows (n, n_features) float64, or an error in which `owner` expects them; see `mongoose_nb.data.validate.check_dense`."""
+    from mongoose_nb.data.validate import check_dense
+
+    return check_dense(X, n_features, owner=owner)
+
+
 class SavedNetwork:
     """A pickle of the estimator holds its ``network_`` as the file that `Network.save` writes: exact, with a version, without scratch
     memory."""

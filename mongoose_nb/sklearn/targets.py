@@ -185,7 +185,7 @@ def class_vector(y: Any, n_rows: int) -> np.ndarray:
         raise ValueError(f"y holds several labels a row ({targets.form}); expected one class for each row")
     if len(targets.y) != n_rows:
         raise ValueError(f"y must be {n_rows} classes, one for each row of X; got shape {targets.y.shape}")
-    return targets.y
+    return np.asarray(targets.y)
 
 
 def number_vector(y: Any, n_rows: int) -> np.ndarray:
