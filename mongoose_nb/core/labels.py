@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.validation import unmasked
+
 
 def as_labels(values: Any, name: str = "y") -> np.ndarray:
     """Labels as an array. `numpy.asarray` alone would make strings of all where one is a string.
@@ -27,7 +29,7 @@ def as_labels(values: Any, name: str = "y") -> np.ndarray:
     TypeError, ValueError
         If strings, bytes, numbers or others are mixed, or whole numbers are too large to be told apart.
     """
-    array = values if isinstance(values, list | tuple) else np.asarray(values)
+    array = values if isinstance(values, list | tuple) else unmasked(values, name)
     if isinstance(array, np.ndarray):
         if array.dtype != object or array.ndim != 1:
             return array

@@ -10,6 +10,30 @@ from typing import Any
 import numpy as np
 
 
+def unmasked(values: Any, name: str) -> np.ndarray:
+    """Values as an array; NumPy's masked arrays are refused where something is masked, for what is behind a mask would be taken.
+
+    Parameters
+    ----------
+    values : array_like
+    name : str
+        What the error calls them.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError
+        If values are masked.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(f"{name} is a masked array in which {np.ma.count_masked(values)} of {values.size} values are masked; fill them, "
+                         f"for instance with {name}.filled(0), or leave out such rows")
+    return np.asarray(values)
+
+
 def check_number(name: str, value: Any, *, low: float | None = None, high: float | None = None, open_low: bool = False,
                  open_high: bool = False) -> float:
     """Check that an argument is a finite real number within bounds.

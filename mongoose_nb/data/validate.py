@@ -18,6 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mongoose_nb.core.types import Matrix
+from mongoose_nb.core.validation import unmasked
 
 MAX_ID = np.iinfo(np.int32).max
 
@@ -237,8 +238,10 @@ def check_dense(X: Any, n_features: int | None = None, *, name: str = "X", owner
 def _numbers_in_rows(name, X, n_features, owner):
     """An array of numbers (n, d), neither of them 0."""
     try:
-        X = np.asarray(X)
+        X = unmasked(X, name)
     except ValueError as error:
+        if isinstance(X, np.ndarray):
+            raise
         raise ValueError(f"{name} is ragged: expected rows of one length, 2-D ({error})") from error
     if X.ndim != 2:
         raise ValueError(f"{name}: Expected 2D array, got {X.ndim}D array instead (shape {X.shape}). Reshape your "
@@ -292,7 +295,7 @@ def check_Y(Y: Any, n_outputs: int | None = None, n_rows: int | None = None, *, 
         If Y does not hold numbers.
     """
     if not sp.issparse(Y) and hasattr(Y, "__array__"):
-        Y = np.asarray(Y)  # data frames and tensors
+        Y = unmasked(Y, name)  # data frames and tensors
     if sp.issparse(Y):
         matrix = _check_sparse_indicator(name, Y)
     elif isinstance(Y, np.ndarray) and Y.ndim == 2:

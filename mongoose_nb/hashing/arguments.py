@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.arrays import read_only
+from mongoose_nb.core.validation import unmasked
 
 
 def as_count(value: Any, name: str) -> int:
@@ -32,7 +33,7 @@ def as_seed(seed: int) -> int:
 
 def as_float32(values: Any, name: str) -> np.ndarray:
     """`values` as a float32 array, without a copy where they are one; what overflows becomes infinite."""
-    values = np.asarray(values)
+    values = unmasked(values, name)
     if values.dtype == np.float32:
         return values
     if values.dtype.kind not in "fiub":

@@ -241,7 +241,7 @@ class LGDClassifier(ClassifierMixin, _Linear):
         y = class_vector(y, len(rows))
         classes, place = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise ValueError(f"y holds one class, {classes[0]!r}; a classifier needs two or more")
+            raise ValueError(f"y holds one class, {classes.tolist()[0]!r}; a classifier needs two or more")
         X = self._fit_rows(rows, names)
         problems = [1] if len(classes) == 2 else range(len(classes))
         found = [self._train(X, np.where(place == c, 1.0, -1.0), LOGISTIC, c) for c in problems]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mongoose_nb.core.validation import unmasked
 from mongoose_nb.hashing.rows import is_sparse
 from mongoose_nb.search.metrics import Jaccard
 from mongoose_nb.search.rows.sparse import SparseRows
@@ -80,7 +81,7 @@ def as_sets(sets: Sets, column: Callable[[Hashable], int] | None = None) -> tupl
     if isinstance(sets, Mapping):
         raise TypeError(f"sets is a {type(sets).__name__}; give a list of sets, such as list(sets.values())")
     if hasattr(sets, "__array__") and getattr(sets, "ndim", 1) != 1:
-        return _of_array(np.asarray(sets))
+        return _of_array(unmasked(sets, "sets"))
     if isinstance(sets, np.ndarray) and sets.dtype.kind not in "OUS":
         raise TypeError(f"sets is an array of shape {sets.shape} and dtype {sets.dtype}; {_HOW}")
     return _of_lists(sets, column)

@@ -12,7 +12,7 @@ from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import describe, parameters
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.types import PathLike
-from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.core.validation import check_int, check_number, unmasked
 from mongoose_nb.sketch.axes import Axes, choose_axes
 from mongoose_nb.sketch.storage import check_version, take
 
@@ -121,6 +121,16 @@ class DensitySketch:
     def __repr__(self) -> str:
         return f"DensitySketch({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
 
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there are axes."""
+        return self._axes is not None
+
+    def __sklearn_tags__(self) -> Any:
+        """Tags of the estimator, for scikit-learn: it can be searched over and stand at the end of a pipeline."""
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(estimator_type="density_estimator", target_tags=TargetTags(required=False), input_tags=InputTags())
+
     # --- rows -----------------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -149,7 +159,7 @@ class DensitySketch:
         return self._add(X)
 
     def _checked(self, X):
-        X = np.asarray(X)
+        X = unmasked(X, "X")
         if X.dtype.kind not in "fiub" or X.ndim != 2:
             raise ValueError(f"X has dtype {X.dtype} and shape {X.shape}; give real numbers in two dimensions, a row for each point")
         X = read_only(np.ascontiguousarray(X, np.float64))

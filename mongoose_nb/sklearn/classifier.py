@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.registry import find, fresh, make, parameters, registered
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_choice, check_int, check_number
@@ -490,6 +491,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
                 return self.network_.evaluate(X, Y, k=1)["P@1"]
         if len(targets.y) != X.shape[0]:
             raise ValueError(f"y has {len(targets.y)} rows, X has {X.shape[0]}; they must describe the same samples")
+        if len(targets.y):
+            as_labels([*self.classes_[:1].tolist(), *targets.y[:1].tolist()], "y together with the classes")
         return float(np.mean(self._predict(X) == targets.y))
 
     def _topk(self, X, k, **options):
@@ -508,7 +511,8 @@ class MongooseClassifier(ClassifierMixin, SavedNetwork, SavedEstimator, BaseEsti
             raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet: there is nothing to save.")
         network = self.network_
         if network.label_names is None and not np.array_equal(self.classes_, np.arange(len(self.classes_))):
-            raise TypeError(f"classes of {self.classes_.dtype}, such as {self.classes_[0]!r}, cannot be saved; give strings or numbers")
+            raise TypeError(f"classes of {self.classes_.dtype}, such as {self.classes_.tolist()[0]!r}, cannot be saved; give strings or "
+                            "numbers")
         names = getattr(self, "feature_names_in_", None)
         return network, {"parameters": describe_parameters(self.get_params(deep=False), network.seed), "multilabel": bool(self.multilabel_),
                          "form": self._form, "dtype": np.dtype(self._dtype).str, "k": int(self.k_), "seen": [int(n) for n in self._seen],

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.validation import unmasked
+
 
 def as_sets(X: Any, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Ragged sets as arrays. Records with a NaN are missing, and left out.
@@ -25,13 +27,13 @@ def as_sets(X: Any, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     start : (n + 1,) int64
     """
     if isinstance(X, tuple) and len(X) == 2 and np.ndim(X[0]) == 2 and np.ndim(X[1]) == 1:
-        records, start = np.asarray(X[0]), np.asarray(X[1])
+        records, start = unmasked(X[0], "records"), np.asarray(X[1])
         if (not np.issubdtype(start.dtype, np.integer) or len(start) < 1 or start[0] != 0 or start[-1] != len(records)
                 or (np.diff(start) < 0).any()):
             raise ValueError(f"start must be integers (sets + 1,) that grow from 0 to the number of records, {len(records)}; got "
                              f"{start.dtype} {start.shape}")
     elif isinstance(X, Sequence | np.ndarray) and not isinstance(X, str):
-        sets = [np.asarray(one) for one in X]
+        sets = [unmasked(one, f"set {i}") for i, one in enumerate(X)]
         wrong = next((i for i, one in enumerate(sets) if one.ndim != 2), None)
         if wrong is not None:
             raise ValueError(f"every set must be an array (records, columns), also one with a single record or none; set {wrong} has shape "

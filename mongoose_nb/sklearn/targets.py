@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mongoose_nb.core.labels import as_labels
-from mongoose_nb.core.validation import check_int
+from mongoose_nb.core.validation import check_int, unmasked
 
 if TYPE_CHECKING:
 
@@ -42,7 +42,7 @@ class Targets:
         if y is None:
             raise ValueError("a classifier requires y to be passed, but the target y is None")
         if not sp.issparse(y) and not isinstance(y, list | tuple):
-            y = np.asarray(y)
+            y = unmasked(y, "y")
         if sp.issparse(y):
             self.form, self.dtype = "sparse", y.dtype
         elif isinstance(y, np.ndarray) and y.ndim == 0:
@@ -150,7 +150,7 @@ class Targets:
         except TypeError as error:
             raise TypeError(f"y has dtype {self.y.dtype}, the classes {classes.dtype}: {error}") from error
         if len(unknown):
-            raise ValueError(f"y has the class {self.y[unknown[0]]!r} at row {unknown[0]}, which is none of the "
+            raise ValueError(f"y has the class {self.y[unknown[:1]].tolist()[0]!r} at row {unknown[0]}, which is none of the "
                              f"{len(classes)} classes; partial_fit has to be given all of them: classes=")
         return classes, check_Y(place, n_outputs=len(classes), name="y")
 

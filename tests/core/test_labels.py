@@ -27,6 +27,14 @@ def test_mixed_labels_are_refused(given, words):
         as_labels(given, "labels")
 
 
+def test_scores_of_other_labels_are_refused():
+    """All comparisons of strings with numbers are false, which looked like an accuracy of 0."""
+    model = MongooseClassifier(epochs=1).fit(X, [0, 1, 0, 1])
+    with pytest.raises(TypeError, match="y together with the classes mixes 0 .int. in row 0 and '0' .str."):
+        model.score(X, ["0", "1", "0", "1"])
+    assert model.score(X, [0.0, 1.0, 0.0, 1.0]) == model.score(X, [0, 1, 0, 1])
+
+
 def test_whole_numbers_that_would_become_floats():
     with pytest.raises(ValueError, match="-1 to 9223372036854775808; give them as strings"):
         as_labels([2**63, -1])

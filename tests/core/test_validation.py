@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb import LGDClassifier, LGDRegressor, LSHIndex, MongooseClassifier, Network, SetClassifier, find_duplicates
+from mongoose_nb.core.validation import check_choice, check_int, check_number, unmasked
+from mongoose_nb.sketch import DensitySketch
 
 
 class TestNumber:
@@ -54,3 +56,23 @@ def test_choice():
     assert check_choice("mode", "a", ("a", "b")) == "a"
     with pytest.raises(ValueError, match="mode must be one of 'a', 'b'; got 'c'"):
         check_choice("mode", "c", ("a", "b"))
+
+
+MASKED = np.ma.masked_array(np.eye(4), np.eye(4) > 0)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: MongooseClassifier(epochs=1).fit(MASKED, [0, 1, 0, 1]), lambda: LGDRegressor().fit(MASKED, np.arange(4)),
+    lambda: Network(4, 2).predict(MASKED), lambda: Network(4, 4).fit(np.eye(4), MASKED), lambda: LSHIndex("l2", 4).add(MASKED),
+    lambda: LSHIndex("jaccard", 4).add(MASKED), lambda: LSHIndex("hamming", 4).add(MASKED), lambda: find_duplicates(MASKED),
+    lambda: DensitySketch().fit(MASKED), lambda: SetClassifier().fit([MASKED] * 4, [0, 1, 0, 1]),
+    lambda: MongooseClassifier().fit(np.eye(4), MASKED[0]), lambda: LGDClassifier().fit(np.eye(4), MASKED[0]),
+], ids=["classifier", "linear", "predict", "labels", "l2", "jaccard", "hamming", "duplicates", "density", "sets", "classes", "linear y"])
+def test_masked_values_are_not_taken_for_what_is_behind_the_mask(call):
+    with pytest.raises(ValueError, match="masked array in which .* masked; fill them"):
+        call()
+
+
+def test_masked_arrays_without_masked_values():
+    given = np.ma.masked_array(np.eye(4), False)
+    assert type(unmasked(given, "X")) is np.ndarray and LSHIndex("l2", 4).add(given).tolist() == [0, 1, 2, 3]

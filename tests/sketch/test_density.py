@@ -143,3 +143,15 @@ def test_refusals_change_nothing():
     for arguments in ({"bandwidth": 0}, {"bandwidth": -1.0}, {"n_repeats": 0}, {"max_cells": 0}):
         with pytest.raises(ValueError):
             DensitySketch(**arguments)
+
+
+def test_in_searches_and_pipelines_of_scikit_learn():
+    from sklearn.base import clone
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    X = np.random.default_rng(0).standard_normal((300, 2))
+    search = GridSearchCV(DensitySketch(n_repeats=4), {"bandwidth": [0.5, 50]}, cv=2).fit(X)
+    assert search.best_params_ == {"bandwidth": 0.5}
+    assert np.isfinite(make_pipeline(StandardScaler(), clone(search.best_estimator_)).fit(X).score_samples(X)).all()

@@ -8,6 +8,7 @@ import numpy as np
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
+from mongoose_nb.core.validation import unmasked
 from mongoose_nb.hashing.rows import is_sparse
 from mongoose_nb.search.rows.base import scan, two_axes
 from mongoose_nb.search.rows.dense import ArrayRows
@@ -29,7 +30,7 @@ class BitRows(ArrayRows):
 
     def check(self, X: Any) -> Batch:
         """A batch: (n, words) uint64, from rows of zeros and ones (or booleans)."""
-        X = two_axes(X.toarray() if is_sparse(X) else np.asarray(X), self.dim)
+        X = two_axes(X.toarray() if is_sparse(X) else unmasked(X, "X"), self.dim)
         if X.dtype != bool:
             ones = X == 1
             if not (ones | (X == 0)).all():

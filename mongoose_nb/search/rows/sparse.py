@@ -9,6 +9,7 @@ import numpy as np
 
 from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
+from mongoose_nb.core.validation import unmasked
 from mongoose_nb.hashing.arguments import as_float32
 from mongoose_nb.hashing.rows import check_csr, is_sparse
 from mongoose_nb.search.columns import NARROW, ColumnTable
@@ -47,7 +48,7 @@ class SparseRows(RowStore):
         if is_sparse(X):
             check_csr(X, self.dim)
         else:
-            X = np.asarray(X)
+            X = unmasked(X, "X")
             X = sparse.csr_matrix(two_axes(X if X.dtype == bool else as_float32(X, "X"), self.dim))
         if not X.has_canonical_format:
             data = X.data.astype(np.float64) if X.data.dtype.kind in "iu" else X.data  # sums of small integers would overflow
