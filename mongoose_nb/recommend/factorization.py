@@ -22,6 +22,8 @@ from mongoose_nb.sklearn.base import BaseEstimator, NotFittedError, as_seed, thr
 
 #: rows of scores that are held at once
 BLOCK = 1024
+#: largest id
+MOST = 2**31 - 2
 
 
 class MatrixFactorization(BaseEstimator):
@@ -330,7 +332,9 @@ def _ids(name, value, n):
     ids = np.asarray(value)
     if ids.ndim != 1 or ids.dtype.kind not in "iu" and ids.size:
         raise TypeError(f"{name} must be a vector of integer ids; got {ids.dtype} of shape {ids.shape}")
-    ids = ids.astype(np.int64)
-    if ids.size and (ids.min() < 0 or n is not None and ids.max() >= n):
-        raise ValueError(f"{name} must lie in 0 to {'...' if n is None else n - 1}; got {ids[(ids < 0) | (ids >= (n or np.inf))][0]}")
-    return ids
+    most = MOST if n is None else n - 1
+    wrong = ids[(ids < 0) | (ids > most)] if ids.size else ids
+    if len(wrong):
+        raise ValueError(f"{name} must lie in 0 to {most}; got {wrong[0]}: number {name} from 0 on, for instance with "
+                         "np.unique(..., return_inverse=True)")
+    return ids.astype(np.int64)

@@ -129,7 +129,7 @@ class DuplicateFinder:
         best, similarity = np.empty(n, np.int64), np.empty(n)
         self.dim, old = dim, self._distinct
         self._distinct = add_sets(self._stream(), self._distinct, indptr, indices, codes, self.threshold, self._number, best, similarity)
-        if named is not None:
+        if named is not None and n:
             new = self._ids[old:self._distinct]
             names = named[new - self._number].tolist()
             self._keys = {} if self._keys is None else self._keys

@@ -120,3 +120,9 @@ def test_federated_training_learns_with_devices_of_three_capacities():
     scores[seen.nonzero()] = -np.inf
     best = np.argsort(-scores, axis=1)[:, :5]
     assert np.mean([held[u, i] for u in range(90) for i in best[u]]) > 0.3  # chance: 0.07
+
+
+@pytest.mark.parametrize("users, shown", [([-1, 0], "-1"), ([2**62, 0], f"{2**62}"), (np.array([2**63, 0], np.uint64), f"{2**63}")])
+def test_ids_out_of_range(users, shown):
+    with pytest.raises(ValueError, match=f"users must lie in 0 to 2147483646; got {shown}: number users from 0 on"):
+        MatrixFactorization().fit(users, [0, 1])

@@ -150,6 +150,8 @@ def test_keys_that_do_not_fit_change_nothing():
             one.add([{"b"}], keys=keys)
         assert len(one) == one.distinct == 1
     assert finder.add([{"a"}, {"b"}], keys=["two", "three"])[0].tolist() == ["one", None]
+    empty = DuplicateFinder()
+    assert len(empty.add([], keys=[])[0]) == 0 and empty.add([{"a"}])[0].tolist() == [-1]  # nothing came that has a key
 
 
 def test_damaged_keys_are_refused(tmp_path):
