@@ -24,7 +24,7 @@ LOGGER = logging.getLogger("mongoose_nb")
 def is_ours(compiled: Any) -> bool:
     """Whether an event of Numba is about a kernel of this package."""
     function = getattr(compiled.data.get("dispatcher"), "py_func", None)
-    return getattr(function, "__module__", "").split(".")[0] == "mongoose_nb"
+    return (getattr(function, "__module__", None) or "").split(".")[0] == "mongoose_nb"  # a function of exec has no module
 
 
 def message(kept: bool) -> str:

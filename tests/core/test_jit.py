@@ -110,12 +110,17 @@ def test_compiled_now_or_read_from_the_cache_bits_are_the_same(tmp_path):
     assert run(SUMS, NUMBA_CACHE_DIR=str(tmp_path)) == first
 
 
-def test_a_kernel_has_no_function_that_another_may_replace():
-    @_jit.parallel
-    def twice(x, out):
-        for i in numba.prange(len(x)):
-            out[i] = 2 * x[i]
+TWICE = """
+def twice(x, out):
+    for i in numba.prange(len(x)):
+        out[i] = 2 * x[i]
+"""
 
+
+def test_a_kernel_has_no_function_that_another_may_replace():
+    names = {"numba": numba}
+    exec(TWICE, names)  # of no file, so that it is compiled now and not read from the cache
+    twice = _jit.parallel(names["twice"])
     twice(np.ones(3), np.zeros(3))
     (compiled,) = twice.overloads.values()
     linkages = {function.linkage.name for function in compiled.library.get_defined_functions()}
