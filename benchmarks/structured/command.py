@@ -4,15 +4,15 @@ import json
 import pathlib
 
 from benchmarks.document import write_block
-from benchmarks.structured import language, mnist, projection, speed
+from benchmarks.structured import language, mnist, projection, speed, trials
 
 HELP = "projection errors, speed, MNIST and language models of Monarch and Pixelfly layers"
-TITLES = {"projection": "Projection", "speed": "Speed", "mnist": "MNIST", "language": "Language models"}
+PARTS = ("projection", "speed", "mnist", "language", "language-trials")
 
 
 def add_arguments(parser):
     """Arguments of ``python -m benchmarks structured``."""
-    parser.add_argument("--parts", nargs="*", choices=list(TITLES), default=list(TITLES), help="what to measure; none writes what was kept")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="what to measure; none writes what was kept")
     parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part replaced")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
     parser.add_argument("--widths", type=int, nargs="+", default=[128, 256, 512, 1024, 2048, 4096], help="speed: squares of widths")
@@ -35,13 +35,19 @@ def add_arguments(parser):
     parser.add_argument("--blocks", type=int, default=4, help="language: of the Monarch layers")
     parser.add_argument("--reverse", type=float, default=0.6, help="language: share of the steps after which layers are made dense")
     parser.add_argument("--with-pixelfly", action="store_true", help="language: also Pixelfly layers")
+    parser.add_argument("--trials", nargs="+", help="language-trials: names; all by default. 'reverse: NAME' makes layers dense on the way")
+    parser.add_argument("--trial-lrs", type=float, nargs="+", default=[1e-3, 2e-3], help="language-trials: learning rates")
+    parser.add_argument("--trial-steps", type=int, default=300)
+    parser.add_argument("--trial-every", type=int, default=50, help="language-trials: steps between scores")
     parser.add_argument("--seed", type=int, default=0)
 
 
-MEASURE = {"projection": projection.measure, "speed": speed.run_both, "mnist": mnist.measure,
-           "language": lambda args: [language.measure(name, args) for name in args.sets]}
+MEASURE = {"projection": projection.measure, "speed": speed.run_both, "mnist": mnist.measure}
+# Parts whose entries are measured and kept one at a time: what an entry is known by, and (arguments, kept entries) to new ones
+ENTRIES = {"language": (lambda entry: entry["set"], lambda args, kept: (language.measure(name, args) for name in args.sets)),
+           "language-trials": (trials.key, trials.measure)}
 TEXT = {"projection": projection.text, "speed": lambda found: "\n\n".join(speed.text(part) for part in found), "mnist": mnist.text,
-        "language": language.text}
+        "language": language.text, "language-trials": trials.text}
 
 
 def kept(path):
@@ -92,15 +98,20 @@ def summary(found):
 def run(args):
     """Measure, keep, write."""
     found = kept(args.keep)
-    for part in args.parts:
-        new = MEASURE[part](args)
-        if part == "language":  # one set at a time may be measured again
-            names = {entry["set"] for entry in new}
-            new = [entry for entry in found.get(part, []) if entry["set"] not in names] + new
+
+    def keep(part, new):
         found[part] = json.loads(json.dumps(new))
         if args.keep is not None:
             args.keep.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    texts = {part: TEXT[part](found[part]) for part in TITLES if part in found}
+
+    for part in args.parts:
+        if part in MEASURE:
+            keep(part, MEASURE[part](args))
+            continue
+        key, measure = ENTRIES[part]
+        for entry in measure(args, found.get(part, [])):
+            keep(part, [other for other in found.get(part, []) if key(other) != key(entry)] + [entry])
+    texts = {part: TEXT[part](found[part]) for part in PARTS if part in found}
     if args.docs is not None:
         for part, text in texts.items():
             write_block(args.docs / "development" / "structured.md", part, text)

@@ -97,17 +97,20 @@ class Parameter:
     ----------
     value : np.ndarray
         Weights are matrices, biases and gains are vectors.
+    lr_factor : float
+        Factor on the optimiser's learning rate for this array. Weight decay does not see it.
 
     Attributes
     ----------
     value : np.ndarray
         Always the same array: training writes into it.
+    lr_factor : float
     m, v : np.ndarray
         First and second moment; where the optimiser does not keep one, it is `value` itself.
     """
 
-    def __init__(self, value: np.ndarray) -> None:
-        self.value = value
+    def __init__(self, value: np.ndarray, lr_factor: float = 1.0) -> None:
+        self.value, self.lr_factor = value, lr_factor
         self.m = value
         self.v = value
 

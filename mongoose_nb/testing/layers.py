@@ -247,7 +247,8 @@ def _step(report, case, layer):
     _, g, cache = case.forward(layer)
     gradients = layer.backward(g, cache)[1]
     parameters = layer.parameters()
-    wanted = {name: parameters[name].value - np.float32(0.5) * gradient for name, gradient in _dense(gradients).items()}
+    wanted = {name: parameters[name].value - np.float32(0.5 * parameters[name].lr_factor) * gradient
+              for name, gradient in _dense(gradients).items()}
     apply_gradients(parameters, gradients, SGD(0.5), 0)
     for name, parameter in parameters.items():
         error = float(np.abs(parameter.value - wanted[name]).max(initial=0))

@@ -264,7 +264,8 @@ def apply_gradients(parameters: dict, gradients: dict, optimizer: Optimizer, ste
 
     Notes
     -----
-    Weight decay shrinks matrices. Vectors, which are biases and gains, are not decayed.
+    Weight decay shrinks matrices. Vectors, which are biases and gains, are not decayed. A bias beside the rows of a matrix is stepped with
+    them, at the learning rate of the matrix (`Parameter.lr_factor`).
     """
     from mongoose_nb.kernels.layers.rows import State, apply_dense
 
@@ -272,13 +273,16 @@ def apply_gradients(parameters: dict, gradients: dict, optimizer: Optimizer, ste
     if clip_norm is not None:
         norm = float(np.sqrt(sum(square_norm(gradient) for gradient in gradients.values())))
         scale = min(1.0, clip_norm / max(norm, 1e-30))
-    constants = optimizer.constants(step + 1, rate, scale)
-    bias_constants = optimizer.constants(step + 1, rate, scale, decay=False)
+    known: dict[float, tuple] = {}  # constants of matrices and of vectors, by factor on the learning rate
     for name, gradient in gradients.items():
+        parameter = parameters.get(name)
+        factor = 1.0 if parameter is None else parameter.lr_factor  # rows of other machines have no parameter here
+        if factor not in known:
+            known[factor] = tuple(optimizer.constants(step + 1, rate, scale, decay, factor) for decay in (True, False))
+        constants, bias_constants = known[factor]
         if not isinstance(gradient, np.ndarray):
             gradient.apply(optimizer.method, constants, bias_constants)
             continue
-        parameter = parameters[name]
         shape = (parameter.value.shape[0], -1) if parameter.decays else (1, -1)
         state = State(*(array.reshape(shape) for array in _state(parameter)))
         apply_dense(gradient.reshape(shape), optimizer.method, constants if parameter.decays else bias_constants, state)

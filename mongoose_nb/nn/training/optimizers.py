@@ -35,12 +35,12 @@ class Optimizer(Registered, kind="optimizer"):
         self.lr = check_number("lr", lr, low=0.0, open_low=True)
         self.weight_decay = check_number("weight_decay", weight_decay, low=0.0)
 
-    def constants(self, step: int, rate: float = 1.0, scale: float = 1.0, decay: bool = True) -> np.ndarray:
+    def constants(self, step: int, rate: float = 1.0, scale: float = 1.0, decay: bool = True, lr_factor: float = 1.0) -> np.ndarray:
         """Constants of one step for the kernels, float32 (see `kernels.layers.rows`): `step` counts from 1, `rate` is the schedule's
-        factor and `scale` multiplies the gradient."""
+        factor, `scale` multiplies the gradient, and `lr_factor` is that of the parameter."""
         lr = self.lr * rate
         out = np.zeros(8, np.float32)
-        out[0] = lr
+        out[0] = lr * lr_factor
         out[4] = 1.0 - lr * self.weight_decay if decay else 1.0
         out[7] = scale
         self._fill(out, step)

@@ -91,6 +91,21 @@ def test_schedules_scale_the_rate_and_the_decay(method):
     run(Uniform(30, shape="sample"), METHODS[method], lr_schedule=lambda step, total: 0.5 ** (step % 3))
 
 
+@pytest.mark.parametrize("method", ["sgd-decay", "momentum", "adagrad", "adam-decay", "rowadam"])
+@pytest.mark.parametrize("hidden", [(7,), (7, Wide(40, Uniform(9, shape="sample")))], ids=["arrays", "rows"])
+def test_a_parameter_has_a_learning_rate_of_its_own_and_the_decay_of_all(method, hidden):
+    """Steps of one parameter alone are those of an optimiser of another learning rate, and as much decay."""
+    optimizer = METHODS[method]
+    faster = type(optimizer)(**{**optimizer.config(), "lr": 4 * optimizer.lr, "weight_decay": optimizer.weight_decay / 4})
+    found = []
+    for kind, factor in ((optimizer, 4.0), (faster, 1.0)):
+        net = Network(FEATURES, OUTPUTS, hidden=hidden, sampler=Uniform(30, shape="sample"), optimizer=kind, init_std=0.5, seed=3)
+        net.parameters()["output.weights"].lr_factor = factor
+        net.partial_fit(*problem(0), batch_size=problem(0)[0].shape[0])  # one step: the others move, too
+        found.append(net.parameters()["output.weights"].value)
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-7)
+
+
 def test_fit_asks_the_schedule_about_the_whole_run():
     asked = []
 

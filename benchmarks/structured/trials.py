@@ -1,0 +1,186 @@
+"""Language models of a small size: what brings structured feed-forward layers nearer to dense ones, one change at a time.
+
+Seconds are those of the processor in one process, so that a trial may run while others do: give it one thread (NUMBA_NUM_THREADS=1).
+"""
+
+import time
+
+import numpy as np
+
+from benchmarks.structured.language import at_time, characters, words
+from mongoose_nb import nn
+from mongoose_nb.core.registry import register
+from mongoose_nb.reformer import ReformerLM, TextTask
+
+WIDTH, FF_WIDTH, LENGTH, BATCH = 256, 1024, 128, 8
+
+
+@register("layer", "monarch of a trial")
+class Tried(nn.Monarch):
+    """A Monarch layer with one thing changed.
+
+    `power`: a factor's learning rate is multiplied by (inputs of the layer / inputs of one of its blocks) ** power. `only`: "inner" or
+    "outer", which of the two layers of a feed-forward block is structured. `start`: "normal", or "projection" of a dense layer's weights.
+    """
+
+    def __init__(self, units, blocks=None, rank=None, power=0.0, only=None, start="normal", activation=None, *, use_bias=True, init="he",
+                 dtype="float32"):
+        super().__init__(units, blocks, rank, activation, use_bias=use_bias, init=init, dtype=dtype)
+        self.power, self.only, self.start = power, only, start
+
+    def build(self, n_inputs, rng):
+        """The layer, or a dense one."""
+        if self.only == ("outer" if self.units > n_inputs else "inner"):
+            return nn.Dense(self.units, self.activation, use_bias=self.use_bias, init=self.init, dtype=self.dtype).build(n_inputs, rng)
+        return super().build(n_inputs, rng)
+
+    def _build_map(self, rng, gain):
+        super()._build_map(rng, gain)
+        if self.start == "projection":
+            dense = nn.Dense(self.units, init=self.init).build(self.n_inputs, rng).dense_weights()
+            self._take(dense)
+            self.scale_weights(np.linalg.norm(dense) / np.linalg.norm(self.dense_weights()))
+        for factor in (self.right, self.left):
+            factor.lr_factor = (self.n_inputs / factor.value.shape[1]) ** self.power
+
+
+@register("layer", "pixelfly of a trial")
+class TriedPixelfly(nn.Pixelfly):
+    """A Pixelfly layer whose learning rates go by the inputs of a unit, as in `Tried`."""
+
+    def __init__(self, units, density=0.2, power=0.0, activation=None, *, use_bias=True, init="he", dtype="float32"):
+        super().__init__(units, density, activation=activation, use_bias=use_bias, init=init, dtype=dtype)
+        self.power = power
+
+    def _build_map(self, rng, gain):
+        super()._build_map(rng, gain)
+        inputs = self.block_mask.sum(axis=1).mean() * self._block
+        self.blocks.lr_factor = max(1.0, self.n_inputs / inputs) ** self.power
+        if self.up is not None:
+            self.up.lr_factor = max(1.0, self.n_inputs / self.up.value.shape[1]) ** self.power
+
+
+def monarch(blocks=4, **options):
+    """The description of a `Tried` layer."""
+    return {"name": "monarch of a trial", "blocks": blocks, **options}
+
+
+#: name -> feed-forward layers, and other settings of the model
+TRIALS = {
+    "dense": ("dense", {}),
+    "dense, 320 wide": ("dense", {"ff_width": 320}),
+    "Monarch, 4 blocks": (monarch(), {}),
+    "4 blocks, rates by inputs ^ 1/2": (monarch(power=0.5), {}),
+    "4 blocks, rates by inputs": (monarch(power=1.0), {}),
+    "4 blocks, from a projection": (monarch(start="projection"), {}),
+    "4 blocks, twice the rank": (monarch(rank=32), {}),
+    "2 blocks": (monarch(2), {}),
+    "inner layer only": (monarch(only="inner"), {}),
+    "outer layer only": (monarch(only="outer"), {}),
+    "square roots": (monarch(None), {}),
+    "square roots, rates by inputs ^ 1/2": (monarch(None, power=0.5), {}),
+    "square roots, rates by inputs": (monarch(None, power=1.0), {}),
+    "2 blocks, rates by inputs ^ 1/2": (monarch(2, power=0.5), {}),
+    "2 blocks, rates by inputs": (monarch(2, power=1.0), {}),
+    "twice the rank, rates by inputs ^ 1/2": (monarch(rank=32, power=0.5), {}),
+    "outer only, rates by inputs ^ 1/2": (monarch(only="outer", power=0.5), {}),
+    "inner only, rates by inputs ^ 1/2": (monarch(only="inner", power=0.5), {}),
+    "projection, rates by inputs ^ 1/2": (monarch(start="projection", power=0.5), {}),
+    "Pixelfly, 20 %": ({"name": "pixelfly of a trial", "density": 0.2}, {}),
+    "Pixelfly, 20 %, rates by inputs ^ 1/2": ({"name": "pixelfly of a trial", "density": 0.2, "power": 0.5}, {}),
+    "Pixelfly, 40 %, rates by inputs ^ 1/2": ({"name": "pixelfly of a trial", "density": 0.4, "power": 0.5}, {}),
+}
+REVERSE = "reverse: "
+
+
+def key(entry):
+    """What a trial is known by."""
+    return entry["set"], entry["trial"], entry["lr"], entry["steps"]
+
+
+def weights(model):
+    """Weights of the feed-forward layers, without biases."""
+    return sum(p.value.size for name, p in model.parameters().items() if ".layers." in name and not name.endswith("bias"))
+
+
+def train(tasks, n_tokens, trial, lr, args, until=None):
+    """(points (steps, seconds, bits) on the way, weights). A name that begins with `REVERSE` has its layers made dense after a share of
+    the steps. After its steps a model goes on until `until` seconds are spent."""
+    reverse = trial.startswith(REVERSE)
+    form, options = TRIALS[trial.removeprefix(REVERSE)]
+    settings = {"max_length": LENGTH, "width": WIDTH, "n_layers": 2, "n_heads": 4, "ff_width": FF_WIDTH, "ff": form, "attention": "full",
+                "reversible": False, "activation": "gelu", "clip_norm": 1.0, "lr": lr, "lr_schedule": nn.Linear(end=1.0, warmup=50),
+                **options}
+    first = ReformerLM(n_tokens, **settings)  # what is compiled is compiled before anything is timed
+    first.fit(tasks[0], epochs=1, batches=1, batch_size=BATCH)
+    if reverse:
+        first.densify().fit(tasks[0], epochs=1, batches=1, batch_size=BATCH)
+    model = ReformerLM(n_tokens, **settings)
+    size, way, spent, changed = weights(model), [], 0.0, not reverse
+    while model.step < args.trial_steps or until is not None and spent < until and model.step < 2 * args.trial_steps:
+        if not changed and model.step >= args.reverse * args.trial_steps:
+            start = time.process_time()
+            model.densify()
+            spent += time.process_time() - start
+            changed = True
+        start = time.process_time()
+        model.fit(tasks[0], epochs=1, batches=args.trial_every, batch_size=BATCH)
+        spent += time.process_time() - start
+        way.append((model.step, spent, model.evaluate(tasks[1], batches=args.eval_batches, batch_size=BATCH)["bits"]))
+    return way, size
+
+
+def dense_of(entries, name):
+    """The dense model of a set that ended best, or None."""
+    found = [entry for entry in entries if entry["set"] == name and entry["trial"] == "dense"]
+    return min(found, key=lambda entry: entry["way"][-1][2], default=None)
+
+
+def measure(args, kept):
+    """Figures of all trials that are asked for and not kept, one after the other."""
+    found = list(kept)
+    for name in args.sets:
+        data = words(args.words, 4096) if name == "wikitext-2 words" else characters(args.characters, 2_000_000)
+        tasks = [TextTask(tokens, data[2], LENGTH, seed=0) for tokens in data[:2]]
+        for trial in args.trials or TRIALS:
+            for lr in args.trial_lrs:
+                entry = {"set": name, "trial": trial, "lr": lr, "steps": args.trial_steps}
+                if any(key(entry) == key(other) for other in found):
+                    continue
+                dense = dense_of(found, name)
+                until = None if dense is None or trial.startswith("dense") else dense["way"][-1][1]
+                entry["way"], entry["weights"] = train(tasks, data[2], trial, lr, args, until)
+                found.append(entry)
+                yield entry
+
+
+def scores(entry, dense):
+    """(bits beside the dense model's after as many steps, and after the same time; None where the trial ended before)."""
+    steps, seconds, bits = dense["way"][-1]
+    at = next((point[2] for point in entry["way"] if point[0] == steps), None)
+    later = at_time(entry["way"], seconds) if entry["way"][-1][1] >= 0.98 * seconds else None
+    return None if at is None else at - bits, None if later is None else later - bits
+
+
+def text(entries):
+    """A table for each set, best rates first named."""
+    lines = []
+    for name in dict.fromkeys(entry["set"] for entry in entries):
+        dense = dense_of(entries, name)
+        if dense is None:
+            continue
+        steps, _, best = dense["way"][-1]
+        lines += [f"{name}: width {WIDTH}, feed-forward {FF_WIDTH:,}, {BATCH} windows of {LENGTH}, {steps} steps; dense {best:.3f} bits at "
+                  f"rate {dense['lr']:g}", f"  {'feed-forward layers':40}{'weights':>9}{'rate':>8}{'ms a step':>11}{'bits':>8}"
+                  f"{'to dense':>10}{'same time':>11}"]
+        for entry in entries:
+            if entry["set"] != name or entry["steps"] != dense["steps"]:
+                continue
+            same_steps, same_time = scores(entry, dense)
+            if entry["trial"].startswith(REVERSE):
+                same_steps = None  # its last steps are dense ones
+            shown = f"{same_steps + best:8.3f}{same_steps:+10.3f}" if same_steps is not None else f"{'':18}"
+            later = f"{same_time:+11.3f}" if same_time is not None else f"{'':>11}"
+            point = entry["way"][-1]
+            lines.append(f"  {entry['trial']:40}{entry['weights']:9,}{entry['lr']:8g}{1e3 * point[1] / point[0]:11.0f}{shown}{later}")
+    return "\n".join(lines)
