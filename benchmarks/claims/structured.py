@@ -1,6 +1,7 @@
 """Claims of the papers on structured matrices: Monarch and Pixelated Butterfly."""
 
 from benchmarks.claims.command import Claim
+from benchmarks.structured import trials
 from benchmarks.structured.mnist import mean
 from benchmarks.structured.speed import faster, threads_of
 
@@ -49,21 +50,50 @@ def _monarch(figures):
         yield Claim(MONARCH, f"Language models train 2 times faster at equal quality ({entry['set']})", command("language"),
                     f"{ratio:.1f} times the steps a second; {gap:+.3f} bits a token at equal steps, {-better:+.3f} at equal time.",
                     verdict(gap <= 0.02, ratio >= 1.9 and better >= 0))
-    for entry in language:
-        if "reverse" not in entry["equal_time"]:
-            yield Claim(MONARCH, f"Reverse sparsification reaches dense quality in less time ({entry['set']})", command("language"), "",
-                        "not measured")
+    yield from _small_models(figures.get("language-trials", []), MONARCH, lambda trial: "Pixelfly" not in trial)
+    for name, found in _reverse(figures):
+        claim = f"Reverse sparsification reaches dense quality in less time ({name})"
+        if found is None:
+            yield Claim(MONARCH, claim, command("language"), "", "not measured")
             continue
-        after = entry["reverse_reaches_dense_after"]
-        more = entry["equal_time"]["reverse"] - entry["equal_time"]["dense"]
+        more, share, part = found
         figure = (f"{more:+.3f} bits a token beside dense training of the same time"
-                  + ("; it does not reach the dense model's bits." if after is None else
-                     f"; it reaches the dense model's bits after {after / entry['seconds']:.0%} of the time."))
-        yield Claim(MONARCH, f"Reverse sparsification reaches dense quality in less time ({entry['set']})", command("language"), figure,
-                    verdict(after is not None and after < entry["seconds"]))
+                  + ("; it does not reach the dense model's bits." if share is None else
+                     f"; it reaches the dense model's bits after {share:.0%} of the time."))
+        yield Claim(MONARCH, claim, command(part), figure, verdict(share is not None and share < 1.0),
+                    f"A small model (width {trials.WIDTH})." if part == "language-trials" else "")
     for claim in ("PDE solving and MRI reconstruction with 40 % less error", "BERT pre-training 23 % faster than an optimised baseline",
                   "GLUE fine-tuning 1.7 times faster after projection"):
         yield Claim(MONARCH, claim, "-", "", "not measured", "Needs data and models that are not at hand.")
+
+
+def _small_models(entries, paper, chosen):
+    """Rows on the trials with small language models: what came nearest to dense layers."""
+    for name in dict.fromkeys(entry["set"] for entry in entries):
+        dense = trials.dense_of(entries, name)
+        entry = trials.best(entries, name, lambda trial: chosen(trial) and "ense" not in trial and not trial.startswith(trials.REVERSE))
+        if entry is None:
+            continue
+        gap, share = trials.scores(entry, dense)[0], entry["weights"] / dense["weights"]
+        yield Claim(paper, f"No loss in language models at equal steps ({name}, width {trials.WIDTH})", command("language-trials"),
+                    f"The best trial, {entry['trial']}, with {share:.0%} of the dense layers' weights: {gap:+.3f} bits a token.",
+                    verdict(gap <= 0.02))
+
+
+def _reverse(figures):
+    """(set, (bits beside dense training of the same time, share of it after which its bits are reached or None, part) or None)."""
+    entries, language = figures.get("language-trials", []), figures.get("language", [])
+    for name in dict.fromkeys(entry["set"] for entry in [*language, *entries]):
+        whole = next((entry for entry in language if entry["set"] == name and "reverse" in entry["equal_time"]), None)
+        small = trials.best(entries, name, lambda trial: trial.startswith(trials.REVERSE), by=1)
+        if whole is not None:
+            after, same = whole["reverse_reaches_dense_after"], whole["equal_time"]
+            yield name, (same["reverse"] - same["dense"], after and after / whole["seconds"], "language")
+        elif small is not None:
+            dense = trials.dense_of(entries, name)
+            yield name, (trials.scores(small, dense)[1], trials.reaches(small, dense), "language-trials")
+        else:
+            yield name, None
 
 
 def _pixelfly(figures):
@@ -90,5 +120,6 @@ def _pixelfly(figures):
                     f"{mean(mnist, 'dense'):.2f} % dense.", verdict(gap <= 1.0))
         yield Claim(PIXELFLY, "The butterfly is a better pattern than random blocks", command("mnist"),
                     f"MNIST: {over:+.2f} points on the mean of the seeds, with low rank beside both.", verdict(over >= 0))
+    yield from _small_models(figures.get("language-trials", []), PIXELFLY, lambda trial: "Pixelfly" in trial)
     for claim in ("3 times faster than butterfly matrices that are not flattened", "Attention of Long Range Arena up to 5.2 times faster"):
         yield Claim(PIXELFLY, claim, "-", "", "not measured", "Needs the baselines of the paper.")

@@ -4,7 +4,7 @@ import json
 import pathlib
 
 from benchmarks.document import write_block
-from benchmarks.structured import language, mnist, projection, speed, trials
+from benchmarks.structured import chart, language, mnist, projection, speed, trials
 
 HELP = "projection errors, speed, MNIST and language models of Monarch and Pixelfly layers"
 PARTS = ("projection", "speed", "mnist", "language", "language-trials")
@@ -15,6 +15,7 @@ def add_arguments(parser):
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="what to measure; none writes what was kept")
     parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part replaced")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
+    parser.add_argument("--chart", action="store_true", help="with --docs: also draw images/structured.svg (needs matplotlib)")
     parser.add_argument("--widths", type=int, nargs="+", default=[128, 256, 512, 1024, 2048, 4096], help="speed: squares of widths")
     parser.add_argument("--batch", type=int, default=256, help="speed: rows")
     parser.add_argument("--rounds", type=int, default=15, help="speed: turns of all systems")
@@ -116,4 +117,6 @@ def run(args):
         for part, text in texts.items():
             write_block(args.docs / "development" / "structured.md", part, text)
         write_block(args.docs / "structured.md", "summary", summary(found), markdown=True)
+        if args.chart:
+            chart.draw(found["speed"], args.docs / "images" / "structured.svg")
     return found, "\n\n".join(texts.values())

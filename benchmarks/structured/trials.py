@@ -162,6 +162,21 @@ def scores(entry, dense):
     return None if at is None else at - bits, None if later is None else later - bits
 
 
+def best(entries, name, chosen, by=0):
+    """The trial among those whose names `chosen` takes, at its learning rate, that is nearest to the dense model (by steps, or with 1 by
+    time), or None."""
+    dense = dense_of(entries, name)
+    found = [(scores(entry, dense)[by], i) for i, entry in enumerate(entries) if entry["set"] == name and chosen(entry["trial"])
+             and dense is not None and entry["steps"] == dense["steps"]]
+    found = [pair for pair in found if pair[0] is not None]
+    return entries[min(found)[1]] if found else None
+
+
+def reaches(entry, dense):
+    """Share of the dense model's time after which a trial has its bits, or None."""
+    return next((seconds / dense["way"][-1][1] for _, seconds, bits in entry["way"] if bits <= dense["way"][-1][2]), None)
+
+
 def text(entries):
     """A table for each set, best rates first named."""
     lines = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mongoose_nb.core.registry import fresh
+from mongoose_nb.core.registry import fresh, name_of
 from mongoose_nb.nn.layers.base import Layer, named
 from mongoose_nb.nn.layers.linear_map import LinearMap, find_map
 from mongoose_nb.nn.layers.sequential import Sequential
@@ -26,7 +26,13 @@ def converted(layer: Layer, cls: type[LinearMap], options: dict) -> Layer:
 
 
 def change_network(network: Any, kind: str | dict) -> bool:
-    """Give all linear maps among a network's hidden layers another form; whether there was one. A call that fails changes nothing."""
+    """Give all linear maps among a network's hidden layers another form; whether there was one. A call that fails changes nothing.
+
+    Raises
+    ------
+    ValueError
+        If an option does not fit a layer, or if there is none to change but one behind the first that has no other form.
+    """
     cls, options = find_map(kind)
     with network.lock:
         layers = []
@@ -36,6 +42,9 @@ def change_network(network: Any, kind: str | dict) -> bool:
             except (ValueError, TypeError) as error:
                 raise type(error)(f"hidden[{i}]: {error}") from error
         changed = [new is not old for new, old in zip(layers, network.layers)]
+        fixed = [f"hidden[{i}]: {layer.fixed_form}" for i, layer in enumerate(layers) if i and layer.fixed_form]
+        if fixed and not any(changed):
+            raise ValueError(f"cannot make layers {name_of(cls)}: {fixed[0]}")
         hidden = tuple(_description(new) if other else spec for new, spec, other in zip(layers, network.hidden, changed))
         network.take_layers(layers, hidden)
     return any(changed)

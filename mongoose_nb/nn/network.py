@@ -320,12 +320,17 @@ class Network(Predictor):
 
         In the middle of training this is reverse sparsification: most steps are those of the fast layer, the last ones have all weights.
         The optimiser's moments of the new weights start at zero. Between steps a callback may call it, but `early_stopping` can not go
-        back to weights from before.
+        back to weights from before. A network without structured layers stays as it is.
 
         Returns
         -------
         Network
             The network itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, but one whose weights have no dense form, such as those of a compressed network.
 
         References
         ----------
@@ -358,9 +363,6 @@ class Network(Predictor):
         """
         description = {**({"name": kind} if isinstance(kind, str) else kind), **options}
         if not forms.change_network(self, description):
-            fixed = [f"hidden[{i}]: {layer.fixed_form}" for i, layer in enumerate(self.layers) if i and layer.fixed_form]
-            if fixed:
-                raise ValueError(f"cannot project to {kind!r}: {fixed[0]}")
             raise ValueError(f"no hidden layer of {self.hidden!r} can be projected to {kind!r}: give the network a second dense layer, "
                              "such as hidden=(1024, 1024); the first one takes sparse rows")
         return self

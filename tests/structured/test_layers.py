@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb import nn
+from mongoose_nb.nn.layers.linear_map import linear_maps, make_linear
 from mongoose_nb.reformer import ReformerLM
 from mongoose_nb.structured import pixelfly_budget
 from tests import naive_structured as naive
@@ -260,6 +261,44 @@ def test_a_language_model_of_structured_layers(tmp_path):
     lm.fit(tokens, batches=2, batch_size=2)
     lm.save(tmp_path / "lm")
     np.testing.assert_array_equal(ReformerLM.load(tmp_path / "lm").logits(tokens[None, :9]), lm.logits(tokens[None, :9]))
+
+
+def test_a_network_without_numbers_keeps_its_form():
+    """NaN has no nearest matrix: whatever the form, both calls say so and change nothing."""
+    for hidden, change in (((8, 8), lambda net: net.project("pixelfly", density=0.9)), ((8, nn.Monarch(8)), lambda net: net.densify()),
+                           ((8, nn.Pixelfly(8, 0.9)), lambda net: net.project("monarch"))):
+        net = nn.Network(9, 3, hidden=hidden)
+        parameter = next(p for name, p in net.parameters().items() if name.startswith("hidden1") and "bias" not in name)
+        parameter.value[0] = np.nan
+        with pytest.raises(ValueError, match=r"hidden\[1\]: the weights of this \w+ layer have NaN"):
+            change(net)
+        assert net.hidden == hidden
+
+
+def test_a_mask_without_blocks_is_refused():
+    with pytest.raises(ValueError, match="at least one block"):
+        nn.Pixelfly(8, block=4, mask=np.zeros((2, 2), bool))
+
+
+@pytest.mark.parametrize("kind", linear_maps())
+def test_all_linear_maps_take_arrays_of_any_kind_and_layout(kind):
+    """The values and gradients are those of a float32 array in the order of C; a wrong width is refused."""
+    layer = make_linear(kind, 10, "tanh").build(8, np.random.default_rng(0))
+    x = np.random.default_rng(1).integers(-2, 3, (6, 8))
+    want, cache = layer.forward(x.astype(np.float32), nn.Run())
+    want_g, want_gradients = layer.backward(want, cache)
+    wide = np.zeros((6, 16))
+    wide[:, ::2] = x
+    for same in (x, x.astype(float), np.asfortranarray(x.astype(np.float32)), wide[:, ::2]):
+        value, cache = layer.forward(same, nn.Run())
+        np.testing.assert_array_equal(value, want)
+        g, gradients = layer.backward(want.astype(float), cache)
+        np.testing.assert_array_equal(g, want_g)
+        for name, gradient in want_gradients.items():
+            np.testing.assert_array_equal(gradients[name], gradient)
+    for wrong in (np.zeros((2, 4), np.float32), np.zeros((3, 16), np.float32), np.zeros(24, np.float32)):
+        with pytest.raises(ValueError, match="built for 8 inputs"):
+            layer.forward(wrong, nn.Run())
 
 
 @pytest.mark.slow

@@ -27,17 +27,12 @@ class LinearMap(Layer):
     Parameters
     ----------
     units : int
-    activation : str or Activation, optional
-        That of the network by default.
-    use_bias : bool
-        Whether there is a b.
-    init : {"he", "glorot"}
-        Variance of the values at the start, as that of `Dense`.
-    dtype : {"float32", "float64"}
-        Of the parameters; training needs float32.
+    activation, use_bias, init, dtype
+        As for `Dense`; values start with the same variance.
     """
 
-    def __init__(self, units: int, activation: str | Activation | None, use_bias: bool, init: str, dtype: str) -> None:
+    def __init__(self, units: int, activation: str | Activation | None = None, *, use_bias: bool = True, init: str = "he",
+                 dtype: str = "float32") -> None:
         self.units = check_int("units", units, low=1)
         self.activation = None if activation is None else make("activation", activation)
         self.use_bias = bool(use_bias)
@@ -85,6 +80,9 @@ class LinearMap(Layer):
         """(..., n_inputs) -> (..., units)."""
         from mongoose_nb.core.threads import one_blas_thread
 
+        if x.shape[-1] != self.n_inputs:
+            raise ValueError(f"a {type(self).__name__} layer that was built for {self.n_inputs} inputs was given an array of shape "
+                             f"{x.shape}: its last axis must have {self.n_inputs}")
         rows = np.ascontiguousarray(x, self.dtype).reshape(-1, self.n_inputs)
         with one_blas_thread():
             z, cache = self._multiply(rows, run)
@@ -117,10 +115,19 @@ class LinearMap(Layer):
             Built.
         **options
             Arguments of the constructor: those of the form, such as ``rank``.
+
+        Raises
+        ------
+        ValueError
+            For weights that are not finite, or options that do not fit.
         """
+        weights = layer.dense_weights()
+        if not np.isfinite(weights).all():
+            raise ValueError(f"the weights of this {type(layer).__name__} layer have NaN or infinite entries, and no nearest other "
+                             "form: go back to weights from before, such as a checkpoint, and lower the learning rate")
         out = cls(layer.units, activation=layer.activation, use_bias=layer.use_bias, init=layer.init, dtype=layer.dtype, **options)
         out.build(layer.n_inputs, np.random.Generator(np.random.Philox(0)))
-        out._take(layer.dense_weights())
+        out._take(weights)
         if out.bias is not None:
             out.bias.value[...] = layer.bias.value
         return out

@@ -31,14 +31,8 @@ class Monarch(LinearMap):
     rank : int, optional
         Rank of the part of M between a group of inputs and a group of outputs. By default so that the values between the factors are as
         many as the smaller of inputs and units.
-    activation : str or Activation, optional
-        That of the network by default.
-    use_bias : bool
-        Whether there is a b.
-    init : {"he", "glorot"}
-        Variance of the values at the start, as that of `Dense`.
-    dtype : {"float32", "float64"}
-        Of the parameters; training needs float32.
+    activation, use_bias, init, dtype
+        As for `Dense`; values start with the same variance.
 
     References
     ----------
@@ -47,7 +41,7 @@ class Monarch(LinearMap):
 
     def __init__(self, units: int, blocks: int | Sequence[int] | None = None, rank: int | None = None,
                  activation: str | Activation | None = None, *, use_bias: bool = True, init: str = "he", dtype: str = "float32") -> None:
-        super().__init__(units, activation, use_bias, init, dtype)
+        super().__init__(units, activation, use_bias=use_bias, init=init, dtype=dtype)
         pair = blocks if isinstance(blocks, list | tuple) else [blocks]
         self.blocks = blocks if blocks is None else type(pair)(check_int("blocks", b, low=1) for b in pair) if pair is blocks else (
             check_int("blocks", blocks, low=1))

@@ -40,14 +40,8 @@ class Pixelfly(LinearMap):
         First block rows and block columns that are stored as a whole.
     mask : (block rows, block columns) bool array, optional
         Which blocks are stored instead of those of a butterfly.
-    activation : str or Activation, optional
-        That of the network by default.
-    use_bias : bool
-        Whether there is a b.
-    init : {"he", "glorot"}
-        Variance of the values at the start, as that of `Dense`.
-    dtype : {"float32", "float64"}
-        Of the parameters; training needs float32.
+    activation, use_bias, init, dtype
+        As for `Dense`; values start with the same variance.
 
     References
     ----------
@@ -57,7 +51,7 @@ class Pixelfly(LinearMap):
     def __init__(self, units: int, density: float = 0.2, block: int | None = None, butterfly_size: int | None = None,
                  rank: int | None = None, *, n_global: int = 0, mask: Any = None, activation: str | Activation | None = None,
                  use_bias: bool = True, init: str = "he", dtype: str = "float32") -> None:
-        super().__init__(units, activation, use_bias, init, dtype)
+        super().__init__(units, activation, use_bias=use_bias, init=init, dtype=dtype)
         self.density = check_number("density", density, low=0.0, high=1.0, open_low=True)
         self.block = None if block is None else check_int("block", block, low=1)
         self.butterfly_size = None if butterfly_size is None else check_int("butterfly_size", butterfly_size, low=1)
@@ -66,6 +60,9 @@ class Pixelfly(LinearMap):
         self.mask = None if mask is None else np.array(mask)
         if self.mask is not None and (self.mask.ndim != 2 or self.mask.dtype != bool):
             raise ValueError(f"mask must be a matrix of booleans, one for each block; got {self.mask.dtype} of shape {self.mask.shape}")
+        if self.mask is not None and not self.mask.any():
+            raise ValueError(f"mask must store at least one block; got {self.mask.shape} with none: for low rank alone put a narrow dense "
+                             "layer before a wide one")
 
     def _settings(self):
         """(block, mask, rank) of a matrix of this shape."""

@@ -28,6 +28,8 @@ class Sequential(Layer):
         self.names = [str(i) for i in range(len(self.layers))] if names is None else list(names)
         if len(set(self.names)) != len(self.layers):
             raise ValueError(f"names must be {len(self.layers)} different names, one for each layer; got {self.names!r}")
+        self.fixed_form = next((f"layer {name!r}: {layer.fixed_form}" for name, layer in zip(self.names, self.layers) if layer.fixed_form),
+                               "")
 
     def build(self, n_inputs: int, rng: np.random.Generator) -> Sequential:
         for layer in self.layers:

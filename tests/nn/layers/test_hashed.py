@@ -110,12 +110,23 @@ def test_refusals():
         nn.Embedding(4, 10, combine="mean")
 
 
-@pytest.mark.parametrize("kind", ["monarch", "pixelfly", "dense"])
-def test_projecting_a_compressed_layer_names_the_array(kind):
-    network = nn.Network(20, 30, hidden=(8, 16), sampler="full", compress=4)
-    with pytest.raises(ValueError, match=r"hidden\[1\]: its weights live in a hashed array"):
-        network.project(kind)
-    assert network.hidden == (8, 16)
+INSIDE = {"hidden": (8, nn.Sequential([nn.Dropout(0.1), nn.HashedDense(16)], ["drop", "map"]))}
+
+
+@pytest.mark.parametrize("settings", [{"hidden": (8, 16), "compress": 4}, INSIDE], ids=["layer", "inside"])
+@pytest.mark.parametrize("change", [lambda net: net.densify(), lambda net: net.project("monarch"), lambda net: net.project("pixelfly"),
+                                    lambda net: net.project("dense")], ids=["densify", "monarch", "pixelfly", "dense"])
+def test_a_compressed_layer_has_no_other_form_and_its_array_is_named(settings, change):
+    network = nn.Network(20, 30, sampler="full", **settings)
+    before = network.layers
+    with pytest.raises(ValueError, match=r"hidden\[1\]: (layer 'map': )?its weights live in a hashed array"):
+        change(network)
+    assert network.hidden == settings["hidden"] and all(new is old for new, old in zip(network.layers, before))
+
+
+def test_beside_a_compressed_layer_others_change():
+    network = nn.Network(20, 30, hidden=(8, nn.HashedDense(16), nn.Monarch(16)), sampler="full")
+    assert [type(layer) for layer in network.densify().layers[1:]] == [nn.HashedDense, nn.Dense]
 
 
 def test_product_reads_rows_by_blocks():
