@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb import nn
+from mongoose_nb.kernels.structured import orders
 from mongoose_nb.nn.layers.linear_map import linear_maps, make_linear
 from mongoose_nb.reformer import ReformerLM
 from mongoose_nb.structured import pixelfly_budget
@@ -79,6 +80,28 @@ def test_value_and_gradients_are_those_of_the_matrix(name, rows):
         assert float(np.vdot(direction, gradients[key])) == pytest.approx(slope, rel=1e-3, abs=bound)
 
 
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if isinstance(case[1], nn.Monarch)])
+def test_large_blocks_are_multiplied_in_another_order_to_the_same_result(name, monkeypatch):
+    """Over more rows than one tile has; the last is cut."""
+    n_inputs, layer = built(name)
+    rng = np.random.default_rng(2)
+    x, g = (rng.standard_normal((1100, n)).astype(np.float32) for n in (n_inputs, layer.units))
+    found = []
+    for large in (1 << 30, 1):
+        monkeypatch.setattr(orders, "LARGE", large)
+        value, cache = layer.forward(x, nn.Run())
+        dx, gradients = layer.backward(g, cache)
+        assert layer.backward(g, cache, need_input=False)[0] is None
+        found.append([value, dx, *gradients.values()])
+    for one, other in zip(*found):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(one).max())
+
+
+def test_the_order_goes_by_the_largest_block():
+    assert orders.order_of((4, 64, 64), (4, 256, 256)) is orders.BY_BLOCK
+    assert orders.order_of((32, 32, 32), (32, 32, 32)) is orders.BY_TILE
+
+
 @pytest.mark.parametrize("layer", [nn.Monarch(256), nn.Monarch(512, 4), nn.Pixelfly(256, 0.2), nn.Pixelfly(256, 0.2, rank=0),
                                    nn.Pixelfly(512, 0.3, 16, n_global=1), nn.Monarch(250, 7)])
 @pytest.mark.parametrize("init", ["he", "glorot"])
@@ -99,7 +122,7 @@ def test_the_same_bits_for_any_number_of_threads():
     most, found = numba.get_num_threads(), []
     for threads in {1, most}:
         numba.set_num_threads(threads)
-        net = nn.Network(30, 4, hidden=(32, nn.Monarch(40), nn.Pixelfly(32, 0.6, 8)), seed=3)
+        net = nn.Network(30, 4, hidden=(256, nn.Monarch(256, 2), nn.Monarch(40), nn.Pixelfly(32, 0.6, 8)), seed=3)
         net.fit(X, Y, epochs=1, batch_size=290)
         found.append(net.to_arrays())
     numba.set_num_threads(most)

@@ -92,7 +92,7 @@ def test_schedules_scale_the_rate_and_the_decay(method):
 
 
 @pytest.mark.parametrize("method", ["sgd-decay", "momentum", "adagrad", "adam-decay", "rowadam"])
-@pytest.mark.parametrize("hidden", [(7,), (7, Wide(40, Uniform(9, shape="sample")))], ids=["arrays", "rows"])
+@pytest.mark.parametrize("hidden", [(7, 6), (7, Wide(40, Uniform(9, shape="sample")), 5)], ids=["arrays", "rows"])
 def test_a_parameter_has_a_learning_rate_of_its_own_and_the_decay_of_all(method, hidden):
     """Steps of one parameter alone are those of an optimiser of another learning rate, and as much decay."""
     optimizer = METHODS[method]
