@@ -12,7 +12,7 @@ from mongoose_nb import nn
 from mongoose_nb.core.registry import register
 from mongoose_nb.reformer import ReformerLM, TextTask
 
-WIDTH, FF_WIDTH, LENGTH, BATCH = 256, 1024, 128, 8
+WIDTH, FF_WIDTH, LENGTH, BATCH = 256, 1024, 128, 4
 
 
 @register("layer", "monarch of a trial")

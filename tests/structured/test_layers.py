@@ -98,7 +98,7 @@ def test_large_blocks_are_multiplied_in_another_order_to_the_same_result(name, m
 
 
 def test_the_order_goes_by_the_largest_block():
-    assert orders.order_of((4, 64, 64), (4, 256, 256)) is orders.BY_BLOCK
+    assert orders.order_of((4, 64, 64), (4, 512, 512)) is orders.BY_BLOCK
     assert orders.order_of((32, 32, 32), (32, 32, 32)) is orders.BY_TILE
 
 
@@ -116,13 +116,15 @@ def test_values_start_with_the_variance_of_a_dense_layer(layer, init):
     assert variance[0] == pytest.approx(variance[1], rel=0.15)
 
 
-def test_the_same_bits_for_any_number_of_threads():
+@pytest.mark.parametrize("large", [1, 1 << 30], ids=["by block", "by tile"])
+def test_the_same_bits_for_any_number_of_threads(large, monkeypatch):
     import numba
 
+    monkeypatch.setattr(orders, "LARGE", large)
     most, found = numba.get_num_threads(), []
     for threads in {1, most}:
         numba.set_num_threads(threads)
-        net = nn.Network(30, 4, hidden=(256, nn.Monarch(256, 2), nn.Monarch(40), nn.Pixelfly(32, 0.6, 8)), seed=3)
+        net = nn.Network(30, 4, hidden=(32, nn.Monarch(40), nn.Pixelfly(32, 0.6, 8)), seed=3)
         net.fit(X, Y, epochs=1, batch_size=290)
         found.append(net.to_arrays())
     numba.set_num_threads(most)

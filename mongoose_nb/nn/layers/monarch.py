@@ -80,24 +80,26 @@ class Monarch(LinearMap):
     def _multiply(self, rows, run):
         import numba
 
-        from mongoose_nb.kernels.structured.monarch import STRIDE, count_tiles, monarch_forward
+        from mongoose_nb.kernels.structured.orders import order_of
 
         L, R = self._factors()
-        K, middle, _ = R.shape
-        U = self._scratch("U", (count_tiles(len(rows)), K * middle, STRIDE), run)
-        Z = self._scratch("Z", (numba.get_num_threads(), L.shape[0] * L.shape[1], STRIDE), run)
+        order = order_of(L.shape, R.shape)
+        shape = order.scratch(len(rows), R.shape[0] * R.shape[1])
+        U = self._scratch("U", shape, run)
+        Z = self._scratch("Z", (numba.get_num_threads(), L.shape[0] * L.shape[1], shape[2]), run)
         out = np.empty((len(rows), self.units), self.dtype)
-        monarch_forward(rows, R, L, self.bias_value, U, Z, out)
+        order.forward(rows, R, L, self.bias_value, U, Z, out)
         return out, U
 
     def _multiply_backward(self, g, rows, cache, need_input):
-        from mongoose_nb.kernels.structured.monarch import STRIDE, monarch_backward, monarch_gradients
+        from mongoose_nb.kernels.structured.monarch import monarch_gradients
+        from mongoose_nb.kernels.structured.orders import order_of
 
         U, (L, R) = cache, self._factors()
-        G = self._buffers.lend("G", (len(U), L.shape[0] * L.shape[1], STRIDE), self.dtype)
+        G = self._buffers.lend("G", (len(U), L.shape[0] * L.shape[1], U.shape[2]), self.dtype)
         dU = self._buffers.lend("dU", U.shape, self.dtype)
         dx = np.empty((len(rows) if need_input else 0, self.n_inputs), self.dtype)
-        monarch_backward(g, R, L, G, dU, dx)
+        order_of(L.shape, R.shape).backward(g, R, L, G, dU, dx)
         dL, dR = np.zeros(L.shape, self.dtype), np.zeros(R.shape, self.dtype)
         monarch_gradients(rows, U, G, dU, dR, dL)
         return dx, {"right": dR.reshape(self.right.value.shape), "left": dL.reshape(self.left.value.shape)}
