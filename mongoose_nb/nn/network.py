@@ -361,7 +361,7 @@ class Network(Predictor):
         ValueError
             If there is no hidden layer to project, or an option does not fit; the network is as it was.
         """
-        description = {**({"name": kind} if isinstance(kind, str) else kind), **options}
+        description = {**(kind if isinstance(kind, dict) else {"name": kind}), **options}
         if not forms.change_network(self, description):
             raise ValueError(f"no hidden layer of {self.hidden!r} can be projected to {kind!r}: give the network a second dense layer, "
                              "such as hidden=(1024, 1024); the first one takes sparse rows")

@@ -119,7 +119,8 @@ def split_layer(out: int, in_: int, block: int, parameters: float, low_rank: flo
         size *= 2
     if found is None:
         raise ValueError(f"a matrix of {out} x {in_} with blocks of {block} has {cost:,} parameters along the diagonal alone; the budget "
-                         f"leaves {max(0, int(parameters)):,} for them: give smaller blocks or a larger budget (density)")
+                         f"leaves {max(0, int(parameters)):,} for them: give {'smaller blocks or ' if block > 1 else ''}a larger budget "
+                         "(density)")
     return found[0], min(min(out, in_), int((parameters - found[1]) // (out + in_)))
 
 

@@ -93,18 +93,19 @@ class MonarchMatrix:
     def __matmul__(self, other: Any) -> np.ndarray:
         """Product with a vector or with the columns of a matrix."""
         other = np.asarray(other)
-        if other.ndim not in (1, 2) or other.shape[0] != self.shape[1]:
+        if other.ndim not in (1, 2) or other.shape[0] != self.shape[1] or other.dtype.kind not in "biufc":
             raise ValueError(f"a matrix of shape {self.shape} needs a vector of {self.shape[1]} numbers, or a matrix of so many rows, on "
-                             f"the right of @; got shape {other.shape}")
-        out = (self._multiply_transposed if self.transposed else self._multiply)(other.reshape(len(other), -1))
-        return out[:self.shape[0]].reshape(-1, *other.shape[1:])
+                             f"the right of @; got {other.dtype} of shape {other.shape}")
+        columns = other if other.ndim == 2 else other[:, None]
+        out = (self._multiply_transposed if self.transposed else self._multiply)(columns)[:self.shape[0]]
+        return out if other.ndim == 2 else out[:, 0]
 
     def __rmatmul__(self, other: Any) -> np.ndarray:
         """Product with the rows of a matrix."""
         other = np.asarray(other)
-        if other.ndim not in (1, 2) or other.shape[-1] != self.shape[0]:
-            raise ValueError(f"a matrix of shape {self.shape} needs rows of {self.shape[0]} numbers on the left of @; got shape "
-                             f"{other.shape}")
+        if other.ndim not in (1, 2) or other.shape[-1] != self.shape[0] or other.dtype.kind not in "biufc":
+            raise ValueError(f"a matrix of shape {self.shape} needs rows of {self.shape[0]} numbers on the left of @; got {other.dtype} of "
+                             f"shape {other.shape}")
         return (self.T @ other.T).T
 
     def _multiply(self, x):  # (columns, m) -> (rows, m)

@@ -226,9 +226,15 @@ def test_blocks_take_a_projection_exactly():
 @pytest.mark.parametrize(("call", "words"), [
     (lambda: nn.Network(9, 3, hidden=(8,)).project("monarch"), "second dense layer"),
     (lambda: nn.Network(9, 3, hidden=(8, 8)).project("wide"), "no linear map"),
+    (lambda: nn.Network(9, 3, hidden=(8, 8)).project(None), "layer None is unknown"),
+    (lambda: nn.Network(9, 3, hidden=(8, "monarch")), r"hidden\[1\] must be an integer, or a layer"),
+    (lambda: nn.Network(9, 3, hidden=(5, nn.Pixelfly(7))), r"them: give a larger budget \(density\)"),
+    *((lambda form=form: nn.Network(9, 3, hidden=(8, form)), r"hidden\[1\]: parameter .* is float64; a network computes in float32")
+      for form in (nn.Monarch(8, dtype="float64"), nn.Dense(8, dtype="float64"), nn.Sequential([nn.Pixelfly(8, 0.9, dtype="float64")]))),
     (lambda: nn.Network(9, 3, hidden=(8, 8)).project("monarch", columns=2), "takes blocks, rank"),
     (lambda: nn.Network(9, 3, hidden=(8, 8)).project("monarch", blocks=9), "hidden.1.: blocks"),
-    (lambda: nn.Network(9, 3, hidden=(64, nn.Pixelfly(64, 0.01))), "smaller blocks"),
+    (lambda: nn.Network(9, 3, hidden=(64, nn.Pixelfly(64, 0.01))), "larger budget"),
+    (lambda: nn.Network(9, 3, hidden=(64, nn.Pixelfly(64, 0.01, 8))), "smaller blocks or a larger budget"),
     (lambda: nn.Network(9, 3, hidden=(64, nn.Pixelfly(64, rank=65))), "rank must be an integer from 0 to 64"),
     (lambda: nn.Network(9, 3, hidden=(nn.Monarch(8), 8)), "first hidden layer"),
     (lambda: nn.Monarch(0), "units"), (lambda: nn.Monarch(8, 0), "blocks"), (lambda: nn.Pixelfly(8, 0.0), "density"),

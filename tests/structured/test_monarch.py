@@ -34,6 +34,8 @@ def test_every_product_is_that_of_the_matrix(pair):
     np.testing.assert_allclose(M @ x[:, 0], dense @ x[:, 0], atol=1e-12)
     np.testing.assert_allclose(left @ M, left @ dense, atol=1e-12)
     np.testing.assert_allclose(M.T @ left.T, dense.T @ left.T, atol=1e-12)
+    for product, want in ((M @ x[:, :0], dense @ x[:, :0]), (left[:0] @ M, left[:0] @ dense), (left[0] @ M, left[0] @ dense)):
+        assert product.shape == want.shape and np.allclose(product, want)
     assert M.shape == dense.shape and M.T.shape == dense.T.shape and M.T.T.shape == dense.shape
     assert M.n_params == pair[0].size + pair[1].size and M.dtype == dense.dtype
 
@@ -115,3 +117,10 @@ def test_factors_that_do_not_fit(L, R, shape):
         MonarchMatrix(L, R, shape)
     with pytest.raises(ValueError, match="16 numbers"):
         MonarchMatrix(np.ones((4, 4, 4)), np.ones((4, 4, 4))) @ np.ones(15)
+
+
+def test_products_with_what_is_no_array_of_numbers_are_refused():
+    M = MonarchMatrix(np.ones((4, 4, 4)), np.ones((4, 4, 4)))
+    for call in (lambda: M @ M, lambda: M @ np.array(["a"] * 16), lambda: np.array(["a"] * 16) @ M):
+        with pytest.raises(ValueError, match="16 numbers"):
+            call()

@@ -75,6 +75,8 @@ def build_layers(network: Any, activation: Activation) -> tuple[list[Layer], Wid
             layer = (shares(HashedInput(units, compress=compress, init_std=std)) if hashes(f"hidden{i}")
                      else SparseInput(units, init_std=std))
         else:
+            if not isinstance(spec, numbers.Integral):
+                raise TypeError(f"hidden[{i}] must be an integer, or a layer such as nn.Monarch(1024); got {spec!r}")
             units = check_int(f"hidden[{i}]", spec, low=1)
             layer = shares(HashedDense(units, compress=compress)) if hashes(f"hidden{i}") else Dense(units)
         if layer.sparse_input != sparse:
@@ -84,6 +86,10 @@ def build_layers(network: Any, activation: Activation) -> tuple[list[Layer], Wid
             layers.append(build(layer, width))
         except (ValueError, TypeError) as error:
             raise type(error)(f"hidden[{i}]: {error}") from error
+        wrong = [name for name, parameter in layer.parameters().items() if parameter.value.dtype != np.float32]
+        if wrong:
+            raise ValueError(f"hidden[{i}]: parameter {wrong[0]!r} is {layer.parameters()[wrong[0]].value.dtype}; a network computes in "
+                             "float32, another dtype serves to check a layer by itself")
         width, sparse = layer.n_outputs, layer.sparse_output
     if sparse:
         raise ValueError(f"hidden={hidden!r}: the last hidden layer must be a width, not {layer!r}; add one after it")
