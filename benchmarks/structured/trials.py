@@ -19,8 +19,9 @@ WIDTH, FF_WIDTH, LENGTH, BATCH = 256, 1024, 128, 4
 class Tried(nn.Monarch):
     """A Monarch layer with one thing changed.
 
-    `power`: a factor's learning rate is multiplied by (inputs of the layer / inputs of one of its blocks) ** power. `only`: "inner" or
-    "outer", which of the two layers of a feed-forward block is structured. `start`: "normal", or "projection" of a dense layer's weights.
+    `power`: a factor's learning rate is multiplied by (inputs of the layer / inputs of one of its blocks) ** power; `nn.Monarch` takes the
+    root. `only`: "inner" or "outer", which of the two layers of a feed-forward block is structured. `start`: "normal", or "projection" of a
+    dense layer's weights.
     """
 
     def __init__(self, units, blocks=None, rank=None, power=0.0, only=None, start="normal", activation=None, *, use_bias=True, init="he",

@@ -80,6 +80,16 @@ def test_value_and_gradients_are_those_of_the_matrix(name, rows):
         assert float(np.vdot(direction, gradients[key])) == pytest.approx(slope, rel=1e-3, abs=bound)
 
 
+def test_factors_learn_faster_by_the_inputs_that_their_weights_miss(tmp_path):
+    """A block of 64 or 16 of 256 inputs: 2 and 4 times. Other layers, also those that a Monarch layer becomes, learn as all do."""
+    net = nn.Network(9, 3, hidden=(256, nn.Monarch(64, (4, 4), 4)))
+    net.save(tmp_path / "net")
+    for one in (net, nn.Network.load(tmp_path / "net")):
+        factors = {name: parameter.lr_factor for name, parameter in one.parameters().items() if parameter.lr_factor != 1}
+        assert factors == {"hidden1.right": 2.0, "hidden1.left": 4.0}
+    assert all(parameter.lr_factor == 1 for parameter in net.densify().parameters().values())
+
+
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if isinstance(case[1], nn.Monarch)])
 def test_large_blocks_are_multiplied_in_another_order_to_the_same_result(name, monkeypatch):
     """Over more rows than one tile has; the last is cut."""

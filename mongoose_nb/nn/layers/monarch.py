@@ -22,6 +22,9 @@ class Monarch(LinearMap):
 
     By default a layer of n inputs and n units has 2 n sqrt(n) weights, and as many multiplications a sample. `Dense` has n * n.
 
+    A block has fewer inputs than a dense layer, so that steps of the same length change its values less. The learning rate of a factor is
+    therefore multiplied by the root of (inputs of the layer / inputs of a block): ``parameters()["left"].lr_factor``.
+
     Parameters
     ----------
     units : int
@@ -51,8 +54,9 @@ class Monarch(LinearMap):
         self.layout = layout_of(self.units, self.n_inputs, self.blocks, self.rank)
         # all but a cut block have `columns` inputs; the values between have the variance of the inputs
         (K, middle, columns), (J, rows, inner) = self.layout.right_shape, self.layout.left_shape
-        self.right = Parameter(normal(rng, (K * middle, columns), columns ** -0.5).astype(self.dtype, copy=False))
-        self.left = Parameter(normal(rng, (J * rows, inner), (gain / inner) ** 0.5).astype(self.dtype, copy=False))
+        # a language model of width 256 had 0.08 bits more than dense at its best rate, and 0.12 at equal rates for all; MNIST agrees
+        self.right, self.left = (Parameter(normal(rng, shape, std).astype(self.dtype, copy=False), (self.n_inputs / shape[1]) ** 0.5)
+                                 for shape, std in (((K * middle, columns), columns ** -0.5), ((J * rows, inner), (gain / inner) ** 0.5)))
 
     def _factors(self):
         return self.left.value.reshape(self.layout.left_shape), self.right.value.reshape(self.layout.right_shape)
