@@ -149,7 +149,7 @@ def measure(args, kept):
                 if any(key(entry) == key(other) for other in found):
                     continue
                 dense = dense_of(found, name)
-                until = None if dense is None or trial.startswith("dense") else dense["way"][-1][1]
+                until = None if dense is None or trial == "dense" else dense["way"][-1][1]
                 entry["way"], entry["weights"] = train(tasks, data[2], trial, lr, args, until)
                 found.append(entry)
                 yield entry

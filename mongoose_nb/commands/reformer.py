@@ -110,7 +110,7 @@ def _model(settings, work):
     return ReformerLM(
         work.train.n_tokens, max_length=settings["seq_len"], width=settings["nhid"], embedding_width=settings["emsize"],
         n_layers=settings["nlayers"], n_heads=settings["nhead"], ff_width=settings["ff_mult"] * settings["nhid"],
-        ff_chunks=settings["ff_chunks"], ff=layer_settings("--ff", settings["ff"], 1),
+        ff_chunks=settings["ff_chunks"], ff=[layer_settings("--ff", form, 1) for form in settings["ff"].split(",")],
         projections=layer_settings("--projections", settings["projections"], 1),
         attention=["full"] * settings["nlayers"] if settings["use_full_attn"] else each("attn_type_list"),
         n_hashes=each("n_hashes_list"), bucket_size=each("bucket_size_list"), n_features=settings["n_features"],

@@ -28,7 +28,7 @@ FLAGS = {
         ("dropout", float, 0.05, "SHARE", "dropout behind the embedding and behind every attention and feed-forward layer"),
         ("positions", str, "sinusoidal", "NAME", "sinusoidal | axial"),
         ("ff", str, "dense", "FORM", "dense | monarch | pixelfly: form of the feed-forward layers' matrices; monarch:8 has 8 blocks, "
-         "pixelfly:0.1 a tenth of the weights"),
+         "pixelfly:0.1 a tenth of the weights; dense,monarch:4 are those of the layer that widens and of the one that narrows"),
         ("projections", str, "dense", "FORM", "the same, of the attention"),
         ("ff_chunks", int, 1, "N", "parts in which a feed-forward layer is computed"),
         ("sampler", str, None, "NAME", "full | uniform | lsh: tokens whose logits a step computes (default: all, exactly)"),

@@ -57,11 +57,10 @@ def _description(layer):
     return fresh(layer)
 
 
-def converted_maps(holders: Iterable[Layer], kind: str | dict) -> list[tuple[Layer, str, Layer]]:
-    """(layer, attribute, its linear map in another form) of the linear maps that are attributes of some layers."""
-    cls, options = find_map(kind)
-    return [(holder, name, converted(part, cls, options)) for holder in holders for name, part in vars(holder).items()
-            if isinstance(part, LinearMap)]
+def converted_maps(holders: Iterable[Layer], kinds: dict[str, Any]) -> list[tuple[Layer, str, Layer]]:
+    """(layer, attribute, its linear map in another form) of linear maps that are attributes of some layers, from forms by attribute."""
+    forms = {name: find_map(kind) for name, kind in kinds.items()}
+    return [(holder, name, converted(getattr(holder, name), *form)) for holder in holders for name, form in forms.items()]
 
 
 def parameters_of(layers: dict[str, Layer], optimizer: Any) -> dict:

@@ -9,25 +9,27 @@ import numpy as np
 from mongoose_nb.core.registry import make
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named
-from mongoose_nb.nn.layers.linear_map import make_linear
+from mongoose_nb.nn.layers.linear_map import make_linear, pair_of
 
 
 class FeedForward(Layer):
     """``activation(x @ W1 + b1) @ W2 + b2``, computed in `chunks` parts of the positions.
 
     With more than one chunk the hidden values are computed again in the backward pass, so that no more than a part of them exists at a
-    time (Kitaev et al., 2020, section 3). The linear maps are of the given kind (`nn.layers.linear_map.make_linear`).
+    time (Kitaev et al., 2020, section 3). The linear maps are of the given kind, or a pair of kinds
+    (`nn.layers.linear_map.make_linear`).
     """
 
     def __init__(self, hidden: int, activation: str | Activation = "relu", *, chunks: int = 1, dtype: str = "float32",
-                 kind: str | dict = "dense") -> None:
+                 kind: str | dict | tuple = "dense") -> None:
         self.hidden, self.activation, self.chunks, self.dtype = hidden, make("activation", activation), chunks, dtype
         self.kind = kind
 
     def build(self, n_inputs: int, rng: np.random.Generator) -> FeedForward:
         self.n_outputs = n_inputs
-        self.inner = make_linear(self.kind, self.hidden, self.activation, dtype=self.dtype).build(n_inputs, rng)
-        self.outer = make_linear(self.kind, n_inputs, "identity", dtype=self.dtype).build(self.hidden, rng)
+        inner, outer = pair_of(self.kind)
+        self.inner = make_linear(inner, self.hidden, self.activation, dtype=self.dtype).build(n_inputs, rng)
+        self.outer = make_linear(outer, n_inputs, "identity", dtype=self.dtype).build(self.hidden, rng)
         return self
 
     def _part(self, x, run):

@@ -14,7 +14,7 @@ from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.forms import converted_maps
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Run, named, part_of
-from mongoose_nb.nn.layers.linear_map import check_map
+from mongoose_nb.nn.layers.linear_map import check_map, check_pair, pair_of
 from mongoose_nb.nn.layers.wide_output import WideOutput
 from mongoose_nb.nn.model import Model
 from mongoose_nb.nn.sampling.base import Sampler
@@ -59,9 +59,10 @@ class ReformerLM(Generating, Model):
         Of the feed-forward layers; see `nn.Network`.
     ff_chunks : int
         Parts of the positions that a feed-forward layer computes one after the other, to save memory.
-    ff, projections : str or dict
+    ff, projections : str, dict or pair of these
         Form of the linear maps of the feed-forward layers and of the attention: ``"dense"``, ``"monarch"`` or ``"pixelfly"``, or with
-        arguments such as ``{"name": "monarch", "blocks": 8}``; see `nn.Monarch` and `nn.Pixelfly`.
+        arguments such as ``{"name": "monarch", "blocks": 8}``; see `nn.Monarch` and `nn.Pixelfly`. `ff` may be a pair, of the layer that
+        widens and of the one that narrows, such as ``("dense", "monarch")``.
     attention : str, reformer.AttentionKind, or sequence of these
         ``"lsh"`` (random rotations), ``"triplet"`` or ``"contrast"`` (learned rotations, by their loss), ``"full"`` (exact),
         ``"scatterbrain"`` (random rotations, and random features for what they do not reach) or ``"performer"`` (random features alone),
@@ -112,7 +113,7 @@ class ReformerLM(Generating, Model):
                  positions: str | tuple[int, int] = "sinusoidal", dropout: float = 0.0, reversible: bool = True,
                  sampler: str | dict | Sampler | None = None, optimizer: str | Optimizer = "adam", lr: float = 1e-3,
                  lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = 0.5, seed: int = 0,
-                 dtype: str = "float32", ff: str | dict = "dense", projections: str | dict = "dense", n_features: int = 64) -> None:
+                 dtype: str = "float32", ff: str | dict | tuple = "dense", projections: str | dict = "dense", n_features: int = 64) -> None:
         super().__init__(optimizer, lr if isinstance(optimizer, str) else None, lr_schedule, clip_norm, seed)
         self.n_tokens = check_int("n_tokens", n_tokens, low=2, high=2**31 - 2)
         self.max_length = check_int("max_length", max_length, low=1)
@@ -125,7 +126,7 @@ class ReformerLM(Generating, Model):
         self.ff_width = self.width if ff_width is None else check_int("ff_width", ff_width, low=1)
         self.activation = activation
         self.ff_chunks = check_int("ff_chunks", ff_chunks, low=1)
-        self.ff, self.projections = check_map(ff), check_map(projections)
+        self.ff, self.projections = check_pair(ff), check_map(projections)
         self.attention, self.n_hashes, self.bucket_size = check_layers(self.n_layers, attention, n_hashes, bucket_size)
         self.n_features = check_int("n_features", n_features, low=1)
         self.full_attention_up_to = check_int("full_attention_up_to", full_attention_up_to, low=0)
@@ -183,12 +184,12 @@ class ReformerLM(Generating, Model):
         """
         return self._change("dense", "dense")
 
-    def project(self, ff: str | dict | None = None, projections: str | dict | None = None) -> ReformerLM:
+    def project(self, ff: str | dict | tuple | None = None, projections: str | dict | None = None) -> ReformerLM:
         """Make the linear maps of the feed-forward layers, of the attention, or both the nearest ones of another form, in place.
 
         Parameters
         ----------
-        ff, projections : str or dict, optional
+        ff, projections : str, dict or pair of these, optional
             As for the constructor; None leaves them as they are.
 
         Returns
@@ -201,11 +202,17 @@ class ReformerLM(Generating, Model):
         return self._change(ff, projections)
 
     def _change(self, ff, projections):
-        ff, projections = (None if kind is None else check_map(kind) for kind in (ff, projections))
+        forms = {}
+        if ff is not None:
+            ff = check_pair(ff)
+            forms["feedforward"] = dict(zip(("inner", "outer"), pair_of(ff)))
+        if projections is not None:
+            projections = check_map(projections)
+            forms["attention"] = dict.fromkeys(("qk", "v", "out"), projections)
         with self._lock:
             # both are computed before either is put in place
-            new = [part for kind, name in ((ff, "feedforward"), (projections, "attention")) if kind is not None
-                   for part in converted_maps([getattr(block, name)[_HOLDERS[name]] for block in self._body.blocks], kind)]
+            new = [part for name, kinds in forms.items()
+                   for part in converted_maps([getattr(block, name)[_HOLDERS[name]] for block in self._body.blocks], kinds)]
             for holder, name, part in new:
                 setattr(holder, name, part)
             self.ff, self.projections = ff or self.ff, projections or self.projections

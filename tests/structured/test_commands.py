@@ -54,5 +54,9 @@ def test_reformer(call, tmp_path):
     assert code == 0, err
     model = ReformerLM.load(tmp_path / "run" / "model.mongoose")
     assert model.ff == {"name": "monarch", "blocks": 2} and model.projections == {"name": "pixelfly", "density": 0.9, "block": 4}
+    code, err = call("reformer", "--out", tmp_path / "pair", "--nhid", 16, "--emsize", 16, "--nhead", 2, "--seq_len", 16, "--epochs", 1,
+                     "--train_batches", 1, "--eval_batches", 1, "--bucket_size_list", 8, "--ff", "dense,monarch:4")
+    assert code == 0, err
+    assert ReformerLM.load(tmp_path / "pair" / "model.mongoose").ff == ("dense", {"name": "monarch", "blocks": 4})
     code, err = call("reformer", "--out", tmp_path / "other", "--ff", "dropout:0.1")
     assert code == 2 and "no linear map" in err

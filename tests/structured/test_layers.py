@@ -250,6 +250,8 @@ def test_blocks_take_a_projection_exactly():
     (lambda: nn.Monarch(0), "units"), (lambda: nn.Monarch(8, 0), "blocks"), (lambda: nn.Pixelfly(8, 0.0), "density"),
     (lambda: nn.Pixelfly(8, mask=np.ones((2, 2))), "booleans"),
     (lambda: nn.Network(9, 3, hidden=(16, nn.Pixelfly(16, block=8, mask=np.ones((3, 2), bool)))), "one entry for each block"),
+    (lambda: ReformerLM(9, ff=("dense", "monarch", "dense")), "or two: of the inner"),
+    (lambda: ReformerLM(9, ff=["dense", 3]), "linear map"),
     (lambda: ReformerLM(9, ff="dropout"), "no linear map"), (lambda: ReformerLM(9, ff=3), "linear map"),
     (lambda: ReformerLM(9, projections={"name": "monarch", "units": 3}), "takes blocks, rank"),
     (lambda: ReformerLM(9, width=8, max_length=8).project(), "ff"),
@@ -340,6 +342,28 @@ def test_all_linear_maps_take_arrays_of_any_kind_and_layout(kind):
     for wrong in (np.zeros((2, 4), np.float32), np.zeros((3, 16), np.float32), np.zeros(24, np.float32)):
         with pytest.raises(ValueError, match="built for 8 inputs"):
             layer.forward(wrong, nn.Run())
+
+
+def test_the_two_layers_of_a_feed_forward_block_may_differ(tmp_path):
+    tokens = np.random.default_rng(0).integers(0, 12, 400)
+    forms = ("dense", {"name": "monarch", "blocks": 4})
+    lm = model(ff=list(forms), projections="dense")
+
+    def kinds():
+        return {name.split(".layers.")[1] for name in lm.parameters() if ".layers." in name and "bias" not in name}
+
+    assert lm.ff == forms and kinds() == {"inner.weights", "outer.right", "outer.left"}
+    lm.fit(tokens, batches=2, batch_size=2)
+    lm.save(tmp_path / "lm")
+    loaded = ReformerLM.load(tmp_path / "lm")
+    assert loaded.ff == forms
+    logits = lm.logits(tokens[None, :9])
+    np.testing.assert_array_equal(loaded.logits(tokens[None, :9]), logits)
+    np.testing.assert_allclose(lm.densify().logits(tokens[None, :9]), logits, atol=1e-4)
+    assert lm.ff == "dense" and kinds() == {"inner.weights", "outer.weights"}
+    lm.project(ff=("monarch", "dense"))
+    assert lm.ff == ("monarch", "dense") and kinds() == {"inner.right", "inner.left", "outer.weights"}
+    assert model(ff=("monarch", "monarch")).ff == model(ff=["monarch"]).ff == "monarch"
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ _SQUARE = 16  # side of the squares in which a tile is turned
 
 @inline
 def turn_out(Z, bias, y):  # (features, tile + GAP) -> (rows, n_outputs)
+    """y = Z.T + bias, for the rows and features that y has."""
     rows, n = y.shape
     for lo in range(0, n, _SQUARE):
         hi = min(n, lo + _SQUARE)
@@ -37,6 +38,7 @@ def turn_out(Z, bias, y):  # (features, tile + GAP) -> (rows, n_outputs)
 
 @inline
 def turn_in(g, G):  # (rows, n_outputs) -> (features, tile + GAP)
+    """G = g.T for the rows of g; features that g lacks are zero."""
     rows, n = g.shape
     for lo in range(0, n, _SQUARE):
         hi = min(n, lo + _SQUARE)

@@ -168,6 +168,27 @@ def check_map(kind: Any) -> str | dict:
     return describe({"name": name_of(cls), **options}) if options else name_of(cls)
 
 
+def check_pair(kind: Any) -> str | dict | tuple:
+    """As `check_map`, or of two linear maps one after the other: a pair of these where their forms differ."""
+    inner, outer = pair_of(kind)
+    inner, outer = check_map(inner), check_map(outer)
+    return inner if inner == outer else (inner, outer)
+
+
+def pair_of(kind: Any) -> tuple:
+    """The forms of two linear maps one after the other; one form is that of both.
+
+    Raises
+    ------
+    ValueError
+        For a list that has not one or two of them.
+    """
+    kinds = tuple(kind) if isinstance(kind, list | tuple) else (kind,)
+    if len(kinds) not in (1, 2):
+        raise ValueError(f"there must be one form for both linear maps, or two: of the inner and of the outer; got {kind!r}")
+    return kinds if len(kinds) == 2 else kinds * 2
+
+
 def make_linear(kind: Any, units: int, activation: str | Activation, *, use_bias: bool = True, init: str = "glorot",
                 dtype: str = "float32") -> LinearMap:
     """The linear map of a name or of a description (`find_map`), not yet built."""
