@@ -51,7 +51,7 @@ def _monarch(figures):
                     f"{ratio:.1f} times the steps a second; {gap:+.3f} bits a token at equal steps, {-better:+.3f} at equal time.",
                     verdict(gap <= 0.02, ratio >= 1.9 and better >= 0))
     yield from _small_models(figures.get("language-trials", []), MONARCH, lambda trial: "Pixelfly" not in trial)
-    for name, found in _reverse(figures):
+    for name, note, found in _reverse(figures):
         claim = f"Reverse sparsification reaches dense quality in less time ({name})"
         if found is None:
             yield Claim(MONARCH, claim, command("language"), "", "not measured")
@@ -61,7 +61,7 @@ def _monarch(figures):
                   + ("; it does not reach the dense model's bits." if share is None else
                      f"; it reaches the dense model's bits after {share:.0%} of the time."))
         yield Claim(MONARCH, claim, command(part), figure, verdict(share is not None and share < 1.0),
-                    f"A small model (width {trials.WIDTH})." if part == "language-trials" else "")
+                    note)
     for claim in ("PDE solving and MRI reconstruction with 40 % less error", "BERT pre-training 23 % faster than an optimised baseline",
                   "GLUE fine-tuning 1.7 times faster after projection"):
         yield Claim(MONARCH, claim, "-", "", "not measured", "Needs data and models that are not at hand.")
@@ -69,31 +69,31 @@ def _monarch(figures):
 
 def _small_models(entries, paper, chosen):
     """Rows on the trials with small language models: what came nearest to dense layers."""
-    for name in dict.fromkeys(entry["set"] for entry in entries):
-        dense = trials.dense_of(entries, name)
-        entry = trials.best(entries, name, lambda trial: chosen(trial) and "ense" not in trial and not trial.startswith(trials.REVERSE))
+    for of in dict.fromkeys(trials.group(entry) for entry in entries):
+        dense = trials.dense_of(entries, of)
+        entry = trials.best(entries, of, lambda trial: chosen(trial) and "ense" not in trial and not trial.startswith(trials.REVERSE))
         if entry is None:
             continue
         gap, share = trials.scores(entry, dense)[0], entry["weights"] / dense["weights"]
-        yield Claim(paper, f"No loss in language models at equal steps ({name}, width {trials.WIDTH})", command("language-trials"),
+        yield Claim(paper, f"No loss in language models at equal steps ({of[0]}, width {of[1]})", command("language-trials"),
                     f"The best trial, {entry['trial']}, with {share:.0%} of the dense layers' weights: {gap:+.3f} bits a token.",
                     verdict(gap <= 0.02))
 
 
 def _reverse(figures):
-    """(set, (bits beside dense training of the same time, share of it after which its bits are reached or None, part) or None)."""
+    """(set, note, (bits beside dense training of the same time, share of it after which its bits are reached or None, part) or None)."""
     entries, language = figures.get("language-trials", []), figures.get("language", [])
-    for name in dict.fromkeys(entry["set"] for entry in [*language, *entries]):
-        whole = next((entry for entry in language if entry["set"] == name and "reverse" in entry["equal_time"]), None)
-        small = trials.best(entries, name, lambda trial: trial.startswith(trials.REVERSE), by=1)
-        if whole is not None:
-            after, same = whole["reverse_reaches_dense_after"], whole["equal_time"]
-            yield name, (same["reverse"] - same["dense"], after and after / whole["seconds"], "language")
-        elif small is not None:
-            dense = trials.dense_of(entries, name)
-            yield name, (trials.scores(small, dense)[1], trials.reaches(small, dense), "language-trials")
-        else:
-            yield name, None
+    for entry in language:
+        if "reverse" in entry["equal_time"]:
+            after, same = entry["reverse_reaches_dense_after"], entry["equal_time"]
+            yield entry["set"], "", (same["reverse"] - same["dense"], after and after / entry["seconds"], "language")
+        elif entry["set"] not in {entry["set"] for entry in entries if entry["trial"].startswith(trials.REVERSE)}:
+            yield entry["set"], "", None
+    for of in dict.fromkeys(trials.group(entry) for entry in entries):
+        small, dense = trials.best(entries, of, lambda trial: trial.startswith(trials.REVERSE), by=1), trials.dense_of(entries, of)
+        if small is not None:
+            yield of[0], f"Small model of width {of[1]}; {small['trial']}.", (trials.scores(small, dense)[1], trials.reaches(small, dense),
+                                                                             "language-trials")
 
 
 def _pixelfly(figures):

@@ -38,6 +38,7 @@ def add_arguments(parser):
     parser.add_argument("--with-pixelfly", action="store_true", help="language: also Pixelfly layers")
     parser.add_argument("--trials", nargs="+", help="language-trials: names; all by default. 'reverse: NAME' makes layers dense on the way")
     parser.add_argument("--trial-lrs", type=float, nargs="+", default=[1e-3, 2e-3], help="language-trials: learning rates")
+    parser.add_argument("--trial-width", type=int, default=256, help="language-trials: of the model; 4 times as many in the middle")
     parser.add_argument("--trial-steps", type=int, default=300)
     parser.add_argument("--trial-every", type=int, default=50, help="language-trials: steps between scores")
     parser.add_argument("--seed", type=int, default=0)

@@ -12,7 +12,7 @@ from mongoose_nb import nn
 from mongoose_nb.core.registry import register
 from mongoose_nb.reformer import ReformerLM, TextTask
 
-WIDTH, FF_WIDTH, LENGTH, BATCH = 256, 1024, 128, 4
+WIDTH, LENGTH, BATCH = 256, 128, 4
 
 
 @register("layer", "monarch of a trial")
@@ -66,37 +66,35 @@ def monarch(blocks=4, **options):
     return {"name": "monarch of a trial", "blocks": blocks, **options}
 
 
-#: name -> feed-forward layers, and other settings of the model
+#: name -> form of the feed-forward layers, or of a dense layer with as many weights as 4 blocks have
 TRIALS = {
-    "dense": ("dense", {}),
-    "dense, 320 wide": ("dense", {"ff_width": 320}),
-    "Monarch, 4 blocks": (monarch(), {}),
-    "4 blocks, rates by inputs ^ 1/2": (monarch(power=0.5), {}),
-    "4 blocks, rates by inputs": (monarch(power=1.0), {}),
-    "4 blocks, from a projection": (monarch(start="projection"), {}),
-    "4 blocks, twice the rank": (monarch(rank=32), {}),
-    "2 blocks": (monarch(2), {}),
-    "inner layer only": (monarch(only="inner"), {}),
-    "outer layer only": (monarch(only="outer"), {}),
-    "square roots": (monarch(None), {}),
-    "square roots, rates by inputs ^ 1/2": (monarch(None, power=0.5), {}),
-    "square roots, rates by inputs": (monarch(None, power=1.0), {}),
-    "2 blocks, rates by inputs ^ 1/2": (monarch(2, power=0.5), {}),
-    "2 blocks, rates by inputs": (monarch(2, power=1.0), {}),
-    "twice the rank, rates by inputs ^ 1/2": (monarch(rank=32, power=0.5), {}),
-    "outer only, rates by inputs ^ 1/2": (monarch(only="outer", power=0.5), {}),
-    "inner only, rates by inputs ^ 1/2": (monarch(only="inner", power=0.5), {}),
-    "projection, rates by inputs ^ 1/2": (monarch(start="projection", power=0.5), {}),
-    "Pixelfly, 20 %": ({"name": "pixelfly of a trial", "density": 0.2}, {}),
-    "Pixelfly, 20 %, rates by inputs ^ 1/2": ({"name": "pixelfly of a trial", "density": 0.2, "power": 0.5}, {}),
-    "Pixelfly, 40 %, rates by inputs ^ 1/2": ({"name": "pixelfly of a trial", "density": 0.4, "power": 0.5}, {}),
+    "dense": "dense",
+    "narrow dense": "dense",
+    "Monarch, 4 blocks": monarch(),
+    "4 blocks, rates ^ 1/2": monarch(power=0.5),
+    "4 blocks, rates ^ 1": monarch(power=1.0),
+    "4 blocks, from a projection": monarch(start="projection"),
+    "2 blocks, rates ^ 1/2": monarch(2, power=0.5),
+    "twice the rank, rates ^ 1/2": monarch(rank=32, power=0.5),
+    "square roots, rates ^ 1/2": monarch(None, power=0.5),
+    "inner layer only": monarch(only="inner"),
+    "outer layer only": monarch(only="outer"),
+    "outer layer only, rates ^ 1/2": monarch(only="outer", power=0.5),
+    "Pixelfly, 20 %": {"name": "pixelfly of a trial", "density": 0.2},
+    "Pixelfly, 20 %, rates ^ 1/2": {"name": "pixelfly of a trial", "density": 0.2, "power": 0.5},
+    "Pixelfly, 40 %, rates ^ 1/2": {"name": "pixelfly of a trial", "density": 0.4, "power": 0.5},
 }
 REVERSE = "reverse: "
 
 
 def key(entry):
     """What a trial is known by."""
-    return entry["set"], entry["trial"], entry["lr"], entry["steps"]
+    return entry["set"], entry["width"], entry["trial"], entry["lr"], entry["steps"]
+
+
+def group(entry):
+    """What trials are compared within."""
+    return entry["set"], entry["width"]
 
 
 def weights(model):
@@ -108,10 +106,10 @@ def train(tasks, n_tokens, trial, lr, args, until=None):
     """(points (steps, seconds, bits) on the way, weights). A name that begins with `REVERSE` has its layers made dense after a share of
     the steps. After its steps a model goes on until `until` seconds are spent."""
     reverse = trial.startswith(REVERSE)
-    form, options = TRIALS[trial.removeprefix(REVERSE)]
-    settings = {"max_length": LENGTH, "width": WIDTH, "n_layers": 2, "n_heads": 4, "ff_width": FF_WIDTH, "ff": form, "attention": "full",
-                "reversible": False, "activation": "gelu", "clip_norm": 1.0, "lr": lr, "lr_schedule": nn.Linear(end=1.0, warmup=50),
-                **options}
+    width, form = args.trial_width, TRIALS[trial.removeprefix(REVERSE)]
+    settings = {"max_length": LENGTH, "width": width, "n_layers": 2, "n_heads": width // 64, "ff": form, "attention": "full",
+                "ff_width": 5 * width // 4 if trial == "narrow dense" else 4 * width, "reversible": False, "activation": "gelu",
+                "clip_norm": 1.0, "lr": lr, "lr_schedule": nn.Linear(end=1.0, warmup=50)}
     first = ReformerLM(n_tokens, **settings)  # what is compiled is compiled before anything is timed
     first.fit(tasks[0], epochs=1, batches=1, batch_size=BATCH)
     if reverse:
@@ -131,9 +129,9 @@ def train(tasks, n_tokens, trial, lr, args, until=None):
     return way, size
 
 
-def dense_of(entries, name):
-    """The dense model of a set that ended best, or None."""
-    found = [entry for entry in entries if entry["set"] == name and entry["trial"] == "dense"]
+def dense_of(entries, of):
+    """The dense model of a group that ended best, or None."""
+    found = [entry for entry in entries if group(entry) == of and entry["trial"] == "dense"]
     return min(found, key=lambda entry: entry["way"][-1][2], default=None)
 
 
@@ -145,10 +143,10 @@ def measure(args, kept):
         tasks = [TextTask(tokens, data[2], LENGTH, seed=0) for tokens in data[:2]]
         for trial in args.trials or TRIALS:
             for lr in args.trial_lrs:
-                entry = {"set": name, "trial": trial, "lr": lr, "steps": args.trial_steps}
+                entry = {"set": name, "width": args.trial_width, "trial": trial, "lr": lr, "steps": args.trial_steps}
                 if any(key(entry) == key(other) for other in found):
                     continue
-                dense = dense_of(found, name)
+                dense = dense_of(found, group(entry))
                 until = None if dense is None or trial == "dense" else dense["way"][-1][1]
                 entry["way"], entry["weights"] = train(tasks, data[2], trial, lr, args, until)
                 found.append(entry)
@@ -163,11 +161,11 @@ def scores(entry, dense):
     return None if at is None else at - bits, None if later is None else later - bits
 
 
-def best(entries, name, chosen, by=0):
-    """The trial among those whose names `chosen` takes, at its learning rate, that is nearest to the dense model (by steps, or with 1 by
-    time), or None."""
-    dense = dense_of(entries, name)
-    found = [(scores(entry, dense)[by], i) for i, entry in enumerate(entries) if entry["set"] == name and chosen(entry["trial"])
+def best(entries, of, chosen, by=0):
+    """The trial of a group, among those whose names `chosen` takes, that is nearest to the dense model (by steps, or with 1 by time), or
+    None."""
+    dense = dense_of(entries, of)
+    found = [(scores(entry, dense)[by], i) for i, entry in enumerate(entries) if group(entry) == of and chosen(entry["trial"])
              and dense is not None and entry["steps"] == dense["steps"]]
     found = [pair for pair in found if pair[0] is not None]
     return entries[min(found)[1]] if found else None
@@ -181,16 +179,16 @@ def reaches(entry, dense):
 def text(entries):
     """A table for each set, best rates first named."""
     lines = []
-    for name in dict.fromkeys(entry["set"] for entry in entries):
-        dense = dense_of(entries, name)
+    for of in dict.fromkeys(group(entry) for entry in entries):
+        dense = dense_of(entries, of)
         if dense is None:
             continue
-        steps, _, best = dense["way"][-1]
-        lines += [f"{name}: width {WIDTH}, feed-forward {FF_WIDTH:,}, {BATCH} windows of {LENGTH}, {steps} steps; dense {best:.3f} bits at "
-                  f"rate {dense['lr']:g}", f"  {'feed-forward layers':40}{'weights':>9}{'rate':>8}{'ms a step':>11}{'bits':>8}"
+        (name, width), (steps, _, best) = of, dense["way"][-1]
+        lines += [f"{name}: width {width}, feed-forward {4 * width:,}, {BATCH} windows of {LENGTH}, {steps} steps; dense {best:.3f} bits "
+                  f"at rate {dense['lr']:g}", f"  {'feed-forward layers':40}{'weights':>9}{'rate':>8}{'ms a step':>11}{'bits':>8}"
                   f"{'to dense':>10}{'same time':>11}"]
         for entry in entries:
-            if entry["set"] != name or entry["steps"] != dense["steps"]:
+            if group(entry) != of or entry["steps"] != dense["steps"]:
                 continue
             same_steps, same_time = scores(entry, dense)
             if entry["trial"].startswith(REVERSE):
