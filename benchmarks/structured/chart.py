@@ -27,6 +27,6 @@ def draw(speed, path):
         ax.set_xticks(widths, [f"{n:,}" for n in widths], rotation=45)
         ax.minorticks_off()
     axes[0, 0].set(ylabel="ms, forward and backward")
-    axes[0, 0].legend(frameon=False)
+    axes[0, -1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.savefig(path, bbox_inches="tight", metadata={"Date": None, "Creator": None})
     plt.close(figure)

@@ -90,6 +90,7 @@ def summary(found):
         lines.append(f"- Language model, {entry['set']}, Monarch feed-forward layers: {bits['monarch']:.3f} bits a token beside "
                      f"{bits['dense']:.3f} after as many steps, {same['monarch']:.3f} beside {same['dense']:.3f} after the same time."
                      f"{ends}")
+    lines += trials.conclusions(found.get("language-trials", []))
     exact = found.get("projection")
     if exact:
         wins = [name for name, entry in exact["table"].items() if entry["monarch"] < entry["svd"] - 1e-3]

@@ -171,9 +171,36 @@ def best(entries, of, chosen, by=0):
     return entries[min(found)[1]] if found else None
 
 
+def conclusions(entries):
+    """A line in Markdown for each group: how far the main forms are from dense ones."""
+    names = {"4 blocks, rates ^ 1/2": "Monarch with 4 blocks in both layers",
+             "outer layer only, rates ^ 1/2": "Monarch in the one that narrows alone",
+             "Pixelfly, 20 %, rates ^ 1/2": "Pixelfly with 20 % of the weights",
+             "narrow dense": "narrow dense layers with as many weights as Monarch in both",
+             f"{REVERSE}4 blocks, rates ^ 1/2": "reverse sparsification of Monarch in both"}
+    lines = []
+    for of in dict.fromkeys(group(entry) for entry in entries):
+        found = []
+        for trial, name in names.items():
+            reverse = trial.startswith(REVERSE)
+            entry = best(entries, of, lambda other, trial=trial: other == trial, by=int(reverse))
+            if entry is not None:
+                steps, time = scores(entry, dense_of(entries, of))
+                later = "" if time is None else f" ({time:+.3f})"
+                found.append(f"{name}{later}" if reverse else f"{name} {steps:+.3f}{later}")
+        if found:
+            lines.append(f"- Small language model, {of[0]}, width {of[1]}: bits a token beside dense feed-forward layers after as many "
+                         f"steps (and after the same time): {', '.join(found)}.")
+    return lines
+
+
 def reaches(entry, dense):
-    """Share of the dense model's time after which a trial has its bits, or None."""
-    return next((seconds / dense["way"][-1][1] for _, seconds, bits in entry["way"] if bits <= dense["way"][-1][2]), None)
+    """Share of the dense model's time after which a trial has its bits, between the points that were scored, or None."""
+    (_, whole, goal), way = dense["way"][-1], entry["way"]
+    for (_, start, above), (_, end, below) in zip(way, way[1:]):
+        if below <= goal:
+            return (start + (end - start) * (above - goal) / (above - below)) / whole
+    return None
 
 
 def text(entries):
