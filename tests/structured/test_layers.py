@@ -81,12 +81,12 @@ def test_value_and_gradients_are_those_of_the_matrix(name, rows):
 
 
 def test_factors_learn_faster_by_the_inputs_that_their_weights_miss(tmp_path):
-    """A block of 64 or 16 of 256 inputs: 2 and 4 times. Other layers, also those that a Monarch layer becomes, learn as all do."""
-    net = nn.Network(9, 3, hidden=(256, nn.Monarch(64, (4, 4), 4)))
+    """A block of 64 or 16 of 256 inputs: 2 and 4 times. Other layers, also those that a structured layer becomes, learn as all do."""
+    net = nn.Network(9, 3, hidden=(256, nn.Monarch(64, (4, 4), 4), nn.Pixelfly(64, block=4, butterfly_size=1, rank=16)))
     net.save(tmp_path / "net")
     for one in (net, nn.Network.load(tmp_path / "net")):
         factors = {name: parameter.lr_factor for name, parameter in one.parameters().items() if parameter.lr_factor != 1}
-        assert factors == {"hidden1.right": 2.0, "hidden1.left": 4.0}
+        assert factors == {"hidden1.right": 2.0, "hidden1.left": 4.0, "hidden2.blocks": 4.0, "hidden2.up": 2.0}
     assert all(parameter.lr_factor == 1 for parameter in net.densify().parameters().values())
 
 

@@ -23,6 +23,8 @@ SIDE = 32
 class Pixelfly(LinearMap):
     """``activation(X @ W.T + b)`` for ``W = mix * B + (1 - mix) * up @ down``: B has the blocks of `pixelfly_mask`, and `mix` is learned.
 
+    As those of `Monarch`, the learning rates of the blocks and of `up` are multiplied by the root of (inputs of the layer / their inputs).
+
     Parameters
     ----------
     units : int
@@ -100,11 +102,12 @@ class Pixelfly(LinearMap):
         share = gain if alone else 2.0 * gain
         inputs = np.maximum(1, self._cut(self.block_mask.astype(np.int64), block).sum(axis=1))
         blocks = normal(rng, (len(row), block, block), 1.0) * np.sqrt(share / inputs[row])[:, None, None]
-        self.blocks = Parameter(self._inside(blocks).reshape(-1, block).astype(self.dtype))
+        self.blocks = Parameter(self._inside(blocks).reshape(-1, block).astype(self.dtype), self._lr_factor(inputs.mean()))
         self.down, self.up, self.mix = None, None, None
         if not alone:
             self.down = Parameter(normal(rng, (rank, self.n_inputs), self.n_inputs ** -0.5).astype(self.dtype, copy=False))
-            self.up = Parameter(normal(rng, (self.units, rank), (share / rank) ** 0.5).astype(self.dtype, copy=False))
+            up = normal(rng, (self.units, rank), (share / rank) ** 0.5)
+            self.up = Parameter(up.astype(self.dtype, copy=False), self._lr_factor(rank))
             self.mix = Parameter(filled(1, 0.5, self.dtype))
 
     def _cut(self, mask, block):
