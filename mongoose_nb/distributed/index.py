@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 CHECKPOINT_ROWS = 100_000
 
 
+def check_replicas(replicas: int, client: Any) -> int:
+    """How many workers have each row: at most as many as there are."""
+    replicas, workers = check_int("replicas", replicas, low=1), len(workers_of(client))
+    if replicas > workers:
+        raise ValueError(f"replicas={replicas} needs as many workers; the cluster has {workers}")
+    return replicas
+
+
 class LSHIndex(Searchable):
     """`mongoose_nb.LSHIndex` in shards: a row is on the worker that a hash of its id names, and a query asks all of them.
 
@@ -47,9 +55,11 @@ class LSHIndex(Searchable):
         workers that join.
     checkpoint : path-like, optional
         A directory that all workers can read and write. A shard whose worker dies comes back from its last file there and from the
-        changes since, which the client holds: nothing is lost. By default a shard that dies is an error.
+        changes since, which the client holds: nothing is lost. If the client dies, `load` reads the last files. By default a shard that
+        dies is an error.
     checkpoint_rows : int
-        Changed rows after which the directory is written again.
+        Changed rows after which the directory is written again at the latest. It is written earlier when a quarter as many rows have
+        changed as it holds; `checkpoint` and `close` write it at once.
     **options
         Of the local index, such as ``L`` and ``seed``.
 
@@ -71,7 +81,8 @@ class LSHIndex(Searchable):
     def __init__(self, metric: str | dict | Metric, dim: int, *, client: Any = None, shards: int | None = None, replicas: int = 1,
                  checkpoint: str | os.PathLike | None = None, checkpoint_rows: int = CHECKPOINT_ROWS, **options: Any) -> None:
         self._empty = LocalIndex(metric, dim, **options)
-        client, replicas = client_of(client), check_int("replicas", replicas, low=1)
+        client = client_of(client)
+        replicas = check_replicas(replicas, client)
         shards = max(1, len(workers_of(client)) // replicas) if shards is None else check_int("shards", shards, low=1)
         if checkpoint is not None:
             if os.path.exists(manifest(checkpoint)):
@@ -312,8 +323,13 @@ class LSHIndex(Searchable):
                 moved += 1
 
     def close(self) -> None:
-        """Give the memory of the workers back. Files stay."""
-        self._shards.close()
+        """Give the memory of the workers back. Files stay; a checkpoint directory is brought up to date."""
+        with self._lock:
+            try:
+                if self._recovery.directory is not None and self._recovery.unsaved:
+                    self.checkpoint()
+            finally:
+                self._shards.close()
 
     # --- saving -------------------------------------------------------------------------------------------------------
 
@@ -322,7 +338,7 @@ class LSHIndex(Searchable):
         if self._recovery.directory is None:
             raise ValueError("this index has no checkpoint directory: give checkpoint= when you make it")
         with self._lock:
-            self._recovery.restart(self._write(self._recovery.directory))
+            self._recovery.restart(self._write(self._recovery.directory), self._rows)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the index to a directory, which all workers have to see: a file for each shard, and one that names them, which is replaced
@@ -364,10 +380,10 @@ class LSHIndex(Searchable):
         FormatError
             Not such a directory, or damaged.
         """
-        path, replicas = os.path.abspath(path), check_int("replicas", replicas, low=1)
-        saved = read_manifest(path)
+        path, client = os.path.abspath(path), client_of(client)
+        replicas, saved = check_replicas(replicas, client), read_manifest(path)
         recovery = Recovery(path if checkpoint else None, checkpoint_rows, len(saved["files"]))
-        recovery.restart([os.path.join(path, name) for name in saved["files"]])
+        recovery.restart([os.path.join(path, name) for name in saved["files"]], saved["rows"])
         self = cls.__new__(cls)
         self._empty = LocalIndex(**saved["arguments"])
         if saved["sparse"] is not None:
@@ -377,7 +393,7 @@ class LSHIndex(Searchable):
 
                 row = sparse.csr_matrix(([np.float32(1)], ([0], [0])), shape=(1, self._empty.dim))
             self._empty.remove(self._empty.add(row))
-        self._begin(client_of(client), len(saved["files"]), replicas, recovery)
+        self._begin(client, len(saved["files"]), replicas, recovery)
         self._next_id, self._rows, recovery.begun = saved["next_id"], saved["rows"], True
         return self
 

@@ -24,7 +24,8 @@ class Recovery:
     directory : path-like or None
         That all workers and the client see; without, nothing is kept.
     every : int
-        Changed rows after which files should be written again.
+        Changed rows after which files should be written again at the latest. They are due earlier, when a quarter as many rows have
+        changed as the files hold: changes since then are lost with the client.
     shards : int
     """
 
@@ -35,19 +36,25 @@ class Recovery:
         self.begun = False
         self.restart([None] * shards)
 
-    def restart(self, base: list[Any]) -> None:
-        """From now on shards come back from these files."""
+    def restart(self, base: list[Any], rows: int = 0) -> None:
+        """From now on shards come back from these files, which hold so many rows."""
         self.base: list[str | None] = base
+        self._due = min(self.every, max(1, rows // 4))
         self._log: list[list] = [[] for _ in range(self.shards)]
         self._changed = 0
 
     def recipe(self, i: int, arguments: dict) -> Iterator[tuple[str, tuple]]:
         """Calls that bring a new shard into the state of shard i."""
         if self.directory is None and self.begun:
-            raise LostError(f"the worker of shard {i} died, and its rows with it: make the index again with checkpoint=DIRECTORY, which "
-                            "all workers can read, to have lost shards come back")
+            raise LostError(f"the worker of shard {i} died; replicas share the queries and do not stand in for it. Make the index again "
+                            "with checkpoint=DIRECTORY, which all workers can read, to have lost shards come back")
         yield "open", (arguments, self.base[i])
         yield from self._log[i]
+
+    @property
+    def unsaved(self) -> int:
+        """Rows that have changed since the files were written."""
+        return self._changed
 
     def note(self, method: str, calls: list[tuple | None], rows: int) -> bool:
         """Keep calls that have changed the shards; True when files should be written again."""
@@ -58,7 +65,7 @@ class Recovery:
         for log, call in zip(self._log, calls, strict=True):
             if call is not None:
                 log.append((method, call))
-        return self._changed >= self.every
+        return self._changed >= self._due
 
     def write(self, directory: str, save: Callable[[list[str]], None], settings: dict[str, Any]) -> list[str]:
         """Have every shard write a file in a directory, then the file that names them; older ones are removed. Returns their paths."""

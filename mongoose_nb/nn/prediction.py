@@ -131,7 +131,7 @@ class Predictor(Model):
             True scores every output. False scores those that hash tables retrieve: the ones that `fit_serving` trained, else those
             of the LSH sampler, made for training, which miss many of the best outputs where there are many outputs.
         candidates : int, optional
-            With ``exact=False``, most outputs to score for a row; by default the number of `fit_serving`, else the sampler's.
+            With ``exact=False``, most outputs to score for a row; by default that of `fit_serving`, else the sampler's, and at least k.
         ranked : bool, optional
             Whether the best outputs are ranked again by what `fit_ranking` made; by default if there is such a ranking.
         exclude : optional
@@ -184,7 +184,7 @@ class Predictor(Model):
             return self._ranked(X, k, exact, candidates, exclude)
         source = self.retriever or self.output.sampler
         if not exact:
-            candidates = check_int("candidates", source.candidates if candidates is None else candidates, low=1, high=2**31 - 2)
+            candidates = check_int("candidates", max(source.candidates, k) if candidates is None else candidates, low=1, high=2**31 - 2)
         ids = np.empty((X.shape[0], k), np.int32)
         scores = np.empty((X.shape[0], k), np.float32)
         timer = PhaseTimer()

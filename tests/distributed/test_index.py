@@ -184,6 +184,22 @@ def test_sparse_rows_files_and_rebalancing(threads, tmp_path):
 
 
 @pytest.mark.slow
+def test_most_rows_survive_the_client(threads, tmp_path):
+    """The files hold four fifths of the rows or more, whatever the steps in which rows came, and all of them after `close`."""
+    index = LSHIndex("l2", 24, client=threads, shards=2, checkpoint=tmp_path / "index")
+    for part in np.split(X[:60], [40, 41, 42, 55]):
+        index.add(part)
+        there = len(LSHIndex.load(tmp_path / "index", client=threads, checkpoint=False))
+        assert 0.8 * len(index) <= there <= len(index)
+    index.close()
+    assert len(LSHIndex.load(tmp_path / "index", client=threads)) == 60
+
+
+def test_replicas_need_workers(threads):
+    with pytest.raises(ValueError, match="replicas=5 needs as many workers; the cluster has 4"):
+        LSHIndex("l2", 24, client=threads, replicas=5)
+
+
 def test_a_shard_comes_back(processes, tmp_path):
     index = LSHIndex("l2", 24, client=processes, checkpoint=tmp_path, checkpoint_rows=2500)
     bare = LSHIndex("l2", 24, client=processes, shards=2)

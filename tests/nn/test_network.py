@@ -241,7 +241,7 @@ class TestPrediction:
         X, Y = problem()
         net = network(sampler=LSH(20, tables=Tables(K=8, L=2))).partial_fit(X, Y)
         logits = NaiveNetwork(net).logits(X)
-        ids, scores = net.predict_topk(X, 30, exact=False)
+        ids, scores = net.predict_topk(X, 30, exact=False, candidates=20)
         missing = ids < 0
         assert missing.any() and not missing.all()
         assert (ids[missing] == -1).all() and (scores[missing] == -np.inf).all()

@@ -31,6 +31,13 @@ def test_one_output_is_enough_for_an_exact_retriever(trained):
     assert report["candidates"] == 1 and report["P@1"] == report["exact P@1"] and isinstance(net.retriever, ExactRetriever)
 
 
+def test_k_labels_take_k_candidates(trained):
+    net, X, Y = trained
+    assert net.fit_serving(X, Y, target=0.0, retriever="exact")["candidates"] == 1
+    ids, scores = net.predict_topk(X[:20], 5, exact=False)
+    assert (ids >= 0).all() and (ids == net.predict_topk(X[:20], 5)[0]).all()
+
+
 def test_a_target_that_is_out_of_reach_is_said(trained):
     net, X, Y = trained
     report = net.fit_serving(X, Y, target=0.0, K=8, L=1)
