@@ -143,8 +143,8 @@ def _records(source, one_of_several):
         note(f"{error}, left out")
 
 
-def _documents(args, taken):
-    """(name, text) of the documents that are not in the index yet."""
+def _documents(args, known):
+    """(source, name, text) of all documents; the text is None for those of `known` names."""
     from mongoose_nb.sketch.reading import EmptyFileError, check_bases, document_name, read_document
     from mongoose_nb.sketch.sequences import as_text
 
@@ -152,17 +152,19 @@ def _documents(args, taken):
     for source in sources:
         if args.records:
             for record in _records(source, len(sources) > 1):
-                if record.name in taken:
+                if record.name in known:
+                    yield source, record.name, None
                     continue
                 if not record.sequence:
                     note(f"{source}: record {record.name} has no letters, left out")
                     continue
                 text = as_text(record.sequence)
                 check_bases(text, f"{source}: record {record.name}")
-                yield record.name, text
+                yield source, record.name, text
             continue
         name = "stdin" if source == "-" else document_name(source)
-        if name in taken:
+        if name in known:
+            yield source, name, None
             continue
         try:
             text, records, empty = read_document(source)
@@ -173,11 +175,23 @@ def _documents(args, taken):
             continue
         if empty:
             note(f"{source}: {empty} of {records} records have no letters")
-        yield name, text
+        yield source, name, text
+
+
+def _unchanged(source, name, text, digest, folder):
+    """Refuse a document that the index has with other content, or of which it does not know the content."""
+    from mongoose_nb.sketch.documents import text_digest
+
+    if text is None or digest == text_digest(text):
+        return
+    found = "with other content" if digest else "of an earlier version, which does not say of what content"
+    otherwise = "give it another name to add it as well" if digest else "leave it out if it is the same, give it another name if not"
+    raise ValueError(f"{source}: document {name!r} is in the index {folder} already, {found}; {otherwise}, or make the index anew: "
+                     "mongoose genes index --overwrite")
 
 
 def _fill(args, folder, hasher, fpr):
-    """Write parts until all documents are in the index."""
+    """Write parts until all documents are in the index. Those that are in it already, with the same content, are skipped."""
     from mongoose_nb.sketch import COBSIndex
     from mongoose_nb.sketch.documents import count_kmers
 
@@ -185,9 +199,11 @@ def _fill(args, folder, hasher, fpr):
         remove_leftovers(part)
     for leftover in folder.glob("part-*.part"):  # of a part that was never complete
         leftover.unlink()
-    taken = set()
+    taken: dict[str, str] = {}
     for part in _parts(folder):
-        taken |= set(COBSIndex.load(part, mmap=True).names)
+        taken |= COBSIndex.load(part, mmap=True).digests
+    # what this same run wrote by an earlier version, of the same files
+    resumed = {name for name, digest in taken.items() if not digest} if (folder / PLAN).exists() else set()
     if taken:
         note(f"{len(taken):,} documents are in the index")
     if args.part < 1:
@@ -206,8 +222,12 @@ def _fill(args, folder, hasher, fpr):
         seconds = time.perf_counter() - start
         note(f"{added:,} documents, {letters / 1e6:,.0f} million letters, {letters / 1e6 / seconds:,.0f} million/s")
 
-    seen = set(taken)
-    for name, text in _documents(args, taken):
+    seen, skipped = set(), []
+    for source, name, text in _documents(args, resumed):
+        if name in taken:
+            _unchanged(source, name, text, taken[name], folder)
+            skipped.append(name)
+            continue
         if name in seen:
             raise ValueError(f"two documents have the name {name!r}; rename one of the files or records")
         seen.add(name)
@@ -219,9 +239,12 @@ def _fill(args, folder, hasher, fpr):
         waiting.append((name, text))
         size, letters, added = size + len(text), letters + len(text), added + 1
     write()
+    if skipped:
+        more = f" and {len(skipped) - 3:,} more" if len(skipped) > 3 else ""
+        note(f"{len(skipped):,} unchanged, skipped: {', '.join(skipped[:3])}{more}")
     if not _parts(folder):
         raise ValueError(f"no documents: {', '.join(args.data)} have no sequence of k = {hasher.k} letters")
-    report = {"index": str(folder), "added": added, "documents": len(taken) + added, "letters": letters,
+    report = {"index": str(folder), "added": added, "skipped": len(skipped), "documents": len(taken) + added, "letters": letters,
               "seconds": round(time.perf_counter() - start, 3), "bytes": sum(part.stat().st_size for part in _parts(folder))}
     if args.json:
         json_line(report)

@@ -13,7 +13,7 @@ from mongoose_nb.core.registry import describe
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.core.validation import check_number
 from mongoose_nb.sketch.bloom import bits_for
-from mongoose_nb.sketch.documents import DocumentIndex
+from mongoose_nb.sketch.documents import DocumentIndex, text_digest
 from mongoose_nb.sketch.kmer_hash import KmerHash, as_hasher
 from mongoose_nb.sketch.storage import check_version, take
 
@@ -28,8 +28,8 @@ MOST_COLUMNS = 512
 class Group:
     """Filters of documents of similar sizes: all have as many bits as the largest of them needs."""
 
-    def __init__(self, capacity: int, bits: int, rows: np.ndarray, names: list[str]) -> None:
-        self.capacity, self.bits, self.rows, self.names = capacity, bits, rows, names
+    def __init__(self, capacity: int, bits: int, rows: np.ndarray, names: list[str], digests: list[str]) -> None:
+        self.capacity, self.bits, self.rows, self.names, self.digests = capacity, bits, rows, names, digests
 
     @property
     def stride(self) -> int:
@@ -40,7 +40,7 @@ class Group:
         """Another group, of rows of its own."""
         rows = aligned_zeros(self.rows.shape, np.uint8)
         rows[...] = self.rows
-        return Group(self.capacity, self.bits, rows, list(self.names))
+        return Group(self.capacity, self.bits, rows, list(self.names), list(self.digests))
 
     def widen(self, columns: int) -> None:
         """Make room for so many documents in all."""
@@ -90,6 +90,11 @@ class COBSIndex(DocumentIndex):
     def names(self) -> list[str]:
         """Names of the documents, in the order of the columns of `shares`."""
         return [name for group in self._groups for name in group.names]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """`text_digest` of every document by name; empty for documents of files that earlier versions wrote."""
+        return {name: digest for group in self._groups for name, digest in zip(group.names, group.digests)}
 
     @property
     def nbytes(self) -> int:
@@ -149,7 +154,7 @@ class COBSIndex(DocumentIndex):
                 if group is None:
                     size = members[0][2] if len(members) > 1 else capacity
                     bits = self.bits_of(size)
-                    group = Group(size, bits, aligned_zeros((bits, -(-min(len(members), MOST_COLUMNS) // 8)), np.uint8), [])
+                    group = Group(size, bits, aligned_zeros((bits, -(-min(len(members), MOST_COLUMNS) // 8)), np.uint8), [], [])
                     self._groups.append(group)
                 some, members = members[:MOST_COLUMNS - len(group.names)], members[MOST_COLUMNS - len(group.names):]
                 group.widen(len(group.names) + len(some))
@@ -160,6 +165,7 @@ class COBSIndex(DocumentIndex):
                                           np.uint8(0))
                     kernels.insert_kmers(text, max(0, len(text) - self.hasher.k + 1), plan, place, alone, group.rows.reshape(-1))
                     group.names.append(name)
+                    group.digests.append(text_digest(text))
 
     def _count(self, text, first, last):
         from mongoose_nb.kernels.sketch.columns import count_columns
@@ -210,7 +216,7 @@ class COBSIndex(DocumentIndex):
         path : path-like
         """
         settings = {"version": VERSION, "hasher": describe(self.hasher, "hasher"), "fpr": self.fpr,
-                    "groups": [{"capacity": g.capacity, "bits": g.bits, "names": g.names} for g in self._groups]}
+                    "groups": [{"capacity": g.capacity, "bits": g.bits, "names": g.names, "digests": g.digests} for g in self._groups]}
         files.save(path, KIND, settings, {f"rows{i}": group.rows for i, group in enumerate(self._groups)})
 
     @classmethod
@@ -234,6 +240,9 @@ class COBSIndex(DocumentIndex):
             rows = take(path, arrays, f"rows{i}", np.uint8, (group["bits"], -1), mmap)
             if 8 * rows.shape[1] < len(group["names"]):
                 raise files.FormatError(f"{str(path)!r} is damaged: group {i} has more names than columns")
-            index._groups.append(Group(group["capacity"], group["bits"], rows, list(group["names"])))
+            digests = list(group.get("digests") or [""] * len(group["names"]))  # earlier versions kept none
+            if len(digests) != len(group["names"]):
+                raise files.FormatError(f"{str(path)!r} is damaged: group {i} has {len(group['names'])} names and {len(digests)} digests")
+            index._groups.append(Group(group["capacity"], group["bits"], rows, list(group["names"]), digests))
         index._mapped = mmap
         return index

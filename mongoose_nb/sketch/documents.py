@@ -51,6 +51,21 @@ def name_word(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
 
 
+def text_digest(text: np.ndarray) -> str:
+    """A digest of the letters of a document, by which a changed one is told from the one in the index.
+
+    Parameters
+    ----------
+    text : (n,) uint8 array
+
+    Returns
+    -------
+    str
+        Of 32 hexadecimal digits.
+    """
+    return hashlib.blake2b(np.ascontiguousarray(text), digest_size=16).hexdigest()
+
+
 def count_kmers(text: np.ndarray, k: int) -> int:
     """Number of k-mers of a text, repeated ones included: of places with k letters of A, C, G, T and U in a row.
 

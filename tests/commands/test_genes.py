@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -102,6 +103,57 @@ def test_records_as_documents(folder, capsys):
     with gzip.open(folder / "reads.fq.gz", "wt") as file:
         file.write(f"@q\n{bases(300, 2)[50:150]}\n+\n{'I' * 100}\n")
     assert rows(capsys, folder)[1:] == [["q", "two", "1.0000", "1"]]
+
+
+def without_digests(index):
+    """Make the parts of an index those of an earlier version, which kept no digests."""
+    from mongoose_nb.core import files
+
+    for part in index.glob("part-*"):
+        settings, arrays = files.load(part, "cobs_index")
+        assert all(group.pop("digests") for group in settings["groups"])
+        files.save(part, "cobs_index", settings, arrays)
+
+
+@pytest.mark.parametrize("records", [[], ["--records"]])
+def test_changed_documents_are_no_known_ones(tmp_path, records, capsys):
+    for i, name in enumerate("abc"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "g.fa").write_text(f">g\n{bases(300, i)}\n" if name != "c" else f">g\n{bases(300, 0)}\n>h\n{bases(300, 7)}\n")
+    index, one, other = tmp_path / "index", tmp_path / "a" / "g.fa", tmp_path / "b" / "g.fa"
+    assert run("index", tmp_path / "a", "-o", index, *records) == 0
+    before = sorted((file.name, file.read_bytes()) for file in index.iterdir())
+    for changed in ([other], [one, other]):
+        assert run("add", index, *changed, *records) == 2
+        told = capsys.readouterr().err
+        assert f"{other}: document 'g' is in the index" in told and "other content; give it another name" in told
+    capsys.readouterr()
+    with gzip.open(tmp_path / "g.fa.gz", "wb") as file:  # the same letters
+        file.write(one.read_bytes())
+    for same in (one, tmp_path / "g.fa.gz"):
+        assert run("add", index, same, *records, "--json") == 0
+        told = capsys.readouterr()
+        assert "1 unchanged, skipped: g" in told.err and json.loads(told.out)["skipped"] == 1
+    assert sorted((file.name, file.read_bytes()) for file in index.iterdir()) == before
+    if records:
+        assert run("add", index, tmp_path / "c", *records) == 0 and "1 unchanged, skipped: g" in capsys.readouterr().err
+    else:
+        assert run("add", index, tmp_path / "c") == 2 and "other content" in capsys.readouterr().err
+    without_digests(index)
+    assert run("add", index, one, *records) == 2 and "document 'g' is in the index" in capsys.readouterr().err
+    assert run("query", index, one) == 0 and "g\tg\t1.0000" in capsys.readouterr().out
+
+
+def test_a_run_of_an_earlier_version_goes_on(folder, capsys):
+    from mongoose_nb.commands.genes import PLAN
+
+    save, plans = pathlib.Path.unlink, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pathlib.Path, "unlink", lambda path, *a: plans.append(path) if path.name == PLAN else save(path, *a))
+        assert run("index", folder / "genomes", "-o", folder / "index") == 0
+    without_digests(folder / "index")
+    assert plans == [folder / "index" / PLAN] and run("index", folder / "genomes", "-o", folder / "index") == 0
+    assert "5 unchanged, skipped: g0, g1, g2 and 2 more" in capsys.readouterr().err and rows(capsys, folder) == WANTED
 
 
 def broken(folder):

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from mongoose_nb.core.files import FormatError
 from mongoose_nb.sketch import COBSIndex, IDLHash, RAMBOIndex, RandomHash
+from mongoose_nb.sketch.documents import text_digest
+from mongoose_nb.sketch.sequences import as_text
 
 HASHERS = [RandomHash(k=15, bits=2**16), IDLHash(k=15, t=9, bits=2**16)]
 MAKERS = {"cobs": lambda hasher: COBSIndex(hasher, fpr=0.05), "rambo": lambda hasher: RAMBOIndex(hasher, n_buckets=11, n_reps=3)}
@@ -104,6 +106,8 @@ def test_files(empty, tmp_path):
                 again.add("new", bases(100, 9))
     again.add("new", bases(100, 9))
     assert "new" in again.search(bases(100, 9))
+    if isinstance(index, COBSIndex):
+        assert again.digests == {**index.digests, "new": text_digest(as_text(bases(100, 9)))} and len(set(again.digests.values())) == 13
     (tmp_path / "cut").write_bytes((tmp_path / "i").read_bytes()[:-10])
     with pytest.raises(FormatError):
         type(index).load(tmp_path / "cut")
