@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -113,8 +113,7 @@ class BloomFilter:
 
         from mongoose_nb.kernels.sketch import bits as kernels
 
-        if not self._filled.flags.writeable:
-            raise ValueError("this filter is mapped and cannot be changed; load it with mmap=False")
+        self._check_writeable()
         alone = numba.get_num_threads() == 1
         if self.hasher is None:
             words = as_keys(keys)
@@ -235,6 +234,10 @@ class BloomFilter:
         ones = np.bitwise_count(self._filled)
         return float(np.add.reduceat(ones, np.arange(0, len(ones), window // 8), dtype=np.int64).max() / window)
 
+    def _check_writeable(self):
+        if not self._filled.flags.writeable:
+            raise ValueError("this filter is mapped and cannot be changed; load it with mmap=False")
+
     def _check_alike(self, other):
         if not isinstance(other, BloomFilter):
             raise TypeError(f"a filter is joined with another filter; got a {type(other).__name__}")
@@ -276,6 +279,24 @@ class BloomFilter:
         BloomFilter
         """
         return self | other
+
+    def merge(self, other: BloomFilter) -> Self:
+        """Take in the keys of another filter: bit for bit what inserting them gives.
+
+        Parameters
+        ----------
+        other : BloomFilter
+            With the same functions and size.
+
+        Returns
+        -------
+        BloomFilter
+            self
+        """
+        self._check_alike(other)
+        self._check_writeable()
+        np.bitwise_or(self._filled, other.bytes_of(), out=self._filled)
+        return self
 
     def intersection(self, other: BloomFilter) -> BloomFilter:
         """A filter that has at least the keys that are in both; others more often than a filter of these keys alone.

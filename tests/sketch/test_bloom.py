@@ -82,6 +82,13 @@ def test_joins():
     both.insert(["x", "y", "z"])
     np.testing.assert_array_equal((a | b).bytes_of(), both.bytes_of())
     np.testing.assert_array_equal(a.union(b).bytes_of(), both.bytes_of())
+    merged = BloomFilter(n=500).merge(a)
+    assert merged.merge(b) is merged and "z" not in a
+    np.testing.assert_array_equal(merged.bytes_of(), both.bytes_of())
+    for wrong, error in ((BloomFilter(n=500, seed=1), ValueError), (BloomFilter(n=5000), ValueError), (5, TypeError)):
+        with pytest.raises(error, match="filters have different functions|another filter"):
+            merged.merge(wrong)
+    np.testing.assert_array_equal(merged.bytes_of(), both.bytes_of())
     assert a.intersection(b).contains(["y", "x"]).tolist() == [True, False]
     with pytest.raises(ValueError, match="different functions or sizes"):
         a | BloomFilter(n=500, seed=1)
@@ -113,8 +120,9 @@ def test_files(tmp_path, hasher):
         again = BloomFilter.load(tmp_path / "f", mmap=mmap)
         assert again.contains(keys).all() and repr(again) == repr(f)
         np.testing.assert_array_equal(again.bytes_of(), f.bytes_of())
-    with pytest.raises(ValueError, match="mapped"):
-        again.insert(keys)
+    for change in (lambda: again.insert(keys), lambda: again.merge(f)):
+        with pytest.raises(ValueError, match="mapped"):
+            change()
     BloomFilter.load(tmp_path / "f").insert(keys)
     data = (tmp_path / "f").read_bytes()
     (tmp_path / "cut").write_bytes(data[:-100])

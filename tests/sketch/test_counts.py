@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mongoose_nb import PStable, SimHash
+from mongoose_nb import sketch as sketches
 from mongoose_nb.core.files import FormatError
 from mongoose_nb.sketch import RACE, BloomFilter, CountMinSketch, CountSketch, TopKeys
 
@@ -91,6 +92,12 @@ class TestContract:
         with pytest.raises(ValueError, match="width"):
             kind(0)
         assert sketch.estimate([]).shape == (0,) and sketch.add([]) is None
+
+
+def test_every_sketch_merges():
+    """What docs/genes.md says: what can be saved can be merged, in place."""
+    saved = [kind for name in sketches.__all__ if hasattr(kind := getattr(sketches, name), "save")]
+    assert len(saved) >= 8 and not [kind.__name__ for kind in saved if not hasattr(kind, "merge")]
 
 
 def test_count_min_takes_no_negative_amounts():
