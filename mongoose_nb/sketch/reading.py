@@ -102,14 +102,17 @@ def read_records(path: PathLike) -> Iterator[Record]:
     """
     try:
         import dnaio
+        import xopen
     except ImportError:
-        raise ImportError("files of sequences are read by dnaio: pip install 'mongoose_nb[genes]'") from None
+        raise ImportError("files of sequences are read by dnaio and xopen: pip install 'mongoose_nb[genes]'") from None
     name = "stdin" if str(path) == "-" else os.fspath(path)
     if name != "stdin" and os.path.isfile(path) and os.path.getsize(path) == 0:
         raise EmptyFileError(f"{name}: the file is empty")
     count = 0
     try:
-        with dnaio.open(sys.stdin.buffer if name == "stdin" else os.fspath(path), open_threads=0) as file:
+        # a stream has no name, so its first bytes say how it is compressed
+        source = xopen.xopen(sys.stdin.buffer, "rb", threads=0) if name == "stdin" else os.fspath(path)
+        with dnaio.open(source, open_threads=0) as file:
             for record in file:
                 count += 1
                 yield Record(record.name.split()[0] if record.name.strip() else f"record{count}", record.sequence)

@@ -1,14 +1,17 @@
 """`mongoose genes`: index, add, query, stats; a killed run; damaged and odd files."""
 
+import bz2
 import gzip
 import json
+import lzma
+import os
 import pathlib
 
 import numpy as np
 import pytest
 
 from mongoose_nb.commands.cli import main
-from mongoose_nb.sketch.reading import document_name, read_document
+from mongoose_nb.sketch.reading import document_name, read_document, read_records
 
 pytest.importorskip("dnaio")
 
@@ -103,6 +106,17 @@ def test_records_as_documents(folder, capsys):
     with gzip.open(folder / "reads.fq.gz", "wt") as file:
         file.write(f"@q\n{bases(300, 2)[50:150]}\n+\n{'I' * 100}\n")
     assert rows(capsys, folder)[1:] == [["q", "two", "1.0000", "1"]]
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_stdin(compress, monkeypatch):
+    """From a pipe, in which nobody can go back."""
+    ends = os.pipe()
+    with open(ends[1], "wb") as file:
+        file.write(compress(f">a\n{bases(500)}\n>b\nACGT\n".encode()))
+    with open(ends[0]) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert list(read_records("-")) == [("a", bases(500)), ("b", "ACGT")]
 
 
 def without_digests(index):
