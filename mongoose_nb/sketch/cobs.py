@@ -72,8 +72,7 @@ class COBSIndex(DocumentIndex):
     --------
     >>> from mongoose_nb.sketch import COBSIndex, IDLHash
     >>> index = COBSIndex(IDLHash(k=15, t=9))
-    >>> index.add("first", "ACGTTGCATGCATTTGCAGCATCAGGATC")
-    >>> index.add("second", "TTTTTTGGCGCGCGGATATATTAGAGACC")
+    >>> index = index.add("first", "ACGTTGCATGCATTTGCAGCATCAGGATC").add("second", "TTTTTTGGCGCGCGGATATATTAGAGACC")
     >>> index.search("TTGCATGCATTTGCAGCA", threshold=0.8)
     ['first']
     """

@@ -28,8 +28,7 @@ class CountMinSketch(CountTable):
     Examples
     --------
     >>> from mongoose_nb.sketch import CountMinSketch
-    >>> words = CountMinSketch(width=1000)
-    >>> words.add(["to", "be", "or", "not", "to", "be"])
+    >>> words = CountMinSketch(width=1000).add(["to", "be", "or", "not", "to", "be"])
     >>> words.estimate(["to", "not", "that"])
     array([2, 1, 0])
     """

@@ -27,9 +27,7 @@ class CountSketch(CountTable):
     Examples
     --------
     >>> from mongoose_nb.sketch import CountSketch
-    >>> balance = CountSketch(width=1000)
-    >>> balance.add(["in", "out", "in"], [5, 2, 3])
-    >>> balance.add("in", -1)
+    >>> balance = CountSketch(width=1000).add(["in", "out", "in"], [5, 2, 3]).add("in", -1)
     >>> balance.estimate(["in", "out"])
     array([7., 2.])
     """

@@ -49,7 +49,7 @@ class CountTable:
         """Bytes of the table."""
         return self.table.nbytes
 
-    def add(self, keys: Any, amounts: Any = 1) -> None:
+    def add(self, keys: Any, amounts: Any = 1) -> Self:
         """Add to the counts of keys.
 
         Parameters
@@ -57,6 +57,11 @@ class CountTable:
         keys : int, str, bytes, or an array or list of them
         amounts : int or (n,) array of int
             What is added, for all keys or for each.
+
+        Returns
+        -------
+        CountTable
+            self
         """
         from mongoose_nb.kernels.sketch.counts import add_counts, add_few_counts
 
@@ -72,6 +77,7 @@ class CountTable:
         add = add_few_counts if len(words) < ROWS_FROM else add_counts
         add(words, np.atleast_1d(more).astype(np.int64), np.uint64(self.seed), self.signed, self.table)
         self.total += size
+        return self
 
     def _read(self, keys):
         from mongoose_nb.kernels.sketch.counts import read_counts, read_few_counts

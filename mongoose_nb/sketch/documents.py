@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -120,7 +120,7 @@ class DocumentIndex:
     def __contains__(self, name: object) -> bool:
         return name in self.names
 
-    def add(self, name: str, sequence: Any) -> None:
+    def add(self, name: str, sequence: Any) -> Self:
         """Add a document.
 
         Parameters
@@ -130,20 +130,30 @@ class DocumentIndex:
         sequence : str, bytes, array of uint8, or list of these
             Its records.
 
+        Returns
+        -------
+        DocumentIndex
+            self
+
         Raises
         ------
         ValueError
             If the name is taken, the sequence has no k-mer, or the index is mapped. The index is then as it was.
         """
-        self.add_many([(name, sequence)])
+        return self.add_many([(name, sequence)])
 
-    def add_many(self, documents: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+    def add_many(self, documents: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Self:
         """Add documents, all or none.
 
         Parameters
         ----------
         documents : dict of name to sequence, or iterable of (name, sequence)
             See `add`.
+
+        Returns
+        -------
+        DocumentIndex
+            self
         """
         if self._mapped:
             raise ValueError("this index is mapped and cannot be changed; load it with mmap=False")
@@ -161,6 +171,7 @@ class DocumentIndex:
             taken.add(name)
             checked.append((name, text, n))
         self._insert(checked)
+        return self
 
     @property
     def mapped(self) -> bool:

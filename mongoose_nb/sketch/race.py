@@ -68,7 +68,7 @@ class RACE:
         mix_codes(codes, self.width, cells)
         return cells
 
-    def add(self, X: Any) -> RACE:
+    def add(self, X: Any) -> Self:
         """Count rows.
 
         Parameters
@@ -78,7 +78,7 @@ class RACE:
         Returns
         -------
         RACE
-            Itself.
+            self
         """
         cells = self._cells(X)
         for table, row in zip(self.counts, cells):

@@ -44,8 +44,7 @@ class RAMBOIndex(DocumentIndex):
     --------
     >>> from mongoose_nb.sketch import IDLHash, RAMBOIndex
     >>> index = RAMBOIndex(IDLHash(k=15, t=9, bits=2**14), n_buckets=4, n_reps=3)
-    >>> index.add("first", "ACGTTGCATGCATTTGCAGCATCAGGATC")
-    >>> index.add("second", "TTTTTTGGCGCGCGGATATATTAGAGACC")
+    >>> index = index.add("first", "ACGTTGCATGCATTTGCAGCATCAGGATC").add("second", "TTTTTTGGCGCGCGGATATATTAGAGACC")
     >>> index.search("TTGCATGCATTTGCAGCA", threshold=0.8)
     ['first']
     """

@@ -35,8 +35,7 @@ class TopKeys:
     --------
     >>> from mongoose_nb.sketch import TopKeys
     >>> top = TopKeys(2)
-    >>> top.add(["to", "be", "or", "not", "to", "be", "to"])
-    >>> top.items()
+    >>> top.add(["to", "be", "or", "not", "to", "be", "to"]).items()
     [('to', 3), ('be', 2)]
     """
 
@@ -47,18 +46,27 @@ class TopKeys:
             raise TypeError(f"sketch must be a CountMinSketch; got a {type(sketch).__name__}")
         self._kept: dict[int, Any] = {}  # word -> the key
 
-    def add(self, keys: Any) -> None:
+    def add(self, keys: Any, amounts: Any = 1) -> Self:
         """Count keys.
 
         Parameters
         ----------
         keys : int, str, bytes, or an array or list of them
+        amounts : int or (n,) array of int
+            How often they are counted, all or each; not negative. Keys that are counted 0 times are left out.
+
+        Returns
+        -------
+        TopKeys
+            self
         """
         words = as_keys(keys)
-        self.sketch.add(keys)
+        self.sketch.add(keys, amounts)
         named = [keys] if isinstance(keys, int | str | bytes | np.integer) else keys.tolist() if isinstance(keys, np.ndarray) else keys
-        some, first = np.unique(words, return_index=True)
-        self._keep({int(word): named[at] for word, at in zip(some.tolist(), first.tolist())})
+        counted = np.flatnonzero(np.broadcast_to(amounts, words.shape))
+        some, first = np.unique(words[counted], return_index=True)
+        self._keep({int(word): named[at] for word, at in zip(some.tolist(), counted[first].tolist())})
+        return self
 
     def _keep(self, more):
         together = {**self._kept, **more}

@@ -91,13 +91,41 @@ class TestContract:
         assert not sketch.table.any() and sketch.total == 0
         with pytest.raises(ValueError, match="width"):
             kind(0)
-        assert sketch.estimate([]).shape == (0,) and sketch.add([]) is None
+        assert sketch.estimate([]).shape == (0,) and sketch.add([]) is sketch
 
 
 def test_every_sketch_merges():
     """What docs/genes.md says: what can be saved can be merged, in place."""
     saved = [kind for name in sketches.__all__ if hasattr(kind := getattr(sketches, name), "save")]
     assert len(saved) >= 8 and not [kind.__name__ for kind in saved if not hasattr(kind, "merge")]
+
+
+@pytest.mark.parametrize("sketch, arguments", [(CountMinSketch(8), ["a"]), (CountMinSketch(8), [["a", "b"], [1, 2]]),
+                                               (CountSketch(8), [3, -1]), (TopKeys(2), [["a"]]),
+                                               (RACE(SimHash(4, 1, 2)), [np.ones((2, 4), np.float32)]),
+                                               (sketches.COBSIndex(sketches.IDLHash(k=5, t=3)), ["a", "ACGTACGT"]),
+                                               (sketches.RAMBOIndex(sketches.IDLHash(k=5, t=3, bits=4096), 2, 2), ["a", "ACGTACGT"])],
+                         ids=lambda x: type(x).__name__ if not isinstance(x, list) else "")
+def test_add_returns_the_sketch(sketch, arguments):
+    assert sketch.add(*arguments) is sketch
+    assert not hasattr(sketch, "add_many") or sketch.add_many({"b": "ACGTA"}) is sketch
+
+
+def test_every_add_is_in_the_test_above():
+    adding = {kind.__name__ for name in sketches.__all__ if hasattr(kind := getattr(sketches, name), "add")}
+    assert adding == {"CountMinSketch", "CountSketch", "TopKeys", "RACE", "COBSIndex", "RAMBOIndex"}
+
+
+def test_top_keys_by_amounts():
+    """As adding each key so many times."""
+    keys, amounts = ["a", "b", "a", "c", "none", "c"], [2, 9, 0, 3, 0, 1]
+    top, singly = TopKeys(3).add(keys, amounts), TopKeys(3).add([key for key, n in zip(keys, amounts) for _ in range(n)])
+    assert top.items() == singly.items() == [("b", 9), ("c", 4), ("a", 2)] and top.kept() == singly.kept()
+    assert TopKeys(3).add(["none"], 0).items() == [] and TopKeys(2).add("x", 5).items() == [("x", 5)]
+    for wrong in (-1, [1, 2], 1.5):
+        with pytest.raises(ValueError, match="amounts"):
+            top.add("a", wrong)
+    assert top.items() == singly.items()
 
 
 def test_count_min_takes_no_negative_amounts():
