@@ -50,7 +50,10 @@ class IDLHash(KmerHash):
 
     def __init__(self, k: int = 31, t: int = 16, n_hashes: int = 4, window: int = 512, bits: int = 2**24, seed: int = 0) -> None:
         super().__init__(k, n_hashes, bits, seed)
-        self.t = check_int("t", t, low=1, high=self.k)
+        self.t = check_int("t", t, low=1)
+        if self.t > self.k:
+            raise ValueError(f"t must be at most k; k={self.k} needs t <= {self.k}, and t is {self.t} (16 by default): "
+                             f"give t={(self.k + 1) // 2}")
         self.window = check_int("window", window, low=NARROWEST, high=WIDEST)
         if window & (window - 1):
             raise ValueError(f"window is {window}; it must be a power of two, such as {1 << window.bit_length() - 1}")

@@ -115,3 +115,14 @@ def test_different_k_mers_have_different_addresses():
 def test_wrong_arguments(arguments, error):
     with pytest.raises(ValueError, match=error):
         IDLHash(**arguments)
+
+
+def test_short_k_mers_need_a_short_t():
+    """The error names what was given, not the default alone, and what it says to give is taken."""
+    for k in range(1, 33):
+        if k >= 16:
+            assert IDLHash(k=k).t == 16
+            continue
+        with pytest.raises(ValueError, match=rf"k={k} needs t <= {k}, and t is 16 \(16 by default\): give t=\d+") as error:
+            IDLHash(k=k)
+        assert IDLHash(k=k, t=int(str(error.value).split("t=")[-1])).k == k
