@@ -15,6 +15,7 @@ from mongoose_nb.distributed.chunks import ArrayChunks, DelayedChunks
 from mongoose_nb.distributed.cluster import client_of, workers_of
 from mongoose_nb.distributed.output import ShardedOutput
 from mongoose_nb.distributed.sharded_network import ShardedNetwork
+from mongoose_nb.nn.layers.hashed_output import check_matrix
 from mongoose_nb.nn.saving import load_callbacks
 from mongoose_nb.nn.training import loop
 from mongoose_nb.nn.training.batches import Chunks, Whole
@@ -73,6 +74,8 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     ------
     ValueError
         A sampler that needs all weights in one place, or has candidates for each sample.
+    TypeError
+        An output layer that is compressed. Hidden layers may be.
 
     Notes
     -----
@@ -92,6 +95,7 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
         weight = check_weights(weight, X.shape[0])
         return X[weight > 0], Y[weight > 0], weight[weight > 0]
 
+    check_matrix(network.output, "whose rows share cells and cannot be in shards: train it on one machine, with Network.fit")
     client = client_of(client)
     network.output.sampler.of_shard(0, 1)  # refuses what cannot be in shards
     epochs, batch_size = check_int("epochs", epochs, low=1), check_int("batch_size", batch_size, low=1)

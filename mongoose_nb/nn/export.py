@@ -142,7 +142,7 @@ def write_onnx(network: Any, path: str | os.PathLike, k: int | None = None) -> N
     for layer in network.layers:
         x = onnx_layer(layer, x, graph)
     output = network.output
-    x = graph.node("Gemm", x, graph.constant(output.weights.value), graph.constant(output.bias.value), transB=1)
+    x = graph.node("Gemm", x, graph.constant(output.weights.value[:]), graph.constant(output.bias.value), transB=1)
     results = [("logits", x, TensorProto.FLOAT, network.n_outputs)]
     if k is not None:
         scores, ids = graph.node("TopK", x, graph.constant(np.array([k], np.int64)), outputs=2)

@@ -11,11 +11,14 @@ from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.registry import parameters
 from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.layers.hashed_output import check_matrix
 
 
 def grown(network: Any, more: int, names: Sequence | None = None) -> Any:
     """A copy of a network with more outputs; see `Network.grown`."""
     more = check_int("more", more, low=1)
+    check_matrix(network.output, "where the place of every weight depends on the number of outputs, so that one with more outputs would "
+                                 "keep nothing of what was learned: train a new network with all outputs")
     if (names is None) != (network.label_names is None):
         raise ValueError("this network has names of labels: give those of the new ones, too" if names is None else
                          "this network has no names of labels: set network.label_names before, or leave out names")

@@ -310,6 +310,11 @@ class Network(Predictor):
         Returns
         -------
         Network
+
+        Raises
+        ------
+        TypeError
+            For a network whose output layer is compressed. Hidden layers may be.
         """
         from mongoose_nb.nn.growth import grown
 

@@ -22,7 +22,7 @@ def logits(network: Network, X: scipy.sparse.csr_matrix) -> np.ndarray:
     _check_size(network, X)
     with one_blas_thread():
         h = network.hidden_activations(X).astype(np.float64)
-        return h @ network.output.weights.value.astype(np.float64).T + network.output.bias.value
+        return h @ network.output.weights.value[:].astype(np.float64).T + network.output.bias.value
 
 
 def _check_size(network, X):

@@ -5,6 +5,7 @@ import pytest
 from nn_problem import planted
 
 from mongoose_nb import Network, nn
+from mongoose_nb.sklearn.outputs import logits
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,14 @@ def test_a_ranking(trained):
 def test_hardness(trained):
     net, X, y, _ = trained
     assert np.isfinite(nn.hardness(net, X, y)).all()
+
+
+def test_variance_and_logits_are_those_of_the_matrix(trained):
+    net, X, y, _ = trained
+    expected = net.hidden_activations(X).astype(np.float64) @ net.output.view.gather().T.astype(np.float64) + net.output.bias.value
+    assert np.allclose(logits(net, X), expected, atol=1e-5)
+    assert nn.row_variance(net, X, y, nn.LGDBatches(uniform=1.0)) == pytest.approx(1.0)
+    assert 0 < nn.row_variance(net, X, y) < 3.4
 
 
 def test_serving_is_refused(trained):

@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 
 from mongoose_nb import Network, nn
+from mongoose_nb.compress import Compress
 from mongoose_nb.distributed import fit
 from mongoose_nb.distributed import output as module
 from mongoose_nb.nn.sampling import adaptive
@@ -39,7 +40,8 @@ def same(a, b):
     return all((x == y).all() for x, y in zip(weights(a).values(), weights(b).values()))
 
 
-CASES = [{}, {"sampler": nn.Uniform(100)}, {"loss": "logistic", "sampler": nn.Uniform(100)}, {"clip_norm": 0.1, "optimizer": "sgd"}]
+CASES = [{}, {"sampler": nn.Uniform(100)}, {"loss": "logistic", "sampler": nn.Uniform(100), "compress": Compress(only=["hidden0"])},
+         {"clip_norm": 0.1, "optimizer": "sgd"}]
 
 
 @pytest.mark.parametrize("settings", CASES, ids=str)
@@ -104,6 +106,9 @@ def test_what_is_refused(threads):
     for wrong, text in [(network(sampler=nn.LSH()), "sampler=.full."), (network(sampler=nn.Uniform(9, shape="sample")), "sampler='full'")]:
         with pytest.raises(ValueError, match=text):
             fit(wrong, X, Y, client=threads)
+    for only in (None, ["output"]):
+        with pytest.raises(TypeError, match="output layer is on a hashed array, .*Network.fit"):
+            fit(network(compress=Compress("robe", 4, only=only)), X, Y, client=threads)
     with pytest.raises(ValueError, match="shards"):
         fit(net, X, Y, client=threads, shards=OUTPUTS + 1)
     with pytest.raises(ValueError, match="rows"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nn_problem import digest, lsh, planted
 
-from mongoose_nb import nn
+from mongoose_nb import compress, nn
 from mongoose_nb.nn import Network
 
 
@@ -36,6 +36,30 @@ def test_old_outputs_answer_as_before(settings, tmp_path):
     assert (new.predict(X)[~known] == label[~known]).mean() > 0.8
     new.save(tmp_path / "n")
     np.testing.assert_array_equal(Network.load(tmp_path / "n").predict(X), new.predict(X))
+
+
+@pytest.mark.parametrize("name", compress.names())
+def test_compressed_hidden_layers_stay_as_they_are(name):
+    X, label = planted(100, 40)
+    X, label = X[label < 30], label[label < 30]
+    old = network(30, hidden=(16, 12), compress=compress.Compress(name, 2, only=["hidden0", "hidden1"]))
+    old.fit(X, label, epochs=1)
+    new = old.grown(10)
+    np.testing.assert_array_equal(new.hidden_activations(X), old.hidden_activations(X))
+    for part in ("weights", "bias"):
+        np.testing.assert_array_equal(getattr(new.output, part).value[:30], getattr(old.output, part).value)
+    ids, _ = new.predict_topk(X, 40)
+    assert ids[ids < 30].reshape(-1, 30).tolist() == old.predict_topk(X, 30)[0].tolist()
+
+
+@pytest.mark.parametrize("only", [None, ["output"]], ids=["all", "output"])
+@pytest.mark.parametrize("name", compress.names())
+def test_a_compressed_output_layer_cannot_grow(name, only):
+    net = network(30, compress=compress.Compress(name, 2, only=only))
+    before = digest(net)
+    with pytest.raises(TypeError, match=r"the output layer is on a hashed array, .*train a new network .*only=\['hidden0'\]"):
+        net.grown(10)
+    assert digest(net) == before
 
 
 def test_names_and_refusals():

@@ -129,6 +129,25 @@ class HashedOutput(Hashed, WideOutput):
         return np.where(ids >= 0, listed[ids], -1).astype(np.int32), scores
 
 
+def check_matrix(output: WideOutput, why: str) -> None:
+    """Refuse an output layer whose rows live in a hashed array.
+
+    Parameters
+    ----------
+    output : WideOutput
+    why : str
+        What they are needed for.
+
+    Raises
+    ------
+    TypeError
+        It says what to compress instead.
+    """
+    if isinstance(output.weights, VirtualWeights):
+        raise TypeError(f"the output layer is on a hashed array, {why}, or compress other layers only, with "
+                        "Compress(..., only=['hidden0'])")
+
+
 def _any():
     """The rows that a step has changed: any."""
     return None

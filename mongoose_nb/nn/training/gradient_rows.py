@@ -162,7 +162,7 @@ def row_variance(network: Any, X: Any, Y: Any, batches: Any = "lgd", *, rows: in
     sampler.begin(network, X, Y, (network.epoch, 0), False)
     chosen = stream(network.seed, "rows of the variance").permutation(X.shape[0])[:check_int("rows", rows, low=1)]
     h = network.hidden_activations(X[chosen]).astype(np.float64)
-    logits = h @ network.output.weights.value.T.astype(np.float64) + network.output.bias.value
+    logits = h @ network.output.weights.value[:].T.astype(np.float64) + network.output.bias.value
     labels = Y[chosen].toarray() > 0
     if network.output.loss_kind.logistic:
         slopes = 1 / (1 + np.exp(-logits)) - labels
