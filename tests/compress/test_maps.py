@@ -1,5 +1,7 @@
 """Index maps: what all of them promise, and the law of each."""
 
+import tracemalloc
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -83,7 +85,24 @@ def test_refusals(name):
             call([5, -1])
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "compositional"])
+def test_few_rows_of_a_huge_matrix_take_little(name):
+    one = index_map(name, (2**40, 16), 1000, 3)
+    rows = [0, 5, 2**40 - 1]
+    tracemalloc.start()
+    try:
+        index = one.index(rows)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert index.shape == (3, 16) and index.min() >= 0 and index.max() < 1000
+    small = index_map(name, (40, 16), 1000, 3)
+    assert np.array_equal(one.index([0, 5]), small.index()[[0, 5]])
+
+
 def test_refusals_of_single_maps():
+    with pytest.raises(ValueError, match="'fold' numbers .* give fewer rows, or another map"):
+        index_map("fold", (2**40, 2**30), 1000)
     with pytest.raises(ValueError, match="unknown; give one of"):
         index_map("nothing", (3, 4), 10)
     with pytest.raises(ValueError, match="hold no row of 4"):

@@ -10,6 +10,9 @@ import numpy as np
 from mongoose_nb.compress.base import IndexMap
 from mongoose_nb.core.registry import register
 
+#: entries of a model are numbered in int64
+MOST_ENTRIES = 2**63 - 1
+
 
 @register("index map", "fold")
 class Fold(IndexMap):
@@ -32,6 +35,9 @@ class Fold(IndexMap):
 
     def __init__(self, shape: int | Sequence[int], cells: int, seed: int = 0, *, offset: int = 0, signed: bool = True) -> None:
         super().__init__(shape, cells, seed, offset=offset, signed=signed)
+        if self.offset + self.rows * self.width > MOST_ENTRIES:
+            raise ValueError(f"shape={tuple(self.shape)} ends at entry {self.offset + self.rows * self.width:,} of the model; 'fold' numbers "
+                             f"{MOST_ENTRIES:,}: give fewer rows, or another map, such as 'robe'")
         # entries that no chunk's end can part, since it is a multiple of them
         self.block = math.gcd(self.cells, self.offset, self.width)
 
@@ -44,8 +50,11 @@ class Fold(IndexMap):
         """See `IndexMap.bases`."""
         m = self.cells
         first, last = self.offset // m, (self.offset + self.rows * self.width - 1) // m
-        rotation = self.hashed(np.arange(first, last + 1), 1, m)[:, 0]
         entry = self.offset + rows[:, None] * self.width + np.arange(0, self.width, self.block)
         chunk = entry // m
-        place = rotation[chunk - first] + (entry - chunk * m)
+        if last - first < chunk.size:
+            rotation = self.hashed(np.arange(first, last + 1), 1, m)[:, 0][chunk - first]
+        else:  # few rows of a matrix with many chunks
+            rotation = self.hashed(chunk.ravel(), 1, m).reshape(chunk.shape)
+        place = rotation + (entry - chunk * m)
         return np.where(place >= m, place - m, place)
