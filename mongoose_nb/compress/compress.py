@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mongoose_nb.compress.array import HashedArray
-from mongoose_nb.compress.base import IndexMap
+from mongoose_nb.compress.base import MOST_CELLS, IndexMap
 from mongoose_nb.core.registry import Registered, find, make, register
 from mongoose_nb.core.validation import check_int, check_number
 
@@ -24,8 +24,8 @@ class Compress(Compression):
     ----------
     map : str
         Name of an index map.
-    ratio : float
-        Entries of the matrices over cells of the array.
+    ratio : float, optional
+        Entries of the matrices over cells of the array; 10 by default.
     cells : int, optional
         Length of the array instead.
     grad_scale : bool
@@ -42,17 +42,25 @@ class Compress(Compression):
     1000
     """
 
-    def __init__(self, map: str = "robe", ratio: float = 10.0, *, cells: int | None = None, grad_scale: bool = False,
+    def __init__(self, map: str = "robe", ratio: float | None = None, *, cells: int | None = None, grad_scale: bool = False,
                  options: dict | None = None, only: Sequence[str] | None = None) -> None:
         find("index map", map)
         self.map = map
-        self.ratio = check_number("ratio", ratio, low=0.0, open_low=True)
+        if ratio is not None and cells is not None:
+            raise ValueError(f"give one of ratio and cells; got ratio={ratio!r} and cells={cells!r}: a number of cells needs no ratio")
+        given = 10.0 if ratio is None and cells is None else ratio
+        self.ratio = None if given is None else check_number("ratio", given, low=0.0, open_low=True)
         self.cells = None if cells is None else check_int("cells", cells, low=1)
         self.grad_scale = bool(grad_scale)
         self.options = dict(options or {})
         if isinstance(only, str):
             raise TypeError(f"only must be a list of layers, such as [{only!r}]; got the string {only!r}")
         self.only = None if only is None else list(only)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Compress:
+        """As `Registered.from_config`; files of earlier versions have a ratio beside a number of cells, which it did not change."""
+        return cls(**(config if config.get("cells") is None else {**config, "ratio": None}))
 
     @property
     def map_class(self) -> type[IndexMap]:
@@ -61,8 +69,14 @@ class Compress(Compression):
 
     def size(self, shapes: Sequence[Sequence[int]]) -> int:
         """Cells for matrices of these shapes; many are rounded to whole cache lines."""
-        cells = max(1, round(sum(math.prod(shape) for shape in shapes) / self.ratio))
-        return self.cells or (cells if cells < 1024 else -(-cells // 16) * 16)
+        if self.cells is not None:
+            return self.cells
+        entries, ratio = sum(math.prod(shape) for shape in shapes), self.ratio or 1.0
+        cells = max(1, round(entries / ratio))
+        if cells > MOST_CELLS:
+            raise ValueError(f"matrices of {entries:,} entries take {cells:,} cells at ratio={ratio:g}, and an array has at most "
+                             f"{MOST_CELLS:,}: give a larger ratio, or smaller matrices")
+        return cells if cells < 1024 else min(MOST_CELLS, -(-cells // 16) * 16)
 
     def array(self, shapes: Sequence[Sequence[int]], *, init_std: float, seed: int) -> HashedArray:
         """An array for matrices of these shapes.

@@ -85,6 +85,14 @@ class Registered:
                             "constructor")
         return {name: getattr(self, name) for name in parameters(cls)}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """An object from arguments by name, those of `config`.
+
+        A class whose files of earlier versions hold what its constructor does not take overrides this method.
+        """
+        return cls(**config)
+
     def __repr__(self) -> str:
         try:
             known = self.config()
@@ -237,7 +245,7 @@ def make(kind: str, value: Any, **defaults: Any) -> Any:
     described = {"name": value} if isinstance(value, str) else value
     if isinstance(described, dict) and "name" in described:
         cls = find(kind, described["name"])
-        return cls(**defaults | {name: rebuild(argument) for name, argument in described.items() if name not in ("name", "kind")})
+        return cls.from_config(defaults | {name: rebuild(argument) for name, argument in described.items() if name not in ("name", "kind")})
     raise TypeError(f"the {kind} must be one of {sorted(registered(kind))} or a {kind} object; got {value!r}")
 
 
@@ -247,7 +255,7 @@ def fresh(obj: Any) -> Any:
         config = obj.config()
     except TypeError:  # its arguments are not known: it can be used, and saving it is refused
         return copy.deepcopy(obj)
-    return type(obj)(**config)
+    return type(obj).from_config(config)
 
 
 def rebuild(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.compress import Compress, cooccurrences, make_compression, minhash_signatures
+from mongoose_nb.compress import cooccurrences, make_compression, minhash_signatures
 from mongoose_nb.core import files
 from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
 from mongoose_nb.core.labels import as_labels
@@ -252,7 +252,7 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _rebuilt(name, value):
-    return Compress(**{key: given for key, given in value.items() if key not in ("name", "kind")}) if name == "compress" and value else (
+    return make_compression(value) if name == "compress" else (
         make_interaction(value) if name == "interaction" else make_optimizer(value) if name == "optimizer" and isinstance(value, dict)
         else rebuild(value))
 

@@ -119,9 +119,18 @@ def split_layer(out: int, in_: int, block: int, parameters: float, low_rank: flo
         size *= 2
     if found is None:
         raise ValueError(f"a matrix of {out} x {in_} with blocks of {block} has {cost:,} parameters along the diagonal alone; the budget "
-                         f"leaves {max(0, int(parameters)):,} for them: give {'smaller blocks or ' if block > 1 else ''}a larger budget "
-                         "(density)")
+                         f"leaves {max(0, int(parameters)):,} for them: give {_cheaper(out, in_, block, parameters)}a larger budget "
+                         "(density), or use a dense layer")
     return found[0], min(min(out, in_), int((parameters - found[1]) // (out + in_)))
+
+
+def _cheaper(out, in_, block, parameters):
+    """Advice to take smaller blocks, where the budget pays for some."""
+    while block > 1:
+        block = _power_below(block - 1)
+        if int(pixelfly_mask(out, in_, block, 1).sum()) * block**2 <= parameters:
+            return "smaller blocks, "
+    return ""
 
 
 def pixelfly_budget(shapes: Sequence[tuple[int, int]], parameters: float, block: int = 32, low_rank: float = LOW_RANK) -> list[dict]:

@@ -9,8 +9,8 @@ from compress.naive import make_map, signatures
 from hypothesis import given, settings
 
 from mongoose_nb import compress
-from mongoose_nb.compress import Compress, HashedArray, index_map, minhash_signatures
-from mongoose_nb.core.registry import describe, make
+from mongoose_nb.compress import Compress, HashedArray, index_map, make_compression, minhash_signatures
+from mongoose_nb.core.registry import describe, fresh, make, rebuild
 
 NAMES = compress.names()
 
@@ -202,6 +202,22 @@ def test_lma_share(jaccard, keys):
     # a hash may serve several coordinates: K keys out of 3,000 hashes, 2,000 times
     error = 3 * (expected * (1 - expected) / (width / (1 + width * keys**2 / 3000 * J))) ** 0.5
     assert abs(share - expected) < error
+
+
+@pytest.mark.parametrize(("given", "cells"), [({}, 10), ({"ratio": 4}, 25), ({"cells": 30}, 30)], ids=str)
+def test_one_of_ratio_and_cells(given, cells):
+    one = Compress("robe", **given)
+    assert one.size([(10, 10)]) == cells == make("compression", describe(one)).size([(10, 10)]) == fresh(one).size([(10, 10)])
+    with pytest.raises(ValueError, match="give one of ratio and cells; got ratio=4 and cells=100"):
+        Compress("robe", 4, cells=100)
+    with pytest.raises(ValueError, match="take 100,000,000,000 cells at ratio=10.*give a larger ratio"):
+        Compress("robe").size([(10**12, 1)])
+
+
+def test_files_of_earlier_versions_have_a_ratio_beside_cells():
+    old = {"name": "hashed", "map": "robe", "ratio": 10.0, "cells": 30, "grad_scale": False, "options": {}, "only": None}
+    for made in (make("compression", old), make_compression(old), rebuild({**old, "kind": "compression"})):
+        assert (made.cells, made.ratio, made.size([(10, 10)])) == (30, None, 30)
 
 
 def test_one_layer_is_given_in_a_list():

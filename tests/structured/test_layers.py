@@ -238,13 +238,13 @@ def test_blocks_take_a_projection_exactly():
     (lambda: nn.Network(9, 3, hidden=(8, 8)).project("wide"), "no linear map"),
     (lambda: nn.Network(9, 3, hidden=(8, 8)).project(None), "layer None is unknown"),
     (lambda: nn.Network(9, 3, hidden=(8, "monarch")), r"hidden\[1\] must be an integer, or a layer"),
-    (lambda: nn.Network(9, 3, hidden=(5, nn.Pixelfly(7))), r"them: give a larger budget \(density\)"),
+    (lambda: nn.Network(9, 3, hidden=(5, nn.Pixelfly(7))), r"them: give a larger budget \(density\), or use a dense"),
     *((lambda form=form: nn.Network(9, 3, hidden=(8, form)), r"hidden\[1\]: parameter .* is float64; a network computes in float32")
       for form in (nn.Monarch(8, dtype="float64"), nn.Dense(8, dtype="float64"), nn.Sequential([nn.Pixelfly(8, 0.9, dtype="float64")]))),
     (lambda: nn.Network(9, 3, hidden=(8, 8)).project("monarch", columns=2), "takes blocks, rank"),
     (lambda: nn.Network(9, 3, hidden=(8, 8)).project("monarch", blocks=9), "hidden.1.: blocks"),
     (lambda: nn.Network(9, 3, hidden=(64, nn.Pixelfly(64, 0.01))), "larger budget"),
-    (lambda: nn.Network(9, 3, hidden=(64, nn.Pixelfly(64, 0.01, 8))), "smaller blocks or a larger budget"),
+    (lambda: nn.Network(9, 3, hidden=(64, nn.Pixelfly(64, 0.05, 8))), "smaller blocks, a larger budget"),
     (lambda: nn.Network(9, 3, hidden=(64, nn.Pixelfly(64, rank=65))), "rank must be an integer from 0 to 64"),
     (lambda: nn.Network(9, 3, hidden=(nn.Monarch(8), 8)), "first hidden layer"),
     (lambda: nn.Monarch(0), "units"), (lambda: nn.Monarch(8, 0), "blocks"), (lambda: nn.Pixelfly(8, 0.0), "density"),
@@ -259,6 +259,20 @@ def test_blocks_take_a_projection_exactly():
 def test_what_is_refused(call, words):
     with pytest.raises((ValueError, TypeError), match=words):
         call()
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 8])
+@pytest.mark.parametrize("units", [1, 3, 64])
+def test_smaller_blocks_are_advised_where_they_fit(units, block):
+    def refusal(block):
+        try:
+            nn.Network(9, 3, hidden=(64, nn.Pixelfly(units, 0.05, block)))
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    assert ("smaller blocks" in refusal(block)) == (refusal(block) != "" and any(not refusal(less) for less in range(1, block)))
+    assert nn.Network(9, 3, hidden=(64, nn.Pixelfly(1, 1.0)))
 
 
 def test_a_projection_that_fails_changes_nothing():

@@ -35,9 +35,10 @@ class Fold(IndexMap):
 
     def __init__(self, shape: int | Sequence[int], cells: int, seed: int = 0, *, offset: int = 0, signed: bool = True) -> None:
         super().__init__(shape, cells, seed, offset=offset, signed=signed)
-        if self.offset + self.rows * self.width > MOST_ENTRIES:
-            raise ValueError(f"shape={tuple(self.shape)} ends at entry {self.offset + self.rows * self.width:,} of the model; 'fold' numbers "
-                             f"{MOST_ENTRIES:,}: give fewer rows, or another map, such as 'robe'")
+        end = self.offset + self.rows * self.width
+        if end > MOST_ENTRIES:
+            raise ValueError(f"shape={tuple(self.shape)} ends at entry {end:,} of the model; 'fold' numbers {MOST_ENTRIES:,}: give "
+                             "fewer rows, or another map, such as 'robe'")
         # entries that no chunk's end can part, since it is a multiple of them
         self.block = math.gcd(self.cells, self.offset, self.width)
 
