@@ -24,6 +24,8 @@ from mongoose_nb.sklearn.base import BaseEstimator, NotFittedError, as_seed, thr
 BLOCK = 1024
 #: largest id
 MOST = 2**31 - 2
+#: rows that a table may have for ids with gaps: so many, and more for more ids
+WITH_GAPS, ROWS_AN_ID = 1 << 22, 1000
 
 
 class MatrixFactorization(BaseEstimator):
@@ -133,9 +135,10 @@ class MatrixFactorization(BaseEstimator):
         Parameters
         ----------
         users, items : (n,) arrays of int
-            Ids from 0.
+            Ids from 0 to n - 1, such as ``np.unique(..., return_inverse=True)[1]``: a table has a row for every id up to the largest. Ids
+            that would take far more rows than there are ids are refused.
         n_users, n_items : int, optional
-            One more than the largest id by default.
+            One more than the largest id by default. Where it is given, all gaps among the ids are taken.
 
         Returns
         -------
@@ -149,6 +152,11 @@ class MatrixFactorization(BaseEstimator):
         if not len(users):
             raise ValueError("there are no pairs: users and items are empty")
         epochs = check_int("epochs", self.epochs, low=1)
+        compress = make_compression(self.compress)
+        full = compress is not None and not self.compress_users
+        _check_gaps("users", users, n_users, compress if self.compress_users else None,
+                    "; `compress` is for items, and with compress_users=True for users, too" if full else "")
+        _check_gaps("items", items, n_items, compress, "")
         self.build(n_users or int(users.max()) + 1, n_items or int(items.max()) + 1)
         for _ in range(epochs):
             self.partial_fit(users, items)
@@ -317,6 +325,19 @@ def _pairs(users, items, n_users, n_items):
     if len(users) != len(items):
         raise ValueError(f"users and items must be of one length; got {len(users)} and {len(items)}")
     return users, items
+
+
+def _check_gaps(name, ids, n, compress, more):
+    """Refuse ids with gaps for which a table would have to be very large."""
+    rows = int(ids.max()) + 1
+    kept = 0 if compress is not None and compress.ratio is None else rows / (1.0 if compress is None else compress.ratio)
+    if n is not None or kept <= WITH_GAPS:
+        return
+    different = len(np.unique(ids))
+    if kept > ROWS_AN_ID * different:
+        raise ValueError(f"{name} are {different:,} ids from {ids.min()} to {ids.max()}, and a table would have {rows:,} rows: ids must be "
+                         f"0 to n - 1; number {name} with np.unique({name}, return_inverse=True)[1], or give n_{name}= where so many rows "
+                         f"are meant{more}")
 
 
 def _matrix(name, value, rows, columns):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from mongoose_nb.compress import Compress
 from mongoose_nb.compress.fair import FairServer, Subspace, weighted_mean
 from mongoose_nb.recommend import FederatedFactorization, MatrixFactorization
 
@@ -53,6 +54,29 @@ def test_refusals_of_factorization():
         MatrixFactorization(hidden=8).fit([0], [0])
     seen = np.eye(1, 4)
     assert np.array_equal(one.predict_topk([0], 2, exclude=seen)[0], one.predict_topk([0], 2, exclude=sp.csr_matrix(seen))[0])
+
+
+FAR = np.arange(100) + 10**9
+
+
+@pytest.mark.parametrize(("settings", "users", "items", "words"), [
+    ({}, FAR, FAR - 10**9, r"give n_users= where so many rows are meant$"), ({}, FAR - 10**9, FAR, "number items with np.unique"),
+    ({"compress": 8}, FAR, FAR - 10**9, "users are 100 ids from 1000000000 to 1000000099, .* 0 to n - 1; .*compress_users=True"),
+    ({"compress": 8}, FAR - 10**9, FAR, "items are 100 ids"), ({"compress": Compress(cells=500)}, FAR, FAR, "users are 100 ids"),
+    ({"compress": 8, "compress_users": True}, FAR, FAR, r"users are 100 ids .* so many rows are meant$"),
+], ids=str)
+def test_ids_with_gaps_that_would_take_huge_tables(settings, users, items, words):
+    one = MatrixFactorization(4, **settings)
+    with pytest.raises(ValueError, match=words):
+        one.fit(users, items)
+    assert not hasattr(one, "users_")
+
+
+def test_ids_with_gaps_in_a_small_array():
+    one = MatrixFactorization(4, compress=Compress(cells=500), compress_users=True, epochs=1).fit(FAR, np.arange(100))
+    assert one.scores(FAR[:2]).shape == (2, 100)
+    with pytest.raises(ValueError, match="at ratio=8, .* give a larger ratio"):
+        MatrixFactorization(100, compress=8).fit(FAR, [*range(100)], n_users=10**9 + 100, n_items=2**31)
 
 
 def test_a_step_that_would_not_be_finite_changes_nothing():
