@@ -12,7 +12,7 @@ from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.distributed.checkpoints import Saver, find_checkpoint
 from mongoose_nb.distributed.chunks import ArrayChunks, DelayedChunks
-from mongoose_nb.distributed.cluster import client_of, workers_of
+from mongoose_nb.distributed.cluster import client_of, need_dask, workers_of
 from mongoose_nb.distributed.output import ShardedOutput
 from mongoose_nb.distributed.sharded_network import ShardedNetwork
 from mongoose_nb.nn.layers.hashed_output import check_matrix
@@ -95,6 +95,7 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
         weight = check_weights(weight, X.shape[0])
         return X[weight > 0], Y[weight > 0], weight[weight > 0]
 
+    need_dask()
     check_matrix(network.output, "whose rows share cells and cannot be in shards: train it on one machine, with Network.fit")
     client = client_of(client)
     network.output.sampler.of_shard(0, 1)  # refuses what cannot be in shards
