@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from mongoose_nb.core.validation import check_int
+
 ADVICE = "pip install 'mongoose_nb[dask]'"
 
 
@@ -96,3 +98,22 @@ def workers_of(client: Any, wait: float = 30.0) -> list[str]:
         if time.monotonic() > until:
             raise RuntimeError(f"the cluster {client.scheduler.address} has no workers: start some, dask worker {client.scheduler.address}")
         time.sleep(0.1)
+
+
+def check_replicas(replicas: int, client: Any) -> int:
+    """How many workers have each row of an index.
+
+    Parameters
+    ----------
+    replicas : int
+    client : distributed.Client
+
+    Raises
+    ------
+    ValueError
+        More than there are workers.
+    """
+    replicas, workers = check_int("replicas", replicas, low=1), len(workers_of(client))
+    if replicas > workers:
+        raise ValueError(f"replicas={replicas} needs as many workers; the cluster has {workers}")
+    return replicas

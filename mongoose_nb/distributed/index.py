@@ -11,7 +11,7 @@ import numpy as np
 from mongoose_nb.core.registry import describe, parameters
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.distributed.actors import Shards
-from mongoose_nb.distributed.cluster import client_of, workers_of
+from mongoose_nb.distributed.cluster import check_replicas, client_of, workers_of
 from mongoose_nb.distributed.index_search import Searchable
 from mongoose_nb.distributed.index_shard import IndexShard
 from mongoose_nb.distributed.recovery import Recovery, manifest, read_manifest
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 
 # Rows that may change before shards with a checkpoint directory are written again.
 CHECKPOINT_ROWS = 100_000
-
-
-def check_replicas(replicas: int, client: Any) -> int:
-    """How many workers have each row: at most as many as there are."""
-    replicas, workers = check_int("replicas", replicas, low=1), len(workers_of(client))
-    if replicas > workers:
-        raise ValueError(f"replicas={replicas} needs as many workers; the cluster has {workers}")
-    return replicas
 
 
 class LSHIndex(Searchable):
