@@ -90,6 +90,10 @@ def summary(found):
         lines.append(f"- Language model, {entry['set']}, Monarch feed-forward layers: {bits['monarch']:.3f} bits a token beside "
                      f"{bits['dense']:.3f} after as many steps, {same['monarch']:.3f} beside {same['dense']:.3f} after the same time."
                      f"{ends}")
+        if language.OUTER in bits:
+            steps, time = (kind[language.OUTER] - kind["dense"] for kind in (bits, same))
+            lines.append(f"- The same with Monarch in the layer that narrows alone: {steps:+.3f} bits a token beside dense layers after as "
+                         f"many steps, {time:+.3f} after the same time.")
     lines += trials.conclusions(found.get("language-trials", []))
     exact = found.get("projection")
     if exact:

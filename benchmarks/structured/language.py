@@ -28,6 +28,9 @@ def characters(folder, size):
     return alphabet.encode(train), alphabet.encode(test), len(alphabet)
 
 
+OUTER = "monarch narrows"  # dense layers widen, Monarch layers narrow
+
+
 class Run:
     """A model that is trained a few steps at a time; `way` has (steps, seconds of training, bits)."""
 
@@ -71,7 +74,8 @@ def measure(name, args):
         return ReformerLM(n_tokens, max_length=args.length, width=512, n_layers=2, n_heads=8, ff_width=2048, ff=ff, attention="full",
                           reversible=False, activation="gelu", clip_norm=1.0, lr=args.lr, lr_schedule=Linear(end=1.0, warmup=50))
 
-    forms = {"dense": "dense", "monarch": {"name": "monarch", "blocks": args.blocks}}
+    monarch = {"name": "monarch", "blocks": args.blocks}
+    forms = {"dense": "dense", "monarch": monarch, OUTER: ("dense", monarch)}
     forms |= {"pixelfly": {"name": "pixelfly", "density": 0.2}} if args.with_pixelfly else {}
     for form in forms.values():  # compiled before anything is timed
         model = make(form)
@@ -111,10 +115,10 @@ def text(result):
     lines = []
     for entry in result:
         lines.append(f"{entry['set']}, {entry['tokens']:,} tokens, {entry['steps']:,} steps of the dense model in {entry['seconds']:.0f} s")
-        lines.append(f"  {'feed-forward':14}{'parameters':>12}{'seconds':>9}{'bits, equal steps':>19}{'bits, equal time':>18}")
+        lines.append(f"  {'feed-forward':16}{'parameters':>12}{'seconds':>9}{'bits, equal steps':>19}{'bits, equal time':>18}")
         for form in entry["equal_time"]:
             count = entry["parameters"].get(form)
-            lines.append(f"  {form:14}{'' if count is None else f'{count:,}':>12}" + (
+            lines.append(f"  {form:16}{'' if count is None else f'{count:,}':>12}" + (
                 f"{entry['seconds_of_steps'][form]:9.0f}{entry['equal_steps'][form]:19.3f}" if count is not None else f"{'':28}")
                 + f"{entry['equal_time'][form]:18.3f}")
         if "reverse" not in entry["equal_time"]:
