@@ -15,11 +15,12 @@ ids. `load_dataset` picks the reader, `load_demo` reads the sample of EURLEX57K 
 
 from mongoose_nb.data._demo import demo_paths, load_demo, load_demo_names
 from mongoose_nb.data.arrays import load_dataset, read_npz
+from mongoose_nb.data.indicator import check_Y
 from mongoose_nb.data.mapped import XCChunks, map_arrays, save_arrays
 from mongoose_nb.data.sequences import next_word, sessions_to_xc
 from mongoose_nb.data.svmlight import read_svmlight
 from mongoose_nb.data.text import Columns, Texts, read_texts
-from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
+from mongoose_nb.data.validate import check_same_rows, check_X
 from mongoose_nb.data.vocabulary import Vocabulary, split_words
 from mongoose_nb.data.xc import read_xc, read_xc_four, read_xc_pair, write_xc
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mongoose_nb.data._npz import read_npz_arrays
-from mongoose_nb.data.validate import check_X, check_Y
+from mongoose_nb.data.indicator import check_Y
+from mongoose_nb.data.validate import check_X
 from mongoose_nb.data.xc import check_same_columns, read_xc, read_xc_four
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from mongoose_nb.data.validate import MAX_ID, check_Y
+from mongoose_nb.data.csr import MAX_ID
+from mongoose_nb.data.indicator import check_Y
 from mongoose_nb.data.vocabulary import Vocabulary
 
 

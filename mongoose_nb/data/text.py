@@ -237,7 +237,7 @@ def label_matrix(labels: Sequence[Sequence[Any]], names: Any) -> tuple[Any, list
     """
     import numpy as np
 
-    from mongoose_nb.data.validate import check_Y
+    from mongoose_nb.data.indicator import check_Y
 
     place = {name: i for i, name in enumerate(np.asarray(names).tolist())}
     unknown = list(dict.fromkeys(name for row in labels for name in row if name not in place))

@@ -12,7 +12,8 @@ import numpy as np
 from mongoose_nb.data import _cache
 from mongoose_nb.data._files import read_bytes, replacing
 from mongoose_nb.data._parse import parse, read_header, to_csr
-from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
+from mongoose_nb.data.indicator import check_Y
+from mongoose_nb.data.validate import check_same_rows, check_X
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

@@ -84,7 +84,8 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     of shards, not on that of workers, and not on workers that die. Samplers with tables draw other candidates then: each shard has tables
     of its own rows, with the same K and L, and gives its part of the candidates.
     """
-    from mongoose_nb.data.validate import check_same_rows, check_weights, check_Y
+    from mongoose_nb.data.indicator import check_Y
+    from mongoose_nb.data.validate import check_same_rows, check_weights
 
     def check(X, Y, weight=None):
         X = network.rows(X)

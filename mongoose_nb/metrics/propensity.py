@@ -34,7 +34,7 @@ def inverse_propensity(Y_train: Any, A: float = 0.55, B: float = 1.5) -> np.ndar
     ValueError
         If Y_train is not valid, or A or B is out of range.
     """
-    from mongoose_nb.data.validate import check_Y
+    from mongoose_nb.data.indicator import check_Y
 
     if not (np.isfinite(A) and np.isfinite(B) and B > 0):
         raise ValueError(f"A must be finite and B finite and above 0, got A={A!r}, B={B!r}")

@@ -161,7 +161,7 @@ def find_hits(Y: sp.csr_matrix, ids: np.ndarray) -> np.ndarray:
 
 def ranked_hits(Y: Any, pred: Any, k: int, drop_empty: bool) -> tuple[sp.csr_matrix, np.ndarray, np.ndarray]:
     """Validate, rank and look up: (canonical Y, ids, hits), without rows that have no label if `drop_empty`."""
-    from mongoose_nb.data.validate import check_Y
+    from mongoose_nb.data.indicator import check_Y
 
     Y = check_Y(Y)
     ids = top_k(pred, k, Y.shape[1])

@@ -66,7 +66,7 @@ def check_exclude(exclude: Any, n_rows: int, n_outputs: int) -> sp.csr_matrix:
     """
     import scipy.sparse as sp
 
-    from mongoose_nb.data.validate import check_Y
+    from mongoose_nb.data.indicator import check_Y
 
     if sp.issparse(exclude):
         if exclude.shape != (n_rows, n_outputs):

@@ -80,7 +80,8 @@ class Predictor(Model):
         return check_X(X, n_features=self.n_features)
 
     def _check(self, X, Y):
-        from mongoose_nb.data.validate import check_same_rows, check_Y
+        from mongoose_nb.data.indicator import check_Y
+        from mongoose_nb.data.validate import check_same_rows
 
         X = self.rows(X)
         Y = check_Y(Y, n_outputs=self.n_outputs, n_rows=X.shape[0])

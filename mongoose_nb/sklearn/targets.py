@@ -132,7 +132,7 @@ class Targets:
 
         `classes` is found where it is not given. Names that are none of them are refused, or, unless `strict`, left out.
         """
-        from mongoose_nb.data.validate import check_Y
+        from mongoose_nb.data.indicator import check_Y
 
         if self.form == "names":
             return self._encode_names(n_rows, classes, strict)

@@ -355,7 +355,8 @@ def _data(X, Y, model=None, stated=None):
     `stated` need not occur."""
     from scipy import sparse
 
-    from mongoose_nb.data.validate import check_same_rows, check_X, check_Y
+    from mongoose_nb.data.indicator import check_Y
+    from mongoose_nb.data.validate import check_same_rows, check_X
 
     X = check_X(X, None if model is None else model.n_features_in_, owner="SolarClassifier")
     known = None if model is None else model.classes_

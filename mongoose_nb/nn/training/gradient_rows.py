@@ -152,7 +152,7 @@ def row_variance(network: Any, X: Any, Y: Any, batches: Any = "lgd", *, rows: in
     -------
     float
     """
-    from mongoose_nb.data.validate import check_Y
+    from mongoose_nb.data.indicator import check_Y
 
     X = network.rows(X)
     Y = check_Y(Y, n_outputs=network.n_outputs, n_rows=X.shape[0])

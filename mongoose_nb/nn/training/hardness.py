@@ -33,7 +33,7 @@ def hardness(network: Any, X: Any, Y: Any, *, sample: int | None = None) -> np.n
     (n,) float64
         See `metrics.angular_visual_hardness`. Of a row with several labels, the mean over these; NaN of a row without any.
     """
-    from mongoose_nb.data.validate import check_Y
+    from mongoose_nb.data.indicator import check_Y
     from mongoose_nb.metrics import angular_visual_hardness
 
     h = network.hidden_activations(X)
