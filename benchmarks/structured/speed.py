@@ -10,6 +10,8 @@ import numpy as np
 from mongoose_nb import nn
 from mongoose_nb.core.threads import one_blas_thread
 
+SETTLE = 0.1  # seconds between two systems: threads of BLAS wait for more work in a busy loop at first, on the cores that the next one needs
+
 
 class Dense:
     """Plain BLAS products: y = x W, dW = x' g, dx = g W'."""
@@ -108,13 +110,14 @@ def measure(args):
         times = {name: ([], []) for name in found}
         for turn in range(args.rounds + 2):
             for name, system in found.items():
-                for _ in range(max(1, 1024 // n)):
+                time.sleep(SETTLE)
+                for call in range(1 + max(2, 1024 // n)):
                     start = clock()
                     system.forward(x, y)
                     middle = clock()
                     system.backward(x, g, dx)
                     end = clock()
-                    if turn > 1:
+                    if turn > 1 and call > 0:  # the first call wakes the cores
                         times[name][0].append(1e3 * (middle - start))
                         times[name][1].append(1e3 * (end - middle))
         for name, (forward, backward) in times.items():
