@@ -26,6 +26,8 @@ from mongoose_nb.core.jit import inline, parallel, serial
 from mongoose_nb.kernels.common.random import below, key2, mix64
 
 INFINITY = np.float64(np.inf)
+# How much more violation is allowed without the held-out rows: that solution gives margins to weigh sources by, and is a start.
+AT_FIRST = 2.5
 
 
 class SparseRows(NamedTuple):
@@ -50,7 +52,7 @@ class Rule(NamedTuple):
 
     C: float
     counterweight: float  # of a counterexample's loss, beside an example's
-    tolerance: float  # largest violation of the optimality conditions
+    tolerance: float  # largest violation of the optimality conditions at the end
     passes: int  # most passes over the pairs
     prune: float  # weights up to this size are dropped
     seed: int
@@ -150,7 +152,7 @@ def _margin(rows, r, w, bias):
 
 
 @inline
-def _solve(rows, squares, pairs, first, rule, key, w, bias, alpha, active, m, touched):
+def _solve(rows, squares, pairs, first, rule, tolerance, key, w, bias, alpha, active, m, touched):
     """Optimise over the first m entries of `active`, from where `alpha`, `w` and `bias` stand: (bias, violation, passes)."""
     of_example, of_counterexample = 0.5 / rule.C, 0.5 / (rule.C * rule.counterweight)
     n_active = m
@@ -195,7 +197,7 @@ def _solve(rows, squares, pairs, first, rule, key, w, bias, alpha, active, m, to
                         w[rows.ids[p]] += change * rows.values[p]
             i += 1
         worst = max(highest, -lowest)
-        if worst <= rule.tolerance:
+        if worst <= tolerance:
             if n_active == m:
                 break
             n_active = m
@@ -251,7 +253,7 @@ def train(rows, squares, pairs, labels, rule, slot_start, scratch, found, margin
             done = 0
             if kept_in < m:
                 if kept_in > 0:
-                    bias, worst, done = _solve(rows, squares, pairs, first, rule, key, w, bias, alpha, active, kept_in, touched)
+                    bias, worst, done = _solve(rows, squares, pairs, first, rule, rule.tolerance * AT_FIRST, key, w, bias, alpha, active, kept_in, touched)
                 for i in range(kept_in, m):
                     o = active[i]
                     r = pairs.row[first + o]
@@ -261,7 +263,7 @@ def train(rows, squares, pairs, labels, rule, slot_start, scratch, found, margin
                         if abs(v) > rule.prune:
                             total += v * rows.values[p]
                     margins[first + o] = np.float32(bias) + total
-            bias, worst, again = _solve(rows, squares, pairs, first, rule, mix64(key), w, bias, alpha, active, m, touched)
+            bias, worst, again = _solve(rows, squares, pairs, first, rule, rule.tolerance, mix64(key), w, bias, alpha, active, m, touched)
             at = start[k]
             for o in range(m):
                 if touched[o]:

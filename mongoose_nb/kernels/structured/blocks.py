@@ -86,12 +86,12 @@ def blocks_backward(g, blocks, pattern, down, up, scales, dH, dx):
 @inline
 def _scale_gradient(d, value, scale):
     """<d, value>, and d *= scale."""
-    total = 0.0
+    sums = np.zeros(d.shape[1])  # one a column: a single sum would be added to one number at a time
     for i in range(d.shape[0]):
         for j in range(d.shape[1]):
-            total += np.float64(d[i, j] * value[i, j])
+            sums[j] += d[i, j] * value[i, j]
             d[i, j] *= scale
-    return total
+    return sums.sum()
 
 
 @parallel
