@@ -10,7 +10,7 @@ import numpy as np
 from mongoose_nb import nn
 from mongoose_nb.core.threads import one_blas_thread
 
-SETTLE = 0.1  # seconds between two systems: threads of BLAS wait for more work in a busy loop at first, on the cores that the next one needs
+SETTLE = 0.1  # seconds between two systems: threads of BLAS wait for more work in a busy loop at first, on cores that the next one needs
 
 
 class Dense:

@@ -253,7 +253,8 @@ def train(rows, squares, pairs, labels, rule, slot_start, scratch, found, margin
             done = 0
             if kept_in < m:
                 if kept_in > 0:
-                    bias, worst, done = _solve(rows, squares, pairs, first, rule, rule.tolerance * AT_FIRST, key, w, bias, alpha, active, kept_in, touched)
+                    bias, worst, done = _solve(rows, squares, pairs, first, rule, rule.tolerance * AT_FIRST, key, w, bias, alpha,
+                                                active, kept_in, touched)
                 for i in range(kept_in, m):
                     o = active[i]
                     r = pairs.row[first + o]
