@@ -338,7 +338,8 @@ class Predictor(Model):
         Returns
         -------
         dict
-            What the retriever reports of its training, such as `hashing.LearnedHash.report`, and the ``seconds`` it took. Of the rows that
+            What the retriever reports of its training, such as `hashing.LearnedHash.report` and ``functions_changed``, whether the trained
+            functions were better than random ones and stayed, and the ``seconds`` it took. Of the rows that
             `target` keeps aside, else of 1,024 that were learned from: ``candidates``; ``scored``, outputs that were scored for a row, and
             their ``share``; ``label_recall``, the share of the labels that were among them; ``P@1``; and ``multiply_adds``, about what a
             row took in the output layer. With `validation`, these are of its rows. With `target` also ``exact P@1``, and ``reached``,

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 BUCKET_LOAD, TABLES = 300, 250
 # The thresholds of the paper, as shares of the logits of labels and of all logits.
 MISSED_ABOVE, RETURNED_BELOW = 0.25, 0.99
-# Rows on which rounds are compared.
-MEASURED = 1024
+# Rows on which functions are compared: a fifth, which they do not learn from, where these are enough to tell.
+MEASURED, FEWEST = 1024, 100
 
 
 @register("retriever", "label sensitive")
@@ -35,7 +35,8 @@ class LabelSensitiveRetriever(Retriever):
     """Hash tables over the rows of an output layer, with functions that learn true labels first and the best-scoring outputs next.
 
     The weights stay as they are, and any network can have such tables, whatever it was trained with. They are built when they are first
-    needed.
+    needed. A fifth of the rows, at most 1,024, is kept from learning: the functions stay that find most for these. Where there are very
+    many outputs and few rows, that may be the random ones of the start.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class LabelSensitiveRetriever(Retriever):
         How the functions are trained: by default the contrast with ``labels=True`` in 200 steps. ``"logistic"`` is the loss of the paper,
         on labels that the tables missed and on harmful outputs that they returned, by its two thresholds.
     rounds : int
-        Trainings under a loss on such pairs, with tables built anew for each. The functions that find most labels are kept.
+        Trainings under a loss on such pairs, with tables built anew for each.
 
     Attributes
     ----------
@@ -106,39 +107,33 @@ class LabelSensitiveRetriever(Retriever):
         rows = CenteredInnerProduct(weights, bias, mean, length)
         self._query_mean, self._query_extra = rows.query_mean, rows.extra
         learner = fresh(self.learn).bind(self.family, self._seed)
-        queries = center_queries(h, *self.query)
-        if learner.needs_pairs:
-            self._learn_rounds(learner, h, queries, rows, labels)
-        else:
+        aside = min(MEASURED, len(h) // 5)
+        known, measured = (slice(aside, None), slice(aside)) if aside >= FEWEST else (slice(None), slice(MEASURED))
+        # a loss on pairs learns from the labels alone
+        wanted = labels[measured] if learner.needs_pairs else learner.mine(h[measured], weights, bias, labels[measured]).positives
+        best, kept, changed = self._recall(h[measured], wanted), self.functions, False
+        for _ in range(self.rounds if learner.needs_pairs else 1):
             with hashable():
-                learner.learn(queries, rows, learner.mine(h, weights, bias, labels))
-        self.forget()
-        return learner.report()
-
-    def _learn_rounds(self, learner, h, queries, rows, labels):
-        """Learn from what the present candidates miss and hold, some times; keep the functions that find most labels."""
-        best, kept = self._label_recall(h, labels), self.functions
-        for _ in range(self.rounds):
-            with hashable():
-                examples = learner.mine(h, self._weights.value, self._bias.value, labels, self._found)
-                if not learner.learn(queries, rows, examples):
+                examples = learner.mine(h[known], weights, bias, labels[known], self._found if learner.needs_pairs else None)
+                if not learner.learn(center_queries(h[known], *self.query), rows, examples):
                     break
-            recall = self._label_recall(h, labels)
-            if recall > best:
-                best, kept = recall, self.functions
+            recall = self._recall(h[measured], wanted)
+            if recall >= best:
+                best, kept, changed = recall, self.functions, True
         self.functions = kept
+        self.forget()
+        return {**learner.report(), "functions_changed": changed}
 
     def _found(self, h):
         """The candidates of some rows, ascending: where those of each begin, and their ids."""
         ids = np.sort(self.listed(h, self.candidates, 0), axis=1)
         return np.concatenate([[0], np.cumsum((ids >= 0).sum(axis=1))]), ids[ids >= 0].astype(np.int64)
 
-    def _label_recall(self, h, labels):
-        """Share of the labels of some rows that are candidates."""
+    def _recall(self, h, wanted):
+        """Share of some outputs of each row that are candidates."""
         self.forget()
-        h, labels = h[:MEASURED], labels[:MEASURED]
         found = self.listed(h, self.candidates, 0)
-        return float(sum(np.isin(row, own).sum() for row, own in zip(labels, found)) / max(1, (labels >= 0).sum()))
+        return float(sum(np.isin(row, own).sum() for row, own in zip(wanted, found)) / max(1, (wanted >= 0).sum()))
 
     def multiply_adds(self, n: int) -> float:
         """As `Retriever.multiply_adds`: the hashes."""
