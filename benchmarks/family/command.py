@@ -15,7 +15,7 @@ def add_arguments(parser):
     """Arguments of ``python -m benchmarks family``."""
     parser.add_argument("--data", type=pathlib.Path, help="folder with a folder for each set")
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS), help="what to measure; none writes what was kept")
-    parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part replaced")
+    parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part and set replaced")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON",
                         help="Python interpreter of an environment with omikuji: --peer omikuji=PYTHON")
@@ -26,7 +26,8 @@ def run(args):
     """Figures by part, and all tables as text."""
     found = json.loads(args.keep.read_text(encoding="utf-8")) if args.keep and args.keep.exists() else {}
     for name in args.parts:
-        found[name] = PARTS[name].measure(args)
+        new, before = PARTS[name].measure(args), found.get(name, {})
+        found[name] = {**before, **new} if hasattr(PARTS[name], "SETS") else new  # sets that were not there now keep their figures
         if args.keep:
             args.keep.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     text = {name: PARTS[name].text(found[name]) for name in PARTS if name in found}
