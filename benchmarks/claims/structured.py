@@ -2,7 +2,6 @@
 
 from benchmarks.claims.command import Claim
 from benchmarks.structured import trials
-from benchmarks.structured.language import OUTER
 from benchmarks.structured.mnist import mean
 from benchmarks.structured.speed import faster, threads_of
 
@@ -25,7 +24,7 @@ def claims(figures):
 
 
 def _monarch(figures):
-    projection, language, mnist = figures["projection"], figures.get("language", []), figures.get("mnist")
+    projection, mnist = figures["projection"], figures.get("mnist")
     exact = max(entry[name] for entry in projection["exact"].values() for name in ("permuted DFT", "Hadamard"))
     yield Claim(MONARCH, "Monarch matrices contain the Fourier and Hadamard transforms", command("projection"),
                 f"Relative error of the projection {exact:.0e} for n = 16 to 1,024, after the stride permutation.", verdict(exact < 1e-12))
@@ -44,59 +43,40 @@ def _monarch(figures):
         yield Claim(MONARCH, "Trained from the start, equal quality with a fraction of the parameters", command("mnist"),
                     f"MNIST: {mean(mnist, 'monarch'):.2f} % beside {mean(mnist, 'dense'):.2f} % dense, with {share:.0%} of the weights of "
                     "the middle layer.", verdict(gap <= 1.0, share <= 0.1))
-    for entry in language:
-        for form, where in (("monarch", "both layers"), (OUTER, "the layer that narrows")):
-            if form not in entry["equal_steps"]:
-                continue
-            gap, later = (entry[kind][form] - entry[kind]["dense"] for kind in ("equal_steps", "equal_time"))
-            ratio = entry["seconds_of_steps"]["dense"] / entry["seconds_of_steps"][form]
-            yield Claim(MONARCH, f"Language models train 2 times faster at equal quality ({entry['set']}, {where})", command("language"),
-                        f"{ratio:.1f} times the steps a second; {gap:+.3f} bits a token at equal steps, {later:+.3f} at equal time.",
-                        verdict(gap <= 0.02, ratio >= 1.9 and later <= 0))
-    yield from _small_models(figures.get("language-trials", []), MONARCH, lambda trial: "Pixelfly" not in trial)
-    for name, note, found in _reverse(figures):
-        claim = f"Reverse sparsification reaches dense quality in less time ({name})"
-        if found is None:
-            yield Claim(MONARCH, claim, command("language"), "", "not measured")
-            continue
-        more, share, part = found
-        figure = (f"{more:+.3f} bits a token beside dense training of the same time"
-                  + ("; it does not reach the dense model's bits." if share is None else
-                     f"; it reaches the dense model's bits after {share:.0%} of the time."))
-        yield Claim(MONARCH, claim, command(part), figure, verdict(share is not None and share < 1.0),
-                    note)
+    yield from _language(figures.get("language", []), MONARCH, lambda trial: "Pixelfly" not in trial)
+    for name, width, trial, more, share in _reverse(figures.get("language", [])):
+        yield Claim(MONARCH, f"Reverse sparsification reaches dense quality in less time ({name}, width {width})", command("language"),
+                    f"{more:+.3f} bits a token beside dense training of the same time"
+                    + ("; it does not reach the dense model's bits." if share is None else
+                       f"; it reaches the dense model's bits after {share:.0%} of the time."),
+                    verdict(share is not None and share < 1.0), f"{trial}.")
     for claim in ("PDE solving and MRI reconstruction with 40 % less error", "BERT pre-training 23 % faster than an optimised baseline",
                   "GLUE fine-tuning 1.7 times faster after projection"):
         yield Claim(MONARCH, claim, "-", "", "not measured", "Needs data and models that are not at hand.")
 
 
-def _small_models(entries, paper, chosen):
-    """Rows on the trials with small language models: what came nearest to dense layers."""
+def _language(entries, paper, chosen):
+    """Rows on language models: the form that came nearest to dense layers."""
     for of in dict.fromkeys(trials.group(entry) for entry in entries):
         dense = trials.dense_of(entries, of)
         entry = trials.best(entries, of, lambda trial: chosen(trial) and "ense" not in trial and not trial.startswith(trials.REVERSE))
         if entry is None:
             continue
-        gap, share = trials.scores(entry, dense)[0], entry["weights"] / dense["weights"]
-        yield Claim(paper, f"No loss in language models at equal steps ({of[0]}, width {of[1]})", command("language-trials"),
-                    f"The best trial, {entry['trial']}, with {share:.0%} of the dense layers' weights: {gap:+.3f} bits a token.",
-                    verdict(gap <= 0.02))
+        (gap, later), share = trials.scores(entry, dense), entry["weights"] / dense["weights"]
+        of_dense, of_entry = (each["way"][-1][1] / each["way"][-1][0] for each in (dense, entry))
+        yield Claim(paper, f"Language models train faster at equal quality ({of[0]}, width {of[1]})", command("language"),
+                    f"The best form, {entry['trial']}, with {share:.0%} of the dense layers' weights: {of_dense / of_entry:.1f} times the "
+                    f"steps a second; {gap:+.3f} bits a token at equal steps"
+                    + ("." if later is None else f", {later:+.3f} at equal time."),
+                    verdict(gap <= 0.02, later is not None and later < 0))
 
 
-def _reverse(figures):
-    """(set, note, (bits beside dense training of the same time, share of it after which its bits are reached or None, part) or None)."""
-    entries, language = figures.get("language-trials", []), figures.get("language", [])
-    for entry in language:
-        if "reverse" in entry["equal_time"]:
-            after, same = entry["reverse_reaches_dense_after"], entry["equal_time"]
-            yield entry["set"], "", (same["reverse"] - same["dense"], after and after / entry["seconds"], "language")
-        elif entry["set"] not in {entry["set"] for entry in entries if entry["trial"].startswith(trials.REVERSE)}:
-            yield entry["set"], "", None
+def _reverse(entries):
+    """(set, width, trial, bits beside dense training of the same time, share of it after which its bits are reached or None)."""
     for of in dict.fromkeys(trials.group(entry) for entry in entries):
-        small, dense = trials.best(entries, of, lambda trial: trial.startswith(trials.REVERSE), by=1), trials.dense_of(entries, of)
-        if small is not None:
-            yield of[0], f"Small model of width {of[1]}; {small['trial']}.", (trials.scores(small, dense)[1], trials.reaches(small, dense),
-                                                                             "language-trials")
+        entry, dense = trials.best(entries, of, lambda trial: trial.startswith(trials.REVERSE), by=1), trials.dense_of(entries, of)
+        if entry is not None:
+            yield *of, entry["trial"], trials.scores(entry, dense)[1], trials.reaches(entry, dense)
 
 
 def _pixelfly(figures):
@@ -123,6 +103,6 @@ def _pixelfly(figures):
                     f"{mean(mnist, 'dense'):.2f} % dense.", verdict(gap <= 1.0))
         yield Claim(PIXELFLY, "The butterfly is a better pattern than random blocks", command("mnist"),
                     f"MNIST: {over:+.2f} points on the mean of the seeds, with low rank beside both.", verdict(over >= 0))
-    yield from _small_models(figures.get("language-trials", []), PIXELFLY, lambda trial: "Pixelfly" in trial)
+    yield from _language(figures.get("language", []), PIXELFLY, lambda trial: "Pixelfly" in trial)
     for claim in ("3 times faster than butterfly matrices that are not flattened", "Attention of Long Range Arena up to 5.2 times faster"):
         yield Claim(PIXELFLY, claim, "-", "", "not measured", "Needs the baselines of the paper.")

@@ -15,7 +15,7 @@ def add_arguments(parser):
     """Arguments of ``python -m benchmarks family``."""
     parser.add_argument("--data", type=pathlib.Path, help="folder with a folder for each set")
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS), help="what to measure; none writes what was kept")
-    parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part and set replaced")
+    parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which figures are added, those of the same part and set replaced")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON",
                         help="Python interpreter of an environment with omikuji: --peer omikuji=PYTHON")

@@ -4,10 +4,10 @@ import json
 import pathlib
 
 from benchmarks.document import write_block
-from benchmarks.structured import chart, language, mnist, projection, speed, trials
+from benchmarks.structured import chart, mnist, projection, speed, trials
 
 HELP = "projection errors, speed, MNIST and language models of Monarch and Pixelfly layers"
-PARTS = ("projection", "speed", "mnist", "language", "language-trials")
+PARTS = ("projection", "speed", "mnist", "language")
 
 
 def add_arguments(parser):
@@ -27,29 +27,21 @@ def add_arguments(parser):
     parser.add_argument("--words", type=pathlib.Path, help="language: folder of WikiText-2 with test.txt.gz and valid.txt.gz")
     parser.add_argument("--characters", type=pathlib.Path, help="language: folder of EUR-Lex, or a text file")
     parser.add_argument("--sets", nargs="+", default=["eurlex characters", "wikitext-2 words"], help="language: which of the two")
-    parser.add_argument("--length", type=int, default=256, help="language: tokens of a window")
-    parser.add_argument("--batch-size", type=int, default=4, help="language: windows of a step")
-    parser.add_argument("--steps", type=int, default=240, help="language: of the dense model")
-    parser.add_argument("--every", type=int, default=20, help="language: steps between scores")
     parser.add_argument("--eval-batches", type=int, default=8)
-    parser.add_argument("--lr", type=float, default=1e-3, help="language: after 50 steps of warming up")
-    parser.add_argument("--blocks", type=int, default=4, help="language: of the Monarch layers")
     parser.add_argument("--reverse", type=float, default=0.6, help="language: share of the steps after which layers are made dense")
-    parser.add_argument("--with-pixelfly", action="store_true", help="language: also Pixelfly layers")
-    parser.add_argument("--trials", nargs="+", help="language-trials: names; all by default. 'reverse: NAME' makes layers dense on the way")
-    parser.add_argument("--trial-lrs", type=float, nargs="+", default=[1e-3, 2e-3], help="language-trials: learning rates")
-    parser.add_argument("--trial-width", type=int, default=256, help="language-trials: of the model; 4 times as many in the middle")
+    parser.add_argument("--trials", nargs="+", help="language: names; all by default. 'reverse: NAME' makes layers dense on the way")
+    parser.add_argument("--trial-lrs", type=float, nargs="+", default=[1e-3, 2e-3], help="language: learning rates")
+    parser.add_argument("--trial-width", type=int, default=256, help="language: of the model; 4 times as many in the middle")
     parser.add_argument("--trial-steps", type=int, default=300)
-    parser.add_argument("--trial-every", type=int, default=50, help="language-trials: steps between scores")
+    parser.add_argument("--trial-every", type=int, default=50, help="language: steps between scores")
     parser.add_argument("--seed", type=int, default=0)
 
 
 MEASURE = {"projection": projection.measure, "speed": speed.run_both, "mnist": mnist.measure}
 # Parts whose entries are measured and kept one at a time: what an entry is known by, and (arguments, kept entries) to new ones
-ENTRIES = {"language": (lambda entry: entry["set"], lambda args, kept: (language.measure(name, args) for name in args.sets)),
-           "language-trials": (trials.key, trials.measure)}
+ENTRIES = {"language": (trials.key, trials.measure)}
 TEXT = {"projection": projection.text, "speed": lambda found: "\n\n".join(speed.text(part) for part in found), "mnist": mnist.text,
-        "language": language.text, "language-trials": trials.text}
+        "language": trials.text}
 
 
 def kept(path):
@@ -81,20 +73,7 @@ def summary(found):
                      f"{means['pixelfly']:.2f} % with {_percent(count['pixelfly'], count['dense'])}, random blocks "
                      f"{means['random blocks']:.2f} %. Narrow dense layers of as many weights: {means['narrow dense, as monarch']:.2f} % "
                      f"and {means['narrow dense, as pixelfly']:.2f} %.")
-    for entry in found.get("language", []):
-        bits, same = entry["equal_steps"], entry["equal_time"]
-        after = entry.get("reverse_reaches_dense_after")
-        reached = ("Reverse sparsification does not reach the dense model's bits in its time" if after is None else
-                   f"Reverse sparsification reaches the dense model's bits after {_percent(after, entry['seconds'])} of its time")
-        ends = f" {reached}, and ends at {same['reverse']:.3f}." if "reverse" in same else ""
-        lines.append(f"- Language model, {entry['set']}, Monarch feed-forward layers: {bits['monarch']:.3f} bits a token beside "
-                     f"{bits['dense']:.3f} after as many steps, {same['monarch']:.3f} beside {same['dense']:.3f} after the same time."
-                     f"{ends}")
-        if language.OUTER in bits:
-            steps, time = (kind[language.OUTER] - kind["dense"] for kind in (bits, same))
-            lines.append(f"- The same with Monarch in the layer that narrows alone: {steps:+.3f} bits a token beside dense layers after as "
-                         f"many steps, {time:+.3f} after the same time.")
-    lines += trials.conclusions(found.get("language-trials", []))
+    lines += trials.conclusions(found.get("language", []))
     exact = found.get("projection")
     if exact:
         wins = [name for name, entry in exact["table"].items() if entry["monarch"] < entry["svd"] - 1e-3]

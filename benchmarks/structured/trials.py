@@ -1,4 +1,4 @@
-"""Language models of a small size: what brings structured feed-forward layers nearer to dense ones, one change at a time.
+"""Language models with structured feed-forward layers beside dense ones, one change at a time: bits at equal steps and at equal time.
 
 Seconds are those of the processor in one process, so that a trial may run while others do: give it one thread (NUMBA_NUM_THREADS=1).
 """
@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from benchmarks.structured.language import at_time, characters, words
+from benchmarks.structured.texts import characters, words
 from mongoose_nb import nn
 from mongoose_nb.core.registry import register
 from mongoose_nb.reformer import ReformerLM, TextTask
@@ -95,6 +95,11 @@ def key(entry):
 def group(entry):
     """What trials are compared within."""
     return entry["set"], entry["width"]
+
+
+def at_time(way, seconds):
+    """Bits at a time, between the points that were measured."""
+    return float(np.interp(seconds, [point[1] for point in way], [point[2] for point in way]))
 
 
 def weights(model):
@@ -189,7 +194,7 @@ def conclusions(entries):
                 later = "" if time is None else f" ({time:+.3f})"
                 found.append(f"{name}{later}" if reverse else f"{name} {steps:+.3f}{later}")
         if found:
-            lines.append(f"- Small language model, {of[0]}, width {of[1]}: bits a token beside dense feed-forward layers after as many "
+            lines.append(f"- Language model, {of[0]}, width {of[1]}: bits a token beside dense feed-forward layers after as many "
                          f"steps (and after the same time): {', '.join(found)}.")
     return lines
 
