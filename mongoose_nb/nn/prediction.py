@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # Samples whose hidden activations are held at once when predicting.
 PREDICT_BLOCK = 8192
+# Retrieved outputs that are held at once, about: 8,192 rows with 262,144 of them each took 8 GB.
+LISTED_BLOCK = 1 << 25
 # Rows that are ranked again at once.
 RANKED_BLOCK = 2048
 # Multiplications for a row that is ranked again, about.
@@ -195,9 +197,10 @@ class Predictor(Model):
             with compute_threads(self.n_outputs * self.output.n_inputs), self._lock:
                 self.retriever.build(self.step)
         work = self._work(X, X.shape[0], self.n_outputs if exact else candidates)
+        rows = PREDICT_BLOCK if exact else max(1, min(PREDICT_BLOCK, LISTED_BLOCK // candidates))
         with compute_threads(work) if exact else kernel_threads(work):
-            for lo in range(0, X.shape[0], PREDICT_BLOCK):
-                block = slice(lo, min(lo + PREDICT_BLOCK, X.shape[0]))
+            for lo in range(0, X.shape[0], rows):
+                block = slice(lo, min(lo + rows, X.shape[0]))
                 with self._lock:
                     ids[block], scores[block] = self._topk(Rows.of(X, block), k, exact, candidates, timer)
         return ids, scores

@@ -11,7 +11,7 @@ from mongoose_nb.core.registry import fresh, register
 from mongoose_nb.core.saving import restore, state_of
 from mongoose_nb.hashing.learned import LearnedHash
 from mongoose_nb.hashing.learned_losses import Contrast
-from mongoose_nb.nn import LSH, ExactRetriever, Full, LabelSensitiveRetriever, Network, Tables, Uniform
+from mongoose_nb.nn import LSH, ExactRetriever, Full, LabelSensitiveRetriever, Network, Tables, Uniform, prediction
 from mongoose_nb.nn.training.timing import PhaseTimer
 
 X, LABEL = planted(n=1500, n_outputs=400)
@@ -228,3 +228,11 @@ def test_threads_of_a_single_row(monkeypatch, exact):
     net.predict_topk(X[:1], 1, exact=exact)
     assert seen == ([("dense", threads, {1}), ("topk", threads, {1})] if exact else [("dense", 1, {1}), ("topk_of", 1, set(before))])
     assert numba.get_num_threads() == threads and [library.num_threads for library in _blas()] == before
+
+
+def test_answers_do_not_depend_on_the_rows_that_are_looked_up_at_once(net, monkeypatch):
+    whole = net.predict_topk(X[:100], 3, exact=False)
+    for most in (1, 7 * 20):
+        monkeypatch.setattr(prediction, "LISTED_BLOCK", most)
+        for a, b in zip(whole, net.predict_topk(X[:100], 3, exact=False)):
+            np.testing.assert_array_equal(a, b)
