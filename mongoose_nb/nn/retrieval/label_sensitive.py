@@ -12,6 +12,7 @@ from mongoose_nb.hashing import LearnedHash, make_learned
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct, center_queries
 from mongoose_nb.kernels.tables.bundles import Views
 from mongoose_nb.nn.retrieval.base import Retriever
+from mongoose_nb.nn.retrieval.exact import best_outputs
 from mongoose_nb.nn.sampling.base import default_bits
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder, ActiveSets
 from mongoose_nb.nn.sampling.table_manager import hashable
@@ -28,6 +29,9 @@ BUCKET_LOAD, TABLES = 300, 250
 MISSED_ABOVE, RETURNED_BELOW = 0.25, 0.99
 # Rows on which functions are compared: a fifth, which they do not learn from, where these are enough to tell.
 MEASURED, FEWEST = 1024, 100
+# Standard errors by which fewer of those that all outputs answer right may be answered right after learning: a small difference may be
+# chance, and trained functions need fewer candidates.
+WORSE = 2.0
 
 
 @register("retriever", "label sensitive")
@@ -35,8 +39,8 @@ class LabelSensitiveRetriever(Retriever):
     """Hash tables over the rows of an output layer, with functions that learn true labels first and the best-scoring outputs next.
 
     The weights stay as they are, and any network can have such tables, whatever it was trained with. They are built when they are first
-    needed. A fifth of the rows, at most 1,024, is kept from learning: the functions stay that find most for these. Where there are very
-    many outputs and few rows, that may be the random ones of the start.
+    needed. A fifth of the rows, at most 1,024, is kept from learning. Where fewer of those that all outputs answer right are
+    answered right after it, the functions stay random: that happens with very many outputs and few rows.
 
     Parameters
     ----------
@@ -48,7 +52,7 @@ class LabelSensitiveRetriever(Retriever):
         How the functions are trained: by default the contrast with ``labels=True`` in 200 steps. ``"logistic"`` is the loss of the paper,
         on labels that the tables missed and on harmful outputs that they returned, by its two thresholds.
     rounds : int
-        Trainings under a loss on such pairs, with tables built anew for each.
+        Trainings under a loss on such pairs, with tables built anew for each; the functions that find most labels are kept.
 
     Attributes
     ----------
@@ -109,31 +113,57 @@ class LabelSensitiveRetriever(Retriever):
         learner = fresh(self.learn).bind(self.family, self._seed)
         aside = min(MEASURED, len(h) // 5)
         known, measured = (slice(aside, None), slice(aside)) if aside >= FEWEST else (slice(None), slice(MEASURED))
-        # a loss on pairs learns from the labels alone
-        wanted = labels[measured] if learner.needs_pairs else learner.mine(h[measured], weights, bias, labels[measured]).positives
-        best, kept, changed = self._recall(h[measured], wanted), self.functions, False
+        seen = h[measured], labels[measured]
+        drawn, before = self.functions, self._right(*seen)
+        self._learn(learner, h[known], labels[known], rows, seen)
+        if self._worse(before, self._right(*seen), *seen):
+            self.functions = drawn
+        self.forget()
+        return {**learner.report(), "functions_changed": not np.array_equal(self.functions, drawn)}
+
+    def _learn(self, learner, h, labels, rows, seen):
+        """Learn once; or, from pairs, some times from what the present candidates miss and hold, to keep what finds most labels."""
+        best, kept = self._recall(*seen), self.functions
         for _ in range(self.rounds if learner.needs_pairs else 1):
             with hashable():
-                examples = learner.mine(h[known], weights, bias, labels[known], self._found if learner.needs_pairs else None)
-                if not learner.learn(center_queries(h[known], *self.query), rows, examples):
+                examples = learner.mine(h, self._weights.value, self._bias.value, labels, self._found if learner.needs_pairs else None)
+                if not learner.learn(center_queries(h, *self.query), rows, examples):
                     break
-            recall = self._recall(h[measured], wanted)
-            if recall >= best:
-                best, kept, changed = recall, self.functions, True
+            recall = self._recall(*seen)
+            if recall > best or not learner.needs_pairs:
+                best, kept = recall, self.functions
         self.functions = kept
-        self.forget()
-        return {**learner.report(), "functions_changed": changed}
+
+    def _worse(self, before, after, h, labels):
+        """Whether fewer rows are answered right, of those that all outputs answer right."""
+        exact, _ = best_outputs(h, self._weights.value, self._bias.value, 1)
+        answered = (labels == exact).any(axis=1)
+        lost, gained = np.count_nonzero(answered & before & ~after), np.count_nonzero(answered & after & ~before)
+        return lost - gained > WORSE * np.sqrt(lost + gained)
 
     def _found(self, h):
         """The candidates of some rows, ascending: where those of each begin, and their ids."""
         ids = np.sort(self.listed(h, self.candidates, 0), axis=1)
         return np.concatenate([[0], np.cumsum((ids >= 0).sum(axis=1))]), ids[ids >= 0].astype(np.int64)
 
-    def _recall(self, h, wanted):
-        """Share of some outputs of each row that are candidates."""
+    def _recall(self, h, labels):
+        """Share of the labels of some rows that are candidates."""
         self.forget()
         found = self.listed(h, self.candidates, 0)
-        return float(sum(np.isin(row, own).sum() for row, own in zip(wanted, found)) / max(1, (wanted >= 0).sum()))
+        return float(sum(np.isin(row, own).sum() for row, own in zip(labels, found)) / max(1, (labels >= 0).sum()))
+
+    def _right(self, h, labels):
+        """For which rows the best candidate is a label."""
+        from mongoose_nb.kernels.ranking.lists import listed_logits
+        from mongoose_nb.nn.ranking.lists import best_of_lists
+
+        self.forget()
+        start, ids = self._found(h)
+        scores = np.empty(len(ids), np.float32)
+        listed_logits(h, self._weights.value, self._bias.value, start, ids.astype(np.int32), scores)
+        entries, _ = best_of_lists(scores, start, 1)
+        best = np.where(entries[:, 0] >= 0, ids[np.maximum(entries[:, 0], 0)] if len(ids) else -2, -2)
+        return (labels == best[:, None]).any(axis=1)
 
     def multiply_adds(self, n: int) -> float:
         """As `Retriever.multiply_adds`: the hashes."""
