@@ -32,6 +32,8 @@ MEASURED, FEWEST = 1024, 100
 # Standard errors by which fewer of those that all outputs answer right may be answered right after learning: a small difference may be
 # chance, and trained functions need fewer candidates.
 WORSE = 2.0
+# Answers are compared with a sixteenth of the candidates, and at least 16: with few of them functions differ most.
+FEW = 16
 
 
 @register("retriever", "label sensitive")
@@ -135,15 +137,15 @@ class LabelSensitiveRetriever(Retriever):
         self.functions = kept
 
     def _worse(self, before, after, h, labels):
-        """Whether fewer rows are answered right, of those that all outputs answer right."""
+        """Whether fewer rows are answered right by few candidates, of those that all outputs answer right."""
         exact, _ = best_outputs(h, self._weights.value, self._bias.value, 1)
         answered = (labels == exact).any(axis=1)
         lost, gained = np.count_nonzero(answered & before & ~after), np.count_nonzero(answered & after & ~before)
         return lost - gained > WORSE * np.sqrt(lost + gained)
 
-    def _found(self, h):
-        """The candidates of some rows, ascending: where those of each begin, and their ids."""
-        ids = np.sort(self.listed(h, self.candidates, 0), axis=1)
+    def _found(self, h, n=None):
+        """The candidates of some rows, by default as many as are usual, ascending: where those of each begin, and their ids."""
+        ids = np.sort(self.listed(h, self.candidates if n is None else n, 0), axis=1)
         return np.concatenate([[0], np.cumsum((ids >= 0).sum(axis=1))]), ids[ids >= 0].astype(np.int64)
 
     def _recall(self, h, labels):
@@ -153,12 +155,12 @@ class LabelSensitiveRetriever(Retriever):
         return float(sum(np.isin(row, own).sum() for row, own in zip(labels, found)) / max(1, (labels >= 0).sum()))
 
     def _right(self, h, labels):
-        """For which rows the best candidate is a label."""
+        """For which rows the best of few candidates is a label."""
         from mongoose_nb.kernels.ranking.lists import listed_logits
         from mongoose_nb.nn.ranking.lists import best_of_lists
 
         self.forget()
-        start, ids = self._found(h)
+        start, ids = self._found(h, min(self.candidates, max(FEW, self.candidates // FEW)))
         scores = np.empty(len(ids), np.float32)
         listed_logits(h, self._weights.value, self._bias.value, start, ids.astype(np.int32), scores)
         entries, _ = best_of_lists(scores, start, 1)
