@@ -182,7 +182,8 @@ def conclusions(entries):
              "outer layer only, rates ^ 1/2": "Monarch in the one that narrows alone",
              "Pixelfly, 20 %, rates ^ 1/2": "Pixelfly with 20 % of the weights",
              "narrow dense": "narrow dense layers with as many weights as Monarch in both",
-             f"{REVERSE}4 blocks, rates ^ 1/2": "reverse sparsification of Monarch in both"}
+             f"{REVERSE}4 blocks, rates ^ 1/2": "reverse sparsification of Monarch in both",
+             f"{REVERSE}outer layer only, rates ^ 1/2": "reverse sparsification of Monarch in the one that narrows"}
     lines = []
     for of in dict.fromkeys(group(entry) for entry in entries):
         found = []
