@@ -15,6 +15,7 @@ from mongoose_nb.distributed.chunks import ArrayChunks, DelayedChunks
 from mongoose_nb.distributed.cluster import client_of, need_dask, workers_of
 from mongoose_nb.distributed.output import ShardedOutput
 from mongoose_nb.distributed.sharded_network import ShardedNetwork
+from mongoose_nb.nn.labelled import check_labelled
 from mongoose_nb.nn.layers.hashed_output import check_matrix
 from mongoose_nb.nn.saving import load_callbacks
 from mongoose_nb.nn.training import loop
@@ -108,7 +109,11 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
         X, Y = ArrayChunks(X, Y, client), None
     elif Y is None and isinstance(X, list | tuple) and X and all(hasattr(pair, "dask") for pair in X):
         X = DelayedChunks(X, client)
-    source: Whole | Chunks = Whole(*check(X, Y)) if Y is not None else Chunks(X, check, epochs, steps_per_epoch, network.lr_schedule)
+    if Y is None:
+        source: Whole | Chunks = Chunks(X, check, epochs, steps_per_epoch, network.lr_schedule)
+    else:
+        source = Whole(*check(X, Y))
+        check_labelled(source.Y)
     if validation is not None:
         if not isinstance(validation, list | tuple) or len(validation) != 2:
             raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")

@@ -113,6 +113,8 @@ def test_what_is_refused(threads):
         fit(net, X, Y, client=threads, shards=OUTPUTS + 1)
     with pytest.raises(ValueError, match="rows"):
         fit(net, X, Y[:-1], client=threads)
+    with pytest.raises(ValueError, match="none of the 300 rows has a label"):
+        fit(net, X, sparse.csr_matrix(Y.shape, dtype=np.float32), client=threads)
 
     class Fails:
         def on_batch_end(self, network, logs):
