@@ -3,11 +3,12 @@
 ::
 
     client                                        shard, on a worker
-    h, labels, candidates of its range       ->   logits Z; logarithm of the sum of exp(Z), and losses, by sample
-    log Z of all shards, shares of samples   ->   d loss / d Z; its part of d loss / d h
+    h, labels, candidates of its range,
+    shares of samples in the mean            ->   logits Z; logarithm of the sum of exp(Z), and losses, by sample
+    log Z of all shards                      ->   d loss / d Z; its part of d loss / d h
     constants of the optimiser's step        ->   step on its rows
 
-Candidates are chosen by the client, or, where that takes tables of the weights, by each shard from its own rows.
+Candidates are chosen by the client, or, where that takes tables of the weights or lists of each sample, by each shard from its own rows.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mongoose_nb.distributed.actors import LostError, Shards
 from mongoose_nb.distributed.merging import merge_answers
 from mongoose_nb.distributed.output_shard import OutputShard
 from mongoose_nb.nn.sampling.candidate_sets import check_sets
+from mongoose_nb.nn.sampling.shards import range_of
 
 # Bytes of rows that are sent at once when a shard is filled or read.
 BLOCK = 1 << 25
@@ -80,7 +82,7 @@ class ShardedOutput:
         self.sampler: Any = output.sampler
         self.samplers = [output.sampler.of_shard(i, shards) for i in range(shards)]
         self._counts: dict[str, float] = {}
-        self.bounds = [output.units * i // shards for i in range(shards + 1)]
+        self.bounds = [range_of(i, shards, output.units)[0] for i in range(shards)] + [output.units]
         self.base: list[str | None] = [None] * shards if files is None else list(files)
         self._logged, self._ready = logged, False
         self._log: list[list] = [[] for _ in range(shards)]
@@ -141,14 +143,15 @@ class ShardedOutput:
         else:
             tables, chosen = False, check_sets(self.sampler, self.sampler.shared(h, labels, run.step, run.timer), self.output.units)
         with run.timer("forward"):
-            parts = [(h, count, *self._part(i, chosen, len(h), sample, label), run.step, tables) for i in range(self.shards.n)]
+            share = np.array(share)
+            parts = [(h, share, count, *self._part(i, chosen, len(h), sample, label), run.step, tables) for i in range(self.shards.n)]
             *found, counts = zip(*self._call("forward", parts), strict=True)
             log_z, losses, logits = (np.stack(part) for part in found)
-            self._counts = {name: sum(own[name] for own in counts) for name in counts[0]} if own else self.sampler.counts()
+            self._counts = self.sampler.joined_counts(counts) if own else self.sampler.counts()
             log_z, losses = join_normalisers(log_z, losses, self.loss_kind.logistic)
             if not self.loss_kind.logistic:
                 losses = np.where(count > 0, log_z - logits.sum(axis=0), 0).astype(np.float32)
-        return losses, (len(h), log_z, share, run)
+        return losses, (log_z, run)
 
     def _part(self, i, chosen, n, sample, label):
         """What a shard gets of a batch: numbers of its labels by sample, their places in its list, ids of the list, and shifts."""
@@ -187,9 +190,9 @@ class ShardedOutput:
 
     def backward(self, g: float, cache: Any, need_input: bool = True) -> tuple:
         """As `WideOutput.backward`."""
-        n, log_z, share, run = cache
+        log_z, run = cache
         with run.timer("backward"):
-            done = self._call("backward", [(n, log_z, np.array(share), run.clip)] * self.shards.n)
+            done = self._call("backward", [(log_z, run.clip)] * self.shards.n)
             grad = done[0][0].copy()
             for part, _ in done[1:]:
                 grad += part

@@ -41,8 +41,7 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     Parameters
     ----------
     network : Network
-        With ``sampler="full"``, ``nn.Uniform(shape="batch")``, ``nn.LSH(shape="batch")`` or ``nn.Adaptive()``, which ``"auto"`` is for
-        many outputs.
+        With ``sampler="full"``, `nn.Uniform`, `nn.LSH` or ``nn.Adaptive()``, which ``"auto"`` is for many outputs.
     X, Y
         As for `Network.fit`; chunks too, where Y is left out. Or Dask arrays, whose blocks of rows are chunks; or, where Y is left out, a
         list of ``dask.delayed`` pairs, such as files that workers read. One chunk is held, and the next one is on its way.
@@ -74,7 +73,7 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     Raises
     ------
     ValueError
-        A sampler that needs all weights in one place, or has candidates for each sample.
+        A sampler that needs all weights in one place.
     TypeError
         An output layer that is compressed. Hidden layers may be.
 
@@ -82,8 +81,8 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     -----
     With one shard the result has the same bits as `Network.fit`. With more, sums over outputs are made in another order, so results
     agree to the rounding of float32, which grows from step to step: tests allow 1e-3 in a weight after 15 steps. They depend on the number
-    of shards, not on that of workers, and not on workers that die. Samplers with tables draw other candidates then: each shard has tables
-    of its own rows, with the same K and L, and gives its part of the candidates.
+    of shards, not on that of workers, and not on workers that die. Samplers with tables, or with candidates for each sample, draw other
+    candidates then: each shard draws its part from its own rows, with tables of these, where there are tables, of the same K and L.
     """
     from mongoose_nb.data.indicator import check_Y
     from mongoose_nb.data.validate import check_same_rows, check_weights
