@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from mongoose_nb.nn.sampling.shards import range_of
 
 # Bytes of rows that are sent at once when a shard is filled or read.
 BLOCK = 1 << 25
+# Phase of the time of a training in which no shard computes.
+MESSAGES = "messages"
 
 
 def join_normalisers(log_z: np.ndarray, losses: np.ndarray, logistic: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -118,12 +121,19 @@ class ShardedOutput:
         step = max(1, BLOCK // (12 * self.output.n_inputs))
         return [(lo, min(n, lo + step)) for lo in range(0, n, step)]
 
-    def _call(self, method, arguments):
+    def _call(self, method, arguments, run=None, phase=""):
+        """Call a method of all shards; of the time of a phase, what they do not compute is that of messages."""
         self.settle()
+        start = time.perf_counter()
         results = self.shards.call_or_raise(method, arguments)
+        if run is not None:
+            self._on_the_wire(start, run, phase)
         self._note(method, arguments)
         self.received += _nbytes(results)
         return results
+
+    def _on_the_wire(self, start, run, phase):
+        run.timer.move(max(0.0, time.perf_counter() - start - max(self.shards.seconds)), phase, MESSAGES)
 
     def _note(self, method, arguments):
         self.sent += _nbytes(arguments)
@@ -135,6 +145,10 @@ class ShardedOutput:
 
     def loss(self, h: np.ndarray, labels: Rows, run: Any, share: np.ndarray) -> tuple:
         """As `WideOutput.loss`."""
+        with run.timer("update"):  # of the step before, while the client went on
+            start = time.perf_counter()
+            self.settle()
+            self._on_the_wire(start, run, "update")
         h, count = h.copy(), np.array(labels.count, np.int64)
         sample, label = labels.flat()
         own = self.samplers[0] is not None
@@ -145,7 +159,7 @@ class ShardedOutput:
         with run.timer("forward"):
             share = np.array(share)
             parts = [(h, share, count, *self._part(i, chosen, len(h), sample, label), run.step, tables) for i in range(self.shards.n)]
-            *found, counts = zip(*self._call("forward", parts), strict=True)
+            *found, counts = zip(*self._call("forward", parts, run, "forward"), strict=True)
             log_z, losses, logits = (np.stack(part) for part in found)
             self._counts = self.sampler.joined_counts(counts) if own else self.sampler.counts()
             log_z, losses = join_normalisers(log_z, losses, self.loss_kind.logistic)
@@ -192,7 +206,7 @@ class ShardedOutput:
         """As `WideOutput.backward`."""
         log_z, run = cache
         with run.timer("backward"):
-            done = self._call("backward", [(log_z, run.clip)] * self.shards.n)
+            done = self._call("backward", [(log_z, run.clip)] * self.shards.n, run, "backward")
             grad = done[0][0].copy()
             for part, _ in done[1:]:
                 grad += part
@@ -201,6 +215,7 @@ class ShardedOutput:
     def begin_apply(self, method: int, constants: np.ndarray, bias_constants: np.ndarray) -> None:
         """Send the step of the optimiser, without waiting for it."""
         given = (method, constants, bias_constants)
+        self.shards.seconds = [0.0] * self.shards.n
         self._pending = given, [self.shards.begin(i, "apply", given) for i in range(self.shards.n)]
 
     def settle(self) -> None:

@@ -68,7 +68,8 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     Returns
     -------
     History
-        With ``shards``, ``lost_shards``, ``bytes_sent`` and ``bytes_received``.
+        With ``shards``, ``lost_shards``, ``bytes_sent`` and ``bytes_received``; ``time_split`` has the share of ``messages``, in which the
+        client waits and no shard computes.
 
     Raises
     ------
