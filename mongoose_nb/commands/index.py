@@ -144,8 +144,8 @@ def _allowed(path, index):
             try:
                 names[i] = int(line)
             except (ValueError, OverflowError):
-                raise ValueError(f"{path}, line {i + 1}: rows of this index have ids, and {line[:40]!r} is none; give an integer of 64 bits "
-                                 "on each line") from None
+                raise ValueError(f"{path}, line {i + 1}: rows of this index have ids, and {line[:40]!r} is none; give an integer of 64 "
+                                 "bits on each line") from None
     unknown = sum(name not in index for name in names.tolist())
     if unknown:
         note(f"{unknown:,} of the {len(names):,} allowed rows are not in the index")

@@ -227,7 +227,8 @@ class LSHIndex(Searchable):
         done = self._shards.call("change", calls * self._replicas)
         errors = [error for error in done if isinstance(error, Exception)]
         if errors:
-            made = [call is not None and not isinstance(result, Exception) for call, result in zip(calls * self._replicas, done, strict=True)]
+            asked = zip(calls * self._replicas, done, strict=True)
+            made = [call is not None and not isinstance(result, Exception) for call, result in asked]
             self._shards.call_or_raise("undo", [(self._changes,) if one else None for one in made])
             raise errors[0]
         self._recovery.note("change", calls, len(ids))

@@ -76,8 +76,8 @@ class Recovery:
 
     def write(self, directory: str, save: Callable[[list[str]], None], settings: dict[str, Any],
               keys: dict[str, np.ndarray] | None) -> list[str]:
-        """Have every shard write a file in a directory, then the file that names them, with the keys of the rows where they have keys; older
-        ones are removed. Returns their paths."""
+        """Have every shard write a file in a directory, then the file that names them, with the keys of the rows where they have keys.
+        Older ones are removed. Returns their paths."""
         before = read_manifest(directory)["files"] if os.path.exists(manifest(directory)) else []
         tag = os.path.basename(tempfile.mktemp(prefix="", dir=directory))  # no worker that was cut off writes under the same name
         names = [f"shard{i}-{tag}.index" for i in range(self.shards)]

@@ -1,7 +1,7 @@
 """A pass through the rows of a shard: over outputs that a batch shares, or over candidates of each sample.
 
-A pass goes forward when it is made: ``log_z``, ``losses`` and ``labels`` (logits of labels, weighted as in the loss), each (n,), are those of
-its outputs alone. `backward` is given the normalisers of whole samples; then ``gradient`` is that of the rows, None where there are none.
+A pass goes forward when it is made. ``log_z``, ``losses`` and ``labels`` (logits of labels, as in the loss), each (n,), are those of its
+outputs alone. `backward` is given the normalisers of whole samples; then ``gradient`` is that of the rows, None without rows.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ class SharedPass:
 class ListedPass:
     """Candidates of each sample.
 
-    The kernel of `WideOutput` goes forward and backward at once, with the normaliser of the outputs here. `backward` brings its gradients to
-    the normaliser of all shards; of one shard they are the same, to the last bit.
+    The kernel of `WideOutput` goes forward and backward at once, with the normaliser of the outputs here. `backward` brings its gradients
+    to the normaliser of all shards; of one shard they are the same, to the last bit.
 
     Parameters
     ----------
@@ -125,10 +125,11 @@ class ListedPass:
 
         self._layer, self._h, self._share, self._count, self._sets, self._after_loss = layer, h, share, count, sets, after_loss
         n = len(h)
-        self._delta, self._grad = np.empty(len(sets.ids), np.float32), np.empty(h.shape, np.float32)
+        self._delta, self._grad = np.zeros(len(sets.ids), np.float32), np.empty(h.shape, np.float32)
         self.losses, self.log_z = np.empty(n, np.float32), np.empty(n, np.float32)
         lists = Lists(sets.start, sets.count, read_only(sets.ids), sets.n_label, sets.n_exact, sets.shift, sets.shifts, count)
-        loss_active(h, layer.weights.value, layer.bias.value, lists, layer.logistic, share, self._delta, self._grad, self.losses, self.log_z)
+        loss_active(h, layer.weights.value, layer.bias.value, lists, layer.logistic, share, self._delta, self._grad, self.losses,
+                    self.log_z)
         self.labels = np.where(sets.count > 0, self.log_z, np.float32(0)).astype(np.float64) - self.losses
 
     def backward(self, log_z: np.ndarray, clip: bool) -> tuple[np.ndarray, float]:

@@ -105,7 +105,7 @@ def test_radius_is_that_of_the_local_index(pair):
     for wrong, error in ((-1.0, "r"), (np.nan, "r"), (np.ones(3), "r")):
         with pytest.raises((ValueError, TypeError), match=error):
             pair[1].radius(Q, wrong)
-    for wrong, error in ((np.ones(7, bool), "one boolean for each"), ([np.arange(3)] * 4, "4 filters for 100 queries")):
+    for wrong, error in ((np.ones(7, bool), "one for each of the 2500 ids"), ([np.arange(3)] * 4, "4 filters for 100 queries")):
         with pytest.raises(ValueError, match=error):
             pair[1].query(Q, 3, allowed=wrong)
 

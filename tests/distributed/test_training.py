@@ -10,6 +10,7 @@ from scipy import sparse
 
 from mongoose_nb import Network, nn
 from mongoose_nb.compress import Compress
+from mongoose_nb.core.registry import make
 from mongoose_nb.distributed import fit
 from mongoose_nb.distributed import output as module
 from mongoose_nb.nn.sampling import adaptive
@@ -238,7 +239,8 @@ def test_lists_learn_as_well_on_shards(threads):
     label, scores = np.arange(600) % 60 * 16, []
     for shards in (0, 3):
         net = network(sampler=nn.LSH(100, tables=TABLES), lr=0.02)
-        net.fit(rows, label, epochs=6) if not shards else fit(net, rows, label, client=threads, shards=shards, epochs=6)
+        options = {"epochs": 6, "batch_size": 50}
+        net.fit(rows, label, **options) if not shards else fit(net, rows, label, client=threads, shards=shards, **options)
         scores.append(net.evaluate(rows, label)["P@1"])
     assert min(scores) > 0.9 and abs(scores[0] - scores[1]) < 0.05
 
@@ -247,7 +249,8 @@ def test_counts_of_an_output_are_those_of_its_shard():
     """A proposal with counts is cut as the outputs are; counts of shards are put together."""
     sampler = network(sampler=nn.Uniform(9, shape="sample", proposal=nn.Frequency(counts=np.arange(OUTPUTS)))).output.sampler
     parts = [sampler.of_shard(i, 3) for i in range(3)]
-    assert sum((part["sampler"]["proposal"]["counts"] for part in parts), []) == list(range(OUTPUTS))
+    cut = [make("proposal", part["sampler"]["proposal"]).counts for part in parts]
+    assert (np.concatenate(cut) == np.arange(OUTPUTS)).all()
     assert {part["sampler"]["candidates"] for part in parts} == {3} and len({part["seed"] for part in parts}) == 3
     joined = sampler.joined_counts([{"labels": 3.0, "active": 10, "label_recall": 1.0}, {"labels": 1.0, "active": 5, "label_recall": 0.0}])
     assert joined == {"labels": 4.0, "active": 15, "label_recall": 0.75}

@@ -1,4 +1,4 @@
-"""Samplers of a layer in shards: each shard has a range of the outputs, and a sampler of its own that chooses its part of the candidates."""
+"""Samplers of a layer in shards: each has a range of the outputs, and a sampler of its own that chooses its part of the candidates."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def range_of(i: int, n: int, units: int) -> tuple[int, int]:
 
 
 def part_of_sampler(sampler: Any, i: int, n: int, units: int, seed: int) -> dict[str, Any]:
-    """`Sampler.of_shard` of a sampler with ``candidates`` and a ``proposal``: the same settings, and a part of the candidates. One shard has
-    the candidates of a layer in one place.
+    """`Sampler.of_shard` of a sampler with ``candidates`` and a ``proposal``: the same settings, and a part of the candidates. One shard
+    has the candidates of a layer in one place.
 
     Parameters
     ----------
