@@ -89,6 +89,9 @@ class LSHIndex(SavedIndex):
     `rebuild` does it at any time. Queries that are not like rows, as activations are not like output weights, need functions that are
     trained on queries: `tune` trains them, given some.
 
+    Exact distances of all candidates are computed for a query beyond the range of the sketches, where these tell rows apart no more: so
+    rows that drift are found until functions are learned again.
+
     A query that shares buckets with fewer than k rows looks into eight times the buckets, and is then compared with `train_size` rows
     from all over the index, so it always gets k rows if there are so many. Rows and queries longer than 2^62 are refused under metrics
     that square them; squares below 1e-38 are 0.
