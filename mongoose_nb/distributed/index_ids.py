@@ -26,7 +26,7 @@ class SpreadIds(KnownIds):
 
     def __contains__(self, id: object) -> bool:
         whole = isinstance(id, int | np.integer) and -2**63 <= id < 2**63
-        return whole and bool(self.among(np.array([id], np.int64))[0])
+        return bool(whole and self.among(np.array([id], np.int64))[0])
 
     @property
     def present(self) -> np.ndarray:

@@ -62,8 +62,9 @@ class SharedPass:
         self.gradient: SharedRowGradient | None = None
         everything = ids is None
         self._m = m = len(bias) if ids is None else len(ids)
+        self.labels = np.zeros(n)
         if not m:
-            self.losses = self.labels = np.zeros(n, np.float32)
+            self.losses = np.zeros(n, np.float32)
             self.log_z = self.losses if logistic else np.full(n, -np.inf, np.float32)
             return
         self._shared = shared = wide.Shared(np.zeros(0, np.int32) if everything else own(ids), everything, m, own(shifts))

@@ -42,6 +42,9 @@ class KnownIds:
 
     next_id: int
 
+    def __contains__(self, id: object) -> bool:
+        raise NotImplementedError
+
     @property
     def present(self) -> np.ndarray:
         """All ids, (n,) int64, ascending."""

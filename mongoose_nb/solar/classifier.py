@@ -103,9 +103,10 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         self._checked()
         data = _data(X, Y)
         check_labelled(data[1])
-        return self._fit(*data, executor)
+        return self._fit(data, executor)
 
-    def _fit(self, X, Y, classes, multilabel, executor):
+    def _fit(self, data, executor):
+        X, Y, classes, multilabel = data
         n_labels = Y.shape[1]
         buckets = self.buckets or int(min(32768, max(64, 2 ** round(np.log2(16 * np.sqrt(n_labels))))))
         codes = LabelCodes(n_labels, self.chunks, buckets, as_seed(self.random_state))
@@ -136,7 +137,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         """
         self._checked()
         if not hasattr(self, "networks_"):
-            return self._fit(*_data(X, Y, None, classes), executor)
+            return self._fit(_data(X, Y, None, classes), executor)
         X, Y, classes, multilabel = _data(X, Y, self, classes)
         codes = LabelCodes.of(self.codes_.codes, self.codes_.buckets, self.codes_.seed)
         codes.add(len(classes) - len(codes))

@@ -47,12 +47,9 @@ def test_train_and_resume(address, file, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["best_epoch"] >= 1
 
 
-@pytest.mark.parametrize("given, text", [
-    (["--nonfinite", "skip"], "--nonfinite skip does not go with --scheduler"),
-    (["--sampler", "lsh"], "several places")])
-def test_what_is_refused(address, file, tmp_path, capsys, given, text):
-    assert main(["train", file, "--out", str(tmp_path / "run"), "--scheduler", address, *given]) != 0
-    assert text in capsys.readouterr().err
+def test_what_is_refused(address, file, tmp_path, capsys):
+    assert main(["train", file, "--out", str(tmp_path / "run"), "--scheduler", address, "--nonfinite", "skip"]) != 0
+    assert "--nonfinite skip does not go with --scheduler" in capsys.readouterr().err
 
 
 def test_runs_stay_where_they_began(address, file, tmp_path, capsys):

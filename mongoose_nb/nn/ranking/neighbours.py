@@ -112,9 +112,10 @@ class NeighbourVotes(Packed, Source):
             self
         """
         check_labelled(Y)
-        return self._take(X, Y)
+        return self.keep(X, Y)
 
-    def _take(self, X, Y):
+    def keep(self, X: sp.csr_matrix, Y: sp.csr_matrix) -> NeighbourVotes:
+        """As `fit`; rows may all be without labels."""
         self.shape = (X.shape[1], Y.shape[1])
         self.indptr, self.ids = X.indptr.astype(np.int64), X.indices.astype(np.int32)
         # beyond what half precision holds, the largest: neighbours are meant for rows of length one
@@ -127,7 +128,7 @@ class NeighbourVotes(Packed, Source):
 
     def updated(self, rows: sp.csr_matrix, Y: sp.csr_matrix) -> NeighbourVotes:
         """As `Source.updated`: the new rows vote, too."""
-        out = type(self)(self.neighbours, budget=self.budget)._take(rows, Y)
+        out = type(self)(self.neighbours, budget=self.budget).keep(rows, Y)
         for name in ("indptr", "label_indptr"):
             old = getattr(self, name)
             setattr(out, name, np.concatenate([old, old[-1] + getattr(out, name)[1:]]))
