@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 
 from mongoose_nb import LSHIndex as LocalIndex
+from mongoose_nb.core import files
 from mongoose_nb.core.files import FormatError
 from mongoose_nb.distributed import LSHIndex
 from mongoose_nb.distributed.index_shard import IndexShard, shard_of
@@ -206,6 +207,20 @@ def test_keys_are_those_of_the_local_index(threads, tmp_path):
     numbered.add(X[:3])
     with pytest.raises(ValueError, match="the 3 rows of this index have ids"):
         numbered.add(X[:1], keys=["a"])
+
+
+def test_files_with_keys_have_a_version_of_their_own(threads, tmp_path):
+    """Earlier releases read what has none; keys that do not fit the rows are refused."""
+    for name, keys in (("ids", None), ("keys", ["a", "ä", "\ud800"])):
+        index = LSHIndex("l2", 24, client=threads, shards=2)
+        index.add(X[:3], keys=keys)
+        index.save(tmp_path / name)
+        saved, arrays = files.load(tmp_path / name / "index.mongoose", "distributed index")
+        assert saved["version"] == (1 if keys is None else 2)
+        assert (LSHIndex.load(tmp_path / name, client=threads).keys is None) == (keys is None)
+    files.save(tmp_path / "keys" / "index.mongoose", "distributed index", saved, {**arrays, "ids": arrays["ids"] + 1})
+    with pytest.raises(FormatError, match="the saved keys do not fit"):
+        LSHIndex.load(tmp_path / "keys", client=threads)
 
 
 def test_merge_candidates_and_rebuild(threads):

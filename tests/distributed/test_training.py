@@ -277,7 +277,7 @@ def test_validation_and_early_stopping(threads):
             fit(net, X, Y, client=threads, callbacks=[callback])
 
 
-@pytest.mark.parametrize("settings", [{"sampler": SAMPLERS[1]}, {"sampler": SAMPLERS[0]}], ids=["adaptive", "lsh"])
+@pytest.mark.parametrize("settings", [{"sampler": SAMPLERS[1]}, LISTS[2]], ids=["adaptive", "lists"])
 def test_all_of_the_state_is_in_the_checkpoint(threads, tmp_path, settings, monkeypatch):
     """Tables, the look of the sampler, and kept weights: a training that is gone on with, on shards from files, has the same end."""
     monkeypatch.setattr(adaptive, "FIRST_LOOK", 4)
