@@ -6,6 +6,8 @@ import os
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from mongoose_nb import search  # noqa: F401  (registers the metrics)
 from mongoose_nb.commands.console import json_line, note, result, to_json
 from mongoose_nb.commands.vectors import READS, read_vectors
@@ -54,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
     query.add_argument("--k", type=int, default=10, help="neighbours per query (default 10)")
     query.add_argument("--probes", type=int, help="buckets per table (default: the index's)")
     query.add_argument("--exact", action="store_true", help="look at every row")
+    query.add_argument("--allowed", metavar="FILE", help="text in UTF-8, an id or key on each line: only these rows may be answers")
     query.add_argument("--recall", action="store_true", help="also print, on stderr, the share of the true neighbours that was found")
     stats = action("stats", "print what an index is and how full its buckets are")
     stats.add_argument("index", metavar="INDEX", help="file of mongoose index build")
@@ -130,18 +133,38 @@ def _tune(args):
         note("the recall was not reached: give more memory, or ask for less")
 
 
+def _allowed(path, index):
+    """Ids or keys of the rows that may be answers, one on each line of a file."""
+    lines = _lines(path)
+    if index.keys is not None:
+        names = np.array(list(dict.fromkeys(lines)), object)
+    else:
+        names = np.zeros(len(lines), np.int64)
+        for i, line in enumerate(lines):
+            try:
+                names[i] = int(line)
+            except (ValueError, OverflowError):
+                raise ValueError(f"{path}, line {i + 1}: rows of this index have ids, and {line[:40]!r} is none; give an integer of 64 "
+                                 "bits on each line") from None
+    unknown = sum(name not in index for name in names.tolist())
+    if unknown:
+        note(f"{unknown:,} of the {len(names):,} allowed rows are not in the index")
+    return names
+
+
 def _query(args):
     from mongoose_nb.search import LSHIndex
     from mongoose_nb.search.tune import recall_of
 
     index = LSHIndex.load(args.index, mmap=True)
     Q, _ = read_vectors(args.data, "test", index.dim)
+    allowed = None if args.allowed is None else _allowed(args.allowed, index)
     shares = []
     for lo in range(0, Q.shape[0], BLOCK):
         part = Q[lo:lo + BLOCK]
-        ids, distances = index.query(part, args.k, probes=args.probes, exact=args.exact)
+        ids, distances = index.query(part, args.k, probes=args.probes, exact=args.exact, allowed=allowed)
         if args.recall:
-            shares.extend(recall_of(distances, index.query(part, args.k, exact=True)[1]))
+            shares.extend(recall_of(distances, index.query(part, args.k, exact=True, allowed=allowed)[1]))
         lines = []
         for i, (row, values) in enumerate(zip(ids.tolist(), distances.tolist())):
             pairs = [(one, value) for one, value in zip(row, values) if one not in (-1, None) or value < float("inf")]

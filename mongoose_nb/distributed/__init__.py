@@ -7,6 +7,7 @@ Needs the extra ``dask``: ``pip install 'mongoose_nb[dask]'``. Nothing else in t
 from mongoose_nb.distributed.duplicates import find_duplicates
 from mongoose_nb.distributed.index import LSHIndex
 from mongoose_nb.distributed.prediction import predict
+from mongoose_nb.distributed.texts import shingles
 from mongoose_nb.distributed.training import fit
 
-__all__ = ["LSHIndex", "find_duplicates", "fit", "predict"]
+__all__ = ["LSHIndex", "find_duplicates", "fit", "predict", "shingles"]

@@ -45,15 +45,18 @@ class Host:
 
         self.object, self.threads = cls(), get_worker().state.nthreads
 
-    def call(self, name: str, arguments: tuple) -> tuple[bool, Any]:
-        """(True, result) of a method, or (False, error). Kernels use as many threads as the worker has been given."""
+    def call(self, name: str, arguments: tuple) -> tuple[bool, Any, float]:
+        """(True, result) of a method, or (False, error), and the seconds it took. Kernels use as many threads as the worker has been
+        given."""
         import numba
 
         numba.set_num_threads(min(self.threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+        start = time.perf_counter()
         try:
-            return True, getattr(self.object, name)(*arguments)
+            result = True, getattr(self.object, name)(*arguments)
         except Exception as error:
-            return False, error
+            result = False, error
+        return *result, time.perf_counter() - start
 
 
 class LostError(RuntimeError):
@@ -78,6 +81,8 @@ class Shards:
         self._futures: list[Any] = [None] * n
         #: how often a shard was made again because its worker was lost
         self.lost = 0
+        #: seconds that each shard computed for the last call, without messages
+        self.seconds = [0.0] * n
         for i in range(n):
             self._revive(i)
 
@@ -90,6 +95,7 @@ class Shards:
         list
             Results, and errors as values.
         """
+        self.seconds = [0.0] * self.n
         started = [self.begin(i, method, given) if given is not None else None for i, given in enumerate(arguments)]
         return [None if given is None else self.end(i, started[i], method, given) for i, given in enumerate(arguments)]
 
@@ -112,7 +118,8 @@ class Shards:
         """The result of a call that has begun, or its error as a value."""
         for _ in range(MOST_LOST):
             try:
-                return self._wait(i, started)[1]
+                _, value, self.seconds[i] = self._wait(i, started)
+                return value
             except LostError:
                 self.lost += 1
                 self._revive(i)
@@ -181,7 +188,7 @@ class Shards:
                 self._futures[i] = self._start(i, place)
                 self.workers[i] = place
                 for method, arguments in self.recipe(i):
-                    good, value = self._wait(i, self.begin(i, method, arguments))
+                    good, value, _ = self._wait(i, self.begin(i, method, arguments))
                     if not good:
                         raise value
                 return

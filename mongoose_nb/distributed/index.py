@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mongoose_nb.core.files import FormatError
 from mongoose_nb.core.registry import describe, parameters
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.distributed.actors import Shards
 from mongoose_nb.distributed.cluster import check_replicas, client_of, workers_of
+from mongoose_nb.distributed.index_ids import SpreadIds
 from mongoose_nb.distributed.index_search import Searchable
-from mongoose_nb.distributed.index_shard import IndexShard
+from mongoose_nb.distributed.index_shard import IndexShard, parts_of
 from mongoose_nb.distributed.recovery import Recovery, manifest, read_manifest
-from mongoose_nb.hashing.rows import is_sparse
-from mongoose_nb.search.ids import as_ids
+from mongoose_nb.search.ids import check_one_each
 from mongoose_nb.search.index import LSHIndex as LocalIndex
+from mongoose_nb.search.names import Names, keyed_names, merged_names, names_from_state
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mongoose_nb.search.metrics import Metric
     from mongoose_nb.search.tune import Tuned
 
@@ -58,7 +62,7 @@ class LSHIndex(Searchable):
     Notes
     -----
     Threads may share the object; their calls take turns. Of a change that fails, the error of the local index is raised, and all shards
-    are as they were. ``merge`` is that of the local index only.
+    are as they were. Keys of rows, where they have keys, are held by the client, about 250 bytes each; files hold them too.
 
     Examples
     --------
@@ -86,8 +90,9 @@ class LSHIndex(Searchable):
             self.checkpoint()
 
     def _begin(self, client, shards, replicas, recovery):
-        self._client, self._n, self._replicas, self._next_id, self._rows = client, shards, replicas, 0, 0
+        self._client, self._n, self._replicas, self._changes, self._rows = client, shards, replicas, 0, 0
         self._recovery, self._turn, self._lock = recovery, 0, threading.RLock()
+        self._known, self._names = SpreadIds(self._ask, shards), Names()
         self._shards = Shards(client, IndexShard, shards * replicas, lambda i: recovery.recipe(i % shards, self._arguments()))
 
     def _arguments(self):
@@ -115,152 +120,139 @@ class LSHIndex(Searchable):
         """How many shards have come back from a worker that died."""
         return self._shards.lost
 
-    @property
-    def ids(self) -> np.ndarray:
-        """All ids, (n,) int64, ascending."""
-        with self._lock:
-            return np.sort(np.concatenate(self._ask("ids", [()] * self._n)))
-
-    def get(self, ids: np.ndarray) -> Any:
-        """The rows of these ids, as they are kept: dense or CSR.
-
-        Parameters
-        ----------
-        ids : array_like of shape (m,)
-
-        Raises
-        ------
-        KeyError
-            An id is not in the index.
-        """
-        with self._lock:
-            ids = as_ids(ids)
-            self._check_present(ids)
-            parts = self._parts(ids)
-            rows = [part for part in self._ask("rows", [(ids[at],) if len(at) else None for at in parts])
-                    if part is not None]
-            if not rows:
-                return np.zeros((0, self._empty.dim), np.float32)
-            back = np.argsort(np.concatenate(parts), kind="stable")
-            if is_sparse(rows[0]):
-                from scipy import sparse
-
-                return sparse.vstack(rows, format="csr")[back]
-            return np.concatenate(rows)[back]
-
-    def stats(self) -> list[dict]:
-        """`LSHIndex.stats` of every shard, with its ``worker``; of replicas, too."""
-        with self._lock:
-            found = self._shards.call_or_raise("stats", [()] * self._shards.n)
-            return [{**stats, "worker": worker} for stats, worker in zip(found, self._shards.workers, strict=True)]
-
     # --- changing -----------------------------------------------------------------------------------------------------
 
-    def _among(self, ids):
-        out, parts = np.zeros(len(ids), bool), self._parts(ids)
-        found = self._ask("among", [(ids[at],) if len(at) else None for at in parts])
-        for at, there in zip(parts, found, strict=True):
-            if len(at):
-                out[at] = there
-        return out
-
-    def _check_present(self, ids):
-        there = self._among(ids)
-        if not there.all():
-            raise KeyError(f"id {ids[~there][0]} is not in the index")
-
-    def add(self, X: Any, ids: np.ndarray | None = None) -> np.ndarray:
+    def add(self, X: Any, ids: np.ndarray | None = None, *, keys: Sequence[str] | np.ndarray | str | None = None,
+            any_id: bool = False) -> np.ndarray:
         """Add rows; as `LSHIndex.add` of the local index.
 
         Parameters
         ----------
         X : array_like or CSR matrix of shape (m, dim)
         ids : array_like of shape (m,), integers, optional
+        keys : sequence of m strings, optional
+        any_id : bool
 
         Returns
         -------
-        ids : ndarray of shape (m,), int64
+        ids : ndarray of shape (m,), int64, or strings where rows have keys
         """
         with self._lock:
             X, m = self._checked(X)
-            if ids is None:
-                if self._next_id + m > np.iinfo(np.int64).max:
-                    raise ValueError(f"after id {self._next_id - 1} there are no {m} more int64; give ids")
-                ids = np.arange(self._next_id, self._next_id + m, dtype=np.int64)
-            else:
-                ids = as_ids(ids)
-                if len(ids) != m:
-                    raise ValueError(f"{len(ids)} ids came with {m} rows; give one id for each row")
-                if (ids == -1).any():
-                    raise ValueError("id -1 stands for no row in the answers of a query; give other ids")
-                there = self._among(ids)
-                if there.any():
-                    raise ValueError(f"id {ids[there][0]} is in the index already; use update to change its row")
-            if not m:
-                return ids
-            changes = self._change("add", ids, X)
+            names = self._names if keys is None else keyed_names(self._names, self._rows)
+            return self._added(names.new(self._known, m, ids, keys, any_id), names, keys, X)
+
+    def _added(self, ids, names, keys, X):
+        named = names.take(ids, keys, lambda: self._change("add", ids, X))
+        self._names = names
+        if len(ids):
             if self._empty.builder.rows is None:  # from here on the form of rows is fixed, in shards without rows too
                 self._empty.remove(self._empty.add(X[:1]))
-            self._rows += m
-            self._next_id = max(self._next_id, int(ids.max()) + 1)
-            self._note("change", changes, m)
-            return ids
+            self._rows += len(ids)
+            self._known.next_id = max(self._known.next_id, int(ids.max()) + 1)
+        self._checkpoint_if_due()
+        return named
 
-    def update(self, ids: np.ndarray, X: Any) -> None:
+    def merge(self, other: LocalIndex, *, renumber: bool = False) -> np.ndarray:
+        """Add all rows of a local index of the same metric and width, which stays as it is; as `LSHIndex.merge`.
+
+        Parameters
+        ----------
+        other : mongoose_nb.LSHIndex
+        renumber : bool
+            Whether its rows get new ids.
+
+        Returns
+        -------
+        ids : ndarray of shape (len(other),), int64, or strings where rows have keys
+
+        Raises
+        ------
+        TypeError, ValueError
+            As there. This index is unchanged.
+        """
+        if not isinstance(other, LocalIndex):
+            raise TypeError(f"merge takes an index of one machine, mongoose_nb.LSHIndex; got {other!r}: add its rows, add(other.get(ids))")
+        ids, theirs, batch = other.named_contents()
+        with self._lock:
+            rows = self._empty.builder.like_rows(other.builder) if len(ids) else None
+            names, ids, keys = merged_names(self._names, self._known, self._rows, ids, theirs, renumber)
+            return ids if rows is None else self._added(ids, names, keys, self._checked(rows.matrix(batch))[0])
+
+    def update(self, ids: Any, X: Any) -> None:
         """Replace rows.
 
         Parameters
         ----------
-        ids : array_like of shape (m,)
+        ids : array_like of shape (m,), or strings where rows have keys
         X : array_like or CSR matrix of shape (m, dim)
 
         Raises
         ------
         KeyError
-            An id is not in the index. The index is unchanged.
+            An id or key is not in the index. The index is unchanged.
         """
         with self._lock:
-            ids = as_ids(ids)
+            ids = self._names.inward(ids)
+            self._known.check_present(ids)
             X, m = self._checked(X)
-            if len(ids) != m:
-                raise ValueError(f"{len(ids)} ids came with {m} rows; give one row for each id")
-            self._check_present(ids)
-            changes = self._change("update", ids, X)
-            self._note("change", changes, m)
+            check_one_each(ids, m)
+            self._change("update", ids, X)
+            self._checkpoint_if_due()
 
-    def remove(self, ids: np.ndarray) -> None:
+    def remove(self, ids: Any) -> None:
         """Remove rows.
 
         Parameters
         ----------
-        ids : array_like of shape (m,)
+        ids : array_like of shape (m,), or strings where rows have keys
 
         Raises
         ------
         KeyError
-            An id is not in the index. The index is unchanged.
+            An id or key is not in the index. The index is unchanged.
         """
         with self._lock:
-            ids = as_ids(ids)
-            self._check_present(ids)
-            changes = self._change("remove", ids)
+            ids = self._names.inward(ids)
+            self._known.check_present(ids)
+            self._change("remove", ids)
+            self._names.forget(ids)
             self._rows -= len(ids)
-            self._note("change", changes, len(ids))
+            self._checkpoint_if_due()
 
     def _change(self, what, ids, X=None):
-        parts = self._parts(ids)
-        changes = [None if not len(at) else (what, ids[at]) if X is None else (what, ids[at], X[at]) for at in parts]
-        done = self._shards.call("change", changes * self._replicas)
+        """Change rows of all shards that have some of them; a change that fails in one is taken back in the others."""
+        self._changes += 1
+        calls = [(self._changes, what, ids[at], None if X is None else X[at]) if len(at) else None for at in parts_of(ids, self._n)]
+        done = self._shards.call("change", calls * self._replicas)
         errors = [error for error in done if isinstance(error, Exception)]
-        if errors:  # checked rows and ids: what is left is memory
-            back = [("remove", change[1]) if change is not None and not isinstance(result, Exception) and what == "add" else None
-                    for change, result in zip(changes * self._replicas, done, strict=True)]
-            self._shards.call_or_raise("change", back)
+        if errors:
+            asked = zip(calls * self._replicas, done, strict=True)
+            made = [call is not None and not isinstance(result, Exception) for call, result in asked]
+            self._shards.call_or_raise("undo", [(self._changes,) if one else None for one in made])
             raise errors[0]
-        return changes
+        self._recovery.note("change", calls, len(ids))
 
-    def _note(self, method, calls, rows):
-        if self._recovery.note(method, calls, rows):
+    def rebuild(self, *, seed: int | None = None) -> LSHIndex:
+        """Learn the functions of all shards from their present rows; as `LSHIndex.rebuild`.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Of the new functions; by default the old one.
+
+        Returns
+        -------
+        self
+        """
+        with self._lock:
+            self._empty.rebuild(seed=seed)
+            self._shards.call_or_raise("rebuild", [(seed,)] * self._shards.n)
+            self._recovery.note("rebuild", [(seed,)] * self._n, 0)
+            return self
+
+    def _checkpoint_if_due(self):
+        if self._recovery.due:
             self.checkpoint()
 
     def tune(self, X: Any, *, memory: int | None = None, **options: Any) -> Tuned:
@@ -285,7 +277,7 @@ class LSHIndex(Searchable):
             X, _ = self._checked(X)
             call = X[::self._n], {**options, "memory": memory if memory is None else memory // self._n}
             found = self._shards.call_or_raise("tune", [call] * self._shards.n)
-            self._note("tune", [call] * self._n, 0)
+            self._recovery.note("tune", [call] * self._n, 0)
             return found[0]
 
     # --- workers that come and go -------------------------------------------------------------------------------------
@@ -349,8 +341,8 @@ class LSHIndex(Searchable):
 
     def _write(self, directory):
         form = None if self._empty.builder.rows is None else self._empty.builder.rows.sparse
-        settings = {"arguments": self._arguments(), "rows": self._rows, "next_id": self._next_id, "sparse": form}
-        return self._recovery.write(directory, lambda paths: self._ask("save", [(path,) for path in paths]), settings)
+        settings = {"arguments": self._arguments(), "rows": self._rows, "next_id": self._known.next_id, "sparse": form}
+        return self._recovery.write(directory, lambda paths: self._ask("save", [(path,) for path in paths]), settings, self._names.state())
 
     @classmethod
     def load(cls, path: str | os.PathLike, *, client: Any = None, checkpoint: bool = True, replicas: int = 1,
@@ -386,7 +378,12 @@ class LSHIndex(Searchable):
                 row = sparse.csr_matrix(([np.float32(1)], ([0], [0])), shape=(1, self._empty.dim))
             self._empty.remove(self._empty.add(row))
         self._begin(client, len(saved["files"]), replicas, recovery)
-        self._next_id, self._rows, recovery.begun = saved["next_id"], saved["rows"], True
+        self._known.next_id, self._rows, recovery.begun = saved["next_id"], saved["rows"], True
+        try:
+            self._names = names_from_state(saved["keys"], self._known)
+        except (KeyError, ValueError) as error:
+            self._shards.close()
+            raise FormatError(f"{path!r} does not hold a whole index: {error}") from error
         return self
 
     def __repr__(self) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.validation import check_int
-from mongoose_nb.distributed.index_shard import shard_of
+from mongoose_nb.distributed.index_ids import SpreadIds
+from mongoose_nb.distributed.index_shard import parts_of
 from mongoose_nb.distributed.merging import merge_answers, merge_radius
 from mongoose_nb.hashing.rows import is_sparse
-from mongoose_nb.search.allowed import filters
-from mongoose_nb.search.ids import as_ids
+from mongoose_nb.search.allowed import allowed_mask, filters
+from mongoose_nb.search.names import Names
 from mongoose_nb.search.radii import radii
 
 
@@ -21,6 +22,8 @@ class Searchable:
     _shards: Any
     _empty: Any
     _lock: Any
+    _known: SpreadIds
+    _names: Names
     _n: int
     _replicas: int
     _turn: int
@@ -31,11 +34,6 @@ class Searchable:
         lo = self._turn * self._n
         return self._shards.call_or_raise(method, none * self._turn + calls + none * (self._replicas - 1 - self._turn))[lo:lo + self._n]
 
-    def _parts(self, ids):
-        """Places of the ids of every shard."""
-        shard = shard_of(ids, self._n)
-        return [np.flatnonzero(shard == i) for i in range(self._n)]
-
     def _checked(self, X):
         """Rows in two dimensions, in the form in which all are kept, after the checks of the local index."""
         rows, batch = self._empty.builder.check(X)
@@ -45,6 +43,68 @@ class Searchable:
 
             X = sparse.csr_matrix(X) if rows.sparse else X.toarray()
         return X, rows.count(batch)
+
+    # --- what is in it ------------------------------------------------------------------------------------------------
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+        return self._empty.metric
+
+    @property
+    def dim(self) -> int:
+        """Columns of a row."""
+        return self._empty.dim
+
+    @property
+    def ids(self) -> np.ndarray:
+        """All ids, (n,) int64, ascending; those of rows with keys are numbers that the index counts up."""
+        with self._lock:
+            return self._known.present
+
+    @property
+    def keys(self) -> np.ndarray | None:
+        """All keys, (n,) strings, in the order of `ids`; None where rows have no keys."""
+        with self._lock:
+            return self._names.outward(self._known.present) if self._names.keyed else None
+
+    def __contains__(self, id: int | str) -> bool:
+        with self._lock:
+            return self._names.holds(self._known, id)
+
+    def get(self, ids: Any) -> Any:
+        """The rows of these ids or keys, as they are kept: dense or CSR.
+
+        Parameters
+        ----------
+        ids : array_like of shape (m,), or strings where rows have keys
+
+        Raises
+        ------
+        KeyError
+            An id or key is not in the index.
+        """
+        with self._lock:
+            ids = self._names.inward(ids)
+            self._known.check_present(ids)
+            parts = parts_of(ids, self._n)
+            rows = [part for part in self._ask("rows", [(ids[at],) if len(at) else None for at in parts]) if part is not None]
+            if not rows:
+                return np.zeros((0, self.dim), np.float32)
+            back = np.argsort(np.concatenate(parts), kind="stable")
+            if is_sparse(rows[0]):
+                from scipy import sparse
+
+                return sparse.vstack(rows, format="csr")[back]
+            return np.concatenate(rows)[back]
+
+    def stats(self) -> list[dict]:
+        """`LSHIndex.stats` of every shard, with its ``worker``; of replicas, too."""
+        with self._lock:
+            found = self._shards.call_or_raise("stats", [()] * self._shards.n)
+            return [{**stats, "worker": worker} for stats, worker in zip(found, self._shards.workers, strict=True)]
+
+    # --- searching ----------------------------------------------------------------------------------------------------
 
     def query(self, Q: Any, k: int = 10, *, probes: int | None = None, rerank: int | None = None, exact: bool = False,
               allowed: Any = None) -> tuple[np.ndarray, np.ndarray]:
@@ -59,12 +119,12 @@ class Searchable:
         exact : bool
             Whether to look at every row.
         allowed : array_like of ids, mask or callable, or a list of n of these, optional
-            Which rows may be answers, as for the local index. A function is sent to the workers.
+            Which rows may be answers, as for the local index. A function of ids is sent to the workers.
 
         Returns
         -------
-        ids : ndarray of shape (n, k), int64
-            Nearest first, of equally near rows the lower id; -1 where there are fewer rows.
+        ids : ndarray of shape (n, k), int64, or strings where rows have keys
+            Nearest first, of equally near rows the lower id; -1 or None where there are fewer rows.
         distances : ndarray of shape (n, k), float32
         """
         k = check_int("k", k, low=1)
@@ -79,7 +139,28 @@ class Searchable:
 
             parts = self._divided("query", n, call)
             ids, distances = zip(*(merge_answers(part, k) for part in parts), strict=True)
-            return np.concatenate(ids), np.concatenate(distances)
+            return self._names.outward(np.concatenate(ids)), np.concatenate(distances)
+
+    def candidates(self, Q: Any, *, probes: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """All rows that share a probed bucket of their shard with a query, before any distance; as for the local index.
+
+        Parameters
+        ----------
+        Q : array_like or CSR matrix of shape (n, dim)
+        probes : int, optional
+            In every shard.
+
+        Returns
+        -------
+        indptr : ndarray of shape (n + 1,), int64
+        ids : ndarray of shape (indptr[-1],), int64, or strings where rows have keys
+            Of query i ``ids[indptr[i] : indptr[i + 1]]``, ascending.
+        """
+        with self._lock:
+            Q, _ = self._checked(Q)
+            found = self._ask("candidates", [(Q, probes)] * self._n)
+            indptr, ids, _ = merge_radius([(bounds, ids, np.zeros(len(ids), np.float32)) for bounds, ids in found])
+            return indptr, self._names.outward(ids)
 
     def radius(self, Q: Any, r: float | np.ndarray, *, probes: int | None = None,
                exact: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -96,7 +177,7 @@ class Searchable:
         Returns
         -------
         indptr : ndarray of shape (n + 1,), int64
-        ids : ndarray of shape (indptr[-1],), int64
+        ids : ndarray of shape (indptr[-1],), int64, or strings where rows have keys
             Of query i ``ids[indptr[i] : indptr[i + 1]]``, nearest first, of equally near rows the lower id.
         distances : ndarray of shape (indptr[-1],), float32
         """
@@ -106,7 +187,7 @@ class Searchable:
             parts = self._divided("radius", n, lambda part, i: (Q[part], r[part], {"probes": probes, "exact": exact}))
             indptr, ids, distances = zip(*(merge_radius(part) for part in parts), strict=True)
             sizes = np.concatenate([np.diff(part) for part in indptr])
-            return np.concatenate([[0], np.cumsum(sizes)]), np.concatenate(ids), np.concatenate(distances)
+            return np.concatenate([[0], np.cumsum(sizes)]), self._names.outward(np.concatenate(ids)), np.concatenate(distances)
 
     def _divided(self, method, n, call):
         """Answers of all shards to each part of n queries, which the replicas share; ``call(part, i)`` gives the arguments of shard i."""
@@ -120,18 +201,21 @@ class Searchable:
         if allowed is None:
             return [None] * self._n
         each = filters(allowed, n)
-        ids = self.ids if any(isinstance(one, np.ndarray | list) and np.asarray(one).dtype == bool for one in each or [allowed]) else None
-        split = [self._filter(one, ids) for one in each or [allowed]]
+        given = [allowed] if each is None else each
+        ids = self._known.present if any(map(self._needs_ids, given)) else np.zeros(0, np.int64)
+        split = [self._filter(one, ids) for one in given]
         return [split[0][i] if each is None else [one[i] for one in split] for i in range(self._n)]
 
+    def _needs_ids(self, one):
+        """Whether it takes all ids to know which ones a filter allows: workers know no keys, and the ids of one shard."""
+        return self._names.keyed if callable(one) else one is not None and np.asarray(one).dtype == bool
+
     def _filter(self, one, ids):
-        """One filter as a filter for each shard: of ids and masks, the ids that are there."""
-        if one is None or callable(one):
+        """One filter as a filter for each shard: a function of ids, or the ids that are there."""
+        if self._needs_ids(one):
+            one = ids[allowed_mask(one, ids, self._names)]
+        elif one is None or callable(one):
             return [one] * self._n
-        one = np.asarray(one)
-        if one.dtype == bool:
-            if one.shape != ids.shape:
-                raise ValueError(f"the mask has shape {one.shape}, the index {len(ids)} rows: give one boolean for each of index.ids")
-            one = ids[one]
-        one = as_ids(one)
-        return [one[at] for at in self._parts(one)]
+        else:
+            one = self._names.present(np.asarray(one)).astype(np.int64)
+        return [one[at] for at in parts_of(one, self._n)]

@@ -28,21 +28,49 @@ def shard_of(ids: np.ndarray, shards: int) -> np.ndarray:
         return ((x ^ (x >> np.uint64(31))) % np.uint64(shards)).astype(np.int64)
 
 
+def parts_of(ids: np.ndarray, shards: int) -> list[np.ndarray]:
+    """Places of the ids of every shard.
+
+    Parameters
+    ----------
+    ids : (m,) int64
+    shards : int
+
+    Returns
+    -------
+    list of int64
+    """
+    shard = shard_of(ids, shards)
+    return [np.flatnonzero(shard == i) for i in range(shards)]
+
+
 class IndexShard:
     """The local index of one shard; lives on a worker."""
 
     def open(self, arguments: dict, path: str | None) -> None:
         """Begin empty, or with what a file holds."""
         self.index = LocalIndex(**arguments) if path is None else LocalIndex.load(path)
+        self.last: tuple | None = None
 
-    def change(self, what: str, ids: np.ndarray, X: Any = None) -> None:
-        """Add, update or remove rows."""
+    def change(self, number: int, what: str, ids: np.ndarray, X: Any) -> None:
+        """Add, update or remove rows; what fails changes nothing. Each change has another number, for `undo`."""
+        before = None if what == "add" else self.index.get(ids)
+        self._change(what, ids, X)
+        self.last = number, what, ids, before
+
+    def _change(self, what, ids, X):
         if what == "add":
             self.index.add(X, ids, any_id=True)
         elif what == "update":
             self.index.update(ids, X)
         else:
             self.index.remove(ids)
+
+    def undo(self, number: int) -> None:
+        """Take the change of this number back; a shard that has come back since does not know it, and has not made it."""
+        if self.last is not None and self.last[0] == number:
+            (_, what, ids, before), self.last = self.last, None
+            self._change({"add": "remove", "update": "update", "remove": "add"}[what], ids, before)
 
     def among(self, ids: np.ndarray) -> np.ndarray:
         """Whether ids are in the index, (m,) bool."""
@@ -55,6 +83,14 @@ class IndexShard:
     def radius(self, Q: Any, r: Any, options: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As `LSHIndex.radius`."""
         return self.index.radius(Q, r, **options)
+
+    def candidates(self, Q: Any, probes: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """As `LSHIndex.candidates`."""
+        return self.index.candidates(Q, probes=probes)
+
+    def rebuild(self, seed: int | None) -> None:
+        """As `LSHIndex.rebuild`."""
+        self.index.rebuild(seed=seed)
 
     def tune(self, X: Any, options: dict) -> Any:
         """As `LSHIndex.tune`."""

@@ -3,17 +3,19 @@
 ::
 
     client                                        shard, on a worker
-    h, labels, candidates of its range       ->   logits Z; logarithm of the sum of exp(Z), and losses, by sample
-    log Z of all shards, shares of samples   ->   d loss / d Z; its part of d loss / d h
+    h, labels, candidates of its range,
+    shares of samples in the mean            ->   logits Z; logarithm of the sum of exp(Z), and losses, by sample
+    log Z of all shards                      ->   d loss / d Z; its part of d loss / d h
     constants of the optimiser's step        ->   step on its rows
 
-Candidates are chosen by the client, or, where that takes tables of the weights, by each shard from its own rows.
+Candidates are chosen by the client, or, where that takes tables of the weights or lists of each sample, by each shard from its own rows.
 """
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from typing import Any
 
 import numpy as np
@@ -23,9 +25,12 @@ from mongoose_nb.distributed.actors import LostError, Shards
 from mongoose_nb.distributed.merging import merge_answers
 from mongoose_nb.distributed.output_shard import OutputShard
 from mongoose_nb.nn.sampling.candidate_sets import check_sets
+from mongoose_nb.nn.sampling.shards import range_of
 
 # Bytes of rows that are sent at once when a shard is filled or read.
 BLOCK = 1 << 25
+# Phase of the time of a training in which no shard computes.
+MESSAGES = "messages"
 
 
 def join_normalisers(log_z: np.ndarray, losses: np.ndarray, logistic: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +85,7 @@ class ShardedOutput:
         self.sampler: Any = output.sampler
         self.samplers = [output.sampler.of_shard(i, shards) for i in range(shards)]
         self._counts: dict[str, float] = {}
-        self.bounds = [output.units * i // shards for i in range(shards + 1)]
+        self.bounds = [range_of(i, shards, output.units)[0] for i in range(shards)] + [output.units]
         self.base: list[str | None] = [None] * shards if files is None else list(files)
         self._logged, self._ready = logged, False
         self._log: list[list] = [[] for _ in range(shards)]
@@ -116,12 +121,19 @@ class ShardedOutput:
         step = max(1, BLOCK // (12 * self.output.n_inputs))
         return [(lo, min(n, lo + step)) for lo in range(0, n, step)]
 
-    def _call(self, method, arguments):
+    def _call(self, method, arguments, run=None, phase=""):
+        """Call a method of all shards; of the time of a phase, what they do not compute is that of messages."""
         self.settle()
+        start = time.perf_counter()
         results = self.shards.call_or_raise(method, arguments)
+        if run is not None:
+            self._on_the_wire(start, run, phase)
         self._note(method, arguments)
         self.received += _nbytes(results)
         return results
+
+    def _on_the_wire(self, start, run, phase):
+        run.timer.move(max(0.0, time.perf_counter() - start - max(self.shards.seconds)), phase, MESSAGES)
 
     def _note(self, method, arguments):
         self.sent += _nbytes(arguments)
@@ -133,6 +145,10 @@ class ShardedOutput:
 
     def loss(self, h: np.ndarray, labels: Rows, run: Any, share: np.ndarray) -> tuple:
         """As `WideOutput.loss`."""
+        with run.timer("update"):  # of the step before, while the client went on
+            start = time.perf_counter()
+            self.settle()
+            self._on_the_wire(start, run, "update")
         h, count = h.copy(), np.array(labels.count, np.int64)
         sample, label = labels.flat()
         own = self.samplers[0] is not None
@@ -141,14 +157,15 @@ class ShardedOutput:
         else:
             tables, chosen = False, check_sets(self.sampler, self.sampler.shared(h, labels, run.step, run.timer), self.output.units)
         with run.timer("forward"):
-            parts = [(h, count, *self._part(i, chosen, len(h), sample, label), run.step, tables) for i in range(self.shards.n)]
-            *found, counts = zip(*self._call("forward", parts), strict=True)
+            share = np.array(share)
+            parts = [(h, share, count, *self._part(i, chosen, len(h), sample, label), run.step, tables) for i in range(self.shards.n)]
+            *found, counts = zip(*self._call("forward", parts, run, "forward"), strict=True)
             log_z, losses, logits = (np.stack(part) for part in found)
-            self._counts = {name: sum(own[name] for own in counts) for name in counts[0]} if own else self.sampler.counts()
+            self._counts = self.sampler.joined_counts(counts) if own else self.sampler.counts()
             log_z, losses = join_normalisers(log_z, losses, self.loss_kind.logistic)
             if not self.loss_kind.logistic:
                 losses = np.where(count > 0, log_z - logits.sum(axis=0), 0).astype(np.float32)
-        return losses, (len(h), log_z, share, run)
+        return losses, (log_z, run)
 
     def _part(self, i, chosen, n, sample, label):
         """What a shard gets of a batch: numbers of its labels by sample, their places in its list, ids of the list, and shifts."""
@@ -187,9 +204,9 @@ class ShardedOutput:
 
     def backward(self, g: float, cache: Any, need_input: bool = True) -> tuple:
         """As `WideOutput.backward`."""
-        n, log_z, share, run = cache
+        log_z, run = cache
         with run.timer("backward"):
-            done = self._call("backward", [(n, log_z, np.array(share), run.clip)] * self.shards.n)
+            done = self._call("backward", [(log_z, run.clip)] * self.shards.n, run, "backward")
             grad = done[0][0].copy()
             for part, _ in done[1:]:
                 grad += part
@@ -198,6 +215,7 @@ class ShardedOutput:
     def begin_apply(self, method: int, constants: np.ndarray, bias_constants: np.ndarray) -> None:
         """Send the step of the optimiser, without waiting for it."""
         given = (method, constants, bias_constants)
+        self.shards.seconds = [0.0] * self.shards.n
         self._pending = given, [self.shards.begin(i, "apply", given) for i in range(self.shards.n)]
 
     def settle(self) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core import files
-from mongoose_nb.core.arrays import Buffers, Parameter, Rows, aligned_zeros, read_only
+from mongoose_nb.core.arrays import Buffers, Parameter, Rows, aligned_zeros
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.saving import join, restore, split, state_of
-from mongoose_nb.nn.layers.gradients import SharedRowGradient
+from mongoose_nb.distributed.shard_passes import Layer, ListedPass, SharedPass, own
+from mongoose_nb.nn.layers.gradients import RowStore
 from mongoose_nb.nn.retrieval.exact import best_outputs
 from mongoose_nb.nn.sampling.candidate_sets import check_sets
 from mongoose_nb.nn.training.timing import PhaseTimer
@@ -36,7 +37,7 @@ class OutputShard:
 
         def take(key):
             array = arrays.pop(key)  # of a file, no more than one array is held twice
-            return _own(array) if isinstance(source, str) else aligned_zeros(array)
+            return own(array) if isinstance(source, str) else aligned_zeros(array)
 
         self.parameters = {}
         for name in ("weights", "bias"):
@@ -44,7 +45,8 @@ class OutputShard:
             for moment in ("m", "v"):
                 if f"{name}.{moment}" in arrays:
                     setattr(parameter, moment, take(f"{name}.{moment}"))
-        self.logistic, self.buffers = logistic, Buffers()
+        weights, bias = self.parameters["weights"], self.parameters["bias"]
+        self.layer = Layer(weights, bias, logistic, Buffers(), RowStore(weights, bias))
         self.kept: Any = None
         self.best_rows = {name: arrays[f"best.{name}"] for name in self.parameters if f"best.{name}" in arrays}
         state = {key.removeprefix("sampler."): array for key, array in arrays.items() if key.startswith("sampler.")}
@@ -63,9 +65,9 @@ class OutputShard:
 
     def put(self, lo: int, arrays: dict[str, np.ndarray]) -> None:
         """Write rows from `lo` on."""
-        own = self._arrays()
+        there = self._arrays()
         for key, array in arrays.items():
-            own[key][lo:lo + len(array)] = array
+            there[key][lo:lo + len(array)] = array
 
     def get(self, lo: int, hi: int) -> dict[str, np.ndarray]:
         """Copies of rows and their moments."""
@@ -76,20 +78,23 @@ class OutputShard:
 
     def choose(self, h: np.ndarray, own_count: np.ndarray, labels: np.ndarray, step: int, tables: bool) -> tuple:
         """What the shard's own sampler chooses: places of the labels, ids, shifts, and `Sampler.counts`."""
-        rows = Rows(np.cumsum(own_count) - own_count, _own(own_count), _own(labels), np.zeros(0, np.float32))
         if tables and not getattr(self.sampler, "hard_negatives", True):
             self.sampler.judge(np.inf, step)
-        chosen = check_sets(self.sampler, self.sampler.shared(_own(h), rows, step, PhaseTimer()), len(self.parameters["bias"].value))
+        chosen = self.sampler.shared(h, _rows(own_count, labels), step, PhaseTimer())
+        check_sets(self.sampler, chosen, len(self.layer.bias.value))
         return chosen.pair_column, chosen.ids, chosen.shifts, self.sampler.counts()
 
-    def forward(self, h: np.ndarray, count: np.ndarray, own_count: np.ndarray, columns: np.ndarray, ids: np.ndarray | None,
-                shifts: np.ndarray, step: int, tables: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, float]]:
+    def forward(self, h: np.ndarray, share: np.ndarray, count: np.ndarray, own_count: np.ndarray, columns: np.ndarray,
+                ids: np.ndarray | None, shifts: np.ndarray, step: int,
+                tables: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, float]]:
         """Normalisers, losses and logits of labels, each (n,), of the outputs `ids`, or of all, or of those that the shard's sampler
         chooses; and its counts.
 
         Parameters
         ----------
         h : (n, width) float32
+        share : (n,) float32
+            Of every sample in the mean of the losses.
         count, own_count : (n,) int64
             Labels of every sample, in all and here.
         columns : int32
@@ -100,63 +105,29 @@ class OutputShard:
         tables : bool
             Whether the sampler may use tables.
         """
-        from mongoose_nb.kernels.layers import wide
-
-        get, n, width = self.buffers.get, len(h), h.shape[1]
         counts: dict[str, float] = {}
         self.step = step
-        if self.sampler is not None:
-            columns, ids, shifts, counts = self.choose(h, own_count, columns, step, tables)
-        weights, bias = (self.parameters[name].value for name in ("weights", "bias"))
-        everything = ids is None
-        m = len(bias) if ids is None else len(ids)
-        if not m:
-            self.kept = None
-            nothing = np.zeros(n, np.float32)
-            return nothing if self.logistic else np.full(n, -np.inf, np.float32), nothing, nothing, counts
-        h = _own(h)
-        shared = wide.Shared(np.zeros(0, np.int32) if everything else _own(ids), everything, m, _own(shifts))
-        rows = weights if everything else get("rows", (m, width))
-        blocks = wide.count_blocks(m)
-        Z, sums = get("Z", (m, n)), wide.Sums(get("top", (blocks, n)), get("total", (blocks, n)))
-        targets = wide.Targets(_own(own_count), get("ptr", m + 1, np.int64), get("sample", len(columns), np.int32),
-                               get("value", len(columns)))
-        wide.group_targets(read_only(_own(columns)), self.logistic, targets)
-        count = _own(count)
-        if not self.logistic:
-            targets.value[...] = (np.float32(1) / np.maximum(count, 1).astype(np.float32))[targets.sample]
-        targets = targets._replace(count=count)
-        wide.logits_shared(h, weights, bias, shared, targets, self.logistic, rows, Z, sums)
-        losses, log_z = np.empty(n, np.float32), np.empty(n, np.float32)
-        wide.finish_loss(targets, self.logistic, Z, sums, log_z, losses)
-        labels = np.where(count > 0, log_z, np.float32(0)).astype(np.float64) - losses
-        self.kept = h, shared, rows, Z, targets, blocks
-        return log_z, losses, labels, counts
+        h, share, count, own_count = (own(array) for array in (h, share, count, own_count))
+        if self.sampler is not None and self.sampler.shape == "sample":
+            sets = self.sampler.per_sample(h, _rows(own_count, columns), step, PhaseTimer())
+            check_sets(self.sampler, sets, len(self.layer.bias.value))
+            counts = self.sampler.counts()
+            self.kept = ListedPass(self.layer, h, share, count, sets, self.sampler.after_loss)
+        else:
+            if self.sampler is not None:
+                columns, ids, shifts, counts = self.choose(h, own_count, columns, step, tables)
+            self.kept = SharedPass(self.layer, h, share, count, own_count, columns, ids, shifts)
+        return self.kept.log_z, self.kept.losses, self.kept.labels, counts
 
-    def backward(self, n: int, log_z: np.ndarray, share: np.ndarray, clip: bool) -> tuple[np.ndarray, float]:
+    def backward(self, log_z: np.ndarray, clip: bool) -> tuple[np.ndarray, float]:
         """This shard's part of d loss / d h (n, width), and, with `clip`, the squared norm of the gradient of its rows."""
-        import numba
-
-        from mongoose_nb.kernels.layers import wide
-
-        width = self.parameters["weights"].value.shape[1]
-        if self.kept is None:
-            return np.zeros((n, width), np.float32), 0.0
-        h, shared, rows, Z, targets, blocks = self.kept
-        get = self.buffers.get
-        scratch = wide.Partial(get("part", (numba.get_num_threads(), n, width)), get("partial", (wide.count_groups(blocks), n, width)))
-        G = get("G", (shared.n_rows, width)) if clip else np.zeros((0, width), np.float32)
-        squares, grad = np.zeros(blocks if clip else 0), np.empty((n, width), np.float32)
-        wide.backward_shared(h, rows, shared, targets, self.logistic, Z, _own(log_z), _own(share), scratch, grad,
-                             wide.RowGradients(G, squares))
-        return grad, float(squares.sum())
+        return self.kept.backward(own(log_z), clip)
 
     def apply(self, method: int, constants: np.ndarray, bias_constants: np.ndarray) -> None:
         """Step of the optimiser on the rows of the last `backward`; then tables are kept up with the rows."""
-        if self.kept is not None:
-            h, shared, _, Z, _, _ = self.kept
-            gradient = SharedRowGradient(self.parameters["weights"], self.parameters["bias"], shared, Z, h, None, self.buffers)
-            gradient.apply(method, _own(constants), _own(bias_constants))
+        gradient = self.kept.gradient
+        if gradient is not None:
+            gradient.apply(method, own(constants), own(bias_constants))
             if self.sampler is not None:
                 self.sampler.after_update(self.step, PhaseTimer(), gradient.touched)
 
@@ -166,7 +137,7 @@ class OutputShard:
 
         weights, bias = (self.parameters[name].value for name in ("weights", "bias"))
         with one_blas_thread():
-            return best_outputs(_own(h), weights, bias, min(k, len(bias)))
+            return best_outputs(own(h), weights, bias, min(k, len(bias)))
 
     def keep(self) -> None:
         """Keep a copy of the weights, for `go_back`."""
@@ -185,9 +156,6 @@ class OutputShard:
                    {**self._arrays(), **{f"best.{name}": array for name, array in self.best_rows.items()}, **arrays})
 
 
-def _own(array):
-    """A copy that may be written, at a place of its own: what Dask delivers is read-only and lies anywhere."""
-    array = np.asarray(array)
-    out = aligned_zeros(array.shape, array.dtype)
-    out[...] = array
-    return out
+def _rows(count, labels):
+    """Labels of the samples."""
+    return Rows(np.cumsum(count) - count, count, own(labels), np.zeros(0, np.float32))

@@ -8,12 +8,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from mongoose_nb.core import files
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.distributed.actors import LostError
 
 KIND = "distributed index"
-VERSION = 1
+# 2: rows may have keys. What has none is written as version 1.
+VERSION = 2
 
 
 class Recovery:
@@ -56,19 +59,25 @@ class Recovery:
         """Rows that have changed since the files were written."""
         return self._changed
 
-    def note(self, method: str, calls: list[tuple | None], rows: int) -> bool:
-        """Keep calls that have changed the shards; True when files should be written again."""
+    @property
+    def due(self) -> bool:
+        """Whether files should be written again."""
+        return self.directory is not None and self._changed >= self._due
+
+    def note(self, method: str, calls: list[tuple | None], rows: int) -> None:
+        """Keep calls that have changed the shards, with so many rows."""
         self.begun = True
         self._changed += rows
         if self.directory is None:
-            return False
+            return
         for log, call in zip(self._log, calls, strict=True):
             if call is not None:
                 log.append((method, call))
-        return self._changed >= self._due
 
-    def write(self, directory: str, save: Callable[[list[str]], None], settings: dict[str, Any]) -> list[str]:
-        """Have every shard write a file in a directory, then the file that names them; older ones are removed. Returns their paths."""
+    def write(self, directory: str, save: Callable[[list[str]], None], settings: dict[str, Any],
+              keys: dict[str, np.ndarray] | None) -> list[str]:
+        """Have every shard write a file in a directory, then the file that names them, with the keys of the rows where they have keys.
+        Older ones are removed. Returns their paths."""
         before = read_manifest(directory)["files"] if os.path.exists(manifest(directory)) else []
         tag = os.path.basename(tempfile.mktemp(prefix="", dir=directory))  # no worker that was cut off writes under the same name
         names = [f"shard{i}-{tag}.index" for i in range(self.shards)]
@@ -77,7 +86,7 @@ class Recovery:
         missing = [path for path in paths if not os.path.exists(path)]
         if missing:
             raise FileNotFoundError(f"a worker wrote {missing[0]!r}, which is not there for the client: give a directory that all share")
-        files.save(manifest(directory), KIND, {"version": VERSION, "files": names, **settings}, {})
+        files.save(manifest(directory), KIND, {"version": 1 if keys is None else VERSION, "files": names, **settings}, keys or {})
         for name in set(before) - set(names):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(directory, name))
@@ -90,15 +99,15 @@ def manifest(directory: str | os.PathLike) -> str:
 
 
 def read_manifest(directory: str | os.PathLike) -> dict[str, Any]:
-    """What that file says.
+    """What that file says; ``keys`` are those of the rows, None where they have none.
 
     Raises
     ------
     FormatError
         It is not one that this program reads.
     """
-    saved, _ = files.load(manifest(directory), KIND)
-    if saved.get("version") != VERSION:
+    saved, keys = files.load(manifest(directory), KIND)
+    if saved.get("version") not in range(1, VERSION + 1):
         raise files.FormatError(f"{os.fspath(directory)!r} holds an index of version {saved.get('version')!r}; this program reads up to "
                                 f"{VERSION}: upgrade")
-    return saved
+    return {**saved, "keys": keys or None}

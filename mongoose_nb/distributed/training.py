@@ -15,6 +15,7 @@ from mongoose_nb.distributed.chunks import ArrayChunks, DelayedChunks
 from mongoose_nb.distributed.cluster import client_of, need_dask, workers_of
 from mongoose_nb.distributed.output import ShardedOutput
 from mongoose_nb.distributed.sharded_network import ShardedNetwork
+from mongoose_nb.nn.labelled import check_labelled
 from mongoose_nb.nn.layers.hashed_output import check_matrix
 from mongoose_nb.nn.saving import load_callbacks
 from mongoose_nb.nn.training import loop
@@ -40,8 +41,7 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     Parameters
     ----------
     network : Network
-        With ``sampler="full"``, ``nn.Uniform(shape="batch")``, ``nn.LSH(shape="batch")`` or ``nn.Adaptive()``, which ``"auto"`` is for
-        many outputs.
+        With ``sampler="full"``, `nn.Uniform`, `nn.LSH` or ``nn.Adaptive()``, which ``"auto"`` is for many outputs.
     X, Y
         As for `Network.fit`; chunks too, where Y is left out. Or Dask arrays, whose blocks of rows are chunks; or, where Y is left out, a
         list of ``dask.delayed`` pairs, such as files that workers read. One chunk is held, and the next one is on its way.
@@ -68,12 +68,13 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     Returns
     -------
     History
-        With ``shards``, ``lost_shards``, ``bytes_sent`` and ``bytes_received``.
+        With ``shards``, ``lost_shards``, ``bytes_sent`` and ``bytes_received``; ``time_split`` has the share of ``messages``, in which the
+        client waits and no shard computes.
 
     Raises
     ------
     ValueError
-        A sampler that needs all weights in one place, or has candidates for each sample.
+        A sampler that needs all weights in one place.
     TypeError
         An output layer that is compressed. Hidden layers may be.
 
@@ -81,8 +82,8 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     -----
     With one shard the result has the same bits as `Network.fit`. With more, sums over outputs are made in another order, so results
     agree to the rounding of float32, which grows from step to step: tests allow 1e-3 in a weight after 15 steps. They depend on the number
-    of shards, not on that of workers, and not on workers that die. Samplers with tables draw other candidates then: each shard has tables
-    of its own rows, with the same K and L, and gives its part of the candidates.
+    of shards, not on that of workers, and not on workers that die. Samplers with tables, or with candidates for each sample, draw other
+    candidates then: each shard draws its part from its own rows, with tables of these, where there are tables, of the same K and L.
     """
     from mongoose_nb.data.indicator import check_Y
     from mongoose_nb.data.validate import check_same_rows, check_weights
@@ -108,7 +109,11 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
         X, Y = ArrayChunks(X, Y, client), None
     elif Y is None and isinstance(X, list | tuple) and X and all(hasattr(pair, "dask") for pair in X):
         X = DelayedChunks(X, client)
-    source: Whole | Chunks = Whole(*check(X, Y)) if Y is not None else Chunks(X, check, epochs, steps_per_epoch, network.lr_schedule)
+    if Y is None:
+        source: Whole | Chunks = Chunks(X, check, epochs, steps_per_epoch, network.lr_schedule)
+    else:
+        source = Whole(*check(X, Y))
+        check_labelled(source.Y)
     if validation is not None:
         if not isinstance(validation, list | tuple) or len(validation) != 2:
             raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")

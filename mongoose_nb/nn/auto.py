@@ -178,8 +178,8 @@ def _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, options):
     elif options.get("sample_weight") is not None:
         reason = "rows have weights, which only a network takes"
     if reason is not None:
-        network.ranking = None
         history = network.fit(X, Y, epochs=epochs, batch_size=batch_size, callbacks=callbacks, **options)
+        network.ranking = None
         return {"history": history, "choice": f"the network alone: {reason}"}
     warn_of_single_labels(Y)
     held = held_rows(X.shape[0], max(held_out, min(LEAST_HELD, n // 3) / n), network.seed, usable)

@@ -42,6 +42,20 @@ def labelled(X: sp.csr_matrix, Y: sp.csr_matrix, name: str = "Y") -> tuple[sp.cs
     return X[rows], Y[rows]
 
 
+def check_labelled(Y: sp.csr_matrix, name: str = "Y") -> None:
+    """ValueError where no row has a label, so that there is nothing to learn.
+
+    Parameters
+    ----------
+    Y : (n, labels) canonical CSR
+    name : str
+        What the message calls Y.
+    """
+    if not Y.nnz:
+        raise ValueError(f"{name}: none of the {Y.shape[0]:,} rows has a label, so there is nothing to learn: give rows with labels. "
+                         "partial_fit goes on with rows that have none")
+
+
 def rows_with_labels(Y: sp.csr_matrix) -> np.ndarray:
     """The rows that have a label, (m,) int64, ascending.
 

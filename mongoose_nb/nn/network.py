@@ -14,7 +14,7 @@ from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn import auto, forms
 from mongoose_nb.nn import saving as io
 from mongoose_nb.nn.label_names import check_names
-from mongoose_nb.nn.labelled import labelled
+from mongoose_nb.nn.labelled import check_labelled, labelled
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, part_of
 from mongoose_nb.nn.layers.build import build_layers
@@ -158,7 +158,7 @@ class Network(Predictor):
         ----------
         X : (n, n_features) CSR or dense
         Y : (n, n_outputs) CSR indicator, list of lists of ids, or (n,) class ids
-            Rows without a label are allowed; under the softmax they do not count in the mean loss of a batch.
+            Rows without a label are allowed, where others have one; under the softmax they do not count in the mean loss of a batch.
         X : iterable of (X, Y) or (X, Y, sample_weight), where Y is left out
             Chunks that fit in memory one at a time, of data that need not: a list, a `data.XCChunks`, or anything that can be
             iterated again. Rows are shuffled within a chunk, and batches end with it. CSR matrices over memory-mapped arrays
@@ -199,8 +199,11 @@ class Network(Predictor):
         batch_size = check_int("batch_size", batch_size, low=1)
         if Y is None and sample_weight is not None:
             raise ValueError("sample_weight goes with X and Y; chunks have their own: (X, Y, sample_weight)")
-        parts = (Whole(*self._weighted(X, Y, sample_weight)) if Y is not None
-                 else Chunks(X, self._weighted, epochs, steps_per_epoch, self.lr_schedule))
+        if Y is None:
+            parts: Whole | Chunks = Chunks(X, self._weighted, epochs, steps_per_epoch, self.lr_schedule)
+        else:
+            parts = Whole(*self._weighted(X, Y, sample_weight))
+            check_labelled(parts.Y)
         parts.sampler = make("batch sampler", batches).bind(self.seed)
         if validation is not None:
             if not isinstance(validation, list | tuple) or len(validation) != 2:
@@ -252,7 +255,9 @@ class Network(Predictor):
         dict
             ``history``, ``choice`` (one line: what was chosen, and why), and what `fit_ranking` gives.
         """
-        return auto.fit_auto(self, *self._check(X, Y), epochs=epochs, batch_size=batch_size, held_out=held_out, callbacks=callbacks,
+        X, Y = self._check(X, Y)
+        check_labelled(Y)
+        return auto.fit_auto(self, X, Y, epochs=epochs, batch_size=batch_size, held_out=held_out, callbacks=callbacks,
                              **options)
 
     def _weighted(self, X, Y, weight):

@@ -33,30 +33,33 @@ def filters(allowed: Any, n: int) -> list[Any] | None:
     return list(allowed)
 
 
-def allowed_slots(allowed: Filter, ids: IdMap, names: Names) -> np.ndarray:
-    """Which slots a filter allows, (slots,) uint8. Ids or keys that are not in the index allow nothing.
+def allowed_mask(allowed: Filter, there: np.ndarray, names: Names) -> np.ndarray:
+    """Which of the ids `there` (m,), which are all of the index, a filter allows, (m,) bool. Other ids or keys allow nothing.
 
     Raises
     ------
     TypeError, ValueError
         The filter is none of the three kinds, or a mask of another length.
     """
-    live = np.flatnonzero(ids.live[:ids.used])
-    there = ids.ids[live]
-    out = np.zeros(ids.used, np.uint8)
     if callable(allowed):
         mask = np.asarray(allowed(np.array(names.outward(there))))
         if mask.dtype != bool or mask.shape != there.shape:
             raise ValueError(f"allowed returned {mask.dtype} of shape {mask.shape} for {len(there)} ids; it must return a boolean for each")
-        out[live] = mask
-        return out
+        return mask
     given = np.asarray(allowed)
     if given.dtype == bool:
         if given.shape != there.shape:
             raise ValueError(f"allowed is a mask of shape {given.shape}; give one for each of the {len(there)} ids, in the order of "
                              "index.ids")
-        order = np.argsort(there, kind="stable")
-        out[live[order]] = given
+        out = np.empty(len(there), bool)
+        out[np.argsort(there, kind="stable")] = given
         return out
-    out[live[np.isin(there, names.present(given))]] = 1
+    return np.isin(there, names.present(given))
+
+
+def allowed_slots(allowed: Filter, ids: IdMap, names: Names) -> np.ndarray:
+    """Which slots a filter allows, (slots,) uint8; see `allowed_mask`."""
+    live = np.flatnonzero(ids.live[:ids.used])
+    out = np.zeros(ids.used, np.uint8)
+    out[live] = allowed_mask(allowed, ids.ids[live], names)
     return out

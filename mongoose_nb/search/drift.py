@@ -8,6 +8,9 @@ at a cost of some percent of an addition:
 - After a number of changes, the sketches and bucket numbers of a sample of the rows are compared with those at the last learning
   (`Profile`).
 - A learning is paid for by changes, so that their cost per changed row is bounded whatever the rows do.
+
+Until then, a query beyond the range of the sketches is compared with all of its candidates (`kernels.search.candidates.query_steps`): the
+rows near to it are in its buckets, but end at the same bytes.
 """
 
 from __future__ import annotations

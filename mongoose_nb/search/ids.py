@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from mongoose_nb.search.rows.base import own
@@ -24,7 +26,57 @@ def as_ids(ids: np.ndarray | list[int]) -> np.ndarray:
     return array
 
 
-class IdMap:
+def check_one_each(ids: np.ndarray, m: int) -> None:
+    """ValueError unless there are as many ids as rows that are to replace theirs."""
+    if len(ids) != m:
+        raise ValueError(f"{len(ids)} ids came with {m} rows; give one row for each id")
+
+
+def absent(id: int) -> KeyError:
+    """The error for an id that no row has."""
+    return KeyError(f"id {id} is not in the index")
+
+
+class KnownIds:
+    """Which ids the rows of an index have, and which come next."""
+
+    next_id: int
+
+    def __contains__(self, id: object) -> bool:
+        raise NotImplementedError
+
+    @property
+    def present(self) -> np.ndarray:
+        """All ids, (n,) int64, ascending."""
+        raise NotImplementedError
+
+    def among(self, ids: np.ndarray) -> Iterable[bool]:
+        """Whether each of some ids is one of them."""
+        raise NotImplementedError
+
+    def check_present(self, ids: np.ndarray) -> None:
+        """KeyError where an id is not there."""
+        for id, there in zip(ids.tolist(), self.among(ids), strict=True):
+            if not there:
+                raise absent(id)
+
+    def check_new(self, ids: np.ndarray, any_id: bool = False) -> None:
+        """ValueError where an id is there already or, unless any will do, means no row."""
+        listed = ids.tolist()
+        if not any_id and -1 in listed:
+            raise ValueError("id -1 stands for no row in the answers of a query; give other ids")
+        for id, there in zip(listed, self.among(ids), strict=True):
+            if there:
+                raise ValueError(f"id {id} is in the index already; use update to change its row")
+
+    def fresh(self, m: int) -> np.ndarray:
+        """The m ids that follow the largest that ever was there."""
+        if self.next_id + m > np.iinfo(np.int64).max:
+            raise ValueError(f"after id {self.next_id - 1} there are no {m} more int64; give ids")
+        return np.arange(self.next_id, self.next_id + m, dtype=np.int64)
+
+
+class IdMap(KnownIds):
     """Ids to slots and back.
 
     The dict from ids to slots is made when it is first needed: adding and searching do without.
@@ -52,7 +104,6 @@ class IdMap:
 
     @property
     def present(self) -> np.ndarray:
-        """All ids, (n,) int64, ascending."""
         return np.sort(self.ids[:self.used][self.live[:self.used] == 1])
 
     @property
@@ -66,22 +117,11 @@ class IdMap:
         try:
             return np.array([known[id] for id in ids.tolist()], np.int64)
         except KeyError as missing:
-            raise KeyError(f"id {missing.args[0]} is not in the index") from None
+            raise absent(missing.args[0]) from None
 
-    def check_new(self, ids: np.ndarray, any_id: bool = False) -> None:
-        """ValueError where an id is there already or, unless any will do, means no row."""
+    def among(self, ids: np.ndarray) -> list[bool]:
         known = self._dict()
-        for id in ids.tolist():
-            if id == -1 and not any_id:
-                raise ValueError("id -1 stands for no row in the answers of a query; give other ids")
-            if id in known:
-                raise ValueError(f"id {id} is in the index already; use update to change its row")
-
-    def fresh(self, m: int) -> np.ndarray:
-        """The m ids that follow the largest that ever was there."""
-        if self.next_id + m > np.iinfo(np.int64).max:
-            raise ValueError(f"after id {self.next_id - 1} there are no {m} more int64; give ids")
-        return np.arange(self.next_id, self.next_id + m, dtype=np.int64)
+        return [id in known for id in ids.tolist()]
 
     def add(self, ids: np.ndarray) -> np.ndarray:
         """Slots for new ids."""

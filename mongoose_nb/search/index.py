@@ -10,10 +10,10 @@ import numpy as np
 from mongoose_nb.core.registry import make, parameters
 from mongoose_nb.core.validation import check_choice, check_int
 from mongoose_nb.search.builder import Builder
-from mongoose_nb.search.ids import IdMap
+from mongoose_nb.search.ids import IdMap, check_one_each
 from mongoose_nb.search.lock import ReadWriteLock
 from mongoose_nb.search.metrics import Metric
-from mongoose_nb.search.names import KeyTable, Names
+from mongoose_nb.search.names import Names, keyed_names, merged_names
 from mongoose_nb.search.saved import SavedIndex
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ class LSHIndex(SavedIndex):
     or a 32nd if these are beyond the range, so that in all a change costs O(1) builds; ``stats()["drift"]`` tells how often and why.
     `rebuild` does it at any time. Queries that are not like rows, as activations are not like output weights, need functions that are
     trained on queries: `tune` trains them, given some.
+
+    Exact distances of all candidates are computed for a query beyond the range of the sketches, where these tell rows apart no more: so
+    rows that drift are found until functions are learned again.
 
     A query that shares buckets with fewer than k rows looks into eight times the buckets, and is then compared with `train_size` rows
     from all over the index, so it always gets k rows if there are so many. Rows and queries longer than 2^62 are refused under metrics
@@ -174,26 +177,14 @@ class LSHIndex(SavedIndex):
         self._writable()
         with self._lock.writing():
             rows, batch = self._builder.arrive(X)
-            names = self._names if keys is None else self._keyed()
+            names = self._names if keys is None else keyed_names(self._names, len(self._ids))
             ids = names.new(self._ids, rows.count(batch), ids, keys, any_id)
             return self._added(ids, names, keys, rows, batch)
 
-    def _keyed(self):
-        """The names of rows with keys."""
-        if self._names.keyed or not len(self._ids):
-            return self._names if self._names.keyed else KeyTable()
-        raise ValueError(f"the {len(self._ids)} rows of this index have ids, which new rows need too; rows have keys in an index "
-                         "whose first rows have them")
-
     def _added(self, ids, names, keys, rows, batch):
-        names.keep(ids, keys)
-        try:
-            self._builder.add(ids, rows, batch)
-        except BaseException:
-            names.forget(ids)
-            raise
+        ids = names.take(ids, keys, lambda: self._builder.add(ids, rows, batch))
         self._names = names
-        return names.outward(ids)
+        return ids
 
     def merge(self, other: LSHIndex, *, renumber: bool = False) -> np.ndarray:
         """Add all rows of another index of the same metric and width, which stays as it is.
@@ -222,12 +213,7 @@ class LSHIndex(SavedIndex):
         ids, theirs, batch = other.named_contents()
         with self._lock.writing():
             rows = self._builder.like_rows(other.builder) if len(ids) else None
-            names = self._names if theirs is None else self._keyed()
-            keys = names.of(theirs)
-            if renumber or keys is not None:
-                ids = names.new(self._ids, len(ids), None, keys, False)
-            else:
-                self._ids.check_new(ids, any_id=True)
+            names, ids, keys = merged_names(self._names, self._ids, len(self._ids), ids, theirs, renumber)
             return ids if rows is None else self._added(ids, names, keys, rows, rows.taken_over(batch))
 
     def remove(self, ids: np.ndarray | Sequence[int | str] | str) -> None:
@@ -257,8 +243,7 @@ class LSHIndex(SavedIndex):
             ids = self._names.inward(ids)
             slots = self._ids.slots(ids)
             rows, batch = self._builder.arrive(X)
-            if rows.count(batch) != len(ids):
-                raise ValueError(f"{len(ids)} ids came with {rows.count(batch)} rows; give one row for each id")
+            check_one_each(ids, rows.count(batch))
             self._builder.update(slots, batch)
 
     def rebuild(self, *, seed: int | None = None) -> LSHIndex:

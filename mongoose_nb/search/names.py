@@ -6,11 +6,12 @@ index counts up, and back; the first ``add(X, keys=...)`` of an index without ro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from mongoose_nb.search.ids import IdMap, as_ids
+from mongoose_nb.search.ids import KnownIds, as_ids
 
 
 def as_keys(keys: Any) -> list[str]:
@@ -34,11 +35,11 @@ class Names:
     #: bytes of the keys
     nbytes = 0
 
-    def holds(self, known: IdMap, name: Any) -> bool:
+    def holds(self, known: KnownIds, name: Any) -> bool:
         """Whether a row has this name."""
         return name in known
 
-    def new(self, known: IdMap, m: int, ids: Any, keys: Any, any_id: bool) -> np.ndarray:
+    def new(self, known: KnownIds, m: int, ids: Any, keys: Any, any_id: bool) -> np.ndarray:
         """Ids (m,) for new rows, or an error."""
         if ids is None:
             return known.fresh(m)
@@ -53,6 +54,16 @@ class Names:
 
     def forget(self, ids: np.ndarray) -> None:
         """Drop the names of rows that were removed."""
+
+    def take(self, ids: np.ndarray, keys: Any, add: Callable[[], Any]) -> np.ndarray:
+        """Take in the names of rows that `add` adds, unless it fails; returns the names."""
+        self.keep(ids, keys)
+        try:
+            add()
+        except BaseException:
+            self.forget(ids)
+            raise
+        return self.outward(ids)
 
     def inward(self, names: Any) -> np.ndarray:
         """Ids (m,) int64 of names; they may be unknown to the index."""
@@ -92,10 +103,10 @@ class KeyTable(Names):
         """Bytes of the keys, about: a key is in two dicts, with its id."""
         return sum(map(len, self._ids)) + 250 * len(self._ids)
 
-    def holds(self, known: IdMap, name: Any) -> bool:
+    def holds(self, known: KnownIds, name: Any) -> bool:
         return isinstance(name, str) and name in self._ids
 
-    def new(self, known: IdMap, m: int, ids: Any, keys: Any, any_id: bool) -> np.ndarray:
+    def new(self, known: KnownIds, m: int, ids: Any, keys: Any, any_id: bool) -> np.ndarray:
         if keys is None:
             raise ValueError("rows of this index have keys; give keys=, one string for each row" + ("" if ids is None else ", and no ids"))
         if ids is not None:
@@ -142,12 +153,31 @@ class KeyTable(Names):
         return {"text": text, "ends": ends, "ids": np.fromiter(self._ids.values(), np.int64, len(self._ids))}
 
 
-def names_from_state(state: dict | None, ids: IdMap) -> Names:
+def keyed_names(names: Names, n: int) -> Names:
+    """The names of an index of n rows that is given rows with keys; ValueError where its rows have ids."""
+    if names.keyed or not n:
+        return names if names.keyed else KeyTable()
+    raise ValueError(f"the {n} rows of this index have ids, which new rows need too; rows have keys in an index whose first rows have them")
+
+
+def merged_names(names: Names, known: KnownIds, n: int, ids: np.ndarray, keys: np.ndarray | None,
+                 renumber: bool) -> tuple[Names, np.ndarray, np.ndarray | None]:
+    """Names, new ids and keys of the rows of another index in one of n rows; see `LSHIndex.merge`."""
+    if keys is not None:
+        names = keyed_names(names, n)
+    keys = names.of(keys)
+    if renumber or keys is not None:
+        return names, names.new(known, len(ids), None, keys, False), keys
+    known.check_new(ids, any_id=True)
+    return names, ids, keys
+
+
+def names_from_state(state: dict | None, known: KnownIds) -> Names:
     """The names whose `state` this is; ValueError where they do not fit the ids of the index."""
     if state is None:
         return Names()
     keys, numbers, table = unpack_keys(state["text"], state["ends"]), state["ids"], KeyTable()
-    if numbers.dtype != np.int64 or numbers.shape != (len(keys),) or not np.array_equal(np.sort(numbers), ids.present):
+    if numbers.dtype != np.int64 or numbers.shape != (len(keys),) or not np.array_equal(np.sort(numbers), known.present):
         raise ValueError("the saved keys do not fit the saved ids")
     table.keep(numbers, keys)
     return table

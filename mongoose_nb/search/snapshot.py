@@ -31,6 +31,8 @@ MANY = 2**31 - 1
 DEFAULT_PROBES = 8
 #: the same, where a number of entries ends a search before
 MOST_PROBES = 64
+# Steps of a byte, and no bound.
+_BYTE, _ANY = np.float32(127), np.float32(np.inf)
 _NO_STEPS, _NO_SKETCHES = read_only(np.zeros(1, np.float32)), read_only(np.zeros((1, 64), np.int8))
 _NO_POOL, _NO_SPANS = read_only(np.zeros((1, 1), np.int32)), read_only(np.zeros((0, 0, 2), np.int32))
 
@@ -76,9 +78,10 @@ class Snapshot:
         projection = None if functions is None else functions.projection
         self._sketched = projection is not None
         if self._sketched:
-            self._sketches = tuple(kernels.Sketches(LOST_SHARE, projection.inverse, projection.weight, read_only(sketches)))
+            limit = _ANY if projection.augmented else _BYTE  # queries of products have the length of the longest row, and not its place
+            self._sketches = tuple(kernels.Sketches(LOST_SHARE, projection.inverse, projection.weight, read_only(sketches), limit))
         else:
-            self._sketches = tuple(kernels.Sketches(LOST_SHARE, _NO_STEPS, _NO_STEPS, _NO_SKETCHES))
+            self._sketches = tuple(kernels.Sketches(LOST_SHARE, _NO_STEPS, _NO_STEPS, _NO_SKETCHES, _ANY))
         self._scratch = []
 
     def _borrow(self):

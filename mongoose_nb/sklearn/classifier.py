@@ -24,7 +24,9 @@ from mongoose_nb.core.registry import find, fresh, make, parameters, registered
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.auto import FEWEST, standardised
+from mongoose_nb.nn.labelled import check_labelled
 from mongoose_nb.nn.training.batches import default_epochs
+from mongoose_nb.nn.training.callbacks import History
 from mongoose_nb.nn.training.optimizers import make_optimizer
 from mongoose_nb.sklearn.base import (
     BaseEstimator,
@@ -189,6 +191,7 @@ class MongooseClassifier(NetworkPrediction, ClassifierMixin, SavedNetwork, Saved
         names = feature_names(MongooseClassifier(), X)
         X, text = self._first_rows(X)
         classes, Y = targets.encode(X.shape[0])
+        check_labelled(Y, "y")
         weight = row_weights(self.class_weight, sample_weight, classes, Y)
         ranking = check_choice("ranking", self.ranking, ("auto", None)) == "auto" and X.shape[0] >= FEWEST and weight is None
         network = self._make_network(X.shape[1], len(classes))
@@ -257,7 +260,11 @@ class MongooseClassifier(NetworkPrediction, ClassifierMixin, SavedNetwork, Saved
         network = self._make_network(X.shape[1], len(classes)) if first else self._next_network(classes)
         ranking = None if network.ranking is None else network.ranking.updated(X, Y)
         with threads(self.n_jobs):
-            history = network.fit(X, Y, epochs=1, batch_size=batch_size, verbose=self.verbose, sample_weight=weight)
+            if Y.nnz:
+                history = network.fit(X, Y, epochs=1, batch_size=batch_size, verbose=self.verbose, sample_weight=weight)
+            else:  # a part of the data may have no labels
+                network.partial_fit(X, Y, batch_size=batch_size, sample_weight=weight)
+                history = History()
         if first:
             self._start(network, history, classes, targets, names, text)
             self.choice_ = ""
@@ -365,8 +372,6 @@ class MongooseClassifier(NetworkPrediction, ClassifierMixin, SavedNetwork, Saved
     @classmethod
     def from_file_state(cls, network: nn.Network, state: dict | None) -> MongooseClassifier:
         """The estimator of a network and of what `file_state` gave; None for a network that was saved alone."""
-        from mongoose_nb.nn import History
-
         if state is None:
             form = "ids" if network.label_names is None else "names"
             state = {"parameters": {}, "multilabel": True, "form": form, "dtype": "<i8", "k": 1, "seen": [0, 0], "feature_names": None,

@@ -10,6 +10,7 @@ from mongoose_nb.core import files
 from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.nn.labelled import check_labelled
 from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed
 from mongoose_nb.sklearn.targets import Targets, unique_classes
 from mongoose_nb.solar.codes import LabelCodes
@@ -99,11 +100,13 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         SolarClassifier
             self
         """
-        return self._fit(X, Y, None, executor)
-
-    def _fit(self, X, Y, classes, executor):
         self._checked()
-        X, Y, classes, multilabel = _data(X, Y, None, classes)
+        data = _data(X, Y)
+        check_labelled(data[1])
+        return self._fit(data, executor)
+
+    def _fit(self, data, executor):
+        X, Y, classes, multilabel = data
         n_labels = Y.shape[1]
         buckets = self.buckets or int(min(32768, max(64, 2 ** round(np.log2(16 * np.sqrt(n_labels))))))
         codes = LabelCodes(n_labels, self.chunks, buckets, as_seed(self.random_state))
@@ -132,9 +135,9 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         SolarClassifier
             self
         """
-        if not hasattr(self, "networks_"):
-            return self._fit(X, Y, classes, executor)
         self._checked()
+        if not hasattr(self, "networks_"):
+            return self._fit(_data(X, Y, None, classes), executor)
         X, Y, classes, multilabel = _data(X, Y, self, classes)
         codes = LabelCodes.of(self.codes_.codes, self.codes_.buckets, self.codes_.seed)
         codes.add(len(classes) - len(codes))
@@ -337,10 +340,14 @@ def _network(settings, weights, mapped=False) -> Network:
 def _train_chunk(task):
     """The weights of one trained chunk; takes and gives plain values, so that it runs in any process."""
     from mongoose_nb.nn import Network
+    from mongoose_nb.nn.auto import train_on
 
     settings, weights, X, targets, epochs, batch_size = task
     network = Network(**settings) if weights is None else _network(settings, weights)
-    network.fit(X, targets, epochs=epochs, batch_size=batch_size)
+    if targets.nnz:
+        network.fit(X, targets, epochs=epochs, batch_size=batch_size)
+    else:  # a part of the data may have no labels
+        train_on(network, X, targets, epochs, batch_size)
     return _weights(network)
 
 

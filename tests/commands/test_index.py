@@ -75,6 +75,28 @@ def test_keys(files, call, tmp_path):
     assert code == 2 and "1 keys came with 1500 rows" in errors
 
 
+def test_only_some_rows(files, call, tmp_path):
+    """Answers are those of `query(allowed=)`, with ids and with keys; the recall is that among the allowed rows."""
+    (tmp_path / "names.txt").write_text("".join(f"row {i}\n" for i in range(1500)))
+    Q = np.load(files / "queries.npy")
+    for keyed in (False, True):
+        out, some = tmp_path / f"index{keyed}", tmp_path / f"some{keyed}.txt"
+        assert call("build", files / "rows.npy", "--out", out, *(["--keys", tmp_path / "names.txt"] if keyed else []))[0] == 0
+        names = [f"row {i}" if keyed else i for i in (*range(0, 1500, 50), 5, 5, 9999)]
+        some.write_text("".join(f"{name}\n" for name in names))
+        code, text, errors = call("query", out, files / "queries.npy", "--k", 40, "--allowed", some, "--json", "--recall")
+        assert code == 0 and "recall@40: 1.0000" in errors and "1 of the 3" in errors
+        found = LSHIndex.load(out).query(Q, 31, allowed=list(dict.fromkeys(names)))[0]
+        assert [json.loads(line)["ids"] for line in text.splitlines()] == found.tolist()
+    for line in ("row 3", "", "9" * 30):
+        some.write_text(f"3\n{line}\n4\n")
+        code, _, errors = call("query", tmp_path / "indexFalse", files / "queries.npy", "--allowed", some)
+        assert code == 2 and "line 2: rows of this index have ids" in errors
+    some.write_text("")
+    code, text, _ = call("query", tmp_path / "indexFalse", files / "queries.npy", "--allowed", some)
+    assert code == 0 and text.split() == []
+
+
 def test_tune_and_tuned_build(files, call, tmp_path):
     code, text, _ = call("tune", files / "rows.npy", "--recall", 0.8, "--k", 5, "--json")
     tuned = json.loads(text)

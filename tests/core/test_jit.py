@@ -98,8 +98,9 @@ count = rng.integers(10, 40, n)
 ids = rng.integers(0, outputs, count.sum()).astype(np.int32)
 H, W, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((n, dim), (outputs, dim), outputs))
 delta, grad, loss = np.zeros(len(ids), np.float32), np.zeros((n, dim), np.float32), np.zeros(n, np.float32)
-lists = active.Lists(np.cumsum(count) - count, count, ids, np.full(n, 2), np.full(n, 5), np.ones(n, np.float32), np.zeros(0, np.float32))
-active.loss_active(H, W, bias, lists, False, np.full(n, 1 / n, np.float32), delta, grad, loss)
+lists = active.Lists(np.cumsum(count) - count, count, ids, np.full(n, 2), np.full(n, 5), np.ones(n, np.float32), np.zeros(0, np.float32),
+                     np.full(n, 2))
+active.loss_active(H, W, bias, lists, False, np.full(n, 1 / n, np.float32), delta, grad, loss, np.zeros(n, np.float32))
 print(hashlib.sha256(grad.tobytes()).hexdigest())
 """
 

@@ -15,7 +15,8 @@ import sys
 sys.modules["distributed"] = sys.modules["dask"] = None
 import mongoose_nb.distributed as d
 calls = {name: (lambda value=getattr(d, name): value(*ARGUMENTS[value.__name__])) for name in d.__all__}
-ARGUMENTS = {"LSHIndex": ("l2", 3), "predict": ("file", [[1.0]]), "find_duplicates": ([[1, 2]],), "fit": (None, None, None)}
+ARGUMENTS = {"LSHIndex": ("l2", 3), "predict": ("file", [[1.0]]), "find_duplicates": ([[1, 2]],), "fit": (None, None, None),
+             "shingles": (["a"],)}
 for name, call in calls.items():
     try:
         call()

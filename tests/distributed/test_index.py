@@ -9,9 +9,10 @@ import pytest
 from scipy import sparse
 
 from mongoose_nb import LSHIndex as LocalIndex
+from mongoose_nb.core import files
 from mongoose_nb.core.files import FormatError
 from mongoose_nb.distributed import LSHIndex
-from mongoose_nb.distributed.index_shard import shard_of
+from mongoose_nb.distributed.index_shard import IndexShard, shard_of
 
 pytest.importorskip("dask.distributed")
 rng = np.random.default_rng(0)
@@ -105,7 +106,7 @@ def test_radius_is_that_of_the_local_index(pair):
     for wrong, error in ((-1.0, "r"), (np.nan, "r"), (np.ones(3), "r")):
         with pytest.raises((ValueError, TypeError), match=error):
             pair[1].radius(Q, wrong)
-    for wrong, error in ((np.ones(7, bool), "one boolean for each"), ([np.arange(3)] * 4, "4 filters for 100 queries")):
+    for wrong, error in ((np.ones(7, bool), "one for each of the 2500 ids"), ([np.arange(3)] * 4, "4 filters for 100 queries")):
         with pytest.raises(ValueError, match=error):
             pair[1].query(Q, 3, allowed=wrong)
 
@@ -162,6 +163,125 @@ def test_errors_change_nothing(threads):
     assert index.add(X[:0]).tolist() == []
     with pytest.raises(TypeError, match="client must be"):
         LSHIndex("l2", 3, client=7)
+
+
+KEYS = np.array([f"row {i}" for i in range(len(X))], object)
+
+
+def test_keys_are_those_of_the_local_index(threads, tmp_path):
+    """The same answers, errors and files, with strings in the place of ids."""
+    local, sharded = LocalIndex("l2", 24, seed=1), LSHIndex("l2", 24, client=threads, shards=3, checkpoint=tmp_path / "own")
+    assert sharded.keys is None and "row 1" not in sharded
+    for index in (local, sharded):
+        assert index.add(X[:600], keys=KEYS[:600]).tolist() == KEYS[:600].tolist()
+        index.remove(KEYS[:50])
+        index.update(["row 99", "row 77"], X[[0, 1]])
+        assert index.add(X[0], keys="row 0").tolist() == ["row 0"]
+    sharded.save(tmp_path / "other")
+    again = [LSHIndex.load(tmp_path / name, client=threads, checkpoint=False) for name in ("own", "other")]
+    odd = np.isin(local.keys, KEYS[1::2])
+    for index in (sharded, again[1]):
+        assert index.keys.tolist() == local.keys.tolist() and (index.ids == local.ids).all()
+        for allowed in (None, odd, KEYS[100:900], lambda keys: np.isin(keys, KEYS[:70]), [KEYS[i:700:9] for i in range(20)]):
+            (true, far), (found, near) = (one.query(Q[:20], 5, exact=True, allowed=allowed) for one in (local, index))
+            assert true.tolist() == found.tolist() and (far == near).all()
+        assert index.query(Q[0], 600, exact=True)[0][0, -1] is None
+        true, found = (one.radius(Q[:9], 4.0, exact=True) for one in (local, index))
+        assert (true[0] == found[0]).all() and set(true[1]) == set(found[1]) and len(true[1])
+        assert (index.get(["row 99", "row 0"]) == local.get(["row 99", "row 0"])).all()
+        assert "row 99" in index and "row 3" not in index and 5 not in index
+    assert len(again[0]) >= 0.7 * len(local)
+    before, far = sharded.query(Q, 3, exact=True)
+    for call in (lambda index: index.add(X[:2], keys=["new", "row 99"]), lambda index: index.add(X[:2], keys=["a", "a"]),
+                 lambda index: index.add(X[:1], keys=[1]), lambda index: index.add(X[:1]), lambda index: index.add(X[:1], keys=["a", "b"]),
+                 lambda index: index.add(X[:1], ids=[7], keys=["a"]), lambda index: index.remove(["row 99", "gone"]),
+                 lambda index: index.update(["gone"], X[:1]), lambda index: index.update(["row 99"], X[:2]), lambda index: index.get([1])):
+        errors = []
+        for index in (local, sharded):
+            with pytest.raises((ValueError, TypeError, KeyError)) as error:
+                call(index)
+            errors.append((error.type, str(error.value)))
+        assert errors[0] == errors[1]
+    assert sharded.query(Q, 3, exact=True)[0].tolist() == before.tolist() and "new" not in sharded
+    numbered = LSHIndex("l2", 24, client=threads, shards=2)
+    numbered.add(X[:3])
+    with pytest.raises(ValueError, match="the 3 rows of this index have ids"):
+        numbered.add(X[:1], keys=["a"])
+
+
+def test_files_with_keys_have_a_version_of_their_own(threads, tmp_path):
+    """Earlier releases read what has none; keys that do not fit the rows are refused."""
+    for name, keys in (("ids", None), ("keys", ["a", "ä", "\ud800"])):
+        index = LSHIndex("l2", 24, client=threads, shards=2)
+        index.add(X[:3], keys=keys)
+        index.save(tmp_path / name)
+        saved, arrays = files.load(tmp_path / name / "index.mongoose", "distributed index")
+        assert saved["version"] == (1 if keys is None else 2)
+        assert (LSHIndex.load(tmp_path / name, client=threads).keys is None) == (keys is None)
+    files.save(tmp_path / "keys" / "index.mongoose", "distributed index", saved, {**arrays, "ids": arrays["ids"] + 1})
+    with pytest.raises(FormatError, match="the saved keys do not fit"):
+        LSHIndex.load(tmp_path / "keys", client=threads)
+
+
+def test_merge_candidates_and_rebuild(threads):
+    local, other, sharded = LocalIndex("l2", 24, seed=1), LocalIndex("l2", 24), LSHIndex("l2", 24, client=threads, shards=3, seed=1)
+    other.add(X[500:700], ids=np.arange(500, 700))
+    for index in (local, sharded):
+        index.add(X[:500])
+        assert index.merge(other).tolist() == list(range(500, 700))
+        assert index.merge(other, renumber=True)[0] == 700
+        with pytest.raises(ValueError, match="id 500 is in the index already"):
+            index.merge(other)
+        index.rebuild(seed=3)
+    assert 700 in sharded and 900 not in sharded and "700" not in sharded and (sharded.metric, sharded.dim) == ("l2", 24)
+    assert all((a == b).all() for a, b in zip(local.query(Q, 5, exact=True), sharded.query(Q, 5, exact=True)))
+    (bounds, ids), (true, all_ids) = sharded.candidates(Q[:9]), local.candidates(Q[:9])
+    assert (bounds == true).all() and (ids == all_ids).all()  # few rows: all of them
+    for wrong in (LocalIndex("l2", 23), LocalIndex("ip", 24)):
+        wrong.add(np.ones((1, wrong.dim)))
+        with pytest.raises(ValueError, match="this index has metric"):
+            sharded.merge(wrong)
+    with pytest.raises(TypeError, match="one machine"):
+        sharded.merge(sharded)
+    keyed = LocalIndex("l2", 24)
+    keyed.add(X[:5], keys=KEYS[:5])
+    with pytest.raises(ValueError, match="have ids"):
+        sharded.merge(keyed)
+    empty = LSHIndex("l2", 24, client=threads, shards=3)
+    assert empty.merge(keyed).tolist() == KEYS[:5].tolist() and empty.query(X[3], 1)[0].tolist() == [["row 3"]]
+
+
+@pytest.mark.parametrize("what", ["add", "update", "remove"])
+def test_a_change_that_fails_in_one_shard_is_taken_back(threads, what, monkeypatch):
+    index = LSHIndex("l2", 24, client=threads, shards=4)
+    index.add(X[:200])
+    before, ids = index.query(Q, 5, exact=True), np.arange(200, 240) if what == "add" else np.arange(40)
+    kept, calls = IndexShard._change, []
+
+    def fail(self, *change):
+        calls.append(change)
+        if len(calls) == 3:
+            raise MemoryError("no room")
+        kept(self, *change)
+
+    monkeypatch.setattr(IndexShard, "_change", fail)
+    with pytest.raises(MemoryError, match="no room"):
+        getattr(index, what)(*([X[200:240], ids] if what == "add" else [ids, X[200:240]] if what == "update" else [ids]))
+    monkeypatch.undo()
+    assert len(calls) > 4 and len(index) == 200 and (index.ids == np.arange(200)).all()
+    assert all((a == b).all() for a, b in zip(before, index.query(Q, 5, exact=True)))
+
+
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_compact_rows(threads, storage):
+    """Far from zero, too, where each shard has an origin of its own: answers are those of the local index up to rounding."""
+    for shift in (0, 1000):
+        local, sharded = LocalIndex("l2", 24, storage=storage), LSHIndex("l2", 24, client=threads, shards=3, storage=storage)
+        for index in (local, sharded):
+            index.add(X[:500] + shift)
+        (true, far), (found, near) = (index.query(Q + shift, 5, exact=True) for index in (local, sharded))
+        assert recall(found, true) > 0.95 and np.allclose(far, near, atol=0.05)
+        assert {stats["kind"] for stats in sharded.stats()} == {storage}
 
 
 def test_sparse_rows_files_and_rebalancing(threads, tmp_path):

@@ -5,9 +5,9 @@ import pytest
 from scipy import sparse
 
 import mongoose_nb
-from mongoose_nb import Network, SolarClassifier
+from mongoose_nb import MongooseClassifier, Network, SolarClassifier
 from mongoose_nb.distributed import duplicates as module
-from mongoose_nb.distributed import find_duplicates, predict
+from mongoose_nb.distributed import find_duplicates, fit, predict, shingles
 
 pytest.importorskip("dask.distributed")
 
@@ -51,6 +51,51 @@ def test_prediction_is_the_same(threads, tmp_path):
         predict(net, X, client=threads)
     with pytest.raises(ValueError, match="two dimensions"):
         predict(path, np.zeros(30), client=threads)
+
+
+def test_prediction_ranks_as_the_network_does(threads, tmp_path):
+    """Also of a network that was trained on the cluster; rows are ranked in other blocks than in one process."""
+    rows, label = np.eye(30, dtype=np.float32)[np.arange(300) % 30], np.arange(300) % 30
+    held = np.arange(0, 300, 7)
+    rest = np.setdiff1d(np.arange(300), held)
+    net, path = Network(30, 40, hidden=(8,), sampler="full"), tmp_path / "net.mongoose"
+    fit(net, rows[rest], label[rest], client=threads, shards=2, epochs=2)
+    assert "network" in net.fit_ranking(rows, label, held_out=held)["held_out"]
+    net.save(path)
+    for options in ({}, {"ranked": False}, {"probabilities": True}):
+        (ids, scores), (true, exact) = predict(path, rows, 3, client=threads, block=33, **options), net.predict_topk(rows, 3, **options)
+        assert (ids == true).all() and np.allclose(scores, exact, atol=1e-6)
+    assert (predict(path, rows, 1, client=threads)[0][:, 0] == label).mean() > 0.9
+
+
+def test_shingles_are_the_same(threads, tmp_path):
+    """Of a list, of files that workers read, and of the partitions of a collection of Dask."""
+    bag = pytest.importorskip("dask.bag")
+    texts = [f"text {i % 7} of words about number {i % 5} and {i}" for i in range(40)]
+    paths = [tmp_path / f"{i}.txt" for i in range(40)]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    expected = mongoose_nb.shingles(texts, 2)
+    for given in (texts, paths, bag.from_sequence(texts, npartitions=3)):
+        found = shingles(given, 2, client=threads, block=9)
+        assert found.shape == expected.shape and (found != expected).nnz == 0
+    assert shingles([], client=threads).shape == (0, 2**24)
+    assert shingles(texts[:3], unit="chars", dim=99, client=threads).shape == (3, 99)
+    for wrong, error in (("one text", "a list of strings"), ([3], "give strings")):
+        with pytest.raises(TypeError, match=error):
+            shingles(wrong, client=threads)
+    found = find_duplicates(shingles(texts + texts[:5], 2, client=threads), 0.9, client=threads)
+    assert (found.groups()[40:] == np.arange(5)).all()
+
+
+def test_a_search_for_settings_runs_on_the_workers(threads):
+    joblib, selection = pytest.importorskip("joblib"), pytest.importorskip("sklearn.model_selection")
+    rows, label = np.eye(6, dtype=np.float32)[np.arange(60) % 6], np.arange(60) % 6
+    search = selection.GridSearchCV(MongooseClassifier(epochs=3, hidden=(8,), ranking=None), {"lr": [1e-6, 0.05]}, cv=2)
+    expected = search.fit(rows, label).cv_results_["mean_test_score"]
+    with joblib.parallel_backend("dask", client=threads):
+        search.fit(rows, label)
+    assert search.best_params_ == {"lr": 0.05} and (search.cv_results_["mean_test_score"] == expected).all()
 
 
 def test_solar_chunks(threads):

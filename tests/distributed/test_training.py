@@ -10,6 +10,7 @@ from scipy import sparse
 
 from mongoose_nb import Network, nn
 from mongoose_nb.compress import Compress
+from mongoose_nb.core.registry import make
 from mongoose_nb.distributed import fit
 from mongoose_nb.distributed import output as module
 from mongoose_nb.nn.sampling import adaptive
@@ -100,12 +101,17 @@ def test_bytes_of_a_step(threads):
     assert entry["bytes_sent"] / steps / 2 < 50 * (16 * 4 + 60)
 
 
+class Own(nn.Uniform):
+    """Draws from all rows."""
+
+    of_shard = nn.Sampler.of_shard
+
+
 def test_what_is_refused(threads):
     net = network()
     before = weights(net)
-    for wrong, text in [(network(sampler=nn.LSH()), "sampler=.full."), (network(sampler=nn.Uniform(9, shape="sample")), "sampler='full'")]:
-        with pytest.raises(ValueError, match=text):
-            fit(wrong, X, Y, client=threads)
+    with pytest.raises(ValueError, match="sampler='full'"):
+        fit(network(sampler=Own()), X, Y, client=threads)
     for only in (None, ["output"]):
         with pytest.raises(TypeError, match="output layer is on a hashed array, .*Network.fit"):
             fit(network(compress=Compress("robe", 4, only=only)), X, Y, client=threads)
@@ -113,6 +119,8 @@ def test_what_is_refused(threads):
         fit(net, X, Y, client=threads, shards=OUTPUTS + 1)
     with pytest.raises(ValueError, match="rows"):
         fit(net, X, Y[:-1], client=threads)
+    with pytest.raises(ValueError, match="none of the 300 rows has a label"):
+        fit(net, X, sparse.csr_matrix(Y.shape, dtype=np.float32), client=threads)
 
     class Fails:
         def on_batch_end(self, network, logs):
@@ -193,6 +201,62 @@ def test_samplers_with_tables(threads, sampler, monkeypatch):
         net.predict_topk(X, 3, exact=False)
 
 
+LISTS = [{"sampler": nn.Uniform(200, shape="sample"), "clip_norm": 0.1},
+         {"sampler": nn.Uniform(200, shape="sample", proposal="mixture"), "loss": "logistic"},
+         {"sampler": nn.LSH(200, tables=TABLES, head="auto", proposal="mixture")}, {"sampler": nn.LSH(200, tables=TABLES, query="label")}]
+
+
+@pytest.mark.parametrize("settings", LISTS, ids=["uniform", "logistic", "lsh", "label"])
+def test_candidates_of_each_sample(threads, settings):
+    """One shard has the bits of one process; of several, each lists its part of the candidates from its own rows."""
+    reference, expected = local(**settings)
+    for shards in (1, 4):
+        net = network(**settings)
+        entry = fit(net, X, Y, client=threads, shards=shards, epochs=3, batch_size=64)[-1]
+        if shards == 1:
+            assert same(net, reference) and entry["active"] == pytest.approx(expected[-1]["active"])
+        assert entry["active"] == pytest.approx(expected[-1]["active"], rel=0.05)
+        assert entry["loss"] == pytest.approx(expected[-1]["loss"], rel=0.05)
+        assert 0 <= entry["label_recall"] <= 1
+        net.fit(X, Y, epochs=1)
+
+
+def test_all_outputs_as_candidates_are_the_full_softmax(threads):
+    """Normalisers of shards are put together, and so are gradients: also of samples whose labels are on one shard, or that have none."""
+    few = Y[:100].copy()
+    few.data[:few.indptr[9]] = 0
+    few.eliminate_zeros()
+    nets = [network(sampler=sampler) for sampler in ("full", nn.Uniform(OUTPUTS, shape="sample"))]
+    nets[0].fit(X[:100], few, epochs=2, batch_size=30)
+    fit(nets[1], X[:100], few, client=threads, shards=3, epochs=2, batch_size=30)
+    for name, array in weights(nets[1]).items():
+        assert np.abs(array - weights(nets[0])[name]).max() < 1e-3, name
+
+
+def test_lists_learn_as_well_on_shards(threads):
+    """P@1 of a problem that can be learned, beside one process."""
+    rows = np.eye(60, dtype=np.float32)[np.arange(600) % 60]
+    label, scores = np.arange(600) % 60 * 16, []
+    for shards in (0, 3):
+        net = network(sampler=nn.LSH(100, tables=TABLES), lr=0.02)
+        options = {"epochs": 6, "batch_size": 50}
+        net.fit(rows, label, **options) if not shards else fit(net, rows, label, client=threads, shards=shards, **options)
+        scores.append(net.evaluate(rows, label)["P@1"])
+    assert min(scores) > 0.9 and abs(scores[0] - scores[1]) < 0.05
+
+
+def test_counts_of_an_output_are_those_of_its_shard():
+    """A proposal with counts is cut as the outputs are; counts of shards are put together."""
+    sampler = network(sampler=nn.Uniform(9, shape="sample", proposal=nn.Frequency(counts=np.arange(OUTPUTS)))).output.sampler
+    parts = [sampler.of_shard(i, 3) for i in range(3)]
+    cut = [make("proposal", part["sampler"]["proposal"]).counts for part in parts]
+    assert (np.concatenate(cut) == np.arange(OUTPUTS)).all()
+    assert {part["sampler"]["candidates"] for part in parts} == {3} and len({part["seed"] for part in parts}) == 3
+    joined = sampler.joined_counts([{"labels": 3.0, "active": 10, "label_recall": 1.0}, {"labels": 1.0, "active": 5, "label_recall": 0.0}])
+    assert joined == {"labels": 4.0, "active": 15, "label_recall": 0.75}
+    assert sampler.joined_counts([{"labels": 0.0, "label_recall": 0.0}] * 2) == {"labels": 0.0, "label_recall": 0.0}
+
+
 def test_validation_and_early_stopping(threads):
     """The scores are those of the network, and the best weights come back."""
     held = X[:100], Y[:100]
@@ -213,7 +277,7 @@ def test_validation_and_early_stopping(threads):
             fit(net, X, Y, client=threads, callbacks=[callback])
 
 
-@pytest.mark.parametrize("settings", [{"sampler": SAMPLERS[1]}, {"sampler": SAMPLERS[0]}], ids=["adaptive", "lsh"])
+@pytest.mark.parametrize("settings", [{"sampler": SAMPLERS[1]}, LISTS[2]], ids=["adaptive", "lists"])
 def test_all_of_the_state_is_in_the_checkpoint(threads, tmp_path, settings, monkeypatch):
     """Tables, the look of the sampler, and kept weights: a training that is gone on with, on shards from files, has the same end."""
     monkeypatch.setattr(adaptive, "FIRST_LOOK", 4)

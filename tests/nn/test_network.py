@@ -163,9 +163,13 @@ class TestFit:
 
     def test_rows_without_labels(self, sampler):
         X, Y = problem()
-        net = network(sampler=sampler)
-        loss = net.fit(X, sp.csr_matrix(Y.shape), epochs=1)[0]["loss"]
-        assert loss == 0
+        net, none = network(sampler=sampler), sp.csr_matrix(Y.shape)
+        with pytest.raises(ValueError, match="none of the 24 rows has a label"):
+            net.fit(X, none, epochs=1)
+        one = none.tolil()
+        one[3, 2] = 1
+        assert np.isfinite(net.fit(X, one.tocsr(), epochs=1, batch_size=2)[0]["loss"])
+        assert net.partial_fit(X, none).step == 13
 
     def test_one_output(self, sampler):
         X, _ = problem()

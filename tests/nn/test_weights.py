@@ -61,8 +61,7 @@ def test_a_batch_without_labels_leaves_the_weights(optimizer):
     net = network(optimizer=optimizer)
     net.fit(X, Y, epochs=2)
     before = digest(net)
-    history = net.fit(X, sp.csr_matrix(Y.shape), epochs=1)
-    assert digest(net) == before and history[0]["loss"] == 0
+    assert digest(net.partial_fit(X, sp.csr_matrix(Y.shape))) == before
 
 
 def test_the_loss_of_an_epoch_is_a_mean_over_rows():

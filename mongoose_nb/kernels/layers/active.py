@@ -34,6 +34,7 @@ class Lists(NamedTuple):
     n_exact: np.ndarray  # (B,) int64
     shift: np.ndarray  # (B,) float32
     shifts: np.ndarray  # as ids, zero for labels; or empty
+    n_target: np.ndarray  # (B,) int64, labels of the sample in all: more than n_label where the layer is in several places
 
 
 @inline
@@ -65,8 +66,8 @@ def _add_rows(acc, W, ids, coef):
 
 
 @inline
-def _softmax_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, delta, grad):
-    """Loss of one sample; `delta` receives d loss / d logits and `grad` d loss / d h, both times `scale`."""
+def _softmax_sample(h, W, bias, ids, n_label, n_target, n_exact, shift, shifts, scale, delta, grad):
+    """(log Z, share of the label logits) of one sample; `delta` receives d loss / d logits and `grad` d loss / d h, both times `scale`."""
     n = ids.shape[0]
     D = h.shape[0]
     biases = bias.reshape(1, -1)
@@ -105,7 +106,7 @@ def _softmax_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, del
             total += e[j]
         _add_rows(grad, W, ids[lo:hi], e[: hi - lo])
     log_z = top + np.float32(np.log(total))
-    target = np.float32(1.0) / np.float32(n_label)
+    target = np.float32(1.0) / np.float32(n_target)
     mean_label_logit = np.float32(0.0)
     for j in range(n_label):
         mean_label_logit += delta[j] * target
@@ -119,7 +120,7 @@ def _softmax_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, del
         row = ids[j]
         for d in range(D):
             grad[d] -= scale * target * W[row, d]
-    return log_z - mean_label_logit
+    return log_z, mean_label_logit
 
 
 @inline
@@ -153,11 +154,12 @@ def _logistic_sample(h, W, bias, ids, n_label, n_exact, shift, shifts, scale, de
 
 
 @parallel
-def loss_active(H, W, bias, lists, logistic, scale, delta, grad, loss):
+def loss_active(H, W, bias, lists, logistic, scale, delta, grad, loss, log_z):
     """Forward and backward of the output layer on per-sample active sets (`Lists`).
 
     H (B, D) activations; W (N, D), bias (N,); `scale` (B,) the share of every sample in the mean. Out: `delta` (as ``lists.ids``),
-    `grad` (B, D) and `loss` (B,). Under the softmax a sample without labels has no target: its loss and gradients are zero.
+    `grad` (B, D), `loss` (B,), and, under the softmax, the logarithm of the normaliser `log_z` (B,). A sample without labels has no target
+    there: all of these are zero. A part of a layer (`n_target`) may list no outputs of a sample: then its log_z is minus infinity.
     """
     start = lists.start
     count = lists.count
@@ -166,15 +168,20 @@ def loss_active(H, W, bias, lists, logistic, scale, delta, grad, loss):
     n_exact = lists.n_exact
     shift = lists.shift
     shifts = lists.shifts
+    n_target = lists.n_target
     for i in prange(H.shape[0]):
         s, n = start[i], count[i]
+        log_z[i] = np.float32(0.0)
         if logistic:
             loss[i] = _logistic_sample(H[i], W, bias, ids[s:s + n], n_label[i], n_exact[i], shift[i], shifts[s:s + n], scale[i],
                                        delta[s:s + n], grad[i])
-        elif n_label[i] > 0:
-            loss[i] = _softmax_sample(H[i], W, bias, ids[s:s + n], n_label[i], n_exact[i], shift[i], shifts[s:s + n], scale[i],
-                                      delta[s:s + n], grad[i])
+        elif n_target[i] > 0 and n > 0:
+            log_z[i], mean_label_logit = _softmax_sample(H[i], W, bias, ids[s:s + n], n_label[i], n_target[i], n_exact[i], shift[i],
+                                                         shifts[s:s + n], scale[i], delta[s:s + n], grad[i])
+            loss[i] = log_z[i] - mean_label_logit
         else:
+            if n_target[i] > 0:
+                log_z[i] = np.float32(-np.inf)
             loss[i] = np.float32(0.0)
             delta[s:s + n] = np.float32(0.0)
             grad[i] = np.float32(0.0)

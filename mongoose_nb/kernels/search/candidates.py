@@ -54,6 +54,7 @@ class Sketches(NamedTuple):
     inverse: np.ndarray  # (m + 1,) float32 or longer, steps a unit
     weight: np.ndarray  # (width,) float32, squares of the steps
     bytes: np.ndarray  # (slots, width) int8
+    limit: np.float32  # most steps of a query whose candidates are cut by sketches; rows near to one beyond all end at the same bytes
 
 
 class Form(NamedTuple):
@@ -227,12 +228,15 @@ def nearest_sketches(y, weight, sketch, touched, n, values, rows, keys):
 
 @inline
 def query_steps(coordinates, i, sketches, y):
-    """A query's coordinates in steps, and its share of the lost length."""
+    """A query's coordinates in steps, and its share of the lost length. Returns whether they are within the limit."""
     Y, inverse = coordinates.Y, sketches.inverse
     m = Y.shape[1]
+    inside = True
     for j in range(m):
         y[j] = min(max(Y[i, j] * inverse[j], -_MOST), _MOST)
+        inside &= abs(y[j]) <= sketches.limit
     y[m] = min(sketches.share * coordinates.rest[i] * inverse[m], _MOST)
+    return inside and y[m] <= sketches.limit
 
 
 @inline

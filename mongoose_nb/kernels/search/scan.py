@@ -66,9 +66,9 @@ def search_dense(Q, buckets, probes, coordinates, sketches, stored, form, scratc
         n = choose_candidates(buckets, probes, i, scratch, reach, counts[i])
         chosen = touched
         if n > refine and not probes.everything:
-            query_steps(coordinates, i, sketches, y)
-            n = nearest_sketches(y, sketches.weight, sketches.bytes, touched, n, near_values, near_rows, keys)
-            chosen = near_rows
+            if query_steps(coordinates, i, sketches, y):
+                n = nearest_sketches(y, sketches.weight, sketches.bytes, touched, n, near_values, near_rows, keys)
+                chosen = near_rows
         held = 0
         for p in range(n):
             if p + 1 < n:

@@ -98,9 +98,9 @@ def search_csr(Q, buckets, probes, coordinates, sketches, pool, form, scratch, f
         n = choose_candidates(buckets, probes, i, scratch, reach, counts[i])
         chosen = touched
         if n > refine and not probes.everything and not sets:
-            query_steps(coordinates, i, sketches, y)
-            n = nearest_sketches(y, sketches.weight, sketches.bytes, touched, n, near_values, near_rows, keys)
-            chosen = near_rows
+            if query_steps(coordinates, i, sketches, y):
+                n = nearest_sketches(y, sketches.weight, sketches.bytes, touched, n, near_values, near_rows, keys)
+                chosen = near_rows
         size = Q.indptr[i + 1] - Q.indptr[i]
         _spread(Q, i, sets, wide, table)
         held = 0

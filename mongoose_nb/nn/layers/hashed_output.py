@@ -79,8 +79,10 @@ class HashedOutput(Hashed, WideOutput):
             place[ids] = np.arange(len(ids), dtype=np.int32)
             bases = self.view.map.bases(ids)
             rows = self.view.gather(ids, bases=bases, out=self._buffers.get("virtual", (len(ids), self.n_inputs)))
-            lists = Lists(sets.start, sets.count, read_only(place[sets.ids]), sets.n_label, sets.n_exact, sets.shift, sets.shifts)
-            loss_active(h, rows, self.bias.value[ids], lists, self.loss_kind.logistic, share, delta, grad, losses)
+            lists = Lists(sets.start, sets.count, read_only(place[sets.ids]), sets.n_label, sets.n_exact, sets.shift, sets.shifts,
+                          sets.n_label)
+            loss_active(h, rows, self.bias.value[ids], lists, self.loss_kind.logistic, share, delta, grad, losses,
+                        self._buffers.get("log_z", len(h)))
         self.sampler.after_loss(sets, delta)
         with run.timer("backward"):
             touched, values, totals = self._row_gradient(sets, delta, h).listed()

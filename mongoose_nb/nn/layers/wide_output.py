@@ -76,8 +76,10 @@ class WideOutput(Sampled):
         sets = check_sets(self.sampler, self.sampler.per_sample(h, labels, run.step, run.timer), self.units)
         with run.timer("forward"):
             delta, grad, losses = lend("delta", len(sets.ids)), lend("grad", h.shape), lend("loss", len(h))
-            lists = Lists(sets.start, sets.count, read_only(sets.ids), sets.n_label, sets.n_exact, sets.shift, sets.shifts)
-            loss_active(h, self.weights.value, self.bias.value, lists, self.loss_kind.logistic, share, delta, grad, losses)
+            lists = Lists(sets.start, sets.count, read_only(sets.ids), sets.n_label, sets.n_exact, sets.shift, sets.shifts,
+                          sets.n_label)
+            loss_active(h, self.weights.value, self.bias.value, lists, self.loss_kind.logistic, share, delta, grad, losses,
+                        self._buffers.get("log_z", len(h)))
         self.sampler.after_loss(sets, delta)
         return losses, (grad, self._row_gradient(sets, delta, h))
 

@@ -10,6 +10,7 @@ from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.scratch import Scratch
 from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.nn.labelled import check_labelled
 from mongoose_nb.nn.ranking.lists import Lists, Packed, csr_rows
 from mongoose_nb.nn.ranking.source import Query, Source, Training, as_it_is
 
@@ -151,6 +152,7 @@ class LinearRankers(Packed, Source):
 
         from mongoose_nb.kernels.ranking import linear as kernels
 
+        check_labelled(Y)
         n, n_labels = Y.shape
         counterweight = check_number("counterweight", counterweight, low=0.0, open_low=True)
         indptr, row, positive, work = _pairs(X, Y, candidates)

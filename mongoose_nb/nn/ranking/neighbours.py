@@ -10,6 +10,7 @@ from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.scratch import Scratch
 from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.labelled import check_labelled
 from mongoose_nb.nn.ranking.cooccurrence import log_share
 from mongoose_nb.nn.ranking.lists import Lists, Packed, csr_rows
 from mongoose_nb.nn.ranking.source import Query, Source, Training, as_it_is
@@ -110,6 +111,11 @@ class NeighbourVotes(Packed, Source):
         NeighbourVotes
             self
         """
+        check_labelled(Y)
+        return self.keep(X, Y)
+
+    def keep(self, X: sp.csr_matrix, Y: sp.csr_matrix) -> NeighbourVotes:
+        """As `fit`; rows may all be without labels."""
         self.shape = (X.shape[1], Y.shape[1])
         self.indptr, self.ids = X.indptr.astype(np.int64), X.indices.astype(np.int32)
         # beyond what half precision holds, the largest: neighbours are meant for rows of length one
@@ -122,7 +128,7 @@ class NeighbourVotes(Packed, Source):
 
     def updated(self, rows: sp.csr_matrix, Y: sp.csr_matrix) -> NeighbourVotes:
         """As `Source.updated`: the new rows vote, too."""
-        out = type(self)(self.neighbours, budget=self.budget).fit(rows, Y)
+        out = type(self)(self.neighbours, budget=self.budget).keep(rows, Y)
         for name in ("indptr", "label_indptr"):
             old = getattr(self, name)
             setattr(out, name, np.concatenate([old, old[-1] + getattr(out, name)[1:]]))

@@ -11,6 +11,7 @@ from mongoose_nb.core.registry import make
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.nn.labelled import check_labelled
 from mongoose_nb.nn.retrieval.label_sensitive import LabelSensitiveRetriever
 from mongoose_nb.nn.retrieval.target import fewest_candidates, figures
 from mongoose_nb.nn.sampling.activation_buffer import padded
@@ -61,7 +62,9 @@ def train(network: Any, retriever: Retriever, X: sp.csr_matrix, Y: sp.csr_matrix
         raise ValueError(f"target needs rows to keep aside, at least 4 in all; got {len(chosen)}")
     output = network.output
     bound = retriever.bind(output.weights, output.bias, network.seed)
-    h, labels = network.hidden_activations(X[chosen]), Y[chosen]
+    labels = Y[chosen]
+    check_labelled(labels)
+    h = network.hidden_activations(X[chosen])
     kept = np.zeros(len(chosen), bool)
     kept[stream(network.seed, "rows for serving", 1).permutation(len(chosen))[:aside]] = True
     with compute_threads(len(h) * network.n_outputs * output.n_inputs), network.lock:

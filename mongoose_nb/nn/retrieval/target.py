@@ -44,8 +44,9 @@ def fewest_candidates(retriever: Retriever, output: WideOutput, h: np.ndarray, l
     from mongoose_nb.nn.retrieval.exact import best_outputs
 
     rows = rows_with_labels(labels)
-    if len(rows):
-        h, labels = h[rows], labels[rows]
+    if not len(rows):
+        raise ValueError(f"none of the {len(h):,} rows for the target has a label: give validation=(X, Y) with labels, or more rows=")
+    h, labels = h[rows], labels[rows]
     n_outputs, exact = len(output.bias.value), 0.0
     for some in _blocks(len(h)):
         exact += _hits(labels[some], best_outputs(h[some], output.weights.value, output.bias.value, 1)[0][:, 0]) / len(h)

@@ -10,7 +10,7 @@ from mongoose_nb.core.registry import Registered, fresh
 from mongoose_nb.core.saving import Stateful
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mongoose_nb.core.arrays import Parameter, Rows
     from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, SharedSet
@@ -86,6 +86,8 @@ class Sampler(Registered, Stateful, kind="sampler"):
 
     #: "sample", "batch", or "all" for the layer without sampling
     shape = "all"
+    #: names of those counts that are shares; of a layer in shards they are means, not sums
+    shares = ("label_recall", "changed_share", "head_share")
     _counts: dict[str, float] = {}
 
     def bind(self, weights: Parameter, bias: Parameter, seed: int) -> Sampler:
@@ -150,7 +152,7 @@ class Sampler(Registered, Stateful, kind="sampler"):
             ``sampler``, a description, and ``seed``, for `bind`. None: this one chooses for all ranges, and does not look at weights.
         """
         raise ValueError(f"{self!r} cannot choose candidates where the output weights are in several places: give sampler='full', "
-                         "nn.Uniform(shape='batch'), nn.LSH(shape='batch') or nn.Adaptive()")
+                         "nn.Uniform(), nn.LSH() or nn.Adaptive()")
 
     def watch(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, best: Callable[[np.ndarray], np.ndarray]) -> bool:
         """Follow a step whose candidates samplers of shards choose. ``best(h)`` gives the best output of rows.
@@ -177,6 +179,13 @@ class Sampler(Registered, Stateful, kind="sampler"):
             the buckets returned.
         """
         return dict(self._counts)
+
+    def joined_counts(self, counts: Sequence[dict[str, float]]) -> dict[str, float]:
+        """`counts` of a layer in shards from those of the shards: sums, and means of what is a share, weighted by labels."""
+        labels = np.array([own.get("labels", 0.0) for own in counts])
+        weight = labels / labels.sum() if labels.sum() > 0 else np.full(len(counts), 1 / len(counts))
+        return {name: float(sum(weight[i] * own[name] for i, own in enumerate(counts))) if name in self.shares
+                else sum(own[name] for own in counts) for name in counts[0]}
 
     def report(self) -> dict[str, float]:
         """Figures of table maintenance since the last report, for the history."""

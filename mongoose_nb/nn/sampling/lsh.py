@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mongoose_nb.core.arrays import Rows
-from mongoose_nb.core.registry import describe, fresh, make, register
+from mongoose_nb.core.registry import fresh, make, register
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.sampling import queries  # noqa: F401  (registers them)
 from mongoose_nb.nn.sampling.base import SHAPES, Sampler
@@ -15,6 +15,7 @@ from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder
 from mongoose_nb.nn.sampling.corrections import Importance, Tail, make_correction
 from mongoose_nb.nn.sampling.head_split import HeadSplit, tail_variance
 from mongoose_nb.nn.sampling.proposals import make_proposal
+from mongoose_nb.nn.sampling.shards import part_of_sampler
 from mongoose_nb.nn.sampling.table_settings import Tables
 from mongoose_nb.nn.training.timing import PhaseTimer
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 # Retrieved outputs that a sample adds to the set of its batch. The more, the fewer samples are looked up.
 EACH = 16
-# Between the seeds of two shards.
-SHARDS = 0x9E3779B1
 
 
 @register("sampler", "lsh")
@@ -161,16 +160,13 @@ class LSH(Sampler):
             return self._corrector.shared(labels, shared)
 
     def of_shard(self, i: int, n: int) -> dict[str, Any] | None:
-        """As `Sampler.of_shard`: tables of its own rows, with K and L as for so many outputs, and its part of the candidates. One shard
-        has the candidates of a layer in one place."""
-        if self.shape != "batch":
-            return super().of_shard(i, n)
-        description = {**describe(self, "sampler"), "candidates": -(-self.candidates // n)}
-        return {"sampler": description, "seed": (self._builder.seed + i * SHARDS) % 2**32}
+        """As `Sampler.of_shard`: tables of its own rows, with K and L as for so many outputs, and its part of the candidates."""
+        return part_of_sampler(self, i, n, self._builder.n_rows, self._builder.seed)
 
     def watch(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, best: Callable[[np.ndarray], np.ndarray]) -> bool:
-        """As `Sampler.watch`: the mean of the activations, by which queries are centred."""
+        """As `Sampler.watch`: the mean of the activations, by which queries are centred, and the labels that a proposal counts."""
         self.manager.observe(h, labels)
+        self._proposal.observe(labels)
         return True
 
     def peek(self, h: np.ndarray) -> ActiveSets | SharedSet:

@@ -54,6 +54,10 @@ class Proposal(Registered, Stateful, kind="proposal"):
         """Prepare this copy for a layer of so many outputs."""
         self.n_rows = n_rows
 
+    def of_range(self, lo: int, hi: int) -> Proposal:
+        """The proposal of a layer that has outputs `lo` to `hi` of one alone."""
+        return self
+
     def observe(self, labels: Rows) -> None:
         """Called with the labels of every training batch, before its candidates are drawn."""
 
@@ -113,6 +117,10 @@ class Frequency(Proposal):
             self.saved_state = ("_frequency", "_counted", "_samples")
         elif len(self.counts) != n_rows:
             raise ValueError(f"counts has {len(self.counts)} numbers; the layer has {n_rows} outputs")
+
+    def of_range(self, lo: int, hi: int) -> Frequency:
+        """As `Proposal.of_range`."""
+        return self if self.counts is None else type(self)(self.power, uniform_share=self.uniform_share, counts=self.counts[lo:hi])
 
     def observe(self, labels: Rows) -> None:
         """As `Proposal.observe`: counts the labels."""

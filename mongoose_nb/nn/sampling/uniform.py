@@ -11,8 +11,11 @@ from mongoose_nb.nn.sampling.base import SHAPES, Sampler
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSetBuilder
 from mongoose_nb.nn.sampling.corrections import make_correction
 from mongoose_nb.nn.sampling.proposals import make_proposal
+from mongoose_nb.nn.sampling.shards import part_of_sampler
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from mongoose_nb.core.arrays import Parameter
@@ -74,8 +77,15 @@ class Uniform(Sampler):
         return self.count(shared)
 
     def of_shard(self, i: int, n: int) -> dict | None:
-        """As `Sampler.of_shard`: one draw for all shards, where candidates are shared by the batch."""
-        return None if self.shape == "batch" else super().of_shard(i, n)
+        """As `Sampler.of_shard`: one draw for all shards, where candidates are shared by the batch; else each draws from its own rows."""
+        if self.shape == "batch":
+            return None
+        return part_of_sampler(self, i, n, self._builder.n_rows, self._builder.seed)
+
+    def watch(self, h: np.ndarray, labels: Rows, step: int, timer: PhaseTimer, best: Callable[[np.ndarray], np.ndarray]) -> bool:
+        """As `Sampler.watch`: the labels that a proposal counts."""
+        self._proposal.observe(labels)
+        return True
 
     def peek(self, h: np.ndarray) -> ActiveSets:
         """As `Sampler.peek`; one draw for all samples where candidates are shared by the batch."""

@@ -167,14 +167,17 @@ class Chunks(RowSource):
         self._steps = None if steps is None else check_int("steps_per_epoch", steps, low=1)
 
     def __iter__(self) -> Iterator[tuple]:
-        empty = True
+        empty, labels = True, 0
         for pair in self._chunks:
             if not isinstance(pair, tuple | list) or len(pair) not in (2, 3):
                 raise TypeError(f"a chunk must be a pair (X, Y), or (X, Y, sample_weight); got {type(pair).__name__}")
-            empty = False
-            yield self._check(*pair, *[None] * (3 - len(pair)))
+            X, Y, weight = self._check(*pair, *[None] * (3 - len(pair)))
+            empty, labels = False, labels + Y.nnz
+            yield X, Y, weight
         if empty:
             raise ValueError("there are no chunks to train on")
+        if not labels:  # some chunks may have none
+            raise ValueError("none of the rows of all chunks has a label, so there is nothing to learn: give rows with labels")
 
     def mark(self) -> int:
         """A checksum for `Progress`: that of the chunks themselves, or one over chunks that are in memory; 0 for others, which are not

@@ -17,6 +17,11 @@ class PhaseTimer:
         """Count the time of the block for `phase`."""
         return _Phase(self.seconds, phase)
 
+    def move(self, seconds: float, phase: str, other: str) -> None:
+        """Count a part of the time of a phase for another one, which may be new."""
+        self.seconds[phase] -= seconds
+        self.seconds[other] = self.seconds.get(other, 0.0) + seconds
+
     def shares(self) -> dict:
         """Share of each phase in their sum."""
         total = sum(self.seconds.values()) or 1.0

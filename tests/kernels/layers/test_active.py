@@ -80,8 +80,8 @@ def test_loss(counts, seed, logistic, size, by_output):
     delta = np.full(len(ids), 7, np.float32)
     scale = (0.5 + rng.random(len(count))).astype(np.float32)
     grad, loss = np.full((len(count), D), np.nan, np.float32), np.full(len(count), np.nan, np.float32)
-    sets = active.Lists(start, count, read_only(ids), n_label, n_exact, shift, shifts)
-    active.loss_active(H, W, bias, sets, logistic, scale, delta, grad, loss)
+    sets = active.Lists(start, count, read_only(ids), n_label, n_exact, shift, shifts, n_label)
+    active.loss_active(H, W, bias, sets, logistic, scale, delta, grad, loss, np.empty(len(count), np.float32))
     for i, (s, n) in enumerate(zip(start, count)):
         row = ids[s:s + n]
         z = (W[row].astype(float) @ H[i] + bias[row])[None]
@@ -111,8 +111,8 @@ def test_what_is_not_finite_reaches_the_loss(logistic, place, bad):
     bias[ids[start[0]:start[0] + 30][{"first": slice(0, 1), "last": slice(29, 30), "everywhere": slice(None)}[place]]] = bad
     delta, grad, loss = np.empty(len(ids), np.float32), np.empty((1, D), np.float32), np.empty(1, np.float32)
     one = np.ones(1, np.int64)
-    sets = active.Lists(start, count, read_only(ids), one, one, np.zeros(1, np.float32), NONE)
-    active.loss_active(H, W, bias, sets, logistic, np.ones(1, np.float32), delta, grad, loss)
+    sets = active.Lists(start, count, read_only(ids), one, one, np.zeros(1, np.float32), NONE, one)
+    active.loss_active(H, W, bias, sets, logistic, np.ones(1, np.float32), delta, grad, loss, np.empty(1, np.float32))
     if bad == -np.inf and place == "last":  # an output that cannot be
         assert np.isfinite(loss[0]) and np.isfinite(grad).all()
     elif bad == np.inf and place == "first" and logistic:  # a label that is certain
@@ -146,8 +146,8 @@ def test_same_bits_for_any_number_of_threads():
         numba.set_num_threads(t)
         delta, grad, loss = np.zeros(len(ids), np.float32), np.zeros((40, D), np.float32), np.zeros(40, np.float32)
         n_label = np.minimum(count, 2)
-        sets = active.Lists(start, count, read_only(ids), n_label, count // 2 + n_label // 2, np.ones(40, np.float32), NONE)
-        active.loss_active(H, W, bias, sets, False, np.ones(40, np.float32), delta, grad, loss)
+        sets = active.Lists(start, count, read_only(ids), n_label, count // 2 + n_label // 2, np.ones(40, np.float32), NONE, n_label)
+        active.loss_active(H, W, bias, sets, False, np.ones(40, np.float32), delta, grad, loss, np.empty(40, np.float32))
         out = np.zeros((40, D), np.float32)
         active.sum_rows(start, count, read_only(ids), read_only(coef), W, np.zeros(D, np.float32), out)
         results.append((delta.tobytes(), grad.tobytes(), loss.tobytes(), out.tobytes()))

@@ -87,7 +87,7 @@ def test_it_is_saved_with_the_network(net, name, tmp_path):
 
 
 def test_a_few_rows_without_labels(net, name):
-    net.fit_serving(X[:3], np.zeros((3, N)), retriever=one(name))
+    net.fit_serving(X[:3], [[0], [], []], retriever=one(name))
     assert net.predict_topk(X[:2], 3, exact=False)[0].shape == (2, 3)
 
 

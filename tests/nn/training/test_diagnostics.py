@@ -121,8 +121,8 @@ class TestRecall:
     def test_few_outputs_rows_and_labels(self):
         X, _ = problem()
         net = Network(FEATURES, 4, hidden=(7,), sampler="full")
-        history = net.fit(X, [[] for _ in range(24)], epochs=1, callbacks=[Diagnostics(rows=1000)])
-        assert history[0]["topk"] == 4 and history[0]["topk_recall"] == 1 and history[0]["labels_found"] == 0
+        history = net.fit(X, [[2], *([] for _ in range(23))], epochs=1, callbacks=[Diagnostics(rows=1000)])
+        assert history[0]["topk"] == 4 and history[0]["topk_recall"] == 1 and history[0]["labels_found"] == 1
 
 
 class TestBuckets:
