@@ -11,10 +11,11 @@ from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.layers.base import Run
-from mongoose_nb.reformer.decoding import Decoder, make_caches
+from mongoose_nb.reformer.cores import Core
+from mongoose_nb.reformer.decoding import Decoder, make_caches, read_together
 from mongoose_nb.reformer.evaluation import draw
-from mongoose_nb.reformer.head import logits
-from mongoose_nb.reformer.tasks import as_tokens, check_batch
+from mongoose_nb.reformer.head import logits, logits_by_rows
+from mongoose_nb.reformer.tasks import as_tokens
 
 # Hashes of generation come from a step that neither training nor evaluation reaches.
 GENERATION_STEP = 1 << 41
@@ -26,17 +27,27 @@ class Generating:
     n_tokens: int
     max_length: int
     n_layers: int
+    width: int
     dtype: str
+    cores: list[Core]
     _body: Any
     _head: Any
     _work: Callable[[int, int], int]
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Logits (batch, n_tokens) of the token that follows each sequence of `tokens` (batch, length)."""
+        """Logits (batch, n_tokens) of the token that follows each sequence of `tokens` (batch, length).
+
+        Where no layer depends on later tokens, they are those of `generate` and of `decoder`, to the bit.
+        """
         tokens = np.asarray(tokens)
-        tokens, _ = check_batch(self, np.concatenate([tokens, np.zeros_like(tokens[:, :1])], axis=1), None)
+        if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= self.max_length:
+            raise ValueError(f"tokens must be integers (batch, 1 to max_length = {self.max_length}), one sequence as [tokens]; got "
+                             f"{tokens.dtype} of shape {tokens.shape}")
+        tokens = as_tokens("tokens", tokens, self.n_tokens)
+        if self._causal():
+            return self._behind([self.decoder() for _ in tokens], tokens)
         with compute_threads(self._work(*tokens.shape)):
-            h, _ = self._body.forward(tokens[:, :-1], Run(GENERATION_STEP, train=False))
+            h, _ = self._body.forward(tokens, Run(GENERATION_STEP, train=False))
             return logits(np.ascontiguousarray(h[:, -1]), self._head.weights.value, self._head.bias.value)
 
     def generate(self, prompt: np.ndarray, n: int, *, temperature: float = 1.0, top_k: int | None = None, seed: int = 0, top_p: float = 1.0,
@@ -91,11 +102,11 @@ class Generating:
         if cache is not None and cache is not False:
             if longest + n - 1 > self.max_length:
                 raise ValueError(f"with a cache, a prompt and the new tokens must fit into max_length={self.max_length}; got {longest} and "
-                                 f"n={n}. Ask for fewer tokens, or leave cache out, which looks at the last ones")
+                                 f"n={n}. Shorten the prompt, ask for fewer tokens, or leave cache out, which looks at the last ones")
             decoders = [self.decoder(cache) for _ in sequences]
 
             def following(new):
-                return np.stack([decoder.read(tokens)[-1] for decoder, tokens in zip(decoders, new)])
+                return self._behind(decoders, new)
         else:
             following = self._recompute(len(sequences))
         out, new = np.empty((len(sequences), n), np.int32), sequences
@@ -114,8 +125,17 @@ class Generating:
         return out.reshape(*prompt.shape[:-1], n)
 
     def decoder(self, cache: Any = True) -> Decoder:
-        """Reads one sequence token by token with the caches that `generate` takes: ``read(tokens)`` gives the logits behind each."""
+        """Reads one sequence in parts, with the caches that `generate` takes: ``read(tokens)`` gives the logits behind each token."""
         return Decoder(self, self._body, self._head, make_caches(cache, self.n_layers), GENERATION_STEP)
+
+    def _causal(self):
+        """Whether no layer depends on later tokens, so that a decoder can read."""
+        return all(core.is_strict(self.max_length) for core in self.cores)
+
+    def _behind(self, decoders, sequences):
+        """Logits (sequences, n_tokens) behind the last of the next tokens of every sequence."""
+        ends = [rows[-1] for rows in read_together(decoders, sequences)]
+        return logits_by_rows(np.array(ends, self.dtype).reshape(-1, self.width), self._head.weights.value, self._head.bias.value)
 
     def _recompute(self, batch):
         """Logits of the next tokens, given those that were added, by `logits`; sequences of one length at once."""
@@ -125,6 +145,8 @@ class Generating:
             out = np.empty((batch, self.n_tokens), self.dtype)
             for b, tokens in enumerate(new):
                 sequences[b] = np.concatenate([sequences[b], tokens])[-self.max_length:]
+            if self._causal():
+                return self._behind([self.decoder() for _ in sequences], sequences)
             lengths = np.array([len(sequence) for sequence in sequences])
             for length in np.unique(lengths):
                 rows = np.flatnonzero(lengths == length)

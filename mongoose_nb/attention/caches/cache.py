@@ -72,16 +72,91 @@ class KVCache:
     def _view(self, name):
         return self._arrays[name][:, :self._n]
 
-    def _store(self, **rows):
-        """Add a token's rows, {name: (heads, ...)}."""
+    def _store(self, n, **rows):
+        """Add the rows of n tokens, {name: (heads, n, ...)}."""
         for name, row in rows.items():
             old = self._arrays.get(name)
             if old is None:
-                old = self._arrays[name] = np.zeros((len(row), 16, *row.shape[1:]), row.dtype)
-            if self._n == old.shape[1]:
-                self._arrays[name] = np.concatenate([old, np.zeros_like(old)], axis=1)
-            self._arrays[name][:, self._n] = row
-        self._n += 1
+                old = self._arrays[name] = np.zeros((len(row), 16, *row.shape[2:]), row.dtype)
+            if self._n + n > old.shape[1]:
+                more = max(old.shape[1], self._n + n - old.shape[1])
+                self._arrays[name] = np.concatenate([old, np.zeros((len(old), more, *old.shape[2:]), old.dtype)], axis=1)
+            self._arrays[name][:, self._n:self._n + n] = row
+        self._n += n
+        self.step += n
+
+    def _check(self, k, v, shape):
+        known = self._arrays.get("positions")
+        if (k.ndim != len(shape) or k.shape != v.shape or k.dtype != v.dtype or k.dtype not in (np.float32, np.float64)
+                or known is not None and (len(known), self._width) != k.shape[-2:]):
+            alike = "" if known is None else f", with {len(known)} heads of width {self._width} as before"
+            raise ValueError(f"k and v must be float32 or float64 ({', '.join(shape)}), alike{alike}; got {k.dtype} {k.shape} and "
+                             f"{v.dtype} {v.shape}")
+
+    def _check_query(self, q):
+        q, known = np.ascontiguousarray(q), self._arrays.get("positions")
+        dtypes = (np.float32, np.float64) if known is None or self.bits is not None else (self._arrays["k"].dtype,)
+        if q.ndim != 2 or q.dtype not in dtypes or known is not None and q.shape != (len(known), self._width):
+            shape = "(heads, width)" if known is None else f"(heads, width) = {(len(known), self._width)} like the keys"
+            raise ValueError(f"q must be {' or '.join(np.dtype(dtype).name for dtype in dtypes)} {shape}; got {q.dtype} {q.shape}")
+        return q
+
+    def _check_codes(self, codes, shape):
+        """Codes like those of the keys that are kept, (..., heads, rounds) int32; no rounds where there are none."""
+        kept = self._arrays.get("codes")
+        if codes is None:
+            codes = np.empty((*shape, 0), np.int32)
+        codes = np.ascontiguousarray(codes)
+        if codes.dtype != np.int32 or codes.shape[:-1] != shape or kept is not None and codes.shape[-1] != kept.shape[2]:
+            rounds = "rounds" if kept is None else str(kept.shape[2])
+            raise ValueError(f"codes must be int32 ({', '.join(map(str, shape))}, {rounds}), for all tokens or for none; got {codes.dtype} "
+                             f"{codes.shape}")
+        return codes
+
+    def read(self, q: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None, last: int | None = None) -> np.ndarray:
+        """Attention of tokens, one after the other, whose queries scaled to length one are their keys: what `attend` and then `append` do.
+
+        A token attends to those before it, and to itself only where there is no other. Where nothing is to be forgotten, all are
+        computed by one call of a kernel, with the same bits.
+
+        Parameters
+        ----------
+        q, v : (n, heads, width) float32 or float64
+        codes : (n, heads, rounds) int32, optional
+        last : int, optional
+            As in `attend`.
+
+        Returns
+        -------
+        (n, heads, width) array
+        """
+        from mongoose_nb.kernels.attention.cached import attend_rows, unit_rows
+
+        q, v = np.ascontiguousarray(q), np.asarray(v)
+        self._check(q, v, ("tokens", "heads", "width"))
+        n, heads, width = q.shape
+        last = None if last is None else check_int("last", last, low=0)
+        codes = self._check_codes(codes, (n, heads))
+        k, out = np.empty_like(q), np.empty_like(q)
+        if not n:
+            return out
+        unit_rows(q, k)
+        if self.budget is not None or self.bits is not None:
+            for i in range(n):
+                own = codes[i] if codes.shape[2] else None
+                out[i] = self.attend(q[i], codes=own, last=last)
+                alone = self.unreached
+                out[i, alone] = v[i, alone]
+                self.append(k[i], v[i], own)
+            return out
+        start, marks = self._n, np.full((heads, n), -1, np.int64)
+        self._width = width
+        self._store(n, k=k.transpose(1, 0, 2), v=v.transpose(1, 0, 2), codes=codes.transpose(1, 0, 2), first=marks, last=marks,
+                    positions=np.broadcast_to(np.arange(self.step, self.step + n), (heads, n)), marks=np.zeros((heads, n, 0)))
+        arrays, self._weights = self._arrays, np.zeros((heads, max(0, self._n - 1)))
+        attend_rows(q, arrays["k"], arrays["v"], arrays["codes"], self._n if last is None else last, start, 1 / math.sqrt(width), out,
+                    self._weights, arrays["first"], arrays["last"])
+        return out
 
     def append(self, k: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Add a token; past the budget, others are forgotten first.
@@ -98,15 +173,12 @@ class KVCache:
             As they are kept: less exact with `bits`.
         """
         k, v = np.asarray(k), np.asarray(v)
-        known = self._arrays.get("positions")
-        if (k.ndim != 2 or k.shape != v.shape or k.dtype != v.dtype or k.dtype not in (np.float32, np.float64)
-                or known is not None and (len(known) != len(k) or self._width != k.shape[1])):
-            raise ValueError(f"k and v must be float32 or float64 (heads, width), alike for all tokens; got {k.dtype} {k.shape} and "
-                             f"{v.dtype} {v.shape}")
+        self._check(k, v, ("heads", "width"))
+        codes = self._check_codes(codes, k.shape[:1])
         if self.budget is not None and self._n >= self.budget:
             self._evict()
         self._width = k.shape[1]
-        rows = {"positions": np.full(len(k), self.step, np.int64),
+        rows = {"positions": np.full(len(k), self.step, np.int64), "codes": codes,
                 "first": np.full(len(k), -1, np.int64), "last": np.full(len(k), -1, np.int64),
                 "marks": np.zeros((len(k), self.policy.n_marks(self.budget or 0) if self.budget else 0), self.policy.marks_type)}
         if self.bits is None:
@@ -114,10 +186,7 @@ class KVCache:
         else:
             (rows["k"], rows["k_scales"]), (rows["v"], rows["v_scales"]) = quantise(k, self.bits), quantise(v, self.bits)
             k, v = (restore(rows[name], rows[f"{name}_scales"], self.bits, self._width).astype(k.dtype) for name in "kv")
-        if codes is not None:
-            rows["codes"] = codes
-        self._store(**rows)
-        self.step += 1
+        self._store(1, **{name: row[:, None] for name, row in rows.items()})
         return k, v
 
     def _evict(self):
@@ -143,8 +212,8 @@ class KVCache:
         from mongoose_nb.kernels.attention.cached import reach_row
 
         kept, codes = self._arrays.get("codes"), np.ascontiguousarray(codes)
-        if kept is None or codes.shape != (heads, kept.shape[2]) or heads != len(kept) or codes.dtype != kept.dtype:
-            known = "there are none" if kept is None else f"{kept.dtype} ({len(kept)}, {kept.shape[2]})"
+        known = "there are none" if kept is None or not kept.shape[2] else f"{kept.dtype} ({len(kept)}, {kept.shape[2]})"
+        if kept is None or not kept.shape[2] or codes.shape != (heads, kept.shape[2]) or heads != len(kept) or codes.dtype != kept.dtype:
             raise ValueError(f"codes must be like those of the keys that are kept ({known}), for {heads} heads; got {codes.dtype} "
                              f"{codes.shape}. Give codes with every `append`, or leave them out")
         out = np.empty((heads, self._n), bool)
@@ -175,6 +244,7 @@ class KVCache:
         """
         from mongoose_nb.kernels.attention.cached import attend_row, mark_row
 
+        q = self._check_query(q)
         out = np.zeros_like(q)
         if not self._n:
             self._weights = np.zeros((len(q), 0))
@@ -188,7 +258,7 @@ class KVCache:
                             for name in "kv")
         if kernel is None:
             scale = 1 / math.sqrt(q.shape[1]) if scale is None else float(scale)
-            attend_row(np.ascontiguousarray(q), keys, values, allowed, self._n, scale, out, weights)
+            attend_row(q, keys, values, allowed, self._n, scale, out, weights)
         else:
             kernel(keys, values, allowed, self._n, weights)
         self._weights = weights

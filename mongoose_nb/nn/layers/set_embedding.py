@@ -61,9 +61,10 @@ class SetEmbedding(Layer):
         if records.ndim != 2 or records.shape[1] != self.n_inputs or records.dtype != np.dtype(self.dtype):
             raise ValueError(f"records must be a {self.dtype} array (records, {self.n_inputs}); got {records.dtype} {records.shape}")
         if (start.ndim != 1 or len(start) < 1 or not np.issubdtype(start.dtype, np.integer) or start[0] != 0 or start[-1] != len(records)
-                or (np.diff(start) < 0).any()):
+                or (start[1:] < start[:-1]).any()):  # differences of unsigned numbers are never below 0
             raise ValueError(f"start must be integers (sets + 1,) that grow from 0 to the number of records, {len(records)}; got "
                              f"{start.dtype} {start.shape}")
+        start = start.astype(np.int64)
         places = np.repeat(np.arange(len(start) - 1), np.diff(start)) * self.n_bins
         if self.bins is not None and len(records):
             places += (self.bins.hash(np.ascontiguousarray(records[:, :self.bins.dim], np.float32))[:, 0] % self.n_bins).astype(np.int64)
