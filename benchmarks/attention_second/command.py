@@ -21,6 +21,7 @@ def add_arguments(parser):
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
     parser.add_argument("--texts", type=pathlib.Path, nargs="+", default=[], help="caches, trained, models and strict: text files or "
                         ".jsonl of documents, compressed or not; strict takes the first")
+    parser.add_argument("--torch", help="generation: a Python that has PyTorch, to be compared with")
     parser.add_argument("--mnist", type=pathlib.Path, help="sets: folder of MNIST, four .gz files")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("work"), help="caches and trained: folder for models; the same "
                         "call goes on")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.attention.caches import KVCache
-from mongoose_nb.core.threads import compute_threads
+from mongoose_nb.core.threads import kernel_threads
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer.head import logits_by_rows
 from mongoose_nb.reformer.reversible import add, to_stream, to_values
@@ -116,7 +116,7 @@ def _read_part(decoders, sequences):
     dtype = np.dtype(model.dtype)
     ends = np.cumsum([0, *map(len, sequences)])
     places = np.concatenate([np.arange(decoder.position, decoder.position + len(tokens)) for decoder, tokens in zip(decoders, sequences)])
-    with compute_threads(len(places) * model.width * (4 * model.width + model.max_length)):
+    with kernel_threads(len(places) * model.width * (4 * model.width + model.max_length)):
         x = np.concatenate(sequences)
         for name, layer in zip(body.embedding.names, body.embedding.layers):
             x = x + layer.vectors(places) if name == "positions" else by_rows(layer, x, run)

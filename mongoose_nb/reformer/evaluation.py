@@ -1,18 +1,18 @@
-"""Scores of a language model, and the draw of the next token."""
+"""Scores of a language model."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.base import Run
-from mongoose_nb.reformer.cores import Core, attending
-from mongoose_nb.reformer.decoding import Decoder, check_causal, read_together
+from mongoose_nb.reformer.cores import attending
+from mongoose_nb.reformer.decoding import check_causal, read_together
+from mongoose_nb.reformer.generation import Generating
 from mongoose_nb.reformer.head import logits, logits_by_rows, scores
 from mongoose_nb.reformer.kinds import AttentionKind
 from mongoose_nb.reformer.tasks import Task, check_batch, check_task
@@ -21,15 +21,8 @@ from mongoose_nb.reformer.tasks import Task, check_batch, check_task
 EVALUATION_STEP = 1 << 40
 
 
-class Evaluating:
+class Evaluating(Generating):
     """The part of `ReformerLM` that scores."""
-
-    width: int
-    cores: list[Core]
-    decoder: Callable[..., Decoder]
-    _body: Any
-    _head: Any
-    _work: Callable[[int, int], int]
 
     def evaluate(self, task: Task | np.ndarray, *, batches: int = 20, batch_size: int = 16,
                  attention: str | AttentionKind | None = None, n_hashes: int | None = None, as_generated: bool = False) -> dict:
@@ -93,21 +86,3 @@ def summary(batches: Iterable[tuple]) -> dict[str, float]:
         count += len(targets)
     mean = losses / count
     return {"eval_loss": mean, "bits": mean / math.log(2), "accuracy": right / count, "perplexity": math.exp(min(mean, 700.0))}
-
-
-def draw(logits: np.ndarray, temperature: float, top_k: int, rng: np.random.Generator, top_p: float = 1.0) -> np.ndarray:
-    """A token for every row of logits (n, n_tokens): the best one at temperature 0, else a draw from the softmax over the best `top_k`, or
-    over the fewest of these whose share is `top_p` or more."""
-    z = logits.astype(np.float64)
-    if temperature > 0:
-        with np.errstate(over="ignore"):  # the others of a temperature near 0 are at -inf, and the best one at 0
-            z = (z - z.max(axis=1, keepdims=True)) / temperature
-        z[z < -np.partition(-z, top_k - 1, axis=1)[:, top_k - 1:top_k]] = -np.inf
-        if top_p < 1:
-            order = np.argsort(-z, axis=1, kind="stable")
-            best = np.take_along_axis(z, order, axis=1)
-            p = np.exp(best - best[:, :1])
-            before = np.cumsum(p, axis=1) - p
-            np.put_along_axis(z, order, np.where(before < top_p * p.sum(axis=1, keepdims=True), best, -np.inf), axis=1)
-        z -= np.log(-np.log(rng.random(z.shape)))  # the largest of logits with Gumbel noise is a draw from the softmax
-    return z.argmax(axis=1)

@@ -13,7 +13,6 @@ from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer.cores import Core
 from mongoose_nb.reformer.decoding import Decoder, make_caches, read_together
-from mongoose_nb.reformer.evaluation import draw
 from mongoose_nb.reformer.head import logits, logits_by_rows
 from mongoose_nb.reformer.tasks import as_tokens
 
@@ -29,10 +28,14 @@ class Generating:
     n_layers: int
     width: int
     dtype: str
-    cores: list[Core]
     _body: Any
     _head: Any
     _work: Callable[[int, int], int]
+
+    @property
+    def cores(self) -> list[Core]:
+        """The attention of every layer (`reformer.cores.Core`)."""
+        return [block.attention["heads"].core for block in self._body.blocks]
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         """Logits (batch, n_tokens) of the token that follows each sequence of `tokens` (batch, length).
@@ -153,3 +156,22 @@ class Generating:
                 out[rows] = self.logits(np.stack([sequences[b] for b in rows]))
             return out
         return following
+
+
+def draw(logits: np.ndarray, temperature: float, top_k: int, rng: np.random.Generator, top_p: float = 1.0) -> np.ndarray:
+    """A token for every row of logits (n, n_tokens): the best one at temperature 0, else a draw from the softmax over the best `top_k`, or
+    over the fewest of these whose share is `top_p` or more."""
+    z = logits.astype(np.float64)
+    if temperature > 0:
+        with np.errstate(over="ignore"):  # the others of a temperature near 0 are at -inf, and the best one at 0
+            z = (z - z.max(axis=1, keepdims=True)) / temperature
+        if top_k < z.shape[1]:
+            z[z < -np.partition(-z, top_k - 1, axis=1)[:, top_k - 1:top_k]] = -np.inf
+        if top_p < 1:
+            order = np.argsort(-z, axis=1, kind="stable")
+            best = np.take_along_axis(z, order, axis=1)
+            p = np.exp(best - best[:, :1])
+            before = np.cumsum(p, axis=1) - p
+            np.put_along_axis(z, order, np.where(before < top_p * p.sum(axis=1, keepdims=True), best, -np.inf), axis=1)
+        z -= np.log(-np.log(rng.random(z.shape)))  # the largest of logits with Gumbel noise is a draw from the softmax
+    return z.argmax(axis=1)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.registry import make
-from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.forms import converted_maps
 from mongoose_nb.nn.layers.activations import Activation
@@ -25,9 +24,8 @@ from mongoose_nb.nn.training.optimizers import Optimizer
 from mongoose_nb.nn.training.progress import Progress
 from mongoose_nb.reformer import saving as io
 from mongoose_nb.reformer.body import make_body
-from mongoose_nb.reformer.cores import Core, check_layers
+from mongoose_nb.reformer.cores import check_layers
 from mongoose_nb.reformer.evaluation import Evaluating
-from mongoose_nb.reformer.generation import Generating
 from mongoose_nb.reformer.head import SoftmaxHead, one_label
 from mongoose_nb.reformer.kinds import AttentionKind
 from mongoose_nb.reformer.tasks import Task, TaskSource, check_batch, check_task
@@ -36,7 +34,7 @@ from mongoose_nb.reformer.tasks import Task, TaskSource, check_batch, check_task
 _HOLDERS = {"feedforward": "layers", "attention": "heads"}
 
 
-class ReformerLM(Generating, Evaluating, Model):
+class ReformerLM(Evaluating, Model):
     """Predicts the next token with LSH attention in reversible layers (Kitaev, Kaiser and Levskaya, 2020).
 
     Parameters
@@ -216,11 +214,6 @@ class ReformerLM(Generating, Evaluating, Model):
             self.ff, self.projections = ff or self.ff, projections or self.projections
             self._take_parameters()
         return self
-
-    @property
-    def cores(self) -> list[Core]:
-        """The attention of every layer (`reformer.cores.Core`)."""
-        return [block.attention["heads"].core for block in self._body.blocks]
 
     @property
     def bound_sampler(self) -> Sampler | None:

@@ -11,8 +11,7 @@ from mongoose_nb.attention import KVCache
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer import CopyTask, TextTask
 from mongoose_nb.reformer.decoding import read_together
-from mongoose_nb.reformer.evaluation import draw
-from mongoose_nb.reformer.generation import GENERATION_STEP
+from mongoose_nb.reformer.generation import GENERATION_STEP, draw
 from mongoose_nb.reformer.head import cross_entropy, logits_by_rows
 
 SETTINGS = [{"attention": "full"}, {"attention": "lsh", "strict": True}, {"attention": ["triplet", "full"], "strict": True},
@@ -35,7 +34,7 @@ class TestCached:
         m, tokens = made(arguments), batch()[0][0, :LENGTH]
         h = m._body.forward(tokens[None], Run(GENERATION_STEP, train=False))[0][0]
         want = h @ m.parameters()["head.weights"].value.T + m.parameters()["head.bias"].value
-        np.testing.assert_allclose(m.decoder().read(tokens), want, atol=1e-3)
+        np.testing.assert_allclose(m.decoder().read(tokens), want, atol=2e-5)
 
     def test_bits_do_not_depend_on_what_is_cached(self, arguments):
         """Continuing a cache, reading the prefix again for every token, or `logits` of the window: the same bits."""
@@ -106,7 +105,7 @@ def test_training_and_generation_choose_the_same_buckets_but_for_rounding():
     tokens = TextTask(text, N_TOKENS, LENGTH).batch(0, 4, train=False)[0][:, :-1]
     h = m._body.forward(tokens, Run(GENERATION_STEP, train=False))[0]
     got = np.stack(read_together([m.decoder() for _ in tokens], tokens))
-    assert np.abs(got - h).max() < 1e-3
+    assert np.abs(got - h).max() < 2e-5
 
 
 def test_prompts_of_different_lengths():
@@ -182,7 +181,7 @@ def test_a_decoder_refuses_what_is_no_sequence_and_stays_as_it_was(tokens, words
 
 
 @pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("tokens", [[1, 2], [], [[]], [[0.5]], np.zeros((1, LENGTH + 1), int), [[N_TOKENS]]], ids=lambda t: str(np.shape(t)))
+@pytest.mark.parametrize("tokens", [[1, 2], [], [[]], [[0.5]], np.zeros((1, LENGTH + 1), int), [[N_TOKENS]]])
 def test_logits_refuse_what_is_no_batch_of_sequences(tokens, strict):
     with pytest.raises(ValueError, match="tokens must be"):
         model(strict=strict).logits(tokens)

@@ -42,9 +42,10 @@ class KVCache:
         if bits not in (None, 4, 8):
             raise ValueError(f"bits must be None, 4 or 8; got {bits!r}")
         self.bits = bits
-        self._n = self.step = self._width = 0
-        self._mass, self._evictions, self._weights = 0.0, 0, None
+        self._n = self.step = self._width = self._capacity = 0
+        self._dtype, self._mass, self._evictions, self._weights = np.dtype("float32"), 0.0, 0, None
         self._arrays: dict[str, np.ndarray] = {}
+        self._seen = np.empty((0, 0))  # weights of the last query, with room for more
 
     def fresh(self) -> KVCache:
         """An empty cache of the same settings."""
@@ -72,30 +73,33 @@ class KVCache:
     def _view(self, name):
         return self._arrays[name][:, :self._n]
 
-    def _store(self, n, **rows):
-        """Add the rows of n tokens, {name: (heads, n, ...)}."""
+    def _reserve(self, n, **rows):
+        """Make room for n tokens more in arrays like rows, {name: (heads, anything, ...)}."""
+        need = self._n + n
+        if need <= self._capacity and rows.keys() <= self._arrays.keys():
+            return
+        self._capacity = max(16, 2 * self._capacity, need)
         for name, row in rows.items():
-            old = self._arrays.get(name)
-            if old is None:
-                old = self._arrays[name] = np.zeros((len(row), 16, *row.shape[2:]), row.dtype)
-            if self._n + n > old.shape[1]:
-                more = max(old.shape[1], self._n + n - old.shape[1])
-                self._arrays[name] = np.concatenate([old, np.zeros((len(old), more, *old.shape[2:]), old.dtype)], axis=1)
-            self._arrays[name][:, self._n:self._n + n] = row
+            grown = np.zeros((len(row), self._capacity, *row.shape[2:]), row.dtype)
+            if name in self._arrays:
+                grown[:, :self._n] = self._view(name)
+            self._arrays[name] = grown
+
+    def _added(self, n):
         self._n += n
         self.step += n
 
     def _check(self, k, v, shape):
         known = self._arrays.get("positions")
         if (k.ndim != len(shape) or k.shape != v.shape or k.dtype != v.dtype or k.dtype not in (np.float32, np.float64)
-                or known is not None and (len(known), self._width) != k.shape[-2:]):
-            alike = "" if known is None else f", with {len(known)} heads of width {self._width} as before"
+                or known is not None and ((len(known), self._width) != k.shape[-2:] or self.bits is None and k.dtype != self._dtype)):
+            alike = "" if known is None else f", as before, {self._dtype} with {len(known)} heads of width {self._width}"
             raise ValueError(f"k and v must be float32 or float64 ({', '.join(shape)}), alike{alike}; got {k.dtype} {k.shape} and "
                              f"{v.dtype} {v.shape}")
 
     def _check_query(self, q):
         q, known = np.ascontiguousarray(q), self._arrays.get("positions")
-        dtypes = (np.float32, np.float64) if known is None or self.bits is not None else (self._arrays["k"].dtype,)
+        dtypes = (np.float32, np.float64) if known is None or self.bits is not None else (self._dtype,)
         if q.ndim != 2 or q.dtype not in dtypes or known is not None and q.shape != (len(known), self._width):
             shape = "(heads, width)" if known is None else f"(heads, width) = {(len(known), self._width)} like the keys"
             raise ValueError(f"q must be {' or '.join(np.dtype(dtype).name for dtype in dtypes)} {shape}; got {q.dtype} {q.shape}")
@@ -132,7 +136,7 @@ class KVCache:
         """
         from mongoose_nb.kernels.attention.cached import attend_rows, unit_rows
 
-        q, v = np.ascontiguousarray(q), np.asarray(v)
+        q, v = np.ascontiguousarray(q), np.ascontiguousarray(v)
         self._check(q, v, ("tokens", "heads", "width"))
         n, heads, width = q.shape
         last = None if last is None else check_int("last", last, low=0)
@@ -149,13 +153,18 @@ class KVCache:
                 out[i, alone] = v[i, alone]
                 self.append(k[i], v[i], own)
             return out
-        start, marks = self._n, np.full((heads, n), -1, np.int64)
-        self._width = width
-        self._store(n, k=k.transpose(1, 0, 2), v=v.transpose(1, 0, 2), codes=codes.transpose(1, 0, 2), first=marks, last=marks,
-                    positions=np.broadcast_to(np.arange(self.step, self.step + n), (heads, n)), marks=np.zeros((heads, n, 0)))
-        arrays, self._weights = self._arrays, np.zeros((heads, max(0, self._n - 1)))
-        attend_rows(q, arrays["k"], arrays["v"], arrays["codes"], self._n if last is None else last, start, 1 / math.sqrt(width), out,
-                    self._weights, arrays["first"], arrays["last"])
+        self._width, self._dtype = width, q.dtype
+        if self._n + n > self._capacity:
+            places = np.empty((heads, 0), np.int64)
+            self._reserve(n, k=k[0, :, None], v=k[0, :, None], codes=codes[0, :, None], positions=places, first=places, last=places,
+                          marks=np.empty((heads, 0, 0), self.policy.marks_type))
+        if self._seen.shape[1] < self._n + n:
+            self._seen = np.empty((heads, self._capacity))
+        arrays = self._arrays
+        attend_rows(q, k, v, codes, arrays["k"], arrays["v"], arrays["codes"], arrays["positions"], arrays["first"], arrays["last"],
+                    (self._n, self.step, self._n + n if last is None else last), 1 / math.sqrt(width), out, self._seen)
+        self._weights = self._seen[:, :self._n + n - 1]
+        self._added(n)
         return out
 
     def append(self, k: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -177,7 +186,7 @@ class KVCache:
         codes = self._check_codes(codes, k.shape[:1])
         if self.budget is not None and self._n >= self.budget:
             self._evict()
-        self._width = k.shape[1]
+        self._width, self._dtype = k.shape[1], k.dtype
         rows = {"positions": np.full(len(k), self.step, np.int64), "codes": codes,
                 "first": np.full(len(k), -1, np.int64), "last": np.full(len(k), -1, np.int64),
                 "marks": np.zeros((len(k), self.policy.n_marks(self.budget or 0) if self.budget else 0), self.policy.marks_type)}
@@ -186,7 +195,10 @@ class KVCache:
         else:
             (rows["k"], rows["k_scales"]), (rows["v"], rows["v_scales"]) = quantise(k, self.bits), quantise(v, self.bits)
             k, v = (restore(rows[name], rows[f"{name}_scales"], self.bits, self._width).astype(k.dtype) for name in "kv")
-        self._store(1, **{name: row[:, None] for name, row in rows.items()})
+        self._reserve(1, **{name: row[:, None] for name, row in rows.items()})
+        for name, row in rows.items():
+            self._arrays[name][:, self._n] = row
+        self._added(1)
         return k, v
 
     def _evict(self):

@@ -109,54 +109,63 @@ def attend_row(q, keys, values, allowed, n, scale, out, weights):
 
 
 @parallel
-def attend_rows(q, keys, values, codes, last, start, scale, out, weights, first_marks, last_marks):
-    """Attention of queries q (n, H, d), one after the other: query i to the first start + i keys (H, C, d), as `attend_row` does.
+def attend_rows(q, k, v, codes, keys, values, buckets, positions, first, last, place, scale, out, weights):
+    """Tokens (n, H, ...) one after the other: the query attends to the keys before it, as `attend_row` does, then its key is added.
 
     Parameters
     ----------
-    codes : (H, C, R) int32
-        Buckets of the keys, of which those of the queries are a part; with R = 0 all keys are reached.
-    last : int
-        Of a bucket's keys in a round, so many are reached, the last ones.
+    q, k, v : (n, H, d)
+    codes : (n, H, R) int32
+        Buckets; with R = 0 all keys are reached.
+    keys, values, buckets : (H, C, ...)
+        Those of earlier tokens, to which these are added.
+    positions, first, last : (H, C) int64
+        Numbers of the tokens, and first and last queries to which they were important (`mark_row`).
+    place : (int, int, int)
+        Tokens that are kept; tokens seen; of a bucket's keys in a round, so many are reached, the last ones.
     out : (n, H, d)
-        The value of the query's own key where it reaches no key.
+        The own value where no key is reached.
     weights : (H, C) float64
         Filled with those of the last query.
-    first_marks, last_marks : (H, C) int64
-        See `mark_row`; queries are numbered by the keys before them.
     """
     n, H, d = q.shape
     R = codes.shape[2]
+    kept, seen, nearest = place
     for h in prange(H):
-        most = start + n
-        found, z, w = np.empty(most, np.int64), np.empty(most, q.dtype), np.empty(most, q.dtype)
-        reached = np.empty(most, np.bool_)
+        found, z, w = np.empty(kept + n, np.int64), np.empty(kept + n, q.dtype), np.empty(kept + n, q.dtype)
+        reached = np.empty(kept + n, np.bool_)
+        for s in range(kept + n):
+            found[s] = s
         for i in range(n):
-            m = start + i
-            count = 0
-            if R == 0:
-                count = m
-                for s in range(m):
-                    found[s] = s
-            else:
-                _reach(codes[h], codes[h, m], last, m, reached)
+            m = kept + i
+            count = m
+            if R > 0:
+                _reach(buckets[h], codes[i, h], nearest, m, reached)
+                count = 0
                 for s in range(m):
                     w[s] = 0
-                    if reached[s]:
-                        found[count] = s
-                        count += 1
+                    found[count] = s
+                    count += reached[s]
             o = out[i, h]
             if count == 0:
                 for c in range(d):
-                    o[c] = values[h, m, c]
+                    o[c] = v[i, h, c]
             else:
                 _attend(q[i, h], keys[h], values[h], found, count, q.dtype.type(scale), z, o)
                 for j in range(count):
                     w[found[j]] = z[j]
-                _mark(w, m, m, first_marks[h], last_marks[h])
+                _mark(w, m, seen + i, first[h], last[h])
             if i == n - 1:
                 for s in range(m):
                     weights[h, s] = w[s]
+            for c in range(d):
+                keys[h, m, c] = k[i, h, c]
+                values[h, m, c] = v[i, h, c]
+            for r in range(R):
+                buckets[h, m, r] = codes[i, h, r]
+            positions[h, m] = seen + i
+            first[h, m] = -1
+            last[h, m] = -1
 
 
 @serial
