@@ -10,8 +10,8 @@ HELP = "errors of Scatterbrain, generation with a cache, perplexity with caches 
 PARTS = {"errors": errors, "trained": trained, "generation": generation, "caches": caches, "models": models, "strict": strict,
          "sets": sets, "inversion": inversion}
 # what pages for users say, beside the tables of development/attention-second.md
-SAID = {"caches": ("attention.md", caches.sentence), "strict": ("attention.md", strict.sentence),
-        "sets": ("sets.md", sets.sentence), "inversion": ("sets.md", inversion.sentence)}
+SAID = {"generation": ("attention.md", generation.sentence), "caches": ("attention.md", caches.sentence),
+        "strict": ("attention.md", strict.sentence), "sets": ("sets.md", sets.sentence), "inversion": ("sets.md", inversion.sentence)}
 
 
 def add_arguments(parser):
@@ -31,7 +31,7 @@ def add_arguments(parser):
     parser.add_argument("--width", type=int, default=64, help="caches: of the model")
     parser.add_argument("--steps", type=int, default=3000, help="caches: of training")
     parser.add_argument("--strict-steps", type=int, default=300, help="strict: of training")
-    parser.add_argument("--model-steps", type=int, default=400, help="models: of training")
+    parser.add_argument("--model-steps", type=int, default=800, help="models: of training")
     parser.add_argument("--epochs", type=int, default=20, help="inversion: of training")
 
 

@@ -52,6 +52,16 @@ def seconds(model, prompt, n, times, **settings):
     return float(np.median(spent))
 
 
+def sentence(found):
+    """For the guide."""
+    rates = {name: f"{row['per_second']:.0f}" for name, row in found.items()}
+    beside = f"; a PyTorch model of the same size with its cache: {rates['PyTorch']}" if "PyTorch" in rates else ""
+    return (f"Tokens a second on one thread behind {PROMPT:,} to {PROMPT + NEW:,} others, width {WIDTH}, {LAYERS} layers: {rates['full']} "
+            f"with exact attention,\n{rates['strict hashing']} with strict hashing, {found['full']['ratio']:.0f} and "
+            f"{found['strict hashing']['ratio']:.0f} times as many as without a cache{beside}\n"
+            "([table](development/attention-second.md#generation-with-a-cache)).")
+
+
 def text(found):
     """A table."""
     lines = [f"{NEW:,} tokens after a prompt of {PROMPT:,}, width {WIDTH}, {LAYERS} layers, one thread; without a cache from the time of a "

@@ -48,7 +48,7 @@ class Evaluating(Generating):
             ``loss`` (nats a token) as ``eval_loss``, ``bits`` a token, ``accuracy`` and ``perplexity``. With hashing, and without
             ``strict=True``, which earlier tokens a token attends to depends on later ones: the perplexity is then no likelihood.
         """
-        task = check_task(self, task)
+        task, batch_size = check_task(self, task), check_int("batch_size", batch_size, low=1)
         found, product = [], logits_by_rows if as_generated else logits
         with attending(self.cores, attention, n_hashes), compute_threads(self._work(batch_size, task.length)):
             if as_generated:

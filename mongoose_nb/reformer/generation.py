@@ -14,7 +14,7 @@ from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer.cores import Core
 from mongoose_nb.reformer.decoding import Decoder, make_caches, read_together
 from mongoose_nb.reformer.head import logits, logits_by_rows
-from mongoose_nb.reformer.tasks import as_tokens
+from mongoose_nb.reformer.tasks import as_array, as_tokens
 
 # Hashes of generation come from a step that neither training nor evaluation reaches.
 GENERATION_STEP = 1 << 41
@@ -42,7 +42,7 @@ class Generating:
 
         Where no layer depends on later tokens, they are those of `generate` and of `decoder`, to the bit.
         """
-        tokens = np.asarray(tokens)
+        tokens = as_array("tokens", tokens)
         if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= self.max_length:
             raise ValueError(f"tokens must be integers (batch, 1 to max_length = {self.max_length}), one sequence as [tokens]; got "
                              f"{tokens.dtype} of shape {tokens.shape}")
@@ -91,9 +91,12 @@ class Generating:
         top_p = check_number("top_p", top_p, low=0.0, high=1.0, open_low=True)
         top_k = self.n_tokens if top_k is None else check_int("top_k", top_k, low=1, high=self.n_tokens)
         end = None if end is None else check_int("end", end, low=0, high=self.n_tokens - 1)
-        prompt = np.asarray(prompt)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be a function of the tokens (batch,) of a step, or None; got {callback!r}")
+        prompt = as_array("prompt", prompt)
         if prompt.ndim not in (1, 2) or prompt.shape[-1] < 1:
-            raise ValueError(f"prompt must be tokens of shape (length,) or (batch, length), one at least; got shape {prompt.shape}")
+            raise ValueError(f"prompt must be tokens of shape (length,) or (batch, length), one at least, such as [0]; got {prompt.dtype} "
+                             f"of shape {prompt.shape}")
         tokens = np.atleast_2d(as_tokens("prompt", prompt, self.n_tokens))
         real = np.ones(tokens.shape, bool) if mask is None else np.atleast_2d(np.asarray(mask))
         if real.shape != tokens.shape or real.dtype != bool or not real.any(axis=1).all():

@@ -69,8 +69,9 @@ class ReformerLM(Evaluating, Model):
         Sequences no longer than this are attended to exactly.
     strict : bool
         Whether the attention of a token depends on nothing that comes later: not by values, nor by the number of buckets and the bounds
-        of chunks. A prefix alone then has the logits that it has in a longer text, up to rounding, and the perplexity of `evaluate` is
-        that of a strictly causal model. See `attention.LSHAttention`. Needs ``full_attention_up_to=0``.
+        of chunks. A prefix alone then has the logits that it has in a longer text (to the bit in `logits`, `generate` and `decoder`, up to
+        rounding in training), and the perplexity of `evaluate` is that of a strictly causal model. See `attention.LSHAttention`. Needs
+        ``full_attention_up_to=0``.
     thresh, scheduler_hashes, lr_rotations, margin
         Of layers with learned rotations: the rotations learn when this share of the bits has changed that watch the query-key
         projection, so many bits for every row of it (rounded up to a multiple of 64), with this learning rate; margin of the triplet loss.

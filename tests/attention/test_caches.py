@@ -188,7 +188,8 @@ def test_errors_name_the_argument(arguments, words):
 def test_wrong_arrays_change_nothing():
     cache = KVCache()
     cache.append(np.ones((2, 3)), np.ones((2, 3)))
-    for k, v in ((np.ones((2, 4)), np.ones((2, 4))), (np.ones(3), np.ones(3)), (np.ones((2, 3), int), np.ones((2, 3), int))):
+    for k, v in ((np.ones((2, 4)), np.ones((2, 4))), (np.ones(3), np.ones(3)), (np.ones((2, 3), int), np.ones((2, 3), int)),
+                 (np.ones((2, 3), np.float32), np.ones((2, 3), np.float32)), (np.ones((2, 0)), np.ones((2, 0)))):
         with pytest.raises(ValueError, match="k and v must be"):
             cache.append(k, v)
     assert len(cache) == 1
@@ -244,3 +245,12 @@ def test_queries_unlike_the_keys_are_refused(q, bits):
     else:
         with pytest.raises(ValueError, match=r"q must be float32.*\(2, 6\) like the keys"):
             cache.attend(q)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_few_bits_hold_finite_numbers_alone(value):
+    cache, rows = KVCache(bits=8), np.ones((H, D))
+    for k, v in ((rows, np.full((H, D), value)), (np.full((H, D), value), rows)):
+        with pytest.raises(ValueError, match="cannot be stored in 8 bits"):
+            cache.append(k, v)
+    assert len(cache) == 0 and not np.isfinite(KVCache().append(np.full((H, D), value), rows)[0]).any()

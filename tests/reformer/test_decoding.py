@@ -157,10 +157,12 @@ def test_a_temperature_near_0_takes_the_best_token(temperature):
     ({"attention": "lsh"}, {"cache": True}, "strict=True"), ({"attention": "scatterbrain"}, {"cache": True}, "layer 0"),
     ({"attention": "full"}, {"cache": True, "n": LENGTH}, "max_length"), ({"attention": "full"}, {"cache": [True]}, "n_layers"),
     ({"attention": "full"}, {"cache": "window"}, "budget"), ({}, {"top_p": 0.0}, "top_p"), ({}, {"end": N_TOKENS}, "end"),
-    ({}, {"mask": np.zeros((3, 5), bool)}, "mask")], ids=str)
+    ({}, {"mask": np.zeros((3, 5), bool)}, "mask"), ({}, {"prompt": [[1, 2], [3]]}, "different lengths.*mask"),
+    ({}, {"prompt": []}, "one at least"), ({}, {"prompt": "abc"}, "prompt must be tokens.*<U3"),
+    ({"attention": "full"}, {"prompt": np.zeros(LENGTH + 5, int), "cache": True}, "Shorten the prompt")], ids=str)
 def test_errors_name_what_to_do(of_model, arguments, words):
     with pytest.raises(ValueError, match=words):
-        model(**of_model).generate(batch()[0][:, :5], arguments.pop("n", 3), **arguments)
+        model(**of_model).generate(**{"prompt": batch()[0][:, :5], "n": 3, **arguments})
 
 
 def test_evaluation_as_generated_needs_causal_layers():
@@ -185,3 +187,27 @@ def test_a_decoder_refuses_what_is_no_sequence_and_stays_as_it_was(tokens, words
 def test_logits_refuse_what_is_no_batch_of_sequences(tokens, strict):
     with pytest.raises(ValueError, match="tokens must be"):
         model(strict=strict).logits(tokens)
+
+
+def test_what_is_no_callback_is_refused_before_anything_is_computed():
+    with pytest.raises(TypeError, match="callback must be a function.*got 5"):
+        model().generate([1, 2], 0, callback=5)
+
+
+def test_batches_of_nothing_are_not_evaluated():
+    with pytest.raises(ValueError, match="batch_size must be an integer from 1"):
+        model().evaluate(CopyTask(N_TOKENS, LENGTH), batch_size=0)
+
+
+def test_a_prompt_longer_than_the_window_and_an_end_that_never_comes():
+    m, prompt = MODELS[0], np.arange(LENGTH + 9) % N_TOKENS
+    out = m.generate(prompt, 3, temperature=0)
+    np.testing.assert_array_equal(out, m.generate(prompt[9:], 3, temperature=0))
+    end = next(token for token in range(N_TOKENS) if token not in out)
+    np.testing.assert_array_equal(m.generate(prompt, 3, temperature=0, end=end), out)
+
+
+def test_a_budget_smaller_than_what_is_recent_keeps_the_last_tokens():
+    m, prompt = MODELS[0], np.arange(6) % N_TOKENS
+    cache = KVCache({"name": "scissorhands", "recent": 50}, budget=4)
+    np.testing.assert_array_equal(m.generate(prompt, 9, cache=cache), m.generate(prompt, 9, cache=KVCache("window", budget=4)))

@@ -91,11 +91,11 @@ class KVCache:
 
     def _check(self, k, v, shape):
         known = self._arrays.get("positions")
-        if (k.ndim != len(shape) or k.shape != v.shape or k.dtype != v.dtype or k.dtype not in (np.float32, np.float64)
+        if (k.ndim != len(shape) or k.shape != v.shape or k.dtype != v.dtype or k.dtype not in (np.float32, np.float64) or 0 in k.shape[-2:]
                 or known is not None and ((len(known), self._width) != k.shape[-2:] or self.bits is None and k.dtype != self._dtype)):
             alike = "" if known is None else f", as before, {self._dtype} with {len(known)} heads of width {self._width}"
-            raise ValueError(f"k and v must be float32 or float64 ({', '.join(shape)}), alike{alike}; got {k.dtype} {k.shape} and "
-                             f"{v.dtype} {v.shape}")
+            raise ValueError(f"k and v must be float32 or float64 ({', '.join(shape)}), not empty, alike{alike}; got {k.dtype} {k.shape} "
+                             f"and {v.dtype} {v.shape}")
 
     def _check_query(self, q):
         q, known = np.ascontiguousarray(q), self._arrays.get("positions")
@@ -184,6 +184,9 @@ class KVCache:
         k, v = np.asarray(k), np.asarray(v)
         self._check(k, v, ("heads", "width"))
         codes = self._check_codes(codes, k.shape[:1])
+        if self.bits is not None and not (np.isfinite(k).all() and np.isfinite(v).all()):
+            raise ValueError(f"keys and values that are not finite cannot be stored in {self.bits} bits; give bits=None, or look for the "
+                             "NaN or infinity in k and v")
         if self.budget is not None and self._n >= self.budget:
             self._evict()
         self._width, self._dtype = k.shape[1], k.dtype

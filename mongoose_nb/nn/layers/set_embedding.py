@@ -56,6 +56,8 @@ class SetEmbedding(Layer):
         return self
 
     def _check(self, x):
+        if not isinstance(x, tuple | list) or len(x) != 2:
+            raise ValueError(f"sets must be a pair (records, start), all records and where each set begins; got {type(x).__name__}")
         records, start = x
         records, start = np.ascontiguousarray(records), np.asarray(start)
         if records.ndim != 2 or records.shape[1] != self.n_inputs or records.dtype != np.dtype(self.dtype):
