@@ -8,6 +8,7 @@ import time
 import numba
 import numpy as np
 
+from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer import ReformerLM
 
 PROMPT = NEW = 1000
@@ -26,30 +27,36 @@ def measure(args):
                            **settings)
         tokens = np.random.default_rng(0).integers(TOKENS, size=PROMPT + NEW)
         model.generate(tokens[:PROMPT], 4, cache=True)
-        prompt = seconds(model, tokens[:PROMPT], 1, 3, cache=True)
-        cached = seconds(model, tokens[:PROMPT], NEW, 1, cache=True)
-        before = [seconds(model, tokens[:length], 1, 3) for length in (PROMPT, PROMPT + NEW // 2, PROMPT + NEW)]
-        whole = NEW * (before[0] + 4 * before[1] + before[2]) / 6
-        found[name] = {"prompt": prompt, "cached": cached, "recomputed": whole, "ratio": whole / cached,
+        prompt = seconds(lambda model=model, tokens=tokens: model.generate(tokens[:PROMPT], 1, cache=True), 3)
+        cached = seconds(lambda model=model, tokens=tokens: model.generate(tokens[:PROMPT], NEW, cache=True), 1)
+        whole = all_lengths(lambda length, model=model, tokens=tokens: model.generate(tokens[:length], 1))
+        training = all_lengths(lambda length, model=model, tokens=tokens: model._body.forward(tokens[None, :length], Run(0, train=False)))
+        found[name] = {"prompt": prompt, "cached": cached, "recomputed": whole, "training": training, "ratio": training / cached,
                        "per_second": (NEW - 1) / (cached - prompt)}
     numba.set_num_threads(threads)
     if args.torch is not None:
         numbers = [PROMPT, NEW, WIDTH, LAYERS, HEADS, FF, TOKENS, 1]
         script = pathlib.Path(__file__).with_name("torch_generation.py")
         said = json.loads(subprocess.run([args.torch, script, *map(str, numbers)], check=True, capture_output=True, text=True).stdout)
-        found["PyTorch"] = {"prompt": said["prompt"], "cached": said["prompt"] + said["new"], "recomputed": None, "ratio": None,
-                            "per_second": (NEW - 1) / said["new"]}
+        found["PyTorch"] = {"prompt": said["prompt"], "cached": said["prompt"] + said["new"], "recomputed": None, "training": None,
+                            "ratio": None, "per_second": (NEW - 1) / said["new"]}
     return found
 
 
-def seconds(model, prompt, n, times, **settings):
-    """Median processor seconds of generating n tokens."""
+def seconds(function, times):
+    """Median processor seconds of a call."""
     spent = []
     for _ in range(times):
         start = time.process_time()
-        model.generate(prompt, n, **settings)
+        function()
         spent.append(time.process_time() - start)
     return float(np.median(spent))
+
+
+def all_lengths(function):
+    """Seconds of calls for all lengths from PROMPT on, from those at three lengths by Simpson's rule."""
+    first, middle, last = (seconds(lambda length=length: function(length), 3) for length in (PROMPT, PROMPT + NEW // 2, PROMPT + NEW))
+    return NEW * (first + 4 * middle + last) / 6
 
 
 def sentence(found):
@@ -57,18 +64,19 @@ def sentence(found):
     rates = {name: f"{row['per_second']:.0f}" for name, row in found.items()}
     beside = f"; a PyTorch model of the same size with its cache: {rates['PyTorch']}" if "PyTorch" in rates else ""
     return (f"Tokens a second on one thread behind {PROMPT:,} to {PROMPT + NEW:,} others, width {WIDTH}, {LAYERS} layers: {rates['full']} "
-            f"with exact attention,\n{rates['strict hashing']} with strict hashing, {found['full']['ratio']:.0f} and "
-            f"{found['strict hashing']['ratio']:.0f} times as many as without a cache{beside}\n"
+            f"with exact attention\nand {rates['strict hashing']} with strict hashing, {found['full']['ratio']:.0f} and "
+            f"{found['strict hashing']['ratio']:.0f} times as many as by computing the window again{beside}\n"
             "([table](development/attention-second.md#generation-with-a-cache)).")
 
 
 def text(found):
     """A table."""
-    lines = [f"{NEW:,} tokens after a prompt of {PROMPT:,}, width {WIDTH}, {LAYERS} layers, one thread; without a cache from the time of a "
-             "token at three", "lengths; tokens/s: of the new ones", "",
-             f"{'attention':<22}{'prompt':>9}{'with cache':>12}{'without':>12}{'ratio':>8}{'tokens/s':>10}"]
+    lines = [f"{NEW:,} tokens after a prompt of {PROMPT:,}, width {WIDTH}, {LAYERS} layers, one thread. Without a cache, from the time at",
+             "three lengths: with the same bits (generate), and by the products of training; ratio: of the latter to the time with",
+             "a cache; tokens/s: of the new ones", "",
+             f"{'attention':<24}{'prompt':>8}{'with cache':>12}{'without':>11}{'training':>11}{'ratio':>7}{'tokens/s':>10}"]
     names = {"PyTorch": "PyTorch, its own cache"}
     return "\n".join(lines + [
-        f"{names.get(name, name):<22}{row['prompt']:>7.2f} s{row['cached']:>10.2f} s"
-        + (f"{row['recomputed']:>10.1f} s{row['ratio']:>8.1f}" if row["ratio"] else f"{'-':>12}{'-':>8}") + f"{row['per_second']:>10.0f}"
-        for name, row in found.items()])
+        f"{names.get(name, name):<24}{row['prompt']:>6.2f} s{row['cached']:>10.2f} s"
+        + (f"{row['recomputed']:>9.0f} s{row['training']:>9.0f} s{row['ratio']:>7.0f}" if row["ratio"] else f"{'-':>11}{'-':>11}{'-':>7}")
+        + f"{row['per_second']:>10.0f}" for name, row in found.items()])
