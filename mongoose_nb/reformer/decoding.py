@@ -65,7 +65,7 @@ class Decoder:
 
     def __init__(self, model: Any, body: Any, head: Any, caches: list[KVCache], step: int) -> None:
         self.body, self.head = body, head
-        self.model, self.caches, self.step, self.position = model, caches, step, 0
+        self.model, self.caches, self.step, self.position, self.failed = model, caches, step, 0, False
         check_causal(model, "cache")
         self.readers = [core.attention(model.max_length).reader(cache, step) for core, cache in zip(model.cores, caches)]
 
@@ -77,7 +77,10 @@ class Decoder:
         return logits_by_rows(read_together([self], [tokens])[0], self.head.weights.value, self.head.bias.value)
 
     def check_room(self, n: int) -> None:
-        """Refuse more tokens than fit."""
+        """Refuse more tokens than fit, and any behind a call that failed half-way."""
+        if self.failed:
+            raise ValueError("an earlier call failed half-way, and left tokens in the caches of some layers alone; make a new decoder with "
+                             "model.decoder(), and read the text from its beginning")
         if self.position + n > self.model.max_length:
             raise ValueError(f"a cache holds a sequence of at most max_length={self.model.max_length} tokens; this one has "
                              f"{self.position + n}. Ask for fewer tokens, or leave cache out, which looks at the last ones")
@@ -102,7 +105,12 @@ def read_together(decoders: Sequence[Decoder], sequences: Sequence[np.ndarray]) 
     part = max(1, ROWS // max(1, len(decoders)))
     for lo in range(0, max(map(len, sequences), default=0), part):
         parts = [tokens[lo:lo + part] for tokens in sequences]
-        rows = _read_part(decoders, parts)
+        try:
+            rows = _read_part(decoders, parts)
+        except BaseException:
+            for decoder in decoders:
+                decoder.failed = True
+            raise
         for own, piece in zip(found, np.split(rows, np.cumsum([len(tokens) for tokens in parts])[:-1])):
             own.append(piece)
     return [np.concatenate(own) if own else np.empty((0, decoder.model.width), decoder.model.dtype)

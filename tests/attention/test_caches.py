@@ -253,4 +253,6 @@ def test_few_bits_hold_finite_numbers_alone(value):
     for k, v in ((rows, np.full((H, D), value)), (np.full((H, D), value), rows)):
         with pytest.raises(ValueError, match="cannot be stored in 8 bits"):
             cache.append(k, v)
+        with pytest.raises(ValueError, match="cannot be stored in 8 bits"):
+            cache.read(np.stack([rows, k]), np.stack([rows, v]))
     assert len(cache) == 0 and not np.isfinite(KVCache().append(np.full((H, D), value), rows)[0]).any()

@@ -211,3 +211,17 @@ def test_a_budget_smaller_than_what_is_recent_keeps_the_last_tokens():
     m, prompt = MODELS[0], np.arange(6) % N_TOKENS
     cache = KVCache({"name": "scissorhands", "recent": 50}, budget=4)
     np.testing.assert_array_equal(m.generate(prompt, 9, cache=cache), m.generate(prompt, 9, cache=KVCache("window", budget=4)))
+
+
+def test_a_decoder_that_failed_half_way_is_not_read_again():
+    """The first layer has the token in its cache, the second has not."""
+    m = made({"attention": "full"})
+    d, bias = m.decoder(), m.parameters()["block1.attention.heads.out.bias"].value
+    d.read(np.array([1, 2]))
+    kept, bias[0] = bias[0].copy(), np.nan
+    with pytest.raises(FloatingPointError, match="not finite"):
+        d.read(np.array([3]))
+    bias[0] = kept
+    with pytest.raises(ValueError, match="failed half-way.*model.decoder"):
+        d.read(np.array([3]))
+    assert np.isfinite(m.decoder().read(np.array([1, 2, 3]))).all()

@@ -97,6 +97,11 @@ class KVCache:
             raise ValueError(f"k and v must be float32 or float64 ({', '.join(shape)}), not empty, alike{alike}; got {k.dtype} {k.shape} "
                              f"and {v.dtype} {v.shape}")
 
+    def _check_finite(self, k, v):
+        if self.bits is not None and not (np.isfinite(k).all() and np.isfinite(v).all()):
+            raise ValueError(f"keys and values that are not finite cannot be stored in {self.bits} bits; give bits=None, or look for the "
+                             "NaN or infinity in k and v")
+
     def _check_query(self, q):
         q, known = np.ascontiguousarray(q), self._arrays.get("positions")
         dtypes = (np.float32, np.float64) if known is None or self.bits is not None else (self._dtype,)
@@ -145,6 +150,7 @@ class KVCache:
         if not n:
             return out
         unit_rows(q, k)
+        self._check_finite(k, v)
         if self.budget is not None or self.bits is not None:
             for i in range(n):
                 own = codes[i] if codes.shape[2] else None
@@ -184,9 +190,7 @@ class KVCache:
         k, v = np.asarray(k), np.asarray(v)
         self._check(k, v, ("heads", "width"))
         codes = self._check_codes(codes, k.shape[:1])
-        if self.bits is not None and not (np.isfinite(k).all() and np.isfinite(v).all()):
-            raise ValueError(f"keys and values that are not finite cannot be stored in {self.bits} bits; give bits=None, or look for the "
-                             "NaN or infinity in k and v")
+        self._check_finite(k, v)
         if self.budget is not None and self._n >= self.budget:
             self._evict()
         self._width, self._dtype = k.shape[1], k.dtype
