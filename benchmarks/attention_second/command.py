@@ -31,7 +31,8 @@ def add_arguments(parser):
     parser.add_argument("--width", type=int, default=64, help="caches: of the model")
     parser.add_argument("--steps", type=int, default=3000, help="caches: of training")
     parser.add_argument("--strict-steps", type=int, default=300, help="strict: of training")
-    parser.add_argument("--model-steps", type=int, default=800, help="models: of training")
+    parser.add_argument("--model-steps", type=int, default=400, help="models: of training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="models: of weights, hashes and features")
     parser.add_argument("--epochs", type=int, default=20, help="inversion: of training")
 
 

@@ -16,7 +16,7 @@ KINDS = {"hashing, 1 round": {"attention": "lsh", "n_hashes": 1, "bucket_size": 
          "Scatterbrain, 1 round": {"attention": "scatterbrain", "n_features": 32, "n_hashes": 1, "bucket_size": 16},
          "Scatterbrain, 8 rounds": {"attention": "scatterbrain", "n_features": 32, "n_hashes": 8, "bucket_size": 2},
          "exact": {"attention": "full"}}
-SEEDS, LENGTH, BATCH, WIDTH = (1, 2), 256, 4, 64
+LENGTH, BATCH, WIDTH = 256, 4, 64
 
 
 def measure(args):
@@ -25,7 +25,7 @@ def measure(args):
     for path in args.texts:
         tasks = [TextTask(tokens, 128, LENGTH) for tokens in read(path)]
         table = {name: {"bits": [], "seconds": 0.0} for name in KINDS}
-        for seed in SEEDS:
+        for seed in args.seeds:
             for name, settings in KINDS.items():
                 model = ReformerLM(128, max_length=LENGTH, width=WIDTH, n_layers=2, n_heads=4, ff_width=4 * WIDTH, clip_norm=1.0, lr=3e-3,
                                    reversible=False, lr_schedule=Linear(end=1.0, warmup=100), seed=seed, **settings)
@@ -34,7 +34,7 @@ def measure(args):
                 table[name]["seconds"] += time.process_time() - start
                 table[name]["bits"].append(model.evaluate(tasks[1], batches=16, batch_size=BATCH)["bits"])
                 print(path.parent.name, seed, name, table[name], flush=True)
-        found.append({"text": path.parent.name, "steps": args.model_steps, "table": table})
+        found.append({"text": path.parent.name, "steps": args.model_steps, "seeds": args.seeds, "table": table})
     return found
 
 
@@ -44,7 +44,8 @@ def text(found):
              "keys and\nfeatures of a query but for exact attention; bits of held-out text"]
     for entry in found:
         rows = [f"{name:<24}{''.join(f'{bits:12.3f}' for bits in row['bits'])}{np.mean(row['bits']):>8.3f}"
-                f"{1000 * row['seconds'] / len(SEEDS) / entry['steps']:>11.0f} ms" for name, row in entry["table"].items()]
-        head = f"{'attention':<24}{''.join(f'      seed {seed}' for seed in SEEDS)}{'mean':>8}{'CPU a step':>14}"
+                f"{1000 * row['seconds'] / len(row['bits']) / entry['steps']:>11.0f} ms" for name, row in entry["table"].items()]
+        seeds = "".join(f"{f'seed {seed}':>12}" for seed in entry["seeds"])
+        head = f"{'attention':<24}{seeds}{'mean':>8}{'CPU a step':>14}"
         parts.append("\n".join([f"{entry['text']}:", head, *rows]))
     return "\n\n".join(parts)

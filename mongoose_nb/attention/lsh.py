@@ -59,7 +59,7 @@ class LSHAttention:
     Parameters
     ----------
     n_hashes : int
-        Rounds of hashing.
+        Rounds of hashing. More rounds of smaller buckets reach more of the large entries, at equal memory and in more time.
     bucket_size : int
         Mean number of tokens in a bucket.
     causal : bool or "strict"

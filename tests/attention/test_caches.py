@@ -118,7 +118,7 @@ def test_reached_are_the_last_keys_of_a_bucket(last):
 def test_heads_that_reach_nothing_are_named():
     """A score that is not finite is no key that is missing."""
     cache, codes = KVCache(), np.array([[0], [1]], np.int32)
-    assert cache.unreached.shape == (0,)
+    assert cache.unreached.shape == (0,) and cache.codes.shape == (0, 0, 0)
     assert not cache.attend(np.ones((H, D)), codes=codes).any() and cache.unreached.all()
     cache.append(np.ones((H, D)), np.ones((H, D)), codes)
     for own, want in (codes, [False, False]), (1 - codes, [True, True]), (np.zeros((H, 1), np.int32), [False, True]):

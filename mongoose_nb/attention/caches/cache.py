@@ -63,7 +63,7 @@ class KVCache:
     @property
     def codes(self) -> np.ndarray:
         """Buckets (heads, n, rounds) of the keys that are kept, where they were given."""
-        return self._view("codes")
+        return self._view("codes") if self._arrays else np.empty((0, 0, 0), np.int32)
 
     @property
     def n_bytes(self) -> int:
