@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.attention.caches import KVCache
+from mongoose_nb.core.registry import name_of
 from mongoose_nb.core.threads import kernel_threads
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer.head import logits_by_rows
@@ -44,8 +45,9 @@ def check_causal(model: Any, name: str) -> None:
     """Refuse an argument that needs layers that do not depend on later tokens in any way."""
     for i, core in enumerate(model.cores):
         if not core.is_strict(model.max_length):
+            kind = name_of(type(core.instead[0]))
             raise ValueError(f"{name} needs attention that never depends on later tokens: exact (attention='full'), 'performer', or hashed "
-                             f"with strict=True; layer {i} has {model.attention[i]!r}. Leave {name} out, or train a model with strict=True")
+                             f"with strict=True; layer {i} has {kind!r}. Leave {name} out, or train a model with strict=True")
 
 
 class Decoder:

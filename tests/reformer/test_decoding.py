@@ -170,6 +170,8 @@ def test_evaluation_as_generated_needs_causal_layers():
     with pytest.raises(ValueError, match="as_generated needs attention.*layer 1 has 'lsh'.*strict=True"):
         m.evaluate(CopyTask(N_TOKENS, LENGTH), batches=1, as_generated=True)
     assert np.isfinite(m.evaluate(CopyTask(N_TOKENS, LENGTH), batches=1, batch_size=2, attention="full", as_generated=True)["bits"])
+    with pytest.raises(ValueError, match="layer 0 has 'lsh'"):
+        m.evaluate(CopyTask(N_TOKENS, LENGTH), batches=1, attention="lsh", as_generated=True)
 
 
 @pytest.mark.parametrize("tokens, words", [([[1, 2]], "one sequence"), ([0.5], "integers"), ([N_TOKENS], "from 0"),
