@@ -81,12 +81,16 @@ class FeatureReader(KeyReader):
         if self._omega is None:
             self._omega = np.array(draw_features(heads, self.n_features, width, self.seed, self.step))
             self._sums, self._empty = np.zeros((heads, self.n_features, width + 1)), np.zeros((heads, 0, width))
-            self._seen = 0
+            # features of the support's keys; of a cache that forgets or rounds, they are computed again
+            exact = self.support and self.cache.budget is None and self.cache.bits is None
+            self._seen, self._features = 0, np.empty((heads, 16 if exact else 0, self.n_features))
+        elif self._seen == self._features.shape[1]:
+            self._features = np.concatenate([self._features, np.empty_like(self._features)], axis=1)
         scale = width**-0.25
         query, out = q * scale if q.dtype == np.float64 else q.astype(np.float64) * scale, np.zeros(q.shape)
 
         def attend(keys, values, allowed, n, weights):
-            attend_token(query, keys, values, allowed, n, scale, self._omega, self._sums, out, weights)
+            attend_token(query, keys, values, allowed, n, scale, self._omega, self._sums, self._features, out, weights)
 
         if self.support and len(self.cache):
             self.cache.attend(q, codes=codes, last=self.last, kernel=attend)
@@ -101,7 +105,7 @@ class FeatureReader(KeyReader):
         if self.support:
             k, v = self.cache.append(k, v, codes)
         if self.n_features:
-            add_token(k.astype(np.float64) * scale, v.astype(np.float64), self._omega, self._sums)
+            add_token(k.astype(np.float64) * scale, v.astype(np.float64), self._omega, self._sums, self._features, self._seen)
         self._seen += 1
         return out.astype(q.dtype)
 
