@@ -73,7 +73,8 @@ class Generating:
         cache : True, str, attention.KVCache or a sequence of these, optional
             Keep keys and values of earlier tokens instead of computing them again for every token: all of them (True), or those that a
             policy with a budget keeps, for all layers or for each. Needs layers with ``attention="full"`` or a model with ``strict=True``,
-            and no more than `max_length` tokens with the prompt. Without a cache, only the last `max_length` tokens are looked at.
+            and no more than `max_length` tokens with the prompt. Where nothing is forgotten, the result is the same to the bit as without
+            a cache. Without one, only the last `max_length` tokens are looked at.
         end : int, optional
             A sequence that has drawn this token is finished; the rest of its row is filled with it.
         mask : bool array like prompt, optional
