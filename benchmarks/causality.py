@@ -26,12 +26,17 @@ def layer_differences(length, strict):
 
 
 def score(model, tokens, places):
-    """Bits of the tokens at some places of windows (n, length), each predicted from its prefix inside the window and alone."""
-    h = model._body.forward(tokens, Run(GENERATION_STEP, train=False))[0]
+    """Bits of the tokens at some places of windows (n, length), each predicted from its prefix inside the window and alone.
+
+    Both by the products of training: those of `logits` have the same bits in a strict model.
+    """
+    run = Run(GENERATION_STEP, train=False)
+    h = model._body.forward(tokens, run)[0]
     weights, bias = (model.parameters()[name].value for name in ("head.weights", "head.bias"))
     bits, gaps, moved = [], [], []
     for t in places:
-        inside, alone = logits(np.ascontiguousarray(h[:, t - 1]), weights, bias), model.logits(tokens[:, :t])
+        inside, alone = (logits(np.ascontiguousarray(rows[:, -1]), weights, bias)
+                         for rows in (h[:, :t], model._body.forward(tokens[:, :t], run)[0]))
         for z in (inside, alone):
             z -= z.max(axis=1, keepdims=True)
             z -= np.log(np.exp(z).sum(axis=1, keepdims=True))

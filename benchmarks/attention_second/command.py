@@ -3,15 +3,15 @@
 import json
 import pathlib
 
-from benchmarks.attention_second import caches, errors, generation, inversion, sets, strict, trained
+from benchmarks.attention_second import caches, errors, generation, inversion, models, sets, strict, trained
 from benchmarks.document import write_block
 
 HELP = "errors of Scatterbrain, generation with a cache, perplexity with caches that forget, what strictness costs, prediction from sets"
-PARTS = {"errors": errors, "trained": trained, "generation": generation, "caches": caches, "strict": strict, "sets": sets,
-         "inversion": inversion}
+PARTS = {"errors": errors, "trained": trained, "generation": generation, "caches": caches, "models": models, "strict": strict,
+         "sets": sets, "inversion": inversion}
 # what pages for users say, beside the tables of development/attention-second.md
-SAID = {"caches": ("attention.md", caches.sentence), "strict": ("attention.md", strict.sentence),
-        "sets": ("sets.md", sets.sentence), "inversion": ("sets.md", inversion.sentence)}
+SAID = {"generation": ("attention.md", generation.sentence), "caches": ("attention.md", caches.sentence),
+        "strict": ("attention.md", strict.sentence), "sets": ("sets.md", sets.sentence), "inversion": ("sets.md", inversion.sentence)}
 
 
 def add_arguments(parser):
@@ -19,8 +19,9 @@ def add_arguments(parser):
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS), help="what to measure; none writes what was kept")
     parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same part replaced")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables are written from all that is kept")
-    parser.add_argument("--texts", type=pathlib.Path, nargs="+", default=[], help="caches, trained and strict: text files or .jsonl of "
-                        "documents, compressed or not; strict takes the first")
+    parser.add_argument("--texts", type=pathlib.Path, nargs="+", default=[], help="caches, trained, models and strict: text files or "
+                        ".jsonl of documents, compressed or not; strict takes the first")
+    parser.add_argument("--torch", help="generation: a Python that has PyTorch, to be compared with")
     parser.add_argument("--mnist", type=pathlib.Path, help="sets: folder of MNIST, four .gz files")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("work"), help="caches and trained: folder for models; the same "
                         "call goes on")
@@ -30,6 +31,8 @@ def add_arguments(parser):
     parser.add_argument("--width", type=int, default=64, help="caches: of the model")
     parser.add_argument("--steps", type=int, default=3000, help="caches: of training")
     parser.add_argument("--strict-steps", type=int, default=300, help="strict: of training")
+    parser.add_argument("--model-steps", type=int, default=400, help="models: of training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="models: of weights, hashes and features")
     parser.add_argument("--epochs", type=int, default=20, help="inversion: of training")
 
 

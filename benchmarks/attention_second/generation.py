@@ -1,48 +1,82 @@
-"""Tokens a second of generation with a cache and without one, on one thread."""
+"""Tokens a second of generation with a cache and without one, beside a PyTorch model of the same size, on one thread."""
 
+import json
+import pathlib
+import subprocess
 import time
 
 import numba
 import numpy as np
 
+from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer import ReformerLM
 
 PROMPT = NEW = 1000
+TOKENS, WIDTH, LAYERS, HEADS, FF = 128, 256, 4, 4, 1024
 
 
 def measure(args):
     """1,000 tokens after a prompt of 1,000 with a cache; without one, the time of a token at three lengths, which gives the same total.
 
-    A cache needs one thread. Times are those of the processor, which other programs of a busy machine disturb less.
+    Times are those of the processor, which other programs of a busy machine disturb less.
     """
     found, threads = {}, numba.get_num_threads()
     numba.set_num_threads(1)
     for name, settings in {"full": {"attention": "full"}, "strict hashing": {"attention": "lsh", "strict": True}}.items():
-        model = ReformerLM(128, max_length=PROMPT + NEW, width=256, n_layers=4, n_heads=4, ff_width=1024, n_hashes=2, **settings)
-        tokens = np.random.default_rng(0).integers(128, size=PROMPT + NEW)
-        model.generate(tokens[:8], 4, cache=True)
-        model.generate(tokens[:PROMPT], 1)
-        start = time.process_time()
-        model.generate(tokens[:PROMPT], NEW, cache=True)
-        cached, before = time.process_time() - start, []
-        for length in (PROMPT, PROMPT + NEW // 2, PROMPT + NEW):
-            seconds = []
-            for _ in range(3):
-                start = time.process_time()
-                model.generate(tokens[:length], 1)
-                seconds.append(time.process_time() - start)
-            before.append(float(np.median(seconds)))
-        whole = NEW * (before[0] + 4 * before[1] + before[2]) / 6
-        found[name] = {"cached": cached, "recomputed": whole, "ratio": whole / cached, "per_second": (PROMPT + NEW) / cached}
+        model = ReformerLM(TOKENS, max_length=PROMPT + NEW, width=WIDTH, n_layers=LAYERS, n_heads=HEADS, ff_width=FF, n_hashes=2,
+                           **settings)
+        tokens = np.random.default_rng(0).integers(TOKENS, size=PROMPT + NEW)
+        model.generate(tokens[:PROMPT], 4, cache=True)
+        prompt = seconds(lambda model=model, tokens=tokens: model.generate(tokens[:PROMPT], 1, cache=True), 3)
+        cached = seconds(lambda model=model, tokens=tokens: model.generate(tokens[:PROMPT], NEW, cache=True), 1)
+        whole = all_lengths(lambda length, model=model, tokens=tokens: model.generate(tokens[:length], 1))
+        training = all_lengths(lambda length, model=model, tokens=tokens: model._body.forward(tokens[None, :length], Run(0, train=False)))
+        found[name] = {"prompt": prompt, "cached": cached, "recomputed": whole, "training": training, "ratio": training / cached,
+                       "per_second": (NEW - 1) / (cached - prompt)}
     numba.set_num_threads(threads)
+    if args.torch is not None:
+        numbers = [PROMPT, NEW, WIDTH, LAYERS, HEADS, FF, TOKENS, 1]
+        script = pathlib.Path(__file__).with_name("torch_generation.py")
+        said = json.loads(subprocess.run([args.torch, script, *map(str, numbers)], check=True, capture_output=True, text=True).stdout)
+        found["PyTorch"] = {"prompt": said["prompt"], "cached": said["prompt"] + said["new"], "recomputed": None, "training": None,
+                            "ratio": None, "per_second": (NEW - 1) / said["new"]}
     return found
+
+
+def seconds(function, times):
+    """Median processor seconds of a call."""
+    spent = []
+    for _ in range(times):
+        start = time.process_time()
+        function()
+        spent.append(time.process_time() - start)
+    return float(np.median(spent))
+
+
+def all_lengths(function):
+    """Seconds of calls for all lengths from PROMPT on, from those at three lengths by Simpson's rule."""
+    first, middle, last = (seconds(lambda length=length: function(length), 3) for length in (PROMPT, PROMPT + NEW // 2, PROMPT + NEW))
+    return NEW * (first + 4 * middle + last) / 6
+
+
+def sentence(found):
+    """For the guide."""
+    rates = {name: f"{row['per_second']:.0f}" for name, row in found.items()}
+    beside = f"; a PyTorch model of the same size with its cache: {rates['PyTorch']}" if "PyTorch" in rates else ""
+    return (f"Tokens a second on one thread behind {PROMPT:,} to {PROMPT + NEW:,} others, width {WIDTH}, {LAYERS} layers: {rates['full']} "
+            f"with exact attention\nand {rates['strict hashing']} with strict hashing, {found['full']['ratio']:.0f} and "
+            f"{found['strict hashing']['ratio']:.0f} times as many as by computing the window again{beside}\n"
+            "([table](development/attention-second.md#generation-with-a-cache)).")
 
 
 def text(found):
     """A table."""
-    lines = ["1,000 tokens after a prompt of 1,000, width 256, 4 layers, one thread; without a cache from the time of a token at three",
-             "lengths", "",
-             f"{'attention':<16}{'with cache':>12}{'without':>12}{'ratio':>8}{'tokens/s':>10}"]
+    lines = [f"{NEW:,} tokens after a prompt of {PROMPT:,}, width {WIDTH}, {LAYERS} layers, one thread. Without a cache, from the time at",
+             "three lengths: with the same bits (generate), and by the products of training; ratio: of the latter to the time with",
+             "a cache; tokens/s: of the new ones", "",
+             f"{'attention':<24}{'prompt':>8}{'with cache':>12}{'without':>11}{'training':>11}{'ratio':>7}{'tokens/s':>10}"]
+    names = {"PyTorch": "PyTorch, its own cache"}
     return "\n".join(lines + [
-        f"{name:<16}{row['cached']:>10.1f} s{row['recomputed']:>10.1f} s{row['ratio']:>8.1f}{row['per_second']:>10.0f}"
-        for name, row in found.items()])
+        f"{names.get(name, name):<24}{row['prompt']:>6.2f} s{row['cached']:>10.2f} s"
+        + (f"{row['recomputed']:>9.0f} s{row['training']:>9.0f} s{row['ratio']:>7.0f}" if row["ratio"] else f"{'-':>11}{'-':>11}{'-':>7}")
+        + f"{row['per_second']:>10.0f}" for name, row in found.items()])

@@ -7,9 +7,14 @@ from mongoose_nb.attention import ScatterbrainAttention, full_attention
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer.reversible import to_stream, to_values
 
-# features, and keys of the support: by a round of hashing, which reaches two mean buckets on average, or the best by their scores
-WAYS = {"sparse": (0, "lsh", 32), "low rank": (64, None, 32), "Scatterbrain": (32, "lsh", 16), "best keys": (0, "best", 64),
-        "32 + best": (32, "best", 32)}
+# features; support; rounds of hashing and size of a bucket, of which a round reaches two on average, or keys: the last ones, or the best by
+# their scores
+WAYS = {"low rank": (64, None, 1, 1), "sparse": (0, "lsh", 1, 32), "both": (32, "lsh", 1, 16), "sparse, 8": (0, "lsh", 8, 4),
+        "both, 8": (32, "lsh", 8, 2), "last": (0, "local", 1, 64), "32 + last": (32, "local", 1, 32), "best": (0, "best", 1, 64),
+        "32 + best": (32, "best", 1, 32)}
+# Scatterbrain and its parents, in designs of equal memory: by a round of hashing, by 8 rounds of small buckets, by the last keys
+DESIGNS = {"one round of hashing": ("both", "sparse"), "8 rounds of small buckets": ("both, 8", "sparse, 8"),
+           "the last keys": ("32 + last", "last")}
 WINDOWS = 2
 
 
@@ -53,9 +58,9 @@ def measure(args):
             for layer, (q, v) in enumerate(heads_of(model, window)):
                 exact = full_attention(q, v, causal=True)[0]
                 errors, z = {}, scores(q)
-                for way, (n_features, support, keys) in WAYS.items():
+                for way, (n_features, support, rounds, keys) in WAYS.items():
                     support = best(z, keys) if support == "best" else support
-                    out = ScatterbrainAttention(n_features, support, 1, keys, causal=True).forward(q, v)[0]
+                    out = ScatterbrainAttention(n_features, support, rounds, keys, keys + 1, causal=True).forward(q, v)[0]
                     errors[way] = np.linalg.norm(out - exact, axis=(2, 3)) / np.linalg.norm(exact, axis=(2, 3))
                 rows += [{"layer": layer, "head": head, "entropy": float(bits), **{way: float(e[0, head]) for way, e in errors.items()}}
                          for head, bits in enumerate(entropy(z))]
@@ -66,12 +71,22 @@ def measure(args):
     return found
 
 
+def against_parents(found):
+    """{design: errors of Scatterbrain over those of its better parent, of all heads}."""
+    return {name: [head[both] / min(head[alone], head["low rank"]) for entry in found for head in entry["heads"]]
+            for name, (both, alone) in DESIGNS.items()}
+
+
 def text(found):
-    """A table for each text, heads by entropy."""
-    parts = ["relative error of the output, causal, about 64 keys and features of a query; heads by the entropy of their attention"]
+    """A table for each text, heads by entropy, and how the designs compare with their parents."""
+    parts = ["relative error of the output, causal; heads by the entropy of their attention. At most 64 keys and features of a query:\n"
+             "both is Scatterbrain with 32 features, by a round of hashing or by 8 rounds of small buckets; last and best are keys\n"]
+    for name, ratios in against_parents(found).items():
+        parts[0] += (f"\nsupport by {name}: below both parents in {sum(ratio < 1 for ratio in ratios)} of {len(ratios)} heads, "
+                     f"{min(ratios):.2f} to {max(ratios):.2f} times the better one's error")
     for entry in found:
-        rows = [f"{int(one['layer']):>5}{int(one['head']):>6}{one['entropy']:>9.2f}" + "".join(f"{one[way]:>14.3f}" for way in WAYS)
+        rows = [f"{int(one['layer']):>5}{int(one['head']):>6}{one['entropy']:>9.2f}" + "".join(f"{one[way]:>11.3f}" for way in WAYS)
                 for one in entry["heads"]]
-        head = f"{'layer':>5}{'head':>6}{'entropy':>9}" + "".join(f"{way:>14}" for way in WAYS)
+        head = f"{'layer':>5}{'head':>6}{'entropy':>9}" + "".join(f"{way:>11}" for way in WAYS)
         parts.append("\n".join([f"{entry['text']}:", head, *rows]))
     return "\n\n".join(parts)

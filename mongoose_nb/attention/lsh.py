@@ -59,7 +59,7 @@ class LSHAttention:
     Parameters
     ----------
     n_hashes : int
-        Rounds of hashing.
+        Rounds of hashing. More rounds of smaller buckets reach more of the large entries, at equal memory and in more time.
     bucket_size : int
         Mean number of tokens in a bucket.
     causal : bool or "strict"
@@ -144,22 +144,20 @@ class LSHAttention:
             return self._hash(x, step)
 
     def row_buckets(self, step: int = 0) -> Callable[[np.ndarray], np.ndarray]:
-        """A function of rows (heads, width), one token, that gives their buckets (heads, rounds) int32: those of `buckets`, with directions
-        that are prepared once. Needs `n_buckets`."""
+        """A function of rows (n, heads, width), tokens first, that gives their buckets (n, heads, rounds) int32: those of `buckets` up to
+        rounding, which do not depend on the number of rows. Needs `n_buckets`."""
         prepared: dict = {}
 
         def buckets(rows):
-            from mongoose_nb.core.threads import compute_threads
-            from mongoose_nb.kernels.attention.rotation_hash import hash_tokens
+            from mongoose_nb.kernels.attention.cached import hash_rows
 
-            rows = check_heads("rows", rows[None, :, None])
-            key = rows.array.shape, rows.rows.dtype
+            key = rows.shape[1:], rows.dtype
             if key not in prepared:
-                prepared[key] = self._directions(rows, step)
-            codes = np.empty((1, key[0][1], self.n_hashes, 1), np.int32)
-            with compute_threads(0):
-                hash_tokens(rows.heads, prepared[key], codes)
-            return codes.reshape(codes.shape[1:3])
+                directions = self._directions(check_heads("rows", rows.transpose(1, 0, 2)[None]), step)
+                prepared[key] = np.ascontiguousarray(directions.transpose(0, 2, 1))
+            codes = np.empty((*rows.shape[:2], self.n_hashes), np.int32)
+            hash_rows(np.ascontiguousarray(rows), prepared[key], codes)
+            return codes
         return buckets
 
     def _directions(self, x, step):

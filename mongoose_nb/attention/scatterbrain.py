@@ -41,7 +41,8 @@ class ScatterbrainAttention:
         Pairs to compute exactly: those that a round of hashing reaches, those closer than `window`, or True in an array (tokens, tokens)
         or (batch, heads, tokens, tokens), queries first. None has no sparse part: this is the Performer (Choromanski et al., ICLR 2021).
     n_hashes, bucket_size : int
-        Of the support by hashing; see `LSHAttention`.
+        Of the support by hashing; see `LSHAttention`. On queries of trained models, 8 rounds of buckets of 2 had a third of the error of
+        one round of buckets of 16.
     window : int
         Of the local support: a query reaches the last `window` tokens up to itself, and without `causal` as many behind.
     causal : bool or "strict"

@@ -149,7 +149,7 @@ def _attention():
     attention_mass(LSHAttention(2, 8, True, exact_below=0), qk)
     model = ReformerLM(16, max_length=32, width=8, n_heads=2, attention="full")
     for kept in (True, KVCache("scissorhands", budget=8, bits=4)):
-        model.generate([1, 2, 3], 12, cache=kept, top_p=0.9, end=0)
+        model.generate([1, 2, 3] * 6, 12, cache=kept, top_p=0.9, end=0)
     for kind in ("performer", "scatterbrain"):
         model = ReformerLM(16, max_length=32, width=8, n_heads=2, bucket_size=8, attention=kind, strict=True, n_features=8)
         model.generate([1, 2, 3], 12, cache=True)

@@ -1,4 +1,4 @@
-"""Figures of evaluation, and the draw of the next token."""
+"""Scores of a language model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,64 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+
+from mongoose_nb.core.threads import compute_threads
+from mongoose_nb.core.validation import check_int
+from mongoose_nb.nn.layers.base import Run
+from mongoose_nb.reformer.cores import attending
+from mongoose_nb.reformer.decoding import check_causal, read_together
+from mongoose_nb.reformer.generation import Generating
+from mongoose_nb.reformer.head import logits, logits_by_rows, scores
+from mongoose_nb.reformer.kinds import AttentionKind
+from mongoose_nb.reformer.tasks import Task, check_batch, check_task
+
+# Hashes of evaluation come from steps that training does not reach.
+EVALUATION_STEP = 1 << 40
+
+
+class Evaluating(Generating):
+    """The part of `ReformerLM` that scores."""
+
+    def evaluate(self, task: Task | np.ndarray, *, batches: int = 20, batch_size: int = 16,
+                 attention: str | AttentionKind | None = None, n_hashes: int | None = None, as_generated: bool = False) -> dict:
+        """Scores on evaluation batches, over all tokens, with hashes that training has not used.
+
+        Parameters
+        ----------
+        task : Task or (n,) integer array
+        batches, batch_size : int
+        attention : str or reformer.AttentionKind, optional
+            Attend so in all layers instead. A model that was trained with hashing relies on it: exact attention may serve it worse
+            (Kitaev et al., 2020, Table 2).
+        n_hashes : int, optional
+            Rounds in all layers instead; of learned rotations no more than there are.
+        as_generated : bool
+            Score with the hashes and the bits of `generate` and `decoder`, instead of other hashes for every batch and the faster products
+            of training: the perplexity is then that of what `generate` draws from, to the bit. Needs layers that do not depend on later
+            tokens: ``attention="full"``, or ``strict=True``.
+
+        Returns
+        -------
+        dict
+            ``loss`` (nats a token) as ``eval_loss``, ``bits`` a token, ``accuracy`` and ``perplexity``. With hashing, and without
+            ``strict=True``, which earlier tokens a token attends to depends on later ones: the perplexity is then no likelihood.
+        """
+        task, batch_size = check_task(self, task), check_int("batch_size", batch_size, low=1)
+        found, product = [], logits_by_rows if as_generated else logits
+        with attending(self.cores, attention, n_hashes), compute_threads(self._work(batch_size, task.length)):
+            if as_generated:
+                check_causal(self, "as_generated")
+            for index in range(check_int("batches", batches, low=1)):
+                tokens, weight = task.batch(index, batch_size, train=False)
+                tokens, counted = check_batch(self, tokens, weight)
+                if as_generated:
+                    h = np.stack(read_together([self.decoder() for _ in tokens], tokens[:, :-1]))
+                else:
+                    h, _ = self._body.forward(tokens[:, :-1], Run(EVALUATION_STEP + index, train=False))
+                targets = tokens[:, 1:].reshape(-1)[counted]
+                rows = np.ascontiguousarray(h.reshape(-1, self.width)[counted])
+                found.append((*scores(rows, self._head.weights.value, self._head.bias.value, targets, product), targets))
+        return summary(found)
 
 
 def summary(batches: Iterable[tuple]) -> dict[str, float]:
@@ -28,20 +86,3 @@ def summary(batches: Iterable[tuple]) -> dict[str, float]:
         count += len(targets)
     mean = losses / count
     return {"eval_loss": mean, "bits": mean / math.log(2), "accuracy": right / count, "perplexity": math.exp(min(mean, 700.0))}
-
-
-def draw(logits: np.ndarray, temperature: float, top_k: int, rng: np.random.Generator, top_p: float = 1.0) -> np.ndarray:
-    """A token for every row of logits (n, n_tokens): the best one at temperature 0, else a draw from the softmax over the best `top_k`, or
-    over the fewest of these whose share is `top_p` or more."""
-    z = logits.astype(np.float64)
-    if temperature > 0:
-        z = z / temperature
-        z[z < -np.partition(-z, top_k - 1, axis=1)[:, top_k - 1:top_k]] = -np.inf
-        if top_p < 1:
-            order = np.argsort(-z, axis=1, kind="stable")
-            best = np.take_along_axis(z, order, axis=1)
-            p = np.exp(best - best[:, :1])
-            before = np.cumsum(p, axis=1) - p
-            np.put_along_axis(z, order, np.where(before < top_p * p.sum(axis=1, keepdims=True), best, -np.inf), axis=1)
-        z -= np.log(-np.log(rng.random(z.shape)))  # the largest of logits with Gumbel noise is a draw from the softmax
-    return z.argmax(axis=1)

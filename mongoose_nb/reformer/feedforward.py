@@ -51,6 +51,10 @@ class FeedForward(Layer):
             out[part] = self._part(rows[part], run)[0]
         return out.reshape(x.shape), (x, run, None)
 
+    def by_rows(self, x: np.ndarray) -> np.ndarray:
+        """(n, width), where the bits of a row do not depend on how many others there are."""
+        return self.outer.by_rows(self.inner.by_rows(x))
+
     def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         """Chunk by chunk."""
         x, run, caches = cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,15 @@ def logits(h: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return out
 
 
+def logits_by_rows(h: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """As `logits`, where the bits of a row do not depend on how many others there are."""
+    from mongoose_nb.kernels.common.row_products import dot_rows
+
+    out = np.empty((len(h), len(weights)), h.dtype)
+    dot_rows(h, weights, bias, out)
+    return out
+
+
 def chunks(n: int, n_tokens: int) -> list[slice]:
     """Slices of n rows, each with no more than `CHUNK` logits."""
     size = max(1, CHUNK // n_tokens)
@@ -41,11 +51,12 @@ def cross_entropy(z: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.log(total[:, 0]) - at_target, z
 
 
-def scores(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(losses (n,), best token (n,)) over all tokens."""
+def scores(h: np.ndarray, weights: np.ndarray, bias: np.ndarray, targets: np.ndarray,
+           product: Callable[..., np.ndarray] = logits) -> tuple[np.ndarray, np.ndarray]:
+    """(losses (n,), best token (n,)) over all tokens, with logits by `logits` or `logits_by_rows`."""
     losses, best = np.empty(len(h), h.dtype), np.empty(len(h), np.int64)
     for part in chunks(len(h), len(weights)):
-        z = logits(h[part], weights, bias)
+        z = product(h[part], weights, bias)
         best[part] = z.argmax(axis=1)
         losses[part] = cross_entropy(z, targets[part])[0]
     return losses, best

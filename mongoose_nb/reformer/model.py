@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.registry import make
-from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 from mongoose_nb.nn.forms import converted_maps
 from mongoose_nb.nn.layers.activations import Activation
@@ -25,20 +24,17 @@ from mongoose_nb.nn.training.optimizers import Optimizer
 from mongoose_nb.nn.training.progress import Progress
 from mongoose_nb.reformer import saving as io
 from mongoose_nb.reformer.body import make_body
-from mongoose_nb.reformer.cores import Core, attending, check_layers
-from mongoose_nb.reformer.evaluation import summary
-from mongoose_nb.reformer.generation import Generating
-from mongoose_nb.reformer.head import SoftmaxHead, one_label, scores
+from mongoose_nb.reformer.cores import check_layers
+from mongoose_nb.reformer.evaluation import Evaluating
+from mongoose_nb.reformer.head import SoftmaxHead, one_label
 from mongoose_nb.reformer.kinds import AttentionKind
 from mongoose_nb.reformer.tasks import Task, TaskSource, check_batch, check_task
 
-# Hashes of evaluation come from steps that training does not reach.
-EVALUATION_STEP = 1 << 40
 # The layer of a block's half that has its linear maps.
 _HOLDERS = {"feedforward": "layers", "attention": "heads"}
 
 
-class ReformerLM(Generating, Model):
+class ReformerLM(Evaluating, Model):
     """Predicts the next token with LSH attention in reversible layers (Kitaev, Kaiser and Levskaya, 2020).
 
     Parameters
@@ -73,8 +69,9 @@ class ReformerLM(Generating, Model):
         Sequences no longer than this are attended to exactly.
     strict : bool
         Whether the attention of a token depends on nothing that comes later: not by values, nor by the number of buckets and the bounds
-        of chunks. A prefix alone then has the logits that it has in a longer text, up to rounding, and the perplexity of `evaluate` is
-        that of a strictly causal model. See `attention.LSHAttention`. Needs ``full_attention_up_to=0``.
+        of chunks. A prefix alone then has the logits that it has in a longer text (to the bit in `logits`, `generate` and `decoder`, up to
+        rounding in training), and the perplexity of `evaluate` is that of a strictly causal model. See `attention.LSHAttention`. Needs
+        ``full_attention_up_to=0``.
     thresh, scheduler_hashes, lr_rotations, margin
         Of layers with learned rotations: the rotations learn when this share of the bits has changed that watch the query-key
         projection, so many bits for every row of it (rounded up to a multiple of 64), with this learning rate; margin of the triplet loss.
@@ -220,11 +217,6 @@ class ReformerLM(Generating, Model):
         return self
 
     @property
-    def cores(self) -> list[Core]:
-        """The attention of every layer (`reformer.cores.Core`)."""
-        return [block.attention["heads"].core for block in self._body.blocks]
-
-    @property
     def bound_sampler(self) -> Sampler | None:
         """The sampler of the head, which works on its weights; None where all tokens are computed."""
         return None if self.sampler is None else self._head.sampler
@@ -325,40 +317,6 @@ class ReformerLM(Generating, Model):
         """Bring the hash tables of a sampler up to date with the head's weights; the layers hash again at every step."""
         if self.sampler is not None:
             self.bound_sampler.rehash_now()
-
-    # ------------------------------------------------------------------ use
-
-    def evaluate(self, task: Task | np.ndarray, *, batches: int = 20, batch_size: int = 16,
-                 attention: str | AttentionKind | None = None, n_hashes: int | None = None) -> dict:
-        """Scores on evaluation batches, over all tokens, with hashes that training has not used.
-
-        Parameters
-        ----------
-        task : Task or (n,) integer array
-        batches, batch_size : int
-        attention : str or reformer.AttentionKind, optional
-            Attend so in all layers instead. A model that was trained with hashing relies on it: exact attention may serve it worse
-            (Kitaev et al., 2020, Table 2).
-        n_hashes : int, optional
-            Rounds in all layers instead; of learned rotations no more than there are.
-
-        Returns
-        -------
-        dict
-            ``loss`` (nats a token) as ``eval_loss``, ``bits`` a token, ``accuracy`` and ``perplexity``. With hashing, and without
-            ``strict=True``, which earlier tokens a token attends to depends on later ones: the perplexity is then no likelihood.
-        """
-        task = check_task(self, task)
-        found = []
-        with attending(self.cores, attention, n_hashes), compute_threads(self._work(batch_size, task.length)):
-            for index in range(check_int("batches", batches, low=1)):
-                tokens, weight = task.batch(index, batch_size, train=False)
-                tokens, counted = check_batch(self, tokens, weight)
-                h, _ = self._body.forward(tokens[:, :-1], Run(EVALUATION_STEP + index, train=False))
-                targets = tokens[:, 1:].reshape(-1)[counted]
-                rows = np.ascontiguousarray(h.reshape(-1, self.width)[counted])
-                found.append((*scores(rows, self._head.weights.value, self._head.bias.value, targets), targets))
-        return summary(found)
 
     # ------------------------------------------------------------------ saving
 

@@ -12,6 +12,15 @@ from mongoose_nb.nn.training.batches import Batch, Source
 from mongoose_nb.nn.training.progress import Progress
 
 
+def as_array(name: str, tokens: Any) -> np.ndarray:
+    """An array of tokens, whose sequences must have one length."""
+    try:
+        return np.asarray(tokens)
+    except ValueError as error:
+        raise ValueError(f"{name} has sequences of different lengths; fill up the shorter ones with any token, and where there is a mask, "
+                         "give False there") from error
+
+
 def as_tokens(name: str, tokens: Any, n_tokens: int) -> np.ndarray:
     """Tokens of any integer dtype as int32, looked at before they are converted.
 
@@ -23,8 +32,8 @@ def as_tokens(name: str, tokens: Any, n_tokens: int) -> np.ndarray:
     n_tokens : int
         Tokens are 0 to n_tokens - 1.
     """
-    array = np.asarray(tokens)
-    if not np.issubdtype(array.dtype, np.integer):
+    array = as_array(name, tokens)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"{name} must be integers from 0 to {n_tokens - 1}; got dtype {array.dtype}")
     if array.size and not 0 <= array.min() <= array.max() < n_tokens:
         raise ValueError(f"{name} must be from 0 to {n_tokens - 1}; got {array.min()} to {array.max()}")

@@ -118,7 +118,7 @@ def test_reached_are_the_last_keys_of_a_bucket(last):
 def test_heads_that_reach_nothing_are_named():
     """A score that is not finite is no key that is missing."""
     cache, codes = KVCache(), np.array([[0], [1]], np.int32)
-    assert cache.unreached.shape == (0,)
+    assert cache.unreached.shape == (0,) and cache.codes.shape == (0, 0, 0)
     assert not cache.attend(np.ones((H, D)), codes=codes).any() and cache.unreached.all()
     cache.append(np.ones((H, D)), np.ones((H, D)), codes)
     for own, want in (codes, [False, False]), (1 - codes, [True, True]), (np.zeros((H, 1), np.int32), [False, True]):
@@ -188,7 +188,71 @@ def test_errors_name_the_argument(arguments, words):
 def test_wrong_arrays_change_nothing():
     cache = KVCache()
     cache.append(np.ones((2, 3)), np.ones((2, 3)))
-    for k, v in ((np.ones((2, 4)), np.ones((2, 4))), (np.ones(3), np.ones(3)), (np.ones((2, 3), int), np.ones((2, 3), int))):
+    for k, v in ((np.ones((2, 4)), np.ones((2, 4))), (np.ones(3), np.ones(3)), (np.ones((2, 3), int), np.ones((2, 3), int)),
+                 (np.ones((2, 3), np.float32), np.ones((2, 3), np.float32)), (np.ones((2, 0)), np.ones((2, 0)))):
         with pytest.raises(ValueError, match="k and v must be"):
             cache.append(k, v)
     assert len(cache) == 1
+
+
+@pytest.mark.parametrize("rounds, last", [(0, None), (2, 3), (1, None)])
+def test_tokens_read_at_once_are_those_read_one_by_one(rounds, last):
+    """In parts of any size, or by `attend` and `append`: the same bits, weights and marks. A budget for all changes nothing."""
+    rng = np.random.default_rng(5)
+    q, v = rng.standard_normal((2, T, H, D)).astype(np.float32)
+    q[4] = 0
+    codes = rng.integers(3, size=(T, H, rounds)).astype(np.int32) if rounds else None
+    caches, outs = [KVCache(), KVCache(), KVCache("heavy_hitters", budget=T)], []
+    for cache, bounds in zip(caches, ((0, T), (0, 1, 2, 9, 9, T), range(T + 1))):
+        parts = zip(bounds, bounds[1:])
+        outs.append(np.concatenate([cache.read(q[lo:hi], v[lo:hi], None if codes is None else codes[lo:hi], last) for lo, hi in parts]))
+    assert outs[0].tobytes() == outs[1].tobytes()
+    np.testing.assert_allclose(outs[2], outs[0], atol=1e-6)
+    alone = KVCache()
+    for t in range(T):
+        own = None if codes is None else codes[t]
+        out = alone.attend(q[t], codes=own, last=last)
+        out[alone.unreached] = v[t, alone.unreached]
+        np.testing.assert_allclose(outs[0][t], out, atol=1e-6)
+        length = np.linalg.norm(q[t], axis=1, keepdims=True)
+        alone.append(q[t] / np.where(length > 0, length, 1), v[t], own)
+    for cache in caches:
+        assert cache.stats() == pytest.approx({**alone.stats(), "bytes": cache.n_bytes}, nan_ok=True)
+        assert (cache.positions == alone.positions).all() and (cache.unreached == alone.unreached).all()
+
+
+def test_parts_that_do_not_fit_change_nothing():
+    cache, rows = KVCache(), np.ones((3, H, D), np.float32)
+    cache.read(rows, rows)
+    for arguments in ((rows[:, :1], rows[:, :1]), (rows, rows[:2]), (rows.astype(int), rows.astype(int)),
+                      (rows, rows, np.zeros((3, H, 1), np.int32)), (rows[0], rows[0])):
+        with pytest.raises(ValueError, match="must be"):
+            cache.read(*arguments)
+    with pytest.raises(ValueError, match="codes must be"):
+        cache.append(rows[0], rows[0], np.zeros((H, 1), np.int32))
+    assert len(cache) == 3 and cache.read(rows[:0], rows[:0]).shape == (0, H, D)
+
+
+@pytest.mark.parametrize("q", [np.ones((H + 1, D), np.float32), np.ones((H, D + 1), np.float32), np.ones(D, np.float32),
+                               np.ones((H, D), np.float64), np.ones((H, D), int)], ids=lambda q: f"{q.dtype} {q.shape}")
+@pytest.mark.parametrize("bits", [None, 8])
+def test_queries_unlike_the_keys_are_refused(q, bits):
+    """A query of more heads than the keys have would read behind their memory."""
+    cache = KVCache(bits=bits)
+    cache.append(np.ones((H, D), np.float32), np.ones((H, D), np.float32))
+    if bits and q.dtype == np.float64:
+        assert cache.attend(q).dtype == np.float64
+    else:
+        with pytest.raises(ValueError, match=r"q must be float32.*\(2, 6\) like the keys"):
+            cache.attend(q)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_few_bits_hold_finite_numbers_alone(value):
+    cache, rows = KVCache(bits=8), np.ones((H, D))
+    for k, v in ((rows, np.full((H, D), value)), (np.full((H, D), value), rows)):
+        with pytest.raises(ValueError, match="cannot be stored in 8 bits"):
+            cache.append(k, v)
+        with pytest.raises(ValueError, match="cannot be stored in 8 bits"):
+            cache.read(np.stack([rows, k]), np.stack([rows, v]))
+    assert len(cache) == 0 and not np.isfinite(KVCache().append(np.full((H, D), value), rows)[0]).any()

@@ -12,7 +12,9 @@ from reformer_problem import LENGTH, N_TOKENS, batch, model, perturb
 
 from mongoose_nb.attention import KVCache
 from mongoose_nb.core.registry import make, registered
+from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer import AttentionKind, CopyTask, ReformerLM
+from mongoose_nb.reformer.generation import GENERATION_STEP
 
 KINDS = [*registered("attention", "mongoose_nb."), "own_attention:Local", Local(5)]
 TASK = CopyTask(N_TOKENS, LENGTH)
@@ -84,9 +86,12 @@ class TestCached:
     def test_cached_is_uncached(self, kind, dtype, tolerance):
         """The residual streams are in steps of 2^-20, which bounds what float64 can agree in."""
         m, tokens = made(kind, strict=True, dtype=dtype), batch()[0][0, :LENGTH]
-        whole = m.decoder().read(tokens)
+        whole, run = m.decoder().read(tokens), Run(GENERATION_STEP, train=False)
+        weights, bias = (m.parameters()[f"head.{name}"].value for name in ("weights", "bias"))
         for n in (1, 2, 9, LENGTH):
-            np.testing.assert_allclose(whole[n - 1], m.logits(tokens[None, :n])[0], atol=tolerance)
+            products = m._body.forward(tokens[None, :n], run)[0][0] @ weights.T + bias  # as training computes
+            np.testing.assert_allclose(whole[n - 1], products[-1], atol=tolerance)
+            assert whole[n - 1].tobytes() == m.logits(tokens[None, :n])[0].tobytes()
         d = m.decoder()
         assert d.read(tokens[:7]).tobytes() + d.read(tokens[7:]).tobytes() == whole.tobytes()
 
@@ -96,8 +101,9 @@ class TestCached:
         qk[0, 0, 3] = 0.0
         want = core.forward(qk, v, step=5)[0][0]
         reader = core.attention(LENGTH).reader(KVCache(), 5)
-        got = np.stack([reader.read(np.ascontiguousarray(qk[0, :, t]), np.ascontiguousarray(v[0, :, t])) for t in range(LENGTH)], axis=1)
-        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+        q, v = (np.ascontiguousarray(x[0].transpose(1, 0, 2)) for x in (qk, v))
+        got = np.concatenate([reader.read(q[lo:hi], v[lo:hi]) for lo, hi in ((0, 1), (1, 6), (6, 6), (6, LENGTH))])
+        np.testing.assert_allclose(got.transpose(1, 0, 2), want, rtol=1e-9, atol=1e-9)
 
     def test_later_tokens_change_nothing(self, kind):
         m, tokens = made(kind, strict=True), batch()[0][0, :LENGTH]

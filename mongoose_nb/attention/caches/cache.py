@@ -42,9 +42,10 @@ class KVCache:
         if bits not in (None, 4, 8):
             raise ValueError(f"bits must be None, 4 or 8; got {bits!r}")
         self.bits = bits
-        self._n = self.step = self._width = 0
-        self._mass, self._evictions, self._weights = 0.0, 0, None
+        self._n = self.step = self._width = self._capacity = 0
+        self._dtype, self._mass, self._evictions, self._weights = np.dtype("float32"), 0.0, 0, None
         self._arrays: dict[str, np.ndarray] = {}
+        self._seen = np.empty((0, 0))  # weights of the last query, with room for more
 
     def fresh(self) -> KVCache:
         """An empty cache of the same settings."""
@@ -62,7 +63,7 @@ class KVCache:
     @property
     def codes(self) -> np.ndarray:
         """Buckets (heads, n, rounds) of the keys that are kept, where they were given."""
-        return self._view("codes")
+        return self._view("codes") if self._arrays else np.empty((0, 0, 0), np.int32)
 
     @property
     def n_bytes(self) -> int:
@@ -72,16 +73,105 @@ class KVCache:
     def _view(self, name):
         return self._arrays[name][:, :self._n]
 
-    def _store(self, **rows):
-        """Add a token's rows, {name: (heads, ...)}."""
+    def _reserve(self, n, **rows):
+        """Make room for n tokens more in arrays like rows, {name: (heads, anything, ...)}."""
+        need = self._n + n
+        if need <= self._capacity and rows.keys() <= self._arrays.keys():
+            return
+        self._capacity = max(16, 2 * self._capacity, need)
         for name, row in rows.items():
-            old = self._arrays.get(name)
-            if old is None:
-                old = self._arrays[name] = np.zeros((len(row), 16, *row.shape[1:]), row.dtype)
-            if self._n == old.shape[1]:
-                self._arrays[name] = np.concatenate([old, np.zeros_like(old)], axis=1)
-            self._arrays[name][:, self._n] = row
-        self._n += 1
+            grown = np.zeros((len(row), self._capacity, *row.shape[2:]), row.dtype)
+            if name in self._arrays:
+                grown[:, :self._n] = self._view(name)
+            self._arrays[name] = grown
+
+    def _added(self, n):
+        self._n += n
+        self.step += n
+
+    def _check(self, k, v, shape):
+        known = self._arrays.get("positions")
+        if (k.ndim != len(shape) or k.shape != v.shape or k.dtype != v.dtype or k.dtype not in (np.float32, np.float64) or 0 in k.shape[-2:]
+                or known is not None and ((len(known), self._width) != k.shape[-2:] or self.bits is None and k.dtype != self._dtype)):
+            alike = "" if known is None else f", as before, {self._dtype} with {len(known)} heads of width {self._width}"
+            raise ValueError(f"k and v must be float32 or float64 ({', '.join(shape)}), not empty, alike{alike}; got {k.dtype} {k.shape} "
+                             f"and {v.dtype} {v.shape}")
+
+    def _check_finite(self, k, v):
+        if self.bits is not None and not (np.isfinite(k).all() and np.isfinite(v).all()):
+            raise ValueError(f"keys and values that are not finite cannot be stored in {self.bits} bits; give bits=None, or look for the "
+                             "NaN or infinity in k and v")
+
+    def _check_query(self, q):
+        q, known = np.ascontiguousarray(q), self._arrays.get("positions")
+        dtypes = (np.float32, np.float64) if known is None or self.bits is not None else (self._dtype,)
+        if q.ndim != 2 or q.dtype not in dtypes or known is not None and q.shape != (len(known), self._width):
+            shape = "(heads, width)" if known is None else f"(heads, width) = {(len(known), self._width)} like the keys"
+            raise ValueError(f"q must be {' or '.join(np.dtype(dtype).name for dtype in dtypes)} {shape}; got {q.dtype} {q.shape}")
+        return q
+
+    def _check_codes(self, codes, shape):
+        """Codes like those of the keys that are kept, (..., heads, rounds) int32; no rounds where there are none."""
+        kept = self._arrays.get("codes")
+        if codes is None:
+            codes = np.empty((*shape, 0), np.int32)
+        codes = np.ascontiguousarray(codes)
+        if codes.dtype != np.int32 or codes.shape[:-1] != shape or kept is not None and codes.shape[-1] != kept.shape[2]:
+            rounds = "rounds" if kept is None else str(kept.shape[2])
+            raise ValueError(f"codes must be int32 ({', '.join(map(str, shape))}, {rounds}), for all tokens or for none; got {codes.dtype} "
+                             f"{codes.shape}")
+        return codes
+
+    def read(self, q: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None, last: int | None = None) -> np.ndarray:
+        """Attention of tokens, one after the other, whose queries scaled to length one are their keys: what `attend` and then `append` do.
+
+        A token attends to those before it, and to itself only where there is no other. Where nothing is to be forgotten, all are
+        computed by one call of a kernel, with the same bits.
+
+        Parameters
+        ----------
+        q, v : (n, heads, width) float32 or float64
+        codes : (n, heads, rounds) int32, optional
+        last : int, optional
+            As in `attend`.
+
+        Returns
+        -------
+        (n, heads, width) array
+        """
+        from mongoose_nb.kernels.attention.cached import attend_rows, unit_rows
+
+        q, v = np.ascontiguousarray(q), np.ascontiguousarray(v)
+        self._check(q, v, ("tokens", "heads", "width"))
+        n, heads, width = q.shape
+        last = None if last is None else check_int("last", last, low=0)
+        codes = self._check_codes(codes, (n, heads))
+        k, out = np.empty_like(q), np.empty_like(q)
+        if not n:
+            return out
+        unit_rows(q, k)
+        self._check_finite(k, v)
+        if self.budget is not None or self.bits is not None:
+            for i in range(n):
+                own = codes[i] if codes.shape[2] else None
+                out[i] = self.attend(q[i], codes=own, last=last)
+                alone = self.unreached
+                out[i, alone] = v[i, alone]
+                self.append(k[i], v[i], own)
+            return out
+        self._width, self._dtype = width, q.dtype
+        if self._n + n > self._capacity:
+            places = np.empty((heads, 0), np.int64)
+            self._reserve(n, k=k[0, :, None], v=k[0, :, None], codes=codes[0, :, None], positions=places, first=places, last=places,
+                          marks=np.empty((heads, 0, 0), self.policy.marks_type))
+        if self._seen.shape[1] < self._n + n:
+            self._seen = np.empty((heads, self._capacity))
+        arrays = self._arrays
+        attend_rows(q, k, v, codes, arrays["k"], arrays["v"], arrays["codes"], arrays["positions"], arrays["first"], arrays["last"],
+                    (self._n, self.step, self._n + n if last is None else last), 1 / math.sqrt(width), out, self._seen)
+        self._weights = self._seen[:, :self._n + n - 1]
+        self._added(n)
+        return out
 
     def append(self, k: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Add a token; past the budget, others are forgotten first.
@@ -98,15 +188,13 @@ class KVCache:
             As they are kept: less exact with `bits`.
         """
         k, v = np.asarray(k), np.asarray(v)
-        known = self._arrays.get("positions")
-        if (k.ndim != 2 or k.shape != v.shape or k.dtype != v.dtype or k.dtype not in (np.float32, np.float64)
-                or known is not None and (len(known) != len(k) or self._width != k.shape[1])):
-            raise ValueError(f"k and v must be float32 or float64 (heads, width), alike for all tokens; got {k.dtype} {k.shape} and "
-                             f"{v.dtype} {v.shape}")
+        self._check(k, v, ("heads", "width"))
+        codes = self._check_codes(codes, k.shape[:1])
+        self._check_finite(k, v)
         if self.budget is not None and self._n >= self.budget:
             self._evict()
-        self._width = k.shape[1]
-        rows = {"positions": np.full(len(k), self.step, np.int64),
+        self._width, self._dtype = k.shape[1], k.dtype
+        rows = {"positions": np.full(len(k), self.step, np.int64), "codes": codes,
                 "first": np.full(len(k), -1, np.int64), "last": np.full(len(k), -1, np.int64),
                 "marks": np.zeros((len(k), self.policy.n_marks(self.budget or 0) if self.budget else 0), self.policy.marks_type)}
         if self.bits is None:
@@ -114,10 +202,10 @@ class KVCache:
         else:
             (rows["k"], rows["k_scales"]), (rows["v"], rows["v_scales"]) = quantise(k, self.bits), quantise(v, self.bits)
             k, v = (restore(rows[name], rows[f"{name}_scales"], self.bits, self._width).astype(k.dtype) for name in "kv")
-        if codes is not None:
-            rows["codes"] = codes
-        self._store(**rows)
-        self.step += 1
+        self._reserve(1, **{name: row[:, None] for name, row in rows.items()})
+        for name, row in rows.items():
+            self._arrays[name][:, self._n] = row
+        self._added(1)
         return k, v
 
     def _evict(self):
@@ -143,8 +231,8 @@ class KVCache:
         from mongoose_nb.kernels.attention.cached import reach_row
 
         kept, codes = self._arrays.get("codes"), np.ascontiguousarray(codes)
-        if kept is None or codes.shape != (heads, kept.shape[2]) or heads != len(kept) or codes.dtype != kept.dtype:
-            known = "there are none" if kept is None else f"{kept.dtype} ({len(kept)}, {kept.shape[2]})"
+        known = "there are none" if kept is None or not kept.shape[2] else f"{kept.dtype} ({len(kept)}, {kept.shape[2]})"
+        if kept is None or not kept.shape[2] or codes.shape != (heads, kept.shape[2]) or heads != len(kept) or codes.dtype != kept.dtype:
             raise ValueError(f"codes must be like those of the keys that are kept ({known}), for {heads} heads; got {codes.dtype} "
                              f"{codes.shape}. Give codes with every `append`, or leave them out")
         out = np.empty((heads, self._n), bool)
@@ -175,6 +263,7 @@ class KVCache:
         """
         from mongoose_nb.kernels.attention.cached import attend_row, mark_row
 
+        q = self._check_query(q)
         out = np.zeros_like(q)
         if not self._n:
             self._weights = np.zeros((len(q), 0))
@@ -188,7 +277,7 @@ class KVCache:
                             for name in "kv")
         if kernel is None:
             scale = 1 / math.sqrt(q.shape[1]) if scale is None else float(scale)
-            attend_row(np.ascontiguousarray(q), keys, values, allowed, self._n, scale, out, weights)
+            attend_row(q, keys, values, allowed, self._n, scale, out, weights)
         else:
             kernel(keys, values, allowed, self._n, weights)
         self._weights = weights

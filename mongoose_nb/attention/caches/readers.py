@@ -1,4 +1,4 @@
-"""Attention of a sequence token by token: the next token to those before it, of which a cache keeps keys and values."""
+"""Attention of a sequence that comes in parts: the next tokens to those before them, of which a cache keeps keys and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class KeyReader:
     cache : KVCache
         An empty one.
     buckets : callable, optional
-        Buckets (heads, rounds) of one row a head (heads, width). None reaches all tokens.
+        Buckets (n, heads, rounds) of rows (n, heads, width). None reaches all tokens.
     last : int, optional
         Of the tokens of its bucket a token reaches the last so many.
     """
@@ -27,16 +27,12 @@ class KeyReader:
         self.cache, self.buckets, self.last = cache, buckets, last
 
     def read(self, q: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """Outputs (heads, width) of the next token, whose query and value these are, both of that shape.
+        """Outputs (n, heads, width) of the next tokens, whose queries and values these are, both of that shape.
 
-        It is its own key only where there is no other, so it is added behind its query.
+        A token is its own key only where there is no other, so it is added behind its query. The bits of an output do not depend on how
+        many tokens a call reads.
         """
-        cache, codes = self.cache, self._codes(q)
-        out = cache.attend(q, codes=codes, last=self.last)
-        alone = cache.unreached
-        out[alone] = v[alone]
-        cache.append(unit(q), v, codes)
-        return out
+        return self.cache.read(q, v, self._codes(q), self.last)
 
     def _codes(self, q):
         return None if self.buckets is None else self.buckets(q)
@@ -67,21 +63,34 @@ class FeatureReader(KeyReader):
         self._omega: np.ndarray | None = None
 
     def _codes(self, q):
-        return super()._codes(q) if self.buckets is not None else np.zeros((len(q), 1), np.int32)
+        return super()._codes(q) if self.buckets is not None else np.zeros((*q.shape[:2], 1), np.int32)
 
     def read(self, q: np.ndarray, v: np.ndarray) -> np.ndarray:
+        from mongoose_nb.kernels.attention.cached import unit_rows
+
+        codes, k, out = self._codes(q), np.empty_like(q), np.empty_like(q)
+        unit_rows(np.ascontiguousarray(q), k)
+        for i in range(len(q)):
+            out[i] = self._read(q[i], k[i], v[i], codes[i])
+        return out
+
+    def _read(self, q, k, v, codes):
         from mongoose_nb.kernels.attention.scatter import add_token, attend_token
 
         heads, width = q.shape
         if self._omega is None:
             self._omega = np.array(draw_features(heads, self.n_features, width, self.seed, self.step))
             self._sums, self._empty = np.zeros((heads, self.n_features, width + 1)), np.zeros((heads, 0, width))
-            self._seen = 0
-        scale, codes = width**-0.25, self._codes(q)
+            # features of the support's keys; of a cache that forgets or rounds, they are computed again
+            exact = self.support and self.cache.budget is None and self.cache.bits is None
+            self._seen, self._features = 0, np.empty((heads, 16 if exact else 0, self.n_features))
+        elif self._seen == self._features.shape[1]:
+            self._features = np.concatenate([self._features, np.empty_like(self._features)], axis=1)
+        scale = width**-0.25
         query, out = q * scale if q.dtype == np.float64 else q.astype(np.float64) * scale, np.zeros(q.shape)
 
         def attend(keys, values, allowed, n, weights):
-            attend_token(query, keys, values, allowed, n, scale, self._omega, self._sums, out, weights)
+            attend_token(query, keys, values, allowed, n, scale, self._omega, self._sums, self._features, out, weights)
 
         if self.support and len(self.cache):
             self.cache.attend(q, codes=codes, last=self.last, kernel=attend)
@@ -93,16 +102,10 @@ class FeatureReader(KeyReader):
         if self.n_features and self._seen:
             alone[:] = False
         out[alone] = v[alone]
-        k = unit(q)
         if self.support:
             k, v = self.cache.append(k, v, codes)
         if self.n_features:
-            add_token(k.astype(np.float64) * scale, v.astype(np.float64), self._omega, self._sums)
+            add_token(k.astype(np.float64) * scale, v.astype(np.float64), self._omega, self._sums, self._features, self._seen)
         self._seen += 1
         return out.astype(q.dtype)
 
-
-def unit(q: np.ndarray) -> np.ndarray:
-    """Rows of length one; rows of zeros stay."""
-    length = np.sqrt((q * q).sum(axis=1, keepdims=True))
-    return q / np.where(length > 0, length, 1)

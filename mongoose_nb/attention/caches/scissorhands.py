@@ -18,7 +18,7 @@ class Scissorhands(Eviction):
     history : int
         Queries that are remembered.
     recent : int
-        Tokens that are safe, the last ones.
+        Tokens that are safe, the last ones. Where these are the whole budget, it is a window: the oldest token goes.
     drop : float
         Share of the budget that is dropped at a time.
     count : {"high", "low"}

@@ -159,8 +159,11 @@ def attend(inputs, causal, shared, out, top, total):
 
 
 @serial
-def add_token(k, v, omega, Z):
-    """Z (H, m, d + 1) += the sums of the next token, of keys k (H, d), scaled, and values v (H, d)."""
+def add_token(k, v, omega, Z, features, place):
+    """Z (H, m, d + 1) += the sums of the next token, of keys k (H, d), scaled, and values v (H, d).
+
+    Features of its keys are put into features (H, C, m) at this place, where it has so many.
+    """
     H, m, d = omega.shape
     B, logs = np.empty((1, m)), np.empty(1)
     for h in range(H):
@@ -169,13 +172,15 @@ def add_token(k, v, omega, Z):
         for r in range(m):
             B[0, r] *= factor
         _add_key(Z[h], B[0], v[h])
+        if place < features.shape[1]:
+            features[h, place] = B[0]
 
 
 @serial
-def attend_token(q, keys, values, allowed, n, scale, omega, Z, out, weights):
+def attend_token(q, keys, values, allowed, n, scale, omega, Z, features, out, weights):
     """As `attend`, of one token a head: `keys` and `values` (H, C, d) of the support, where `allowed` (H, n) says so, and sums Z over all.
 
-    Weights (H, n) are those of the support; `scale` is that of the keys.
+    Weights (H, n) are those of the support; `scale` is that of the keys, whose features (H, C, m) are computed again where C = 0.
     """
     H, d = q.shape
     m = omega.shape[1]
@@ -209,7 +214,9 @@ def attend_token(q, keys, values, allowed, n, scale, omega, Z, out, weights):
                 v[c] = values[h, s, c]
             f = math.exp(w[s] - high)
             w[s] = f
-            if m > 0:
+            if features.shape[1] > 0:
+                f -= _dot(A[0], features[h, s])
+            elif m > 0:
                 _features(k, omega[h], B, other)
                 f -= math.exp(other[0]) / m * _dot(A[0], B[0])
             for c in range(d):

@@ -8,6 +8,7 @@ import numpy as np
 
 from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.core.registry import register
+from mongoose_nb.nn.layers.activations import Identity
 from mongoose_nb.nn.layers.initial import normal, uniform
 from mongoose_nb.nn.layers.linear_map import LinearMap
 
@@ -52,6 +53,15 @@ class Dense(LinearMap):
         if self.use_bias:
             z += self.bias.value
         return z, None
+
+    def by_rows(self, x: np.ndarray) -> np.ndarray:
+        from mongoose_nb.kernels.common.row_products import ROWS, multiply_few, multiply_rows
+
+        z = np.empty((len(x), self.units), self.dtype)
+        (multiply_few if len(x) <= ROWS else multiply_rows)(x, self.weights.value, z)
+        if self.use_bias:
+            z += self.bias.value
+        return z if isinstance(self.activation, Identity) else self.activation.forward(z)
 
     def _multiply_backward(self, g, rows, cache, need_input):
         from mongoose_nb.kernels.layers.dense import count_parts, matmul, matmul_tn

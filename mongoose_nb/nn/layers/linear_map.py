@@ -100,6 +100,16 @@ class LinearMap(Layer):
         a = self.activation.forward(z)
         return a, (rows, x.shape, cache, z, a)
 
+    def by_rows(self, x: np.ndarray) -> np.ndarray:
+        """The values (n, units) of rows (n, n_inputs), where the bits of a row do not depend on how many others there are.
+
+        By default every row is computed alone.
+        """
+        run, out = Run(train=False), np.empty((len(x), self.units), self.dtype)
+        for i in range(len(x)):
+            out[i:i + 1] = self.forward(x[i:i + 1], run)[0]
+        return out
+
     def backward(self, g: np.ndarray, cache: Any, need_input: bool = True) -> tuple:
         from mongoose_nb.core.threads import one_blas_thread
 

@@ -56,14 +56,17 @@ class SetEmbedding(Layer):
         return self
 
     def _check(self, x):
+        if not isinstance(x, tuple | list) or len(x) != 2:
+            raise ValueError(f"sets must be a pair (records, start), all records and where each set begins; got {type(x).__name__}")
         records, start = x
         records, start = np.ascontiguousarray(records), np.asarray(start)
         if records.ndim != 2 or records.shape[1] != self.n_inputs or records.dtype != np.dtype(self.dtype):
             raise ValueError(f"records must be a {self.dtype} array (records, {self.n_inputs}); got {records.dtype} {records.shape}")
         if (start.ndim != 1 or len(start) < 1 or not np.issubdtype(start.dtype, np.integer) or start[0] != 0 or start[-1] != len(records)
-                or (np.diff(start) < 0).any()):
+                or (start[1:] < start[:-1]).any()):  # differences of unsigned numbers are never below 0
             raise ValueError(f"start must be integers (sets + 1,) that grow from 0 to the number of records, {len(records)}; got "
                              f"{start.dtype} {start.shape}")
+        start = start.astype(np.int64)
         places = np.repeat(np.arange(len(start) - 1), np.diff(start)) * self.n_bins
         if self.bins is not None and len(records):
             places += (self.bins.hash(np.ascontiguousarray(records[:, :self.bins.dim], np.float32))[:, 0] % self.n_bins).astype(np.int64)

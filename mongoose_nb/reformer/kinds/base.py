@@ -83,7 +83,8 @@ class AttentionKind(Registered, kind="attention"):
         -------
         object
             With the calls of `attention.LSHAttention`: ``forward(qk, v, mask=, step=) -> (out, cache)`` and
-            ``backward(dout, cache) -> (dqk, dv)``, causal. For generation with a cache also ``reader(cache, step)``.
+            ``backward(dout, cache) -> (dqk, dv)``, causal. Where `is_strict` says so, also ``reader(cache, step)``, an object whose
+            ``read(q, v)`` gives the outputs of the next tokens, all (n, heads, width); their bits must not depend on n.
         """
         raise NotImplementedError  # abstract
 

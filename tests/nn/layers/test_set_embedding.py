@@ -59,7 +59,9 @@ def test_the_sum_of_a_union_is_the_sum_of_its_parts():
 
 
 @pytest.mark.parametrize("x, words", [((np.ones((3, 2)), [0, 3]), "records must"), ((np.ones((3, 3)), [0, 2]), "start must"),
-                                      ((np.ones((3, 3)), [0, 4, 3]), "start must"), ((np.ones((3, 3)), [0.0, 3.0]), "start must")])
+                                      ((np.ones((3, 3)), [0, 4, 3]), "start must"), ((np.ones((3, 3)), [0.0, 3.0]), "start must"),
+                                      ((np.ones((3, 3)), np.array([0, 2, 1, 3], np.uint64)), "start must"),
+                                      (np.ones((3, 3)), "pair")])
 def test_wrong_sets(x, words):
     with pytest.raises(ValueError, match=words):
         made()[0].forward(x, RUN)
