@@ -156,6 +156,6 @@ def _check_ids(name, Y, n_outputs):
     ids = ids.astype(np.int64)
     if n_outputs is None:
         if not len(ids):
-            raise ValueError(f"{name}: no row has a label, so the number of outputs is unknown; pass n_outputs")
+            raise ValueError(f"{name}: no row has a label, so the number of outputs is unknown: give rows with labels, or n_outputs")
         n_outputs = int(ids.max()) + 1
     return _from_ids(counts, ids, n_outputs)

@@ -211,7 +211,7 @@ def test_Y_is_not_changed():
     ([[0]], {"n_rows": 2}, ValueError, "1 rows, expected 2"),
     ([], {}, ValueError, "0 rows"),
     (np.zeros((0, 3)), {}, ValueError, "0 rows"),
-    ([[], []], {}, ValueError, "pass n_outputs"),
+    ([[], []], {}, ValueError, "give rows with labels, or n_outputs"),
     ([[0], 1], {}, ValueError, "lists of label ids"),
     ([[[0]]], {}, ValueError, "shape"),
     (np.zeros((2, 2, 2)), {}, ValueError, "shape"),
