@@ -12,35 +12,55 @@ from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.reformer import ReformerLM
 
 PROMPT = NEW = 1000
+ROUNDS = 5
 TOKENS, WIDTH, LAYERS, HEADS, FF = 128, 256, 4, 4, 1024
 
 
 def measure(args):
     """1,000 tokens after a prompt of 1,000 with a cache; without one, the time of a token at three lengths, which gives the same total.
 
-    Times are those of the processor, which other programs of a busy machine disturb less.
+    Times are those of the processor, which other programs of a busy machine disturb less, and medians of rounds in which all systems have
+    their turn.
     """
-    found, threads = {}, numba.get_num_threads()
+    threads = numba.get_num_threads()
     numba.set_num_threads(1)
-    for name, settings in {"full": {"attention": "full"}, "strict hashing": {"attention": "lsh", "strict": True}}.items():
-        model = ReformerLM(TOKENS, max_length=PROMPT + NEW, width=WIDTH, n_layers=LAYERS, n_heads=HEADS, ff_width=FF, n_hashes=2,
-                           **settings)
-        tokens = np.random.default_rng(0).integers(TOKENS, size=PROMPT + NEW)
-        model.generate(tokens[:PROMPT], 4, cache=True)
-        prompt = seconds(lambda model=model, tokens=tokens: model.generate(tokens[:PROMPT], 1, cache=True), 3)
-        cached = seconds(lambda model=model, tokens=tokens: model.generate(tokens[:PROMPT], NEW, cache=True), 1)
-        whole = all_lengths(lambda length, model=model, tokens=tokens: model.generate(tokens[:length], 1))
-        training = all_lengths(lambda length, model=model, tokens=tokens: model._body.forward(tokens[None, :length], Run(0, train=False)))
-        found[name] = {"prompt": prompt, "cached": cached, "recomputed": whole, "training": training, "ratio": training / cached,
-                       "per_second": (NEW - 1) / (cached - prompt)}
+    tokens = np.random.default_rng(0).integers(TOKENS, size=PROMPT + NEW)
+    models = {name: ReformerLM(TOKENS, max_length=PROMPT + NEW, width=WIDTH, n_layers=LAYERS, n_heads=HEADS, ff_width=FF, n_hashes=2,
+                               **settings)
+              for name, settings in {"full": {"attention": "full"}, "strict hashing": {"attention": "lsh", "strict": True}}.items()}
+    names = [*models, *(() if args.torch is None else ("PyTorch",))]
+    rounds = {name: [] for name in names}
+    for turn in range(ROUNDS + 1):  # the first one warms up
+        for name in names:
+            pair = torch_seconds(args.torch) if name == "PyTorch" else our_seconds(models[name], tokens)
+            rounds[name] += [pair] * (turn > 0)
+    found = {}
+    for name, pairs in rounds.items():
+        prompt, new = np.median(pairs, axis=0).tolist()
+        found[name] = {"prompt": prompt, "cached": prompt + new, "per_second": (NEW - 1) / new}
+    for name, model in models.items():
+        found[name]["recomputed"] = all_lengths(lambda length, model=model: model.generate(tokens[:length], 1))
+        training = all_lengths(lambda length, model=model: model._body.forward(tokens[None, :length], Run(0, train=False)))
+        found[name] |= {"training": training, "ratio": training / found[name]["cached"]}
     numba.set_num_threads(threads)
-    if args.torch is not None:
-        numbers = [PROMPT, NEW, WIDTH, LAYERS, HEADS, FF, TOKENS, 1]
-        script = pathlib.Path(__file__).with_name("torch_generation.py")
-        said = json.loads(subprocess.run([args.torch, script, *map(str, numbers)], check=True, capture_output=True, text=True).stdout)
-        found["PyTorch"] = {"prompt": said["prompt"], "cached": said["prompt"] + said["new"], "recomputed": None, "training": None,
-                            "ratio": None, "per_second": (NEW - 1) / said["new"]}
     return found
+
+
+def our_seconds(model, tokens):
+    """Processor seconds for the prompt, and for the new tokens but the first."""
+    start = time.process_time()
+    model.generate(tokens[:PROMPT], 1, cache=True)
+    middle = time.process_time()
+    model.generate(tokens[:PROMPT], NEW, cache=True)
+    return middle - start, time.process_time() - middle - (middle - start)
+
+
+def torch_seconds(python):
+    """The same of PyTorch."""
+    numbers = [PROMPT, NEW, WIDTH, LAYERS, HEADS, FF, TOKENS, 1]
+    script = pathlib.Path(__file__).with_name("torch_generation.py")
+    said = json.loads(subprocess.run([python, script, *map(str, numbers)], check=True, capture_output=True, text=True).stdout)
+    return said["prompt"], said["new"]
 
 
 def seconds(function, times):
@@ -78,5 +98,5 @@ def text(found):
     names = {"PyTorch": "PyTorch, its own cache"}
     return "\n".join(lines + [
         f"{names.get(name, name):<24}{row['prompt']:>6.2f} s{row['cached']:>10.2f} s"
-        + (f"{row['recomputed']:>9.0f} s{row['training']:>9.0f} s{row['ratio']:>7.0f}" if row["ratio"] else f"{'-':>11}{'-':>11}{'-':>7}")
+        + (f"{row['recomputed']:>9.0f} s{row['training']:>9.0f} s{row['ratio']:>7.0f}" if "ratio" in row else f"{'-':>11}{'-':>11}{'-':>7}")
         + f"{row['per_second']:>10.0f}" for name, row in found.items()])
