@@ -15,7 +15,6 @@ from mongoose_nb.nn.answers import best_without, check_exclude, one_row, scores_
 from mongoose_nb.nn.features import transform_batch
 from mongoose_nb.nn.labelled import labelled
 from mongoose_nb.nn.layers.base import Run
-from mongoose_nb.nn.layers.hashed_output import check_matrix
 from mongoose_nb.nn.model import Model
 from mongoose_nb.nn.ranking import Lists, Ranking
 from mongoose_nb.nn.ranking.lists import joined
@@ -349,7 +348,6 @@ class Predictor(Model):
             whether it is the P@1 that was wanted.
         """
         start = time.perf_counter()
-        check_matrix(self.output, "whose rows serving tables cannot hold: leave exact=True")
         made = serving.retriever_of(retriever, {"candidates": candidates, "K": K, "L": L, "learn": learn}, target)
         X, Y = self._check(X, Y)
         held = None if validation is None else self._check(*validation)
