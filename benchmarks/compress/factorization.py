@@ -33,6 +33,7 @@ def measure(args):
             found.append(model.evaluate(truth, exclude=seen, k=20))
         out[name] = {key: float(np.mean([one[key] for one in found])) for key in found[0]}
         tables = (model.users_, model.items_)
-        out[name].update(bytes=[one.weights.value.nbytes for one in tables], spread=float(np.ptp([one["NDCG@20"] for one in found])), seeds=args.seeds)
+        out[name].update(bytes=[one.weights.value.nbytes for one in tables], seeds=args.seeds,
+                         spread=float(np.ptp([one["NDCG@20"] for one in found])))
         print(name, out[name], file=sys.stderr, flush=True)
     return out

@@ -199,7 +199,8 @@ def summary(network: Any) -> str:
         activation = layer.activation if "activation" in parameters(type(layer)) else None
         kind = type(layer).__name__ + ("" if activation is None else f", {name_of(type(activation))}")
         if isinstance(layer, Hashed):
-            kind += f", {' x '.join(f'{n:,}' for n in layer.view.shape)} by {name_of(type(layer.view.map))} in {layer.view.array.cells:,} cells"
+            shape = " x ".join(f"{n:,}" for n in layer.view.shape)
+            kind += f", {shape} by {name_of(type(layer.view.map))} in {layer.view.array.cells:,} cells"
         rows.append((name, f"{layer.n_outputs:,}", f"{count:,}", kind))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = [f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}" for row in rows]

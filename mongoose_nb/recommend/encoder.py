@@ -280,8 +280,8 @@ def _number(column, name):
         raise ValueError(f"column {name!r} is named in numeric= but is not of numbers: {error}") from None
     wrong = np.flatnonzero(~np.isfinite(column))
     if len(wrong):
-        raise ValueError(f"column {name!r} holds {len(wrong):,} NaN or infinity among {len(column):,} numbers, the first in row {wrong[0]}: "
-                         "fill these in, for instance with the median, or make it a category by naming other columns in numeric=")
+        raise ValueError(f"column {name!r} holds {len(wrong):,} NaN or infinity among {len(column):,} numbers, the first in row {wrong[0]}"
+                         ": fill these in, for instance with the median, or make it a category by naming other columns in numeric=")
     if len(column) and np.abs(column).max() > MOST:
         raise ValueError(f"column {name!r} holds the number {np.abs(column).max():g}; numbers must lie below {MOST:g}: scale it, or take "
                          "its logarithm")

@@ -14,7 +14,8 @@ from mongoose_nb.core.registry import registered
 from mongoose_nb.hashing import LearnedHash
 
 X, Y = problem()
-COMPRESSIONS = {"all": Compress("robe", 4), "output": Compress("fold", 4, only=["output"]), "hidden": Compress("roast", 2, only=["hidden1"])}
+COMPRESSIONS = {"all": Compress("robe", 4), "output": Compress("fold", 4, only=["output"]),
+                "hidden": Compress("roast", 2, only=["hidden1"])}
 SETTINGS = {"label sensitive": {"K": 4, "L": 10}, "solar": {"epochs": 1, "hidden": 8}}
 RETRIEVERS = sorted(name for name in registered("retriever", "mongoose_nb.") if name != "ivf" or importlib.util.find_spec("faiss"))
 
@@ -91,8 +92,10 @@ def test_summary_says_what_is_compressed(trained):
     assert "cells" in text and "Hashed" in text and f"{sum(p.value.size for p in net.parameters().values()):,} parameters" in text
 
 
-@pytest.mark.parametrize("sampler", [nn.LSH(40, tables=nn.Tables(K=3, L=8, rehash=2, learn=LearnedHash(steps=2, first_steps=2))), nn.Adaptive(40),
-                                     nn.LSH(40, query="label", tables=nn.Tables(K=3, L=8, rehash=2)), nn.LSH(40, shape="batch")], ids=str)
+@pytest.mark.parametrize("sampler", [
+    nn.LSH(40, tables=nn.Tables(K=3, L=8, rehash=2, learn=LearnedHash(steps=2, first_steps=2))), nn.Adaptive(40),
+    nn.LSH(40, query="label", tables=nn.Tables(K=3, L=8, rehash=2)), nn.LSH(40, shape="batch"),
+], ids=["learned", "adaptive", "label", "batch"])
 def test_tables_of_every_kind_in_training(sampler):
     net = nn.Network(FEATURES, OUTPUTS, hidden=(8,), sampler=sampler, compress=Compress("robe", 4, only=["output"]), lr=0.02)
     history = net.fit(X, Y, epochs=6, batch_size=8)

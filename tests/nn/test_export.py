@@ -34,7 +34,8 @@ def test_arrays():
     *({"activation": name, "hidden": (7, 6)} for name in ACTIVATIONS),
     {"standard": True},
     {"hidden": (7, nn.Dropout(0.3), nn.LayerNorm(), nn.Dense(5, use_bias=False), nn.Sequential([nn.Dense(4), nn.LayerNorm()]))},
-    *({"hidden": (7, 6), "compress": Compress(name, 2, only=only)} for name in ("robe", "roast") for only in (None, ["output"], ["hidden0"])),
+    *({"hidden": (7, 6), "compress": Compress(name, 2, only=only)} for name in ("robe", "roast")
+      for only in (None, ["output"], ["hidden0"])),
     {"hidden": (nn.InputDropout(0.1), 7, nn.Sequential([nn.HashedDense(6), nn.LayerNorm()]))},
 ])
 def test_onnx(tmp_path, settings):
