@@ -148,7 +148,7 @@ class Encoder:
         columns, names = self.columns(X)
         named = hasattr(X, "columns") and any(isinstance(name, str) for name in self.names)
         if len(columns) != len(self.names) or named and names != self.names:
-            raise ValueError(f"X has the columns {names}; the model was trained with {self.names}: give these, in this order")
+            raise ValueError(_other_columns(names, self.names, named))
         ids, numbers, first = [], [], 0
         for j, column in enumerate(columns):
             if self.is_numeric[j]:
@@ -188,6 +188,17 @@ class Encoder:
         self.vocabulary = [np.array(one["values"], str if one["strings"] else np.int64) for one in settings["vocabulary"]]
         self.mean, self.scale = arrays["encoder.mean"], arrays["encoder.scale"]
         return self
+
+
+def _other_columns(names, known, named):
+    """What is wrong with the columns of X, by the names that differ."""
+    if not named:
+        return f"X has {len(names)} columns; the model was trained with {len(known)}: give these, in the same order"
+    parts = [f"{text} {', '.join(map(repr, some[:5]))}{', ...' if len(some) > 5 else ''}" for text, some in
+             (("lacks the columns", [name for name in known if name not in names]),
+              ("has columns more", [name for name in names if name not in known])) if some]
+    found = " and ".join(parts) or f"has its columns in another order, first {names[0]!r} where {known[0]!r} was"
+    return f"X {found}; the model was trained with {len(known)} columns: give these, in this order, as X[model.encoder_.names]"
 
 
 def _plain_name(name):
@@ -272,12 +283,23 @@ def _as_kind(values, known):
     return np.array([-2**63 if number is None else number for number in numbers], np.int64)
 
 
-def _number(column, name):
-    gone = column == MISSING if column.dtype.kind == "U" else np.zeros(len(column), bool)
+def _to_float(text, row, name):
+    if text == MISSING:
+        return np.nan
     try:
-        column = np.where(gone, "nan", column).astype(np.float64) if gone.any() else column.astype(np.float64)
-    except ValueError as error:
-        raise ValueError(f"column {name!r} is named in numeric= but is not of numbers: {error}") from None
+        return float(text)
+    except ValueError:
+        raise ValueError(f"column {name!r} is one of numbers, and holds {text!r} in row {row}: give numbers, or leave it out of numeric= "
+                         "and train again") from None
+
+
+def _number(column, name):
+    if column.dtype.kind == "U":
+        column = np.array([_to_float(value, row, name) for row, value in enumerate(column.tolist())])
+    elif column.dtype.kind not in "fiub":
+        raise ValueError(f"column {name!r} is one of numbers, and holds {column[:1].tolist()[0]!r} in row 0: give numbers, or leave it out "
+                         "of numeric= and train again")
+    column = column.astype(np.float64)
     wrong = np.flatnonzero(~np.isfinite(column))
     if len(wrong):
         raise ValueError(f"column {name!r} holds {len(wrong):,} NaN or infinity among {len(column):,} numbers, the first in row {wrong[0]}"
