@@ -84,8 +84,8 @@ def _labels(found):
         system = chosen if all(chosen in row for row in means.values()) else claim
         yield Claim(NEGATIVES, f"{claim} beats uniform negatives", command("labels"),
                     "; ".join(f"{name}: {row[system] - row['uniform']:+.3f} P@1 to uniform, "
-                              + ", ".join(f"{row[system] - row[other]:+.3f} to {other}"
-                                          for other in ("uniform, corrected", "frequency and uniform, corrected"))
+                              f"{row[system] - row['uniform, corrected']:+.3f} to corrected ones, "
+                              f"{row[system] - row['frequency and uniform, corrected']:+.3f} to corrected negatives by frequency"
                               for name, row in means.items()) + ".",
                     verdict(*(row[system] >= row["uniform"] + 0.015 for row in means.values())),
                     "K, L and the mixture with uniform negatives are chosen on rows kept aside." if system == chosen else
