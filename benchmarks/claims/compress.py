@@ -115,12 +115,16 @@ def _fair(fair):
     if fair is None:
         return [Claim(FAIR, "Devices of any memory take part, to the gain of all", COMMAND.format("fair"), "", "not measured"),
                 Claim(FAIR, "Consistent hashing is needed", COMMAND.format("fair"), "", "not measured")]
-    only, both = fair["only devices that hold 1x"]["ndcg"], {name: fair[name]["ndcg"] for name in ("all, average", "all, change")}
+    alone = fair["only devices that hold 1x"]
+    only, both = alone["ndcg"], {name: fair[name]["ndcg"] for name in ("all, average", "all, change")}
     apart = {name: fair[f"{name}, inconsistent"]["ndcg"] for name in both}
     return [Claim(FAIR, "Devices of any memory take part, to the gain of all", COMMAND.format("fair"),
                   f"NDCG@20 {only:.4f} trained by devices that hold the table, {both['all, average']:.4f} by all (average of tables), "
-                  f"{both['all, change']:.4f} by all (average of changes).", _verdict(value >= only + 0.01 for value in both.values()),
+                  f"{both['all, change']:.4f} by all (average of changes); means of {alone.get('seeds', 1)} seeds, which differ by up to "
+                  f"{max(fair[name]['spread'] for name in ('only devices that hold 1x', *both)):.4f}.",
+                  _verdict(value >= only + 0.01 for value in both.values()),
                   "A third of the devices each at 1x, 4x and 16x; a gain of 0.01 counts."),
             Claim(FAIR, "Consistent hashing is needed", COMMAND.format("fair"),
-                  "; ".join(f"{name}: {both[name]:.4f} with one seed, {apart[name]:.4f} with several" for name in both) + ".",
+                  "; ".join(f"{name}: {both[name]:.4f} with the same hashes on all devices, {apart[name]:.4f} with others for each "
+                            "capacity" for name in both) + ".",
                   _verdict(both[name] > apart[name] for name in both))]

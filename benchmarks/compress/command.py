@@ -6,6 +6,7 @@ import pathlib
 
 from benchmarks.compress import page
 from benchmarks.document import write_block
+from benchmarks.rows import merged
 
 HELP = "compressed parameters: quality at equal memory, speed and peak memory, beside full tables, smaller ones and PyTorch"
 #: part -> what it measures; a module of this folder each
@@ -23,6 +24,8 @@ def add_arguments(parser):
     parser.add_argument("--keep", type=pathlib.Path, required=True, help="JSON file to which the figures are added")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose tables and chart are written")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="of `frappe`, `factorization`, `fair` and `speed`: measure "
+                        "the rows whose names contain one of these, and keep the others as they were")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON",
                         help="Python interpreter of an environment with torch")
 
@@ -31,7 +34,8 @@ def run(args):
     """Measure, keep, and write the tables."""
     kept = json.loads(args.keep.read_text(encoding="utf-8")) if args.keep.exists() else {}
     for part in args.parts:
-        kept[part] = importlib.import_module(f"benchmarks.compress.{part}").measure(args)
+        found = importlib.import_module(f"benchmarks.compress.{part}").measure(args)
+        kept[part] = merged(kept.get(part), found) if args.only else found
         args.keep.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     text = page.tables(kept)
     if args.docs:

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.compress.sets import movielens
+from benchmarks.rows import wanted
 from mongoose_nb.metrics import ndcg_at_k
 from mongoose_nb.recommend.federated import FederatedFactorization
 
@@ -31,10 +32,10 @@ def measure(args):
         size = n_items * WIDTH
         # power-of-two numbers of cells are nested
         small = [size] + [2 ** int(np.log2(size / ratio)) for ratio in RATIOS[1:]]
-        for name, consistent, update, among in [
-                ("only devices that hold 1x", True, "average", np.flatnonzero(kinds == 0)), ("all, change", True, "change", None),
-                ("all, change, inconsistent", False, "change", None), ("all, average", True, "average", None),
-                ("all, average, inconsistent", False, "average", None)]:
+        systems = {"only devices that hold 1x": (True, "average", np.flatnonzero(kinds == 0)), "all, change": (True, "change", None),
+                   "all, change, inconsistent": (False, "change", None), "all, average": (True, "average", None),
+                   "all, average, inconsistent": (False, "average", None)}
+        for name, (consistent, update, among) in wanted(systems, args.only).items():
             model = FederatedFactorization(n_items, WIDTH, small, kinds, likes, seed=seed, consistent=consistent, update=update,
                                            lr=0.1, local_epochs=5)
             model.fit(ROUNDS, PARTICIPANTS, among)
@@ -46,7 +47,8 @@ def measure(args):
             found = {"ndcg": float(ndcg_at_k(truth[tested], best, 20)[-1]), "by_capacity": by_kind}
             out.setdefault(name, []).append(found)
             print(seed, name, found, file=sys.stderr, flush=True)
-    return {name: {"ndcg": float(np.mean([one["ndcg"] for one in found])), "spread": float(np.ptp([one["ndcg"] for one in found])),
+    return {name: {"ndcg": float(np.mean([one["ndcg"] for one in found])), "each": [one["ndcg"] for one in found],
+                   "spread": float(np.ptp([one["ndcg"] for one in found])), "seeds": args.seeds,
                    "by_capacity": np.mean([one["by_capacity"] for one in found], axis=0).tolist()} for name, found in out.items()}
 
 

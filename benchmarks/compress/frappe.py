@@ -5,6 +5,7 @@ import sys
 import numpy as np
 
 from benchmarks.compress.sets import frappe
+from benchmarks.rows import wanted
 from mongoose_nb import ClickClassifier
 from mongoose_nb.compress import Compress
 from mongoose_nb.metrics import auc
@@ -42,7 +43,7 @@ def measure(args):
         seen = np.bincount(X[y == 1, 1], minlength=test.max() + 1)[test[:, 1]]
         rare = seen <= COLD
         rows = out[protocol] = {}
-        for name, (width, compress) in systems(n_ids, 8 * (n_ids + 10)).items():
+        for name, (width, compress) in wanted(systems(n_ids, 8 * (n_ids + 10)), args.only).items():
             found = []
             for seed in range(args.seeds):
                 epochs = LONG if name in ("full", "robe 4x") else EPOCHS
@@ -55,6 +56,7 @@ def measure(args):
                 found.append({"auc": scores, "rare": auc(clicks[rare], at_three[rare]), "bytes": model.model_.table_bytes})
             rows[name] = {"auc": np.mean([one["auc"] for one in found], axis=0).tolist(), "bytes": found[0]["bytes"],
                           "spread": float(np.ptp([one["auc"][EPOCHS - 1] for one in found])),
-                          "rare": float(np.mean([one["rare"] for one in found])), "rare_rows": int(rare.sum())}
+                          "rare": float(np.mean([one["rare"] for one in found])), "rare_rows": int(rare.sum()),
+                          "seeds": args.seeds}
             print(protocol, name, rows[name], file=sys.stderr, flush=True)
     return out

@@ -10,6 +10,7 @@ import time
 import numpy as np
 
 from benchmarks.compress.sets import frappe
+from benchmarks.rows import wanted
 from mongoose_nb import ClickClassifier
 from mongoose_nb.compress import Compress, HashedArray
 from mongoose_nb.core.arrays import aligned_zeros
@@ -57,7 +58,7 @@ def products():
     rng, out = np.random.default_rng(0), {}
     for n in (1, 64):
         X = rng.standard_normal((n, 4096)).astype(np.float32)
-        out[f"{n} rows"] = interleaved({"ROAST": lambda X=X: tiled.product(X), "HashedNet": lambda X=X: single.product(X)}, 3)
+        out[f"{n} rows"] = interleaved({"ROAST": lambda X=X: tiled.product(X), "HashedNet": lambda X=X: single.product(X)}, 7)
     return out
 
 
@@ -94,9 +95,10 @@ def training(args):
 
 
 def measure(args):
-    """All three."""
+    """All three, or those that are wanted."""
     out = {}
-    for name, call in (("lookups", lookups), ("products", products), ("training", lambda: training(args))):
+    calls = {"lookups": lookups, "products": products, "training": lambda: training(args)}
+    for name, call in wanted(calls, args.only).items():
         out[name] = call()
         print(name, json.dumps(out[name]), file=sys.stderr, flush=True)
     return out

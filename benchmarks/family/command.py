@@ -5,6 +5,7 @@ import pathlib
 
 from benchmarks.document import write_block
 from benchmarks.family import batches, hardness, labels, lgd, registry, retrievers, serving, solar, tower, wide
+from benchmarks.rows import merged
 
 HELP = "SOLAR, LGD, LSH Label, angular hardness, and serving by a target"
 PARTS = {"lgd": lgd, "batches": batches, "solar": solar, "tower": tower, "wide": wide, "labels": labels,
@@ -20,6 +21,8 @@ def add_arguments(parser):
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON",
                         help="Python interpreter of an environment with omikuji: --peer omikuji=PYTHON")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="of `labels`: measure the samplers whose names contain one "
+                        "of these, and keep the others as they were")
 
 
 def run(args):
@@ -27,6 +30,8 @@ def run(args):
     found = json.loads(args.keep.read_text(encoding="utf-8")) if args.keep and args.keep.exists() else {}
     for name in args.parts:
         new, before = PARTS[name].measure(args), found.get(name, {})
+        if args.only:
+            new = merged(before, new)
         found[name] = {**before, **new} if hasattr(PARTS[name], "SETS") else new  # sets that were not there now keep their figures
         if args.keep:
             args.keep.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

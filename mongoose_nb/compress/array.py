@@ -194,6 +194,11 @@ class View:
         self.array, self.map, self.scale = array, map, scale
         self.layout = map.layout(scale)
         self.shape = (map.rows, map.width)
+        self.size = map.rows * map.width
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The whole matrix."""
+        return self.gather().astype(np.float32 if dtype is None else dtype, copy=False)
 
     def __len__(self) -> int:
         return self.map.rows
@@ -249,16 +254,14 @@ class View:
         X = np.ascontiguousarray(X, np.float32)
         if X.ndim != 2 or X.shape[1] != self.map.width:
             raise ValueError(f"X has shape {X.shape}; needed are rows of {self.map.width}")
-        out, step = np.empty((len(X), len(self)), np.float32), max(64, (1 << 22) // self.map.blocks // 64 * 64)
+        columns, out = np.ascontiguousarray(X.T), np.empty((len(self), len(X)), np.float32)
+        step = max(64, (1 << 22) // self.map.blocks // 64 * 64)
         with one_blas_thread(), kernel_threads(len(X) * len(self) * self.map.width):
             for lo in range(0, len(self), step):  # not all addresses at once
                 rows = np.arange(lo, min(len(self), lo + step))
                 known = self.map.bases(rows) if bases is None else bases[rows[0]:rows[-1] + 1]
-                part = out if len(rows) == len(self) else np.empty((len(X), len(rows)), np.float32)
-                multiply_rows(X, self.array.values, rows, known, self.layout, self.map.width, part)
-                if part is not out:
-                    out[:, lo:lo + len(rows)] = part
-        return out
+                multiply_rows(columns, self.array.values, rows, known, self.layout, out[lo:lo + len(rows)])
+        return np.ascontiguousarray(out.T)
 
     def gradient(self, rows: Any, values: np.ndarray) -> CellGradient:
         """The gradient of the array from that of some rows.

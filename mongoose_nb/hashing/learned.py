@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Queries from which pairs are mined, and pairs kept of each kind: unions of buckets are long.
 _PAIR_QUERIES, _PAIRS = 512, 1 << 16
+# Rows that are made on the fly at once.
+_MADE = 1 << 16
 # Most of anything that is counted: settings may come from a file, and must not take all memory, or run for ever.
 MOST = 1 << 20
 
@@ -144,6 +146,7 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
         h : (m, d) float32
             Activations.
         weights, bias : (n, d) and (n,) float32
+            Weights may be rows that slices and lists of ids make on the fly.
         labels : (m, p) int32
             True labels, -1 where there are fewer.
         retrieved : callable, optional
@@ -153,19 +156,13 @@ class LearnedHash(Registered, Stateful, kind="learned hash"):
         -------
         Examples
         """
-        from mongoose_nb.core.threads import one_blas_thread
-        from mongoose_nb.kernels.layers import wide
-
-        n, k = len(h), min(self.positives, len(weights))
-        scores, top = np.empty((1, n, k), np.float32), np.empty((1, n, k), np.int32)
-        with one_blas_thread():
-            wide.topk_exact(h, weights, bias, 256, 1, scores, top)
-        positives = labels_first(labels, top[0]) if self.labels else top[0]
+        top = _best_rows(h, weights, bias, min(self.positives, len(weights)))
+        positives = labels_first(labels, top) if self.labels else top
         none = (np.zeros(0, np.int64),) * 2
         if retrieved is None or not self.needs_pairs:
             return Examples(positives, none, none)
         few = slice(0, _PAIR_QUERIES)
-        wanted = labels[few] if self.missed_above is not None else labels_first(labels[few], top[0][few], both=True)
+        wanted = labels[few] if self.missed_above is not None else labels_first(labels[few], top[few], both=True)
         return Examples(positives, *self._pairs(h[few], weights, bias, wanted, *retrieved(h[few])))
 
     def _pairs(self, h, weights, bias, wanted, indptr, ids):
@@ -340,3 +337,22 @@ def _among(values, ascending):
 
 def _rms(rows):
     return float(np.sqrt(np.square(rows, dtype=np.float64).sum(axis=1).mean()))
+
+
+def _best_rows(h, weights, bias, k):
+    """Ids of the k rows with the largest scores for every query, the best first; rows on the fly are made a block at a time."""
+    from mongoose_nb.core.threads import one_blas_thread
+    from mongoose_nb.kernels.layers import wide
+
+    ids, best = np.zeros((len(h), 0), np.int32), np.zeros((len(h), 0), np.float32)
+    step = len(weights) if isinstance(weights, np.ndarray) else _MADE
+    for lo in range(0, len(weights), step):
+        rows = weights[lo:lo + step]
+        shape = 1, len(h), min(k, len(rows))
+        scores, top = np.empty(shape, np.float32), np.empty(shape, np.int32)
+        with one_blas_thread():
+            wide.topk_exact(h, rows, bias[lo:lo + step], 256, 1, scores, top)
+        ids, best = np.concatenate([ids, top[0] + np.int32(lo)], axis=1), np.concatenate([best, scores[0]], axis=1)
+        order = np.argsort(-best, axis=1, kind="stable")[:, :k]
+        ids, best = np.take_along_axis(ids, order, 1), np.take_along_axis(best, order, 1)
+    return ids

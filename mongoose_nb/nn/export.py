@@ -16,6 +16,7 @@ from mongoose_nb.core.registry import Registered, name_of, parameters
 from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.features import StandardColumns
 from mongoose_nb.nn.layers.dropout import Dropout
+from mongoose_nb.nn.layers.hashed import Hashed
 from mongoose_nb.nn.layers.layer_norm import EPS, LayerNorm
 from mongoose_nb.nn.layers.linear_map import LinearMap
 from mongoose_nb.nn.layers.sequential import Sequential
@@ -113,6 +114,11 @@ def _(layer: LinearMap, x: str, graph: Graph) -> str:  # structured ones as the 
 
 
 @onnx_layer.register
+def _(layer: Hashed, x: str, graph: Graph) -> str:  # as the matrix that the array stands for
+    return _affine(layer, layer.dense_weights(), x, graph)
+
+
+@onnx_layer.register
 def _(layer: Dropout, x: str, graph: Graph) -> str:
     return x
 
@@ -127,6 +133,17 @@ def _(layer: Sequential, x: str, graph: Graph) -> str:
     for part in layer.layers:
         x = onnx_layer(part, x, graph)
     return x
+
+
+def to_arrays(network: Any) -> dict[str, np.ndarray]:
+    """Copies of the trained arrays of a network, with the matrices of compressed layers; see `Network.to_arrays`."""
+    out = {name: parameter.value.copy() for name, parameter in network.parameters().items()}
+    for i, layer in enumerate(network.layers):
+        if isinstance(layer, Hashed):
+            out[f"hidden{i}.weights"] = layer.dense_weights()
+    if "output.weights" not in out:
+        out["output.weights"] = network.output.weights.value[:]
+    return out
 
 
 def write_onnx(network: Any, path: str | os.PathLike, k: int | None = None) -> None:
@@ -181,6 +198,9 @@ def summary(network: Any) -> str:
         total += count
         activation = layer.activation if "activation" in parameters(type(layer)) else None
         kind = type(layer).__name__ + ("" if activation is None else f", {name_of(type(activation))}")
+        if isinstance(layer, Hashed):
+            shape = " x ".join(f"{n:,}" for n in layer.view.shape)
+            kind += f", {shape} by {name_of(type(layer.view.map))} in {layer.view.array.cells:,} cells"
         rows.append((name, f"{layer.n_outputs:,}", f"{count:,}", kind))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = [f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}" for row in rows]

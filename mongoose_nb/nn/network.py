@@ -467,15 +467,18 @@ class Network(Predictor):
         """Copies of all trained arrays by the names of `parameters`.
 
         For hidden layers that are widths, ``h = activation(h @ hidden0.weights + hidden0.bias)`` and so on, from ``h = X``; the logits are
-        ``h @ output.weights.T + output.bias``.
+        ``h @ output.weights.T + output.bias``. Matrices of compressed layers are there in full, under the same names, beside the cells.
         """
+        from mongoose_nb.nn.export import to_arrays
+
         with self._lock:
-            return {name: parameter.value.copy() for name, parameter in self.parameters().items()}
+            return to_arrays(self)
 
     def to_onnx(self, path: str | os.PathLike, *, k: int | None = None) -> None:
         """Write the network as an ONNX file, for other programs to predict with. Needs the extra ``onnx``.
 
         Its input ``X`` is (n, n_features) float32, dense. Text features, names, tables for serving and a ranking are not part of it.
+        Structured and compressed layers are written as the dense matrices that they stand for.
 
         Parameters
         ----------

@@ -15,10 +15,9 @@ from mongoose_nb.nn.answers import best_without, check_exclude, one_row, scores_
 from mongoose_nb.nn.features import transform_batch
 from mongoose_nb.nn.labelled import labelled
 from mongoose_nb.nn.layers.base import Run
-from mongoose_nb.nn.layers.hashed_output import check_matrix
 from mongoose_nb.nn.model import Model
 from mongoose_nb.nn.ranking import Lists, Ranking
-from mongoose_nb.nn.ranking.lists import joined
+from mongoose_nb.nn.ranking.lists import joined, logits_of_lists
 from mongoose_nb.nn.retrieval import serving
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
@@ -55,14 +54,8 @@ class _Proposals:
 
     def log_probabilities(self, X, lists):
         """Logarithms of the probabilities; under the softmax, they sum to one over what is listed for a row."""
-        from mongoose_nb.kernels.ranking.lists import listed_logits
-
-        out, output = np.empty(len(lists.ids), np.float32), self.network.output
-        h, weights, bias, ids = self.network.hidden_activations(X), output.weights.value, output.bias.value, lists.ids
-        if not isinstance(weights, np.ndarray):  # rows of a hashed array are made on the fly: those that are listed
-            listed, places = np.unique(ids, return_inverse=True)
-            weights, bias, ids = weights[listed], bias[listed], places.astype(np.int32)
-        listed_logits(h, weights, bias, lists.indptr, ids, out)
+        output = self.network.output
+        out = logits_of_lists(self.network.hidden_activations(X), output.weights.value, output.bias.value, lists.indptr, lists.ids)
         return output.loss_kind.log_probabilities(out, lists.indptr)
 
 
@@ -349,7 +342,6 @@ class Predictor(Model):
             whether it is the P@1 that was wanted.
         """
         start = time.perf_counter()
-        check_matrix(self.output, "whose rows serving tables cannot hold: leave exact=True")
         made = serving.retriever_of(retriever, {"candidates": candidates, "K": K, "L": L, "learn": learn}, target)
         X, Y = self._check(X, Y)
         held = None if validation is None else self._check(*validation)

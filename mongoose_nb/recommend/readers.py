@@ -93,12 +93,23 @@ def _csv(path, text, label, numeric):
         raise ValueError(f"{path} has no rows")
     columns = dict(zip(names, (np.array(column) for column in zip(*kept))))
     for name in numeric:
-        try:
-            columns[name] = columns[name].astype(np.float64)
-        except ValueError as error:
-            raise ValueError(f"{path}: column {name!r} is not of numbers: {error}") from None
+        columns[name] = _numbers(path, name, columns[name])
     y = columns.pop(label)
     return Columns(columns), y
+
+
+def _numbers(path, name, column):
+    try:
+        return column.astype(np.float64)
+    except ValueError:
+        pass
+    for row, cell in enumerate(column.tolist(), 1):
+        try:
+            float(cell)
+        except ValueError:
+            raise ValueError(f"{path}: column {name!r} is not of numbers: row {row} holds {cell!r}; fill it in, or leave {name!r} out of "
+                             "the numeric columns") from None
+    raise ValueError(f"{path}: column {name!r} is not of numbers")
 
 
 def _libfm(path, text):

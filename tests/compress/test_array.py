@@ -67,10 +67,11 @@ def test_same_bits_for_any_number_of_threads(name):
             for t in range(2):
                 rows = rng.integers(0, 3000, 20_000)
                 one.array.step(one.gradient(rows, rng.standard_normal((20_000, 70))), make_optimizer("adam"), t)
+                found.append(one.product(rng.standard_normal((9, 70)).astype(np.float32)))
             found.append(one.array.values.copy())
     finally:
         numba.set_num_threads(before)
-    assert np.array_equal(*found)
+    assert all(np.array_equal(a, b) for a, b in zip(found, found[len(found) // 2:]))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -151,3 +152,24 @@ def test_no_rows():
     one = view("robe")
     assert one.gather(np.zeros(0, int)).shape == (0, 6)
     assert not one.gradient(np.zeros(0, int), np.zeros((0, 6))).dense().any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_products_and_rows_are_those_of_the_lifted_matrix(name):
+    """More rows and entries than are multiplied at once, in an array so small that blocks run over its end."""
+    rng = np.random.default_rng(0)
+    one = view(name, (150, 1100), 3 * 1100 * 13 if name == "compositional" else 3001, scale=0.3)
+    matrix = one.lift(one.array.values.astype(np.float64))
+    assert np.abs(one.gather() - matrix).max() < 1e-6 and np.array_equal(np.asarray(one), one.gather())
+    for n in (1, 2, 7):
+        X = rng.standard_normal((n, 1100)).astype(np.float32)
+        assert np.allclose(one.product(X), X @ matrix.T, atol=2e-4 * np.abs(matrix).max() * 33)
+
+
+@pytest.mark.parametrize("width, block", [(31, 31), (64, 16), (130, 48), (200, 96)])
+def test_signs_of_parts_of_a_row(width, block):
+    """Blocks that begin and end anywhere in a group of signs."""
+    one = HashedArray(400).view("robe", (20, width), block=block)
+    assert np.abs(one.gather() - one.lift(one.array.values)).max() == 0
+    X = np.random.default_rng(0).standard_normal((3, width)).astype(np.float32)
+    assert np.allclose(one.product(X), X @ one.gather().T, atol=1e-4)

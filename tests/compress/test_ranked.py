@@ -34,7 +34,8 @@ def test_variance_and_logits_are_those_of_the_matrix(trained):
     assert 0 < nn.row_variance(net, X, y) < 3.4
 
 
-def test_serving_is_refused(trained):
+def test_served(trained):
     net, X, y, _ = trained
-    with pytest.raises(TypeError, match="hashed array"):
-        net.fit_serving(X, y)
+    exact = net.evaluate(X, y, k=1)["P@1"]
+    report = net.fit_serving(X, y, candidates=8, K=2, L=20)
+    assert report["candidates"] == 8 and net.evaluate(X, y, k=1, exact=False)["P@1"] > exact - 0.05

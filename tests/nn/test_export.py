@@ -5,6 +5,7 @@ import pytest
 from nn_problem import FEATURES, OUTPUTS, problem
 
 from mongoose_nb import nn
+from mongoose_nb.compress import Compress
 from mongoose_nb.nn.export import ACTIVATIONS, brief, onnx_layer
 
 X, Y = problem()
@@ -33,6 +34,9 @@ def test_arrays():
     *({"activation": name, "hidden": (7, 6)} for name in ACTIVATIONS),
     {"standard": True},
     {"hidden": (7, nn.Dropout(0.3), nn.LayerNorm(), nn.Dense(5, use_bias=False), nn.Sequential([nn.Dense(4), nn.LayerNorm()]))},
+    *({"hidden": (7, 6), "compress": Compress(name, 2, only=only)} for name in ("robe", "roast")
+      for only in (None, ["output"], ["hidden0"])),
+    {"hidden": (nn.InputDropout(0.1), 7, nn.Sequential([nn.HashedDense(6), nn.LayerNorm()]))},
 ])
 def test_onnx(tmp_path, settings):
     onnx = pytest.importorskip("onnx")
@@ -42,7 +46,7 @@ def test_onnx(tmp_path, settings):
     net.to_onnx(tmp_path / "n.onnx")
     onnx.checker.check_model(str(tmp_path / "n.onnx"), full_check=True)
     (logits,) = ReferenceEvaluator(str(tmp_path / "n.onnx")).run(None, {"X": X.toarray()})
-    want = net.hidden_activations(X) @ net.output.weights.value.T + net.output.bias.value
+    want = net.hidden_activations(X) @ np.asarray(net.output.weights.value).T + net.output.bias.value
     np.testing.assert_allclose(logits, want, rtol=1e-4, atol=1e-5)
     net.to_onnx(tmp_path / "k.onnx", k=3)
     ids, scores = ReferenceEvaluator(str(tmp_path / "k.onnx")).run(None, {"X": X.toarray()})

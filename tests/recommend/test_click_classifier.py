@@ -113,7 +113,7 @@ def test_a_data_frame_has_numeric_columns_where_they_are_floats():
 
 @pytest.mark.parametrize("change, message", [
     ({"X": np.zeros((0, 2), int), "y": []}, "two classes|no rows"), ({"y": [0] * 9}, "two classes"), ({"y": [0, 1]}, "9 rows and y 2"),
-    ({"X": np.full((9, 2), 0.5)}, "fractions or NaN"), ({"numeric": [7]}, "numeric names 7"), ({"numeric": [0, 1]}, "all columns"),
+    ({"X": np.full((9, 2), 0.5)}, "whole numbers or texts"), ({"numeric": [7]}, "numeric names 7"), ({"numeric": [0, 1]}, "all columns"),
     ({"interaction": "dot", "hidden": ()}, "give hidden="), ({"epochs": 0}, "epochs"), ({"compress": "nothing"}, "unknown"),
     ({"X": np.zeros(9)}, "rows and columns"), ({"y": [np.nan] * 9}, "NaN"), ({"X": sp.csr_matrix(np.eye(9))}, "sparse matrix"),
     ({"y": np.array([None, 1, 0] * 3, object)}, "one type"), ({"X": np.full((9, 2), 1e20)}, "tell whole numbers apart"),

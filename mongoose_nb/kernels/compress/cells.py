@@ -43,6 +43,12 @@ class Runs(NamedTuple):
 
 
 @inline
+def _sign_word(key, group, j):
+    """Signs of entries, a bit each, from entry j of a row on to the next multiple of 32; `group` is the first one of the row."""
+    return np.uint32(mix64(key ^ np.uint64(group + (j >> 6))) >> np.uint64(j & 63))
+
+
+@inline
 def flip(values, row, key, scale, out):
     """out = values * sign * scale for one row. Signs are set as bits: as factors they took most of the time of a read."""
     width = out.shape[0]
@@ -60,42 +66,90 @@ def flip(values, row, key, scale, out):
 
 
 @inline
-def read_row(cells, row, bases, block, signed, key, scale, out):
-    """One row of the virtual matrix; `bases` (blocks,) of the row."""
-    width = out.shape[0]
+def _place(z):
+    """An unsigned index: with signed ones, which may count from the end, the loops below took three times as long."""
+    return np.uint64(z)
+
+
+@inline
+def _read_run(cells, base, first, last, group, layout, out, at):
+    """Entries `first` to `last` of a row from neighbouring cells, copied and signed in one pass. Cells and entries are bits."""
+    signed = layout.signed
+    key = layout.key
+    j = first
+    while j < last:
+        run = min(32 - (j & 31), last - j)
+        c = _place(base + j - first)
+        o = _place(at + j - first)
+        word = np.uint32(0)
+        if signed:
+            word = _sign_word(key, group, j)
+        if run == 32:  # a loop of known length
+            for z in range(32):
+                out[o + _place(z)] = cells[c + _place(z)] ^ np.uint32(np.uint32(word >> np.uint32(z)) << np.uint32(31))
+        else:
+            for z in range(run):
+                out[o + _place(z)] = cells[c + _place(z)] ^ np.uint32(np.uint32(word >> np.uint32(z)) << np.uint32(31))
+        j += run
+
+
+@inline
+def _read_single(cells, places, first, last, group, layout, out):
+    """Entries `first` to `last` of a row whose cells are anywhere."""
+    signed = layout.signed
+    key = layout.key
+    j = first
+    while j < last:
+        run = min(32 - (j & 31), last - j)
+        o = _place(j - first)
+        c = _place(j)
+        word = np.uint32(0)
+        if signed:
+            word = _sign_word(key, group, j)
+        for z in range(run):
+            out[o + _place(z)] = (cells[_place(places[c + _place(z)])]
+                                  ^ np.uint32(np.uint32(word >> np.uint32(z)) << np.uint32(31)))
+        j += run
+
+
+@inline
+def read_part(cells, row, bases, width, first, layout, out):
+    """Entries from `first` on of one row of the virtual matrix without its scale, as many as `out` takes; `bases` (blocks,) of the row."""
+    last = first + out.shape[0]
     m = cells.shape[0]
+    block = layout.block
+    group = row * ((width + 63) // 64)
+    read, written = cells.view(np.uint32), out.view(np.uint32)
     if block == 1:
-        for j in range(width):
-            out[j] = cells[bases[j]]
-    else:
-        for b in range(bases.shape[0]):
-            lo = b * block
-            part = min(width, lo + block) - lo
-            base = bases[b]
-            before = min(part, m - base)
-            for z in range(before):
-                out[lo + z] = cells[base + z]
-            for z in range(before, part):
-                out[lo + z] = cells[base + z - m]
-    if signed:
-        flip(out, row, key, scale, out)
-    elif scale != np.float32(1.0):
-        for j in range(width):
-            out[j] *= scale
+        _read_single(read, bases, first, last, group, layout, written)
+        return
+    j = first
+    b = first // block
+    while j < last:
+        end = min(last, (b + 1) * block)
+        base = bases[b] + j - b * block
+        if base >= m:
+            base -= m
+        before = min(end - j, m - base)
+        _read_run(read, base, j, j + before, group, layout, written, j - first)
+        if j + before < end:
+            _read_run(read, 0, j + before, end, group, layout, written, j + before - first)
+        j = end
+        b += 1
 
 
 @parallel
 def gather(cells, rows, bases, layout, out):  # (m,), (n,), (n, blocks) -> (n, width)
     """Rows of the virtual matrix."""
-    n = out.shape[0]
-    block = layout.block
-    signed = layout.signed
-    key = layout.key
+    n, width = out.shape
     scale = layout.scale
     tasks = min(n, TASKS)
     for task in prange(tasks):
         for i in range(task * n // tasks, (task + 1) * n // tasks):
-            read_row(cells, rows[i], bases[i], block, signed, key, scale, out[i])
+            read_part(cells, rows[i], bases[i], width, 0, layout, out[i])
+            if scale != np.float32(1.0):
+                for j in range(width):
+                    out[i, j] *= scale
 
 
 @parallel

@@ -75,7 +75,7 @@ class Embedding(Layer):
                else np.empty((len(ids), self.units), np.float32))
         if self.view is None:
             bases = None
-            np.take(self.weights.value, ids, axis=0, out=out)
+            np.take(self.weights.value, ids, axis=0, out=out, mode="clip")  # ids are checked; the default mode makes a copy first
         else:
             bases = self.view.map.bases(ids)
             self.view.gather(ids, bases=bases, out=out)

@@ -87,6 +87,7 @@ class RowGradient:
     def __init__(self, store: RowStore, start: np.ndarray, count: np.ndarray, ids: np.ndarray, coef: np.ndarray, V: np.ndarray) -> None:
         self.store, self.start, self.count, self.ids, self.coef, self.V = store, start, count, ids, coef, V
         self._groups = None
+        self._twin: RowGradient | None = None
 
     @classmethod
     def of_rows(cls, store: RowStore, ids: np.ndarray, values: np.ndarray) -> RowGradient:
@@ -99,8 +100,29 @@ class RowGradient:
         """The gradient of the bias that lies beside the rows."""
         return BiasGradient(self)
 
+    def sort_with(self, other: RowGradient) -> RowGradient:
+        """Take over the sorted pairs of another gradient, of a matrix with as many rows, instead of sorting the same pairs again.
+
+        Parameters
+        ----------
+        other : RowGradient
+            With the same pairs.
+
+        Returns
+        -------
+        RowGradient
+            Itself.
+        """
+        if len(other.store.weights.value) != len(self.store.weights.value) or len(other.ids) != len(self.ids):
+            raise ValueError(f"the other gradient has {len(other.ids):,} pairs of {len(other.store.weights.value):,} rows; needed are "
+                             f"the same pairs, {len(self.ids):,} of {len(self.store.weights.value):,} rows")
+        self._twin = other
+        return self
+
     def groups(self) -> Groups:
         """The pairs by row (`kernels.layers.rows.Groups`)."""
+        if self._twin is not None:
+            return self._twin.groups()
         if self._groups is None:
             self._groups = self.store.sort(self.start, self.count, self.ids, self.coef)
         return self._groups

@@ -43,6 +43,7 @@ class Hashed:
     """Mixin of layers whose matrix is a view of a hashed array. `share` comes before `build`, where a model has one array for all."""
 
     compress: Any
+    view: View
     fixed_form = ("its weights live in a hashed array and have no other form: train a network without compress=, or with "
                   "Compress(..., only=[...]) that leaves this layer out")
     _array: Shared | None = None
@@ -73,6 +74,10 @@ class Hashed:
         if bases.size <= KEPT:
             self._known = bases
         return bases
+
+    def dense_weights(self) -> np.ndarray:
+        """The matrix that the array stands for, as the layer multiplies rows by it: (n_inputs, units), a copy."""
+        raise NotImplementedError  # abstract
 
     def cell_gradient(self, view: View, rows: np.ndarray, values: np.ndarray, bases: np.ndarray) -> dict:
         """{"cells": gradient}, or nothing where another layer of the model has it."""

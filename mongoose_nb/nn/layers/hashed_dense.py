@@ -41,6 +41,10 @@ class HashedDense(Hashed, Layer):
         self.bias = Parameter(filled(self.units, 0.0))
         return self
 
+    def dense_weights(self) -> np.ndarray:
+        """See `Hashed.dense_weights`."""
+        return self.view[:].T
+
     def forward(self, x: np.ndarray, run: Run) -> tuple:
         """(n, n_inputs) -> (n, units)."""
         z = self.view.product(x, bases=self.all_bases(self.view))

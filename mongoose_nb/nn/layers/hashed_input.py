@@ -46,6 +46,10 @@ class HashedInput(Hashed, Layer):
         self.bias = Parameter(filled(self.units, 0.0))
         return self
 
+    def dense_weights(self) -> np.ndarray:
+        """See `Hashed.dense_weights`."""
+        return self.view[:]
+
     def forward(self, x: Rows, run: Run) -> tuple:
         """Values (n, units) of sparse rows `x` (`Rows`)."""
         from mongoose_nb.kernels.layers.active import sum_rows

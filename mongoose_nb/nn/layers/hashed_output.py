@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.compress import View, make_compression
-from mongoose_nb.core.arrays import Buffers, Parameter, read_only
+from mongoose_nb.core.arrays import Buffers, Parameter, Rows, read_only
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.layers.hashed import Hashed
 from mongoose_nb.nn.layers.initial import filled, inverse_root
@@ -65,6 +65,10 @@ class HashedOutput(Hashed, WideOutput):
         self._buffers = Buffers()
         return self
 
+    def dense_weights(self) -> np.ndarray:
+        """See `Hashed.dense_weights`."""
+        return self.view[:].T
+
     def _per_sample(self, h, labels, run, share):
         from mongoose_nb.kernels.layers.active import Lists, loss_active
 
@@ -121,13 +125,16 @@ class HashedOutput(Hashed, WideOutput):
         """See `WideOutput.topk_of`."""
         from mongoose_nb.kernels.layers.active import topk_active
 
-        listed, place = np.unique(sets.ids, return_inverse=True)
+        at = Rows(sets.start, sets.count, sets.ids, None).places()[1]  # there may be room between the sets
+        listed, own = np.unique(sets.ids[at], return_inverse=True)
+        place = np.zeros(len(sets.ids), np.int32)
+        place[at] = own.reshape(-1)
         ids, scores = np.empty((len(h), k), np.int32), np.empty((len(h), k), np.float32)
         if not len(listed):
             ids[:], scores[:] = -1, -np.inf
             return ids, scores
         topk_active(h, self.view.gather(listed.astype(np.int64)), self.bias.value[listed], sets.start, sets.count,
-                    read_only(place.reshape(-1).astype(np.int32)), scores, ids)
+                    read_only(place), scores, ids)
         return np.where(ids >= 0, listed[ids], -1).astype(np.int32), scores
 
 

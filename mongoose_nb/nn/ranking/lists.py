@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -144,6 +144,32 @@ def with_more(lists: Lists, which: np.ndarray, ids: np.ndarray, n_labels: int) -
     both = (lists.matrix(n_labels) + more).tocsr()
     both.sort_indices()
     return Lists(both.indptr.astype(np.int64), both.indices.astype(np.int32, copy=False))
+
+
+def logits_of_lists(h: np.ndarray, weights: Any, bias: np.ndarray, indptr: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Logits of the outputs that are listed for each row.
+
+    Parameters
+    ----------
+    h : (n, d) float32
+    weights : (outputs, d) float32
+        Or rows that lists of ids make on the fly: those that are listed are made once.
+    bias : (outputs,) float32
+    indptr : (n + 1,) int64
+    ids : (entries,) int32
+
+    Returns
+    -------
+    (entries,) float32
+    """
+    from mongoose_nb.kernels.ranking.lists import listed_logits
+
+    if not isinstance(weights, np.ndarray):
+        listed, places = np.unique(ids, return_inverse=True)
+        weights, bias, ids = weights[listed], bias[listed], places.reshape(-1).astype(np.int32)
+    out = np.empty(len(ids), np.float32)
+    listed_logits(h, weights, bias, indptr, ids, out)
+    return out
 
 
 def best_of_lists(scores: np.ndarray, indptr: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

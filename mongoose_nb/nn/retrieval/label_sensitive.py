@@ -156,13 +156,11 @@ class LabelSensitiveRetriever(Retriever):
 
     def _right(self, h, labels):
         """For which rows the best of few candidates is a label."""
-        from mongoose_nb.kernels.ranking.lists import listed_logits
-        from mongoose_nb.nn.ranking.lists import best_of_lists
+        from mongoose_nb.nn.ranking.lists import best_of_lists, logits_of_lists
 
         self.forget()
         start, ids = self._found(h, min(self.candidates, max(FEW, self.candidates // FEW)))
-        scores = np.empty(len(ids), np.float32)
-        listed_logits(h, self._weights.value, self._bias.value, start, ids.astype(np.int32), scores)
+        scores = logits_of_lists(h, self._weights.value, self._bias.value, start, ids.astype(np.int32))
         entries, _ = best_of_lists(scores, start, 1)
         best = np.where(entries[:, 0] >= 0, ids[np.maximum(entries[:, 0], 0)] if len(ids) else -2, -2)
         return (labels == best[:, None]).any(axis=1)
