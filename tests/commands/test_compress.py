@@ -51,7 +51,7 @@ def test_compress(folder, capsys):
     (["clicks", "train.csv", "--compress", "zero"], "--compress must be a ratio such as 16x; got 'zero'"),
         (["clicks", "train.csv", "--test", "one.csv"], "must have the same two classes as train.csv"),
         (["clicks", "no.csv.gz"], "no.csv.gz cannot be read as its name says"),
-    (["clicks", "train.csv", "--numeric", "user"], "is not of numbers"),
+    (["clicks", "train.csv", "--numeric", "user"], "column 'user' is not of numbers: row 1 holds"),
     (["clicks", "train.csv", "--compress", "4", "--map", "x"], "unknown"),
 ])
 def test_refusals(folder, argv, message, capsys, monkeypatch):
