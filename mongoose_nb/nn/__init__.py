@@ -21,6 +21,7 @@ from mongoose_nb.nn.layers.dropout import Dropout
 from mongoose_nb.nn.layers.embedding import Embedding
 from mongoose_nb.nn.layers.hashed_dense import HashedDense
 from mongoose_nb.nn.layers.hashed_input import HashedInput
+from mongoose_nb.nn.layers.hashed_map import HashedMap
 from mongoose_nb.nn.layers.hashed_output import HashedOutput
 from mongoose_nb.nn.layers.input_dropout import InputDropout
 from mongoose_nb.nn.layers.layer_norm import LayerNorm
@@ -61,9 +62,9 @@ from mongoose_nb.nn.training.trackers import MLflow, TensorBoard
 __all__ = [
     "Activation", "ActiveSets", "AdaGrad", "Adam", "Adaptive", "Auto", "BatchSampler", "Callback", "Checkpoint", "Constant", "Correction",
     "Cosine", "Dense", "Diagnostics", "DrawnBatches", "Dropout", "EarlyStopping", "Embedding", "ExactRetriever", "Features", "Frequency",
-    "Full", "HardnessBatches", "HardnessTracker", "HashedDense", "HashedInput", "HashedOutput", "History", "IVFRetriever", "IndexRetriever",
-    "InputDropout", "JSONLines", "LGDBatches", "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm", "Linear", "Loss",
-    "MLflow", "Mixture", "Monarch", "Network", "Pixelfly", "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows", "Run", "SGD",
-    "Sampler", "Sequential", "SetEmbedding", "SharedSet", "SparseInput", "StandardColumns", "Step", "Tables", "TensorBoard",
+    "Full", "HardnessBatches", "HardnessTracker", "HashedDense", "HashedInput", "HashedMap", "HashedOutput", "History", "IVFRetriever",
+    "IndexRetriever", "InputDropout", "JSONLines", "LGDBatches", "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm",
+    "Linear", "Loss", "MLflow", "Mixture", "Monarch", "Network", "Pixelfly", "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows",
+    "Run", "SGD", "Sampler", "Sequential", "SetEmbedding", "SharedSet", "SparseInput", "StandardColumns", "Step", "Tables", "TensorBoard",
     "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "UniformBatches", "Wide", "hardness", "named", "row_variance",
 ]

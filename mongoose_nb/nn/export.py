@@ -199,8 +199,9 @@ def summary(network: Any) -> str:
         activation = layer.activation if "activation" in parameters(type(layer)) else None
         kind = type(layer).__name__ + ("" if activation is None else f", {name_of(type(activation))}")
         if isinstance(layer, Hashed):
-            shape = " x ".join(f"{n:,}" for n in layer.view.shape)
-            kind += f", {shape} by {name_of(type(layer.view.map))} in {layer.view.array.cells:,} cells"
+            shapes = " and ".join(" x ".join(f"{n:,}" for n in view.shape) for view in layer.views())
+            view = layer.views()[0]
+            kind += f", {shapes} by {name_of(type(view.map))} in {view.array.cells:,} cells"
         rows.append((name, f"{layer.n_outputs:,}", f"{count:,}", kind))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = [f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}" for row in rows]

@@ -16,6 +16,7 @@ MAKE = {
     "input dropout": lambda cls: cls(0.3), "sequential": lambda cls: cls([nn.Dense(6), nn.Dropout(0.2, 1)]),
     "monarch": lambda cls: cls(6), "pixelfly": lambda cls: cls(6, 0.9, 2),
     "hashed dense": lambda cls: cls(6, compress=2.0), "hashed input": lambda cls: cls(6, compress=2.0),
+    "hashed map": lambda cls: cls(nn.Monarch(6), compress=2.0),
 }
 
 

@@ -27,10 +27,14 @@ class Shared:
         self.owner: Any = None
         self._waiting: dict[int, tuple] = {}
 
+    def wait(self, view: View, rows: np.ndarray, values: np.ndarray, bases: np.ndarray) -> None:
+        """Keep the gradient of a view until the owner asks for that of all."""
+        self._waiting[id(view)] = (view, rows, values, bases)
+
     def add(self, layer: Any, view: View, rows: np.ndarray, values: np.ndarray, bases: np.ndarray) -> CellGradient | None:
         """Keep the gradient of a layer; the owner gets that of all."""
         if layer is not self.owner:
-            self._waiting[id(view)] = (view, rows, values, bases)
+            self.wait(view, rows, values, bases)
             return None
         total = self.array.gradient()
         for part in self._waiting.values():
@@ -65,6 +69,10 @@ class Hashed:
         view = array.view(name, shape, std=std, **(spec.options if name == spec.map else {}))
         self._known = None
         return view
+
+    def views(self) -> list[View]:
+        """The matrices of the layer."""
+        return [self.view]
 
     def all_bases(self, view: View) -> np.ndarray:
         """Addresses of all rows; kept where they are few."""

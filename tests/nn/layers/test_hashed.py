@@ -19,6 +19,41 @@ def test_contract(layer, compress):
     check_layer(lambda: layer(8, compress=compress), n_inputs=12, n_samples=20)
 
 
+@pytest.mark.parametrize("layer", [nn.Monarch(9, use_bias=False), nn.Pixelfly(9, density=0.6), nn.Dense(9)], ids=str)
+def test_contract_of_other_forms(layer):
+    check_layer(lambda: nn.HashedMap(layer, compress=Compress("robe", 2.0)), n_inputs=12, n_samples=20)
+
+
+def test_a_form_in_a_hashed_array_is_the_matrix_of_its_views(tmp_path):
+    """Forward and backward are those of the form with the looked-up matrices; gradients of all matrices add up in the cells."""
+    rng = np.random.default_rng(0)
+    x, g = (rng.standard_normal((5, n)).astype(np.float32) for n in (12, 9))
+    layer = nn.HashedMap(nn.Monarch(9, activation="identity"), compress=Compress("robe", 3.0)).build(12, np.random.default_rng(1))
+    value, cache = layer.forward(x, nn.Run())
+    np.testing.assert_allclose(value, x @ layer.dense_weights() + layer.bias.value, atol=1e-5)
+    dx, gradients = layer.backward(g, cache)
+    plain = nn.Monarch(9, activation="identity").build(12, np.random.default_rng(2))
+    for name, view in zip(("right", "left"), layer.views()):
+        plain.parameters()[name].value[...] = view.gather()
+    expected_dx, of_plain = plain.backward(g, plain.forward(x, nn.Run())[1])
+    cells = sum(np.bincount(view.map.index().ravel(), (of_plain[name] * view.map.sign() * view.scale).ravel(), layer.cells.value.size)
+                for name, view in zip(("right", "left"), layer.views()))
+    np.testing.assert_allclose(dx, expected_dx, atol=1e-6)
+    np.testing.assert_allclose(as_dense(gradients["cells"]).ravel(), cells, atol=1e-5)
+    with pytest.raises(TypeError, match="must be a linear map"):
+        nn.HashedMap(nn.Dropout(0.1))
+
+    network = nn.Network(20, 30, hidden=(12, nn.HashedMap(nn.Monarch(16), compress=2)), sampler="full")
+    X, labels = rng.standard_normal((60, 20)), rng.integers(0, 30, 60)
+    network.fit(X, labels, epochs=2)
+    network.save(tmp_path / "network")
+    again = nn.Network.load(tmp_path / "network")
+    for one in (network, again):
+        one.fit(X, labels, epochs=1)
+    np.testing.assert_array_equal(network.predict_topk(X, 3)[1], again.predict_topk(X, 3)[1])
+    assert "HashedMap" in network.summary()
+
+
 @pytest.mark.parametrize("combine", [None, "sum"])
 @pytest.mark.parametrize("compress", [None, 4.0])
 def test_embedding_gradients(combine, compress):
