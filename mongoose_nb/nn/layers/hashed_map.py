@@ -43,8 +43,8 @@ class HashedMap(Hashed, Layer):
             raise TypeError(f"layer must be a linear map such as nn.Monarch(64); got {layer!r}")
         self.compress = make_compression({"name": "hashed", "map": "robe"} if compress is None else compress)
 
-    @property
-    def activation(self) -> Activation | None:  # type: ignore[override]
+    @property  # type: ignore[override]
+    def activation(self) -> Activation | None:
         """That of the layer."""
         return self.layer.activation
 
