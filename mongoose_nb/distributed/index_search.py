@@ -14,6 +14,7 @@ from mongoose_nb.hashing.rows import is_sparse
 from mongoose_nb.search.allowed import allowed_mask, filters
 from mongoose_nb.search.names import Names
 from mongoose_nb.search.radii import radii
+from mongoose_nb.search.searching import check_places
 
 
 class Searchable:
@@ -26,6 +27,7 @@ class Searchable:
     _names: Names
     _n: int
     _replicas: int
+    _rows: int
     _turn: int
 
     def _ask(self, method, calls):
@@ -130,6 +132,7 @@ class Searchable:
         k = check_int("k", k, low=1)
         with self._lock:
             Q, n = self._checked(Q)
+            check_places(n, k, self._rows)
             allowed = self._filters(allowed, n)
             options = {"probes": probes, "rerank": rerank, "exact": exact}
 

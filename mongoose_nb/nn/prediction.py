@@ -182,6 +182,7 @@ class Predictor(Model):
         source = self.retriever or self.output.sampler
         if not exact:
             candidates = check_int("candidates", max(source.candidates, k) if candidates is None else candidates, low=1, high=2**31 - 2)
+            candidates = min(candidates, self.n_outputs)
         ids = np.empty((X.shape[0], k), np.int32)
         scores = np.empty((X.shape[0], k), np.float32)
         timer = PhaseTimer()

@@ -27,6 +27,17 @@ def _of_builder(name, doc):
     return property(operator.attrgetter(f"_builder.{name}"), doc=doc)
 
 
+#: places of answers, beyond the rows of an index, that are given at most
+PLACES = 1 << 26
+
+
+def check_places(n: int, k: int, rows: int) -> None:
+    """Refuse a k so far beyond the number of rows that the empty places of n answers would take all memory."""
+    if k > rows and n * k > PLACES:
+        raise ValueError(f"k={k:,} is more than the {rows:,} rows of the index, and {n:,} queries would have {n * k:,} places, most of "
+                         f"them empty: give k={max(rows, 1):,} or less")
+
+
 class SearchedIndex:
     """The part of `LSHIndex` that does not change rows.
 
@@ -158,8 +169,9 @@ class SearchedIndex:
         try:
             builder = self._builder
             rows, batch = builder.check(Q)
+            n = rows.count(batch)
+            check_places(n, k, len(self._ids))
             if not len(self._ids):
-                n = rows.count(batch)
                 return self._names.outward(np.full((n, k), -1, np.int64)), np.full((n, k), np.inf, np.float32)
             search, threads = self._search(k, probes, rerank, exact), n_threads or self.n_threads
             if allowed is None:

@@ -238,16 +238,20 @@ class Snapshot:
         return far
 
     def _exact(self, batch, k):
-        """The k nearest of all rows. For many queries a matrix product proposes rows, of which the distances of the kernel choose."""
+        """The k nearest of all rows. For many queries a matrix product proposes rows, of which the distances of the kernel choose; queries
+        for which rounding of the product leaves a doubt are compared with all rows."""
         n = self.rows.count(batch)
         if self.metric.rescored or not self.rows.proposes or n < BLOCK or self.slots < 64 * BLOCK:
             return self._nearest(batch, None, None, None, k)
         wanted = min(2 * k + 64, self.slots)
         out = np.full((n, k), -1, np.int32), np.full((n, k), np.inf, np.float32)
         queries = _SPARSE_QUERIES if self.rows.sparse else _QUERIES
+        doubtful = np.zeros(n, bool)
         for lo in range(0, n, queries):
             part = self.rows.part(batch, lo, min(n, lo + queries))
-            near = np.sort(self._propose(part, wanted), axis=1)
+            near, scores, errors = self._propose(part, wanted)
+            order = np.argsort(near, axis=1)
+            near, scores = np.take_along_axis(near, order, axis=1), np.take_along_axis(scores, order, axis=1)
             indptr = np.arange(len(near) + 1, dtype=np.int64) * wanted
             distances = self._measure(part, indptr, near.ravel()).reshape(near.shape)
             distances[self.live[near] == 0] = np.inf
@@ -255,21 +259,28 @@ class Snapshot:
             slots, found = np.take_along_axis(near, order, axis=1), np.take_along_axis(distances, order, axis=1)
             slots[~np.isfinite(found)] = -1
             out[0][lo:lo + len(near), :slots.shape[1]], out[1][lo:lo + len(near), :slots.shape[1]] = slots, found
+            if wanted < self.slots:  # a row that was not proposed has the last score at least, but for the error, and so has each distance
+                last, worst = scores.max(axis=1), np.take_along_axis(scores, order, axis=1).max(axis=1)
+                doubtful[lo:lo + len(near)] = ~(last == np.inf) & ~(last - worst > 4 * errors)
+        ends = np.flatnonzero(np.diff(doubtful, prepend=False, append=False))
+        for lo, hi in ends.reshape(-1, 2).tolist():
+            out[0][lo:hi], out[1][lo:hi] = self._nearest(self.rows.part(batch, lo, hi), None, None, None, k)
         return out
 
     def _propose(self, batch, wanted):
-        """Slots (n, wanted) int32 whose distances are least by a matrix product, within rounding."""
+        """Slots (n, wanted) int32 whose distances are least by a matrix product, their scores, and the rounding errors (n,) of these."""
         n, live = self.rows.count(batch), self.live
-        values, slots = np.zeros((n, 0), np.float32), np.zeros((n, 0), np.int32)
-        for lo, score in self.rows.scores(self._arrays, batch, _ROWS):
+        values, slots, errors = np.zeros((n, 0), np.float32), np.zeros((n, 0), np.int32), np.zeros(n)
+        for lo, score, error in self.rows.scores(self._arrays, batch, _ROWS):
             score[:, live[lo:lo + _ROWS] == 0] = np.inf
+            errors = np.maximum(errors, error)
             values = np.concatenate([values, score], axis=1)
             rows = np.arange(lo, lo + score.shape[1], dtype=np.int32)
             slots = np.concatenate([slots, np.broadcast_to(rows, score.shape)], axis=1)
             if values.shape[1] > wanted:
                 keep = np.argpartition(values, wanted - 1, axis=1)[:, :wanted]
                 values, slots = np.take_along_axis(values, keep, axis=1), np.take_along_axis(slots, keep, axis=1)
-        return slots
+        return slots, values, errors
 
     # --- all candidates -----------------------------------------------------------------------------------------------
 

@@ -66,6 +66,46 @@ def test_an_exact_query_leaves_out_the_room_for_rows_to_come():
         assert_nearest(metric, *index.query(X[-40:], 3, exact=True), naive.distances(metric, X[-40:], X), 3)
 
 
+@pytest.mark.parametrize(("dim", "spread", "apart"), [(2, 0.03, 80.0), (32, 0.03, 100.0), (32, 1e-3, 5.0)])
+@pytest.mark.parametrize("storage", [None, "float16"])
+def test_an_exact_query_of_blocks_far_apart(dim, spread, apart, storage):
+    """The matrix product of many queries rounds away the differences inside of a block: 0.55 of the nearest were found."""
+    rng = np.random.default_rng(0)
+    X = (rng.normal(0, spread, (4000, dim)) + np.where(np.arange(4000) % 2, apart, -apart)[:, None]).astype(np.float32)
+    index = LSHIndex("l2", dim, storage=storage)
+    index.add(X)
+    stored = index.get(index.ids)
+    ids, found = index.query(stored[::40], 5, exact=True)
+    want = np.sqrt(np.square(stored[::40, None].astype(np.float64) - stored[None]).sum(axis=2))
+    np.testing.assert_allclose(found, np.sort(want, axis=1)[:, :5], rtol=1e-4, atol=1e-6)
+    one = [index.query(q, 5, exact=True)[0][0] for q in stored[:400:40]]
+    np.testing.assert_array_equal(ids[:10], one)
+
+
+def test_an_exact_query_of_equal_rows_gives_the_first():
+    """More equal rows than a matrix product proposes."""
+    index = LSHIndex("cosine", 8)
+    index.add(np.repeat(np.eye(8, dtype=np.float32)[:2], 1500, axis=0))
+    ids, found = index.query(np.repeat(np.eye(8, dtype=np.float32)[:2], 20, axis=0), 3, exact=True)
+    np.testing.assert_array_equal(ids, np.repeat([[0, 1, 2], [1500, 1501, 1502]], 20, axis=0))
+    assert (found == 0).all()
+
+
+def test_nearly_parallel_rows_have_no_distance_below_zero():
+    X = (1 + 1e-4 * np.random.default_rng(0).standard_normal((300, 32))).astype(np.float32)
+    index = LSHIndex("cosine", 32)
+    index.add(X)
+    assert index.query(X, 5, exact=True)[1].min() >= 0 and index.query(X[:3], 5)[1].min() >= 0
+
+
+def test_more_places_than_memory_are_refused():
+    index = LSHIndex("l2", 2)
+    index.add(np.eye(2, dtype=np.float32))
+    assert index.query(np.eye(2), 1000)[0].shape == (2, 1000)
+    with pytest.raises(ValueError, match=r"k=1,000,000,000 is more than the 2 rows of the index, .* give k=2 or less"):
+        index.query(np.eye(2), 10**9)
+
+
 def test_few_rows_are_searched_exactly():
     for metric, sparse in CASES:
         X, Q = naive.data(metric, 60, DIM, sparse), naive.data(metric, 5, DIM, sparse, seed=1)

@@ -78,7 +78,7 @@ class LabelSensitiveRetriever(Retriever):
         from mongoose_nb.hashing import SimHash
 
         n, width = weights.value.shape
-        self.candidates = min(n, max(100, n // 100)) if self.candidates is None else self.candidates
+        self.candidates = min(n, max(100, n // 100) if self.candidates is None else self.candidates)
         self.K = round(default_bits(n, BUCKET_LOAD)) if self.K is None else self.K
         self._weights, self._bias, self._seed = weights, bias, seed
         self.family = SimHash(width + 1, self.K, self.L, seed=seed)

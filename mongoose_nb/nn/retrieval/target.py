@@ -47,15 +47,16 @@ def fewest_candidates(retriever: Retriever, output: WideOutput, h: np.ndarray, l
     if not len(rows):
         raise ValueError(f"none of the {len(h):,} rows for the target has a label: give validation=(X, Y) with labels, or more rows=")
     h, labels = h[rows], labels[rows]
-    n_outputs, exact = len(output.bias.value), 0.0
+    n_outputs, right = len(output.bias.value), 0
     for some in _blocks(len(h)):
-        exact += _hits(labels[some], best_outputs(h[some], output.weights.value, output.bias.value, 1)[0][:, 0]) / len(h)
+        right += _hits(labels[some], best_outputs(h[some], output.weights.value, output.bias.value, 1)[0][:, 0])
+    exact = right / len(h)
 
     def answer(n):
         return figures(retriever, output, h, labels, n, step)
 
     def enough(tried):
-        return tried["P@1"] >= exact - target
+        return right - tried["P@1"] * len(h) <= target * len(h) + 1e-6  # numbers of rows: shares are rounded
 
     low, tried = 1, answer(min(n_outputs, SMALLEST))
     while not enough(tried) and tried["candidates"] < n_outputs:
@@ -83,7 +84,7 @@ def figures(retriever: Retriever, output: WideOutput, h: np.ndarray, labels: sp.
         ``candidates``, ``scored``, ``share``, ``label_recall``, ``P@1`` and ``multiply_adds``, see `Network.fit_serving`.
     """
     n_outputs, width = output.weights.value.shape
-    hits = scored = found = 0.0
+    hits, scored, found = 0, 0.0, 0.0
     for some in _blocks(len(h)):
         sets = retriever.retrieve(h[some], n, PhaseTimer(), step)
         row, id_ = Rows(sets.start, sets.count, sets.ids, None).flat()
@@ -100,4 +101,4 @@ def _blocks(n):
 
 def _hits(labels, best):
     """Rows whose best output is a label."""
-    return float((np.asarray(labels[np.arange(len(best)), np.maximum(best, 0)]).ravel() * (best >= 0)).sum())
+    return int((np.asarray(labels[np.arange(len(best)), np.maximum(best, 0)]).ravel() * (best >= 0)).sum())

@@ -17,6 +17,9 @@ class Cosine(Metric):
     signed = False
     tested_as = "cosine"
 
+    def outward(self, values: np.ndarray) -> np.ndarray:
+        return np.maximum(values, 0, out=values)  # of rows of length one, but for rounding
+
     def distances(self, q: np.ndarray, X: np.ndarray) -> np.ndarray:
         length = np.linalg.norm(X, axis=1) * np.linalg.norm(q)
         return 1 - (X @ q) / np.where(length > 0, length, 1)

@@ -60,6 +60,8 @@ def scan_csr() -> ModuleType:
 
 #: a longer row is refused where distances are squared: the square of a difference of two rows must fit float32
 LONGEST = 2.0**62
+#: largest relative error of one operation on float32
+UNIT = 2.0**-24
 _FINITE = 1e300  # squares of finite float32 add up to less
 
 
@@ -245,8 +247,9 @@ class RowStore(Registered, abc.ABC, kind="row store"):
     def measure(self, arrays: tuple, batch: Batch, indptr: np.ndarray, slots: np.ndarray, scratch: tuple, out: np.ndarray) -> None:
         """Distances of query i and ``slots[indptr[i] : indptr[i + 1]]``, the same to the bit as in `search`."""
 
-    def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (first slot, scores (n, rows)) of blocks of `step` rows; scores are in the order of distances, within rounding."""
+    def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Yield (first slot, scores (n, rows), errors (n,)) of blocks of `step` rows; scores are in the order of distances, but for
+        rounding errors of at most so much for a query."""
         raise NotImplementedError
 
 

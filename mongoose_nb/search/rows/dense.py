@@ -11,7 +11,7 @@ from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.hashing.arguments import as_float32
 from mongoose_nb.hashing.rows import is_sparse
-from mongoose_nb.search.rows.base import RowStore, check_numbers, contiguous, grown, kernels, own, put, scan, taken, two_axes
+from mongoose_nb.search.rows.base import UNIT, RowStore, check_numbers, contiguous, grown, kernels, own, put, scan, taken, two_axes
 
 if TYPE_CHECKING:
     from mongoose_nb.search.metrics import Metric
@@ -106,15 +106,18 @@ class DenseRows(ArrayRows):
         """Some of the rows as float32."""
         return arrays[0][part]
 
-    def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray]]:
+    def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         euclidean, n = self.metric.euclidean, len(arrays[0])
         some = self.block(arrays, slice(None, None, max(1, n // 1024)))
         mean = some.mean(axis=0) if euclidean else np.zeros(self.width, np.float32)
         batch = batch - mean
+        lengths = np.linalg.norm(batch, axis=1).astype(np.float64)
         for lo in range(0, n, step):
             x = self.block(arrays, slice(lo, lo + step)) - mean
             score = batch @ x.T
             np.negative(score, out=score)
+            squares = np.einsum("ij,ij->i", x, x)
             if euclidean:
-                score += 0.5 * np.einsum("ij,ij->i", x, x)
-            yield lo, score
+                score += 0.5 * squares
+            longest = float(squares.max(initial=0)) ** 0.5
+            yield lo, score, UNIT * (self.width + 2) * longest * (lengths + (0.5 * longest if euclidean else 0.0))

@@ -13,7 +13,7 @@ from mongoose_nb.core.validation import unmasked
 from mongoose_nb.hashing.arguments import as_float32
 from mongoose_nb.hashing.rows import check_csr, is_sparse
 from mongoose_nb.search.columns import NARROW, ColumnTable
-from mongoose_nb.search.rows.base import LONGEST, RowStore, check_numbers, grown, own, scan_csr, too_long, two_axes
+from mongoose_nb.search.rows.base import LONGEST, UNIT, RowStore, check_numbers, grown, own, scan_csr, too_long, two_axes
 
 if TYPE_CHECKING:
     from mongoose_nb.search.metrics import Metric
@@ -163,8 +163,9 @@ class SparseRows(RowStore):
     def measure(self, arrays: tuple, batch: Batch, indptr: np.ndarray, slots: np.ndarray, scratch: tuple, out: np.ndarray) -> None:
         scan_csr().measure_csr(batch, arrays, self.form, scratch[2], indptr, slots, out)
 
-    def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray]]:
+    def scores(self, arrays: tuple, batch: Batch, step: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         indptr, indices, values = batch
+        errors = self._errors(arrays, batch)
         sizes, lengths, sets = np.diff(indptr), arrays[1], self.sets
         places, width, table = indices, self.dim, ColumnTable(None)
         if self.dim > NARROW:  # columns of the queries alone
@@ -181,7 +182,17 @@ class SparseRows(RowStore):
                 union = (sizes[:, None] + lengths[None, lo:hi]).astype(np.float32) - score
                 score /= np.maximum(union, 1)
                 score[union == 0] = 1  # two empty sets are equal
-            yield lo, np.negative(score, out=score)
+            yield lo, np.negative(score, out=score), errors
+
+    def _errors(self, arrays, batch):
+        """Largest rounding errors of scores of each query."""
+        indptr, _, values = batch
+        if self.sets:
+            return np.full(len(indptr) - 1, 2 * UNIT)
+        sizes, of_query = np.diff(indptr), np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+        lengths = np.sqrt(np.bincount(of_query, np.square(values, dtype=np.float64), len(sizes)))
+        longest = 1.0 if self.metric.unit else float(np.abs(arrays[3]).max(initial=0)) * float(arrays[1].max(initial=0)) ** 0.5
+        return UNIT * (sizes + 2) * lengths * longest
 
 
 def _longest(indptr, values):

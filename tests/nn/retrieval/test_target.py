@@ -73,3 +73,27 @@ def test_bad_settings(trained):
         with pytest.raises(ValueError):
             net.fit_serving(X, Y, **settings)
     assert net.retriever is before
+
+
+def test_the_target_is_reached_whatever_the_number_of_rows():
+    """Shares of rows are rounded: 0.16666666666666666 was taken for less than 0.16666666666666669, and all outputs were scored."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, 8)).astype(np.float32)
+    y = (X @ rng.standard_normal((8, 300))).argmax(axis=1)
+    y[::2] = rng.integers(0, 300, 300)
+    net = Network(8, 300, hidden=(16,), sampler="full")
+    net.fit(X, y, epochs=10)
+    for n in range(300, 600, 10):
+        report = net.fit_serving(X, y, rows=8, retriever="exact", target=0.0, validation=(X[:n], y[:n]))
+        assert report["reached"] and report["candidates"] == 1, n
+
+
+def test_more_candidates_than_outputs_are_all():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((100, 8)).astype(np.float32), rng.integers(0, 20, 100)
+    net = Network(8, 20, hidden=(16,))
+    net.fit(X, y, epochs=1)
+    assert net.fit_serving(X, y, K=2, L=3, candidates=10**8)["scored"] <= 20
+    assert net.retriever.candidates == 20
+    ids, _ = net.predict_topk(X, 3, exact=False, candidates=10**8)
+    assert ids.shape == (100, 3)
