@@ -58,9 +58,10 @@ def _rows(network: Any, zero_based: bool | None, single: bool, args: argparse.Na
     if args.data == "-":
         if network.text is None:
             raise ValueError(f"{args.model} was trained on numbers; - is for texts, one on each line of stdin")
-        from mongoose_nb.data._files import split_lines
+        from mongoose_nb.data._files import as_text, split_lines
 
-        texts = split_lines(sys.stdin.read())
+        given = getattr(sys.stdin, "buffer", None)  # bytes: a terminal's encoding, or its way with errors, is not that of the texts
+        texts = split_lines(sys.stdin.read() if given is None else as_text(given.read(), "stdin"))
         if not texts:
             raise ValueError("there is no text on stdin")
         return network.rows(texts)

@@ -77,14 +77,18 @@ def split_lines(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
+def as_text(data: bytes, name: str) -> str:
+    """The text of bytes in UTF-8; a ValueError names the line of those that are in another encoding."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name}, line {data[:error.start].count(10) + 1}: not UTF-8 ({error.reason}); save it as UTF-8") from error
+
+
 def read_lines(path: PathLike) -> list[str]:
     """The lines of a file in UTF-8, packed or not, without what ends them; ValueError if it is in another encoding."""
     data, _ = read_bytes(path)
-    try:
-        return split_lines(data.decode())
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{os.fspath(path)}, line {data[:error.start].count(10) + 1}: not UTF-8 ({error.reason}); save the file as "
-                         "UTF-8") from error
+    return split_lines(as_text(data, os.fspath(path)))
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mongoose_nb.core.types import PathLike
-from mongoose_nb.data._files import read_bytes, split_lines
+from mongoose_nb.data._files import as_text, read_bytes, split_lines
 
 #: endings of the names of files that hold a table of texts, less those of compression
 ENDINGS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
@@ -92,10 +92,7 @@ def read_texts(path: PathLike, columns: Columns | None = None, *, format: str | 
     if format not in ("csv", "jsonl", "lines"):
         raise ValueError(f"{name}: give the format: 'csv', 'jsonl' or 'lines'; got {format!r}")
     data, _ = read_bytes(path)
-    try:
-        content = data.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name}, line {data[:error.start].count(10) + 1}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
+    content = as_text(data, name)
     if format == "lines":
         if labels:
             raise ValueError(f"{name}: lines of text have no labels; give a CSV or JSON Lines file with a column of labels")

@@ -68,6 +68,9 @@ def test_files_and_stdin(call, run, folder, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("a goal\nsalt\n"))
     code, out, _ = call("predict", run, "-", "--k", "1")
     assert [line.split("\t")[0] for line in out.splitlines()] == ["sport", "food"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"salt\n\xe9\n"), "latin-1"))
+    code, out, err = call("predict", run, "-", "--k", "1")
+    assert code == 2 and "stdin, line 2: not UTF-8" in err and not out
     code, out, _ = call("evaluate", run, folder / "test.csv", "--k", "1", "--json")
     assert json.loads(out)["P@1"] == 1.0
     code, _, err = call("fit-serving", run, folder / "train.csv", "--out", folder / "served")
