@@ -37,7 +37,7 @@ def claims(figures):
 def _serving(found):
     shares = {name: row["systems"]["learned functions"] for name, row in found.items()}
     yield Claim(LSS, "Inference as accurate as with all outputs at a fraction of them", command("serving"),
-                "; ".join(f"{name}: {entry['share']:.1%} of the outputs, P@1 {entry['P@1']:.4f} beside {found[name]['exact']:.4f}"
+                "; ".join(f"{name}: {entry['share']:.2%} of the outputs, P@1 {entry['P@1']:.4f} beside {found[name]['exact']:.4f}"
                           for name, entry in shares.items()) + ".",
                 verdict(*(entry["P@1"] >= found[name]["exact"] - 0.004 and entry["share"] < 0.25 for name, entry in shares.items())))
     yield Claim(LSS, "Learning the functions lowers the number of outputs to score", command("serving"),
