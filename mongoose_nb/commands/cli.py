@@ -119,11 +119,12 @@ def build_parser() -> Parser:
     evaluate.add_argument("--B", type=float, help="propensity constant (default 1.5)")
 
     predict = command("predict", "print the best outputs of every row, or of a text",
-                      epilog="A line has 'id:score id:score ...', scores being logits; where labels have names, "
+                      epilog="A line has 'id:score id:score ...', scores being logits, or those of a ranking where the run has one; "
+                      "where labels have names, "
                       "'name<TAB>score<TAB>name ...'. A single text gets a line for each answer.")
     answers(predict, "TEXT_OR_DATA", "a text, where the network was trained on texts; - for a text on each line of stdin; "
             "a file of texts (csv, jsonl, or lines) or of rows of numbers")
-    predict.add_argument("--probabilities", action="store_true", help="probabilities instead of logits")
+    predict.add_argument("--probabilities", action="store_true", help="probabilities instead of scores")
     predict.add_argument("--out", metavar="FILE", help="write there instead of stdout")
 
     serving = command("fit-serving", "train hash tables for fast prediction (predict --lsh), and save them with the network")

@@ -32,6 +32,9 @@ def load(path: str | os.PathLike, mmap: bool, verify: bool = False) -> dict:
     FormatError
         Not such a file, or another version.
     """
+    if os.path.isdir(path):
+        raise files.FormatError(f"{os.fspath(path)!r} is a directory, and the file of an index was wanted; an index that was saved on a "
+                                "cluster is read by distributed.LSHIndex.load")
     settings, arrays = files.load(path, KIND, mmap=mmap, verify=verify)
     version = settings.get("version", 1)
     if version == 1:

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mongoose_nb import hashing
 from mongoose_nb.core import files as io
+from mongoose_nb.core.files import FormatError
 from mongoose_nb.search import LSHIndex
 from mongoose_nb.search.snapshot import Snapshot
 
@@ -96,6 +97,11 @@ def test_nearly_parallel_rows_have_no_distance_below_zero():
     index = LSHIndex("cosine", 32)
     index.add(X)
     assert index.query(X, 5, exact=True)[1].min() >= 0 and index.query(X[:3], 5)[1].min() >= 0
+
+
+def test_a_directory_is_no_file_of_an_index(tmp_path):
+    with pytest.raises(FormatError, match="is a directory.*distributed.LSHIndex.load"):
+        LSHIndex.load(tmp_path)
 
 
 def test_more_places_than_memory_are_refused():
