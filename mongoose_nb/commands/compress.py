@@ -13,6 +13,7 @@ from mongoose_nb.commands.warm import compiling, threads
 from mongoose_nb.compress import HashedArray, names
 from mongoose_nb.core.files import load
 from mongoose_nb.core.registry import find
+from mongoose_nb.core.validation import check_int
 
 #: rows that are looked up to measure the speed, and entries that are compared
 ROWS, MOST = 20_000, 1 << 24
@@ -29,14 +30,14 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print a line for every table and map."""
-    ratio = _ratio(args.to)
+    ratio, seed = _ratio(args.to), check_int("--seed", args.seed, low=0, high=2**63 - 1)
     arrays = load_tables(args.model)
     lines: list[dict[str, Any]] = []
     with threads(args.threads), compiling():
         for name, table in arrays.items():
             for map_name in args.maps or [one for one in names() if one != "lma"]:
                 if table.shape[1] >= find("index map", map_name).least_width:
-                    lines.append({"table": name, "shape": list(table.shape), **measure(table, map_name, ratio, args.seed)})
+                    lines.append({"table": name, "shape": list(table.shape), **measure(table, map_name, ratio, seed)})
     if args.json:
         json_line({"model": args.model, "ratio": ratio, "tables": lines})
         return
@@ -88,8 +89,8 @@ def measure(table: np.ndarray, name: str, ratio: float, seed: int) -> dict[str, 
     seed : int
     """
     part = table[:max(1, MOST // table.shape[1])]
+    array = HashedArray(max(1, round(part.size / ratio)), seed=seed)
     try:
-        array = HashedArray(max(1, round(part.size / ratio)), seed=seed)
         view = array.view(name, part.shape)
     except ValueError as error:
         return {"map": name, "refused": str(error)}

@@ -46,6 +46,7 @@ def test_compress(folder, capsys):
 
 
 @pytest.mark.parametrize("argv, message", [
+    (["compress", "net", "--seed", "-1", "--maps", "robe"], "error: --seed must be an integer from 0"),
     (["compress", "net", "--to", "0.5"], "--to must be a ratio of 1 or more"), (["compress", "nothing"], "nothing"),
     (["clicks", "train.csv", "--label", "none"], "has no column 'none'"),
     (["clicks", "train.csv", "--compress", "zero"], "--compress must be a ratio such as 16x; got 'zero'"),
