@@ -147,3 +147,52 @@ def check_rows(name: str, value: Any, n: int) -> np.ndarray:
         raise ValueError(f"{name} must name some, not all, of the rows 0 to {n - 1}, each once; got {len(rows)} of them"
                          + (f", from {rows[0]} to {rows[-1]}" if len(rows) else ""))
     return rows
+
+
+def check_pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Check that an argument is rows and what belongs to them, (X, Y).
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the error.
+    value : object
+
+    Returns
+    -------
+    tuple
+
+    Raises
+    ------
+    TypeError
+        If it is no list or tuple of two.
+    """
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        given = f"{type(value).__name__} of {len(value)}" if isinstance(value, list | tuple) else type(value).__name__
+        raise TypeError(f"{name} must be a pair (X, Y); got {given}")
+    return value[0], value[1]
+
+
+def check_squares(name: str, values: np.ndarray) -> np.ndarray:
+    """Check that sums of squares of numbers stay within float64, and return the numbers.
+
+    Parameters
+    ----------
+    name : str
+        What the error calls them.
+    values : float64 array
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    most = np.abs(values).max(initial=0.0)
+    if most > 1e150:
+        raise ValueError(f"{name} holds values of up to {most:.3g}, whose squares are beyond float64; scale {name}, for instance by "
+                         "dividing it by the largest")
+    return values

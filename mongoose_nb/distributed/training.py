@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
 from mongoose_nb.core.saving import remember, restore
 from mongoose_nb.core.threads import compute_threads
-from mongoose_nb.core.validation import check_int
+from mongoose_nb.core.validation import check_int, check_pair
 from mongoose_nb.distributed.checkpoints import Saver, find_checkpoint
 from mongoose_nb.distributed.chunks import ArrayChunks, DelayedChunks
 from mongoose_nb.distributed.cluster import client_of, need_dask, workers_of
@@ -115,9 +115,7 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
         source = Whole(*check(X, Y))
         check_labelled(source.Y)
     if validation is not None:
-        if not isinstance(validation, list | tuple) or len(validation) != 2:
-            raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")
-        validation = check(*validation)[:2]
+        validation = check(*check_pair("validation", validation))[:2]
     listeners = loop.make_listeners(callbacks, early_stopping, validated=validation is not None)
     for callback in (*listeners.callbacks, *listeners.savers):
         if getattr(callback, "needs_weights", False):

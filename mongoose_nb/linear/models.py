@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.registry import make
-from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.core.validation import check_choice, check_int, check_number, check_squares
 from mongoose_nb.linear.sampler import MIPS, RowSampler
 from mongoose_nb.sklearn.base import (
     BaseEstimator,
@@ -172,7 +172,7 @@ class LGDRegressor(RegressorMixin, _Linear):
 
         self._checked()
         names, rows = feature_names(self, X), self._rows(X, fitting=True)
-        y = number_vector(y, len(rows))
+        y = check_squares("y", number_vector(y, len(rows)))
         X = self._fit_rows(rows, names)
         centre, scale = y.mean(), y.std() or 1.0
         theta, self.history_ = self._train(X, (y - centre) / scale, SQUARED, 0)
@@ -271,10 +271,7 @@ class LGDClassifier(ClassifierMixin, _Linear):
 
 
 def _dense(X, n_features, owner):
-    X = dense_rows(X, n_features, owner)
-    if np.abs(X).max() > 1e150:
-        raise ValueError(f"X holds values of up to {np.abs(X).max():.3g}, whose squares are beyond float64; scale the columns")
-    return X
+    return check_squares("X", dense_rows(X, n_features, owner))
 
 
 def _ratio(sampler, X, y, theta, loss):

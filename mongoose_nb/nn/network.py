@@ -10,7 +10,7 @@ from mongoose_nb.compress import make_compression
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.threads import compute_threads
-from mongoose_nb.core.validation import check_choice, check_int, check_number
+from mongoose_nb.core.validation import check_choice, check_int, check_number, check_pair
 from mongoose_nb.nn import auto, forms
 from mongoose_nb.nn import saving as io
 from mongoose_nb.nn.label_names import check_names
@@ -206,9 +206,7 @@ class Network(Predictor):
             check_labelled(parts.Y)
         parts.sampler = make("batch sampler", batches).bind(self.seed)
         if validation is not None:
-            if not isinstance(validation, list | tuple) or len(validation) != 2:
-                raise TypeError(f"validation must be a pair (X, Y); got {type(validation).__name__}")
-            validation = labelled(*self._check(*validation), name="validation")
+            validation = labelled(*self._check(*check_pair("validation", validation)), name="validation")
         listeners = training.make_listeners(callbacks, early_stopping, verbose, validated=validation is not None)
         marked = listeners.savers or resume is not None
         progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step)

@@ -10,7 +10,7 @@ import numpy as np
 from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.threads import compute_threads, kernel_threads
-from mongoose_nb.core.validation import check_int, check_rows
+from mongoose_nb.core.validation import check_int, check_pair, check_rows
 from mongoose_nb.nn.answers import best_without, check_exclude, one_row, scores_of, top_probabilities
 from mongoose_nb.nn.features import transform_batch
 from mongoose_nb.nn.labelled import labelled
@@ -345,7 +345,7 @@ class Predictor(Model):
         start = time.perf_counter()
         made = serving.retriever_of(retriever, {"candidates": candidates, "K": K, "L": L, "learn": learn}, target)
         X, Y = self._check(X, Y)
-        held = None if validation is None else self._check(*validation)
+        held = None if validation is None else self._check(*check_pair("validation", validation))
         bound, report = serving.train(self, made, X, Y, rows, target, held)
         self.retriever = bound
         return {**report, "seconds": time.perf_counter() - start}

@@ -14,7 +14,7 @@ from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.registry import describe, rebuild
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.types import PathLike
-from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.core.validation import check_int, check_number, check_pair
 from mongoose_nb.nn.training.optimizers import make_optimizer
 from mongoose_nb.recommend.click_model import ClickModel, check_widths, make_interaction
 from mongoose_nb.recommend.encoder import Encoder
@@ -275,8 +275,9 @@ def _targets(y, classes=None):
 
 def _validation(encoder, validation, classes):
     """(ids, numbers, targets) of rows to score, checked before training begins."""
-    target = _targets(validation[1], classes)[0]
-    ids, numbers = encoder.transform(validation[0])
+    X, y = check_pair("validation", validation)
+    target = _targets(y, classes)[0]
+    ids, numbers = encoder.transform(X)
     if len(ids) != len(target):
         raise ValueError(f"validation has {len(ids)} rows and {len(target)} classes of rows")
     if not 0 < target.sum() < len(target):

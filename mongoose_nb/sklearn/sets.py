@@ -14,7 +14,7 @@ from mongoose_nb.core.registry import describe, rebuild
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.types import PathLike
-from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.core.validation import check_int, check_number, check_squares
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.layers.gradients import apply_gradients
 from mongoose_nb.nn.layers.set_embedding import SetEmbedding
@@ -287,6 +287,7 @@ class SetRegressor(RegressorMixin, SetEstimator):
         y = np.asarray(y, np.float64)
         if y.ndim not in (1, 2) or not np.isfinite(y).all():
             raise ValueError(f"y must be finite numbers (n,) or (n, targets); got shape {y.shape}")
+        check_squares("y", y)
         flat = y.reshape(len(y), -1)
         offset, spread = flat.mean(axis=0), flat.std(axis=0)
         spread[spread == 0] = 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mongoose_nb import LGDClassifier, LGDRegressor, LSHIndex, MongooseClassifier, Network, SetClassifier, find_duplicates
-from mongoose_nb.core.validation import check_choice, check_int, check_number, unmasked
+from mongoose_nb.core.validation import check_choice, check_int, check_number, check_pair, check_squares, unmasked
 from mongoose_nb.sketch import DensitySketch
 
 
@@ -76,3 +76,17 @@ def test_masked_values_are_not_taken_for_what_is_behind_the_mask(call):
 def test_masked_arrays_without_masked_values():
     given = np.ma.masked_array(np.eye(4), False)
     assert type(unmasked(given, "X")) is np.ndarray and LSHIndex("l2", 4).add(given).tolist() == [0, 1, 2, 3]
+
+
+def test_pairs():
+    assert check_pair("validation", [1, 2]) == (1, 2)
+    for value, given in ((np.zeros((2, 3)), "ndarray"), ((1, 2, 3), "tuple of 3"), ("ab", "str"), (None, "NoneType")):
+        with pytest.raises(TypeError, match=rf"validation must be a pair \(X, Y\); got {given}$"):
+            check_pair("validation", value)
+
+
+def test_squares():
+    for values in (np.array([-1e150, 1.0]), np.zeros(0)):
+        assert check_squares("y", values) is values
+    with pytest.raises(ValueError, match=r"y holds values of up to 1e\+200, .* scale y"):
+        check_squares("y", np.array([1.0, -1e200]))

@@ -75,7 +75,7 @@ def test_constant_columns_and_targets():
 @pytest.mark.parametrize("change, message", [
     (dict(X=X[:, 0]), "Expected 2D array"), (dict(X=np.where(X > 9, np.nan, X)), "NaN"),
     (dict(y=Y[:5]), "3000"), (dict(X=X * 1e200), "scale"),
-    (dict(y=np.full(3000, np.inf)), "finite")])
+    (dict(y=np.full(3000, np.inf)), "finite"), (dict(y=Y * 1e200), "y holds values of up to .*scale y")])
 def test_bad_data(change, message):
     with pytest.raises(ValueError, match=message):
         LGDRegressor().fit(**{"X": X, "y": Y, **change})

@@ -97,6 +97,14 @@ def test_parts_of_the_data_may_have_none():
     assert solar.partial_fit(X, Y).partial_fit(X, NONE).predict_topk(X[:2], 1)[0].shape == (2, 1)
 
 
+@pytest.mark.parametrize("wrong", [X, (X,), "XY"], ids=["rows", "one", "text"])
+def test_validation_is_a_pair(net, wrong):
+    for call in (lambda: net.fit(X, Y, epochs=1, validation=wrong),
+                 lambda: net.fit_serving(X, Y, target=0.1, validation=wrong, retriever="exact")):
+        with pytest.raises(TypeError, match=r"validation must be a pair \(X, Y\)"):
+            call()
+
+
 def test_all_rows_with_labels_stay_as_they_are():
     assert labelled(X, Y) == (X, Y)
 

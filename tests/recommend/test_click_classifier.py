@@ -141,6 +141,8 @@ def test_rows_to_validate_with_are_checked_before_training(rows, message):
     one._epoch = None  # a call would fail
     with pytest.raises(ValueError, match=message):
         one.fit(np.arange(18).reshape(9, 2), [0, 1] * 4 + [1], validation=rows)
+    with pytest.raises(TypeError, match="validation must be a pair"):
+        one.fit(np.arange(18).reshape(9, 2), [0, 1] * 4 + [1], validation=rows[0])
 
 
 @pytest.mark.parametrize("compress", [None, "robe", "fold"])

@@ -89,6 +89,8 @@ def test_refused_predictions():
         model.predict([np.ones((3, 5))])
     with pytest.raises(ValueError, match="finite"):
         model.fit(X, Z * np.nan)
+    with pytest.raises(ValueError, match="squares are beyond float64"):
+        model.fit(X, Z.astype(np.float64) * 1e200)
     for name, value in (("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("pool", "median"), ("phi", ())):
         with pytest.raises(ValueError, match=name):
             SetRegressor(**{name: value}).fit(X, Z)
