@@ -15,9 +15,11 @@ from mongoose_nb.sklearn.base import (
     NotFittedError,
     RegressorMixin,
     as_seed,
+    at_once,
     check_names,
     dense_rows,
     feature_names,
+    of_one_fit,
 )
 from mongoose_nb.sklearn.targets import class_vector, number_vector
 
@@ -58,6 +60,7 @@ class _Linear(BaseEstimator):
         self._mean, scale = X.mean(axis=0), X.std(axis=0)
         self._scale = np.where(scale > 1e-12 * np.maximum(np.abs(self._mean), 1e-300), scale, 1.0)
         self.n_features_in_ = X.shape[1]
+        self.__dict__.pop("feature_names_in_", None)
         if names is not None:
             self.feature_names_in_ = names
         return self._standardised(X)
@@ -155,6 +158,7 @@ class LGDRegressor(RegressorMixin, _Linear):
 
     _lift = MIPS()
 
+    @at_once
     def fit(self, X: Any, y: Any) -> LGDRegressor:
         """Train.
 
@@ -180,6 +184,7 @@ class LGDRegressor(RegressorMixin, _Linear):
         self.coef_, self.intercept_ = coef * scale, float(intercept * scale + centre)
         return self
 
+    @of_one_fit
     def predict(self, X: Any) -> np.ndarray:
         """Predictions (n,) float64 for rows (n, features)."""
         self._fitted()
@@ -220,6 +225,7 @@ class LGDClassifier(ClassifierMixin, _Linear):
 
     _lift = MIPS(both=False)
 
+    @at_once
     def fit(self, X: Any, y: Any) -> LGDClassifier:
         """Train.
 
@@ -250,6 +256,7 @@ class LGDClassifier(ClassifierMixin, _Linear):
         self.coef_, self.intercept_ = np.stack([coef for coef, _ in coefficients]), np.array([b for _, b in coefficients])
         return self
 
+    @of_one_fit
     def decision_function(self, X: Any) -> np.ndarray:
         """Margins: (n,) for two classes, else (n, classes)."""
         self._fitted()
@@ -257,6 +264,7 @@ class LGDClassifier(ClassifierMixin, _Linear):
         margins = self._rows(X) @ self.coef_.T + self.intercept_
         return margins[:, 0] if len(self.classes_) == 2 else margins
 
+    @of_one_fit
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, classes), for more than two classes those of each against the rest, scaled to add up to one."""
         p = 1 / (1 + np.exp(-np.clip(self.decision_function(X), -700, 700)))
@@ -264,6 +272,7 @@ class LGDClassifier(ClassifierMixin, _Linear):
             return np.column_stack([1 - p, p])
         return p / np.maximum(p.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
+    @of_one_fit
     def predict(self, X: Any) -> np.ndarray:
         """The class of each row."""
         margins = self.decision_function(X)

@@ -18,7 +18,7 @@ from mongoose_nb.core.validation import check_int, check_number, check_pair
 from mongoose_nb.nn.training.optimizers import make_optimizer
 from mongoose_nb.recommend.click_model import ClickModel, check_widths, make_interaction
 from mongoose_nb.recommend.encoder import Encoder
-from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed, threads
+from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed, at_once, of_one_fit, threads
 
 KIND = "click classifier"
 BLOCK = 16_384
@@ -84,6 +84,7 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ training
 
+    @at_once
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation: tuple | None = None) -> ClickClassifier:
         """Train.
 
@@ -108,8 +109,7 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
         encoder = Encoder(self.numeric, hashed=compress is not None and compress.map_class.open_rows).fit(X)
         ids, numbers = encoder.transform(X)
         weight = _weights(sample_weight, len(ids))
-        if len(target) != len(ids):
-            raise ValueError(f"X has {len(ids)} rows and y {len(target)}")
+        _same_rows(ids, target)
         held = None if validation is None else _validation(encoder, validation, classes)
         with threads(self.n_jobs):
             model = self._model(encoder, ids.shape[1], numbers.shape[1], compress, interaction, ids[target == 1])
@@ -124,6 +124,7 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
         self.n_features_in_ = len(encoder.names)
         return self
 
+    @at_once
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> ClickClassifier:
         """Train for one pass over more rows. The first call settles columns, scales, and the size of the array, as `fit` does.
 
@@ -144,14 +145,14 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
             compress, interaction = make_compression(self.compress), make_interaction(self.interaction)
             encoder = Encoder(self.numeric, hashed=compress is not None and compress.map_class.open_rows).fit(X)
             ids, numbers = encoder.transform(X)
+            _same_rows(ids, target)
             self.model_ = self._model(encoder, ids.shape[1], numbers.shape[1], compress, interaction, ids[target == 1])
             self.classes_, self.encoder_, self.history_, self.validation_, self.epochs_ = classes, encoder, [], [], 0
             self.n_features_in_ = len(encoder.names)
         else:
             target, _ = _targets(y, self.classes_)
             ids, numbers = self.encoder_.transform(X)
-        if len(target) != len(ids):
-            raise ValueError(f"X has {len(ids)} rows and y {len(target)}")
+            _same_rows(ids, target)
         weight = _weights(sample_weight, len(ids))
         with threads(self.n_jobs):
             loss = self._epoch(self.model_, ids, numbers, target, weight, self.epochs_, check_int("batch_size", self.batch_size, low=1))
@@ -184,6 +185,7 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ prediction
 
+    @of_one_fit
     def decision_function(self, X: Any) -> np.ndarray:
         """Logits of a click, (n,) float32."""
         if not hasattr(self, "model_"):
@@ -193,11 +195,13 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
             parts = [self.model_.logits(ids[lo:lo + BLOCK], numbers[lo:lo + BLOCK]) for lo in range(0, len(ids), BLOCK)]
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
+    @of_one_fit
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, 2) of the classes."""
         p = 1 / (1 + np.exp(-self.decision_function(X).astype(np.float64)))
         return np.stack([1 - p, p], axis=1)
 
+    @of_one_fit
     def predict(self, X: Any) -> np.ndarray:
         """The likelier class of every row."""
         logits = self.decision_function(X)
@@ -205,6 +209,7 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
 
     # ------------------------------------------------------------------ files
 
+    @of_one_fit
     def save(self, path: PathLike) -> None:
         """Write the classifier to a file, without the moments of the optimiser.
 
@@ -271,6 +276,11 @@ def _targets(y, classes=None):
     if unknown.any():
         raise ValueError(f"y holds {y[unknown][:1].tolist()[0]!r}; the classes are {found.tolist()}")
     return (y == found[1]).astype(np.float32), found
+
+
+def _same_rows(ids, target):
+    if len(target) != len(ids):
+        raise ValueError(f"X has {len(ids)} rows and y {len(target)}")
 
 
 def _validation(encoder, validation, classes):

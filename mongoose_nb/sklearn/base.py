@@ -7,18 +7,20 @@ columns.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import pathlib
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from mongoose_nb.core.validation import check_int
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+_Call = TypeVar("_Call", bound="Callable[..., Any]")
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -90,6 +92,37 @@ def dense_rows(X: Any, n_features: int | None, owner: str) -> np.ndarray:
     from mongoose_nb.data.validate import check_dense
 
     return check_dense(X, n_features, owner=owner)
+
+
+def _snapshot(estimator):
+    """A shallow copy, which keeps the attributes of now."""
+    copy = object.__new__(type(estimator))
+    copy.__dict__ = dict(estimator.__dict__)
+    return copy
+
+
+def of_one_fit(method: _Call) -> _Call:
+    """Let a method that only reads see the attributes of one fit, also while another thread fits anew."""
+
+    @functools.wraps(method)
+    def read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(_snapshot(self), *args, **kwargs)
+
+    return cast(_Call, read)
+
+
+def at_once(fit: _Call) -> _Call:
+    """Let a method that fits and returns its estimator set all attributes in one assignment at the end: no thread sees those of two fits,
+    and a fit that fails changes none."""
+
+    @functools.wraps(fit)
+    def change(self: Any, *args: Any, **kwargs: Any) -> Any:
+        fitted = _snapshot(self)
+        fit(fitted, *args, **kwargs)
+        self.__dict__ = fitted.__dict__
+        return self
+
+    return cast(_Call, change)
 
 
 class SavedNetwork:

@@ -34,6 +34,7 @@ from mongoose_nb.sklearn.base import (
     NotFittedError,
     SavedNetwork,
     as_seed,
+    at_once,
     feature_names,
     threads,
 )
@@ -163,6 +164,7 @@ class MongooseClassifier(NetworkPrediction, ClassifierMixin, SavedNetwork, Saved
 
     # ------------------------------------------------------------------ training
 
+    @at_once
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MongooseClassifier:
         """Train from scratch.
 
@@ -187,8 +189,7 @@ class MongooseClassifier(NetworkPrediction, ClassifierMixin, SavedNetwork, Saved
         ValueError, TypeError
             If an argument, X or y is not as described.
         """
-        targets = Targets(y)
-        names = feature_names(MongooseClassifier(), X)
+        targets, names = Targets(y), feature_names(MongooseClassifier(), X)
         X, text = self._first_rows(X)
         classes, Y = targets.encode(X.shape[0])
         check_labelled(Y, "y")
@@ -196,9 +197,8 @@ class MongooseClassifier(NetworkPrediction, ClassifierMixin, SavedNetwork, Saved
         ranking = check_choice("ranking", self.ranking, ("auto", None)) == "auto" and X.shape[0] >= FEWEST and weight is None
         network = self._make_network(X.shape[1], len(classes))
         batch_size = check_int("batch_size", self.batch_size, low=1)
-        with threads(self.n_jobs):
-            with standardised(network, X):
-                history, choice = (self._fit_auto if ranking else self._fit_network)(network, X, Y, batch_size, weight)
+        with threads(self.n_jobs), standardised(network, X):
+            history, choice = (self._fit_auto if ranking else self._fit_network)(network, X, Y, batch_size, weight)
         self._start(network, history, classes, targets, names, text)
         self.choice_ = choice
         self._count(Y)
@@ -221,6 +221,7 @@ class MongooseClassifier(NetworkPrediction, ClassifierMixin, SavedNetwork, Saved
         return network.fit(X, Y, epochs=epochs, batch_size=batch_size, validation=validation, early_stopping=patience,
                            verbose=self.verbose, sample_weight=weight), ""
 
+    @at_once
     def partial_fit(self, X: Any, y: Any, classes: Any = None, *, n_labels: int | None = None,
                     sample_weight: Any = None) -> MongooseClassifier:
         """Train for one pass over the given rows, from the present state.

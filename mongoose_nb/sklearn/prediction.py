@@ -10,7 +10,7 @@ from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.registry import make
 from mongoose_nb.nn.answers import one_row, top_probabilities
 from mongoose_nb.nn.label_names import names_of
-from mongoose_nb.sklearn.base import NotFittedError, check_names, threads
+from mongoose_nb.sklearn.base import NotFittedError, check_names, of_one_fit, threads
 from mongoose_nb.sklearn.outputs import indicator, logits, probabilities, ranked_probabilities, ranked_scores, ranked_top_probabilities
 from mongoose_nb.sklearn.targets import Targets
 
@@ -23,6 +23,7 @@ __all__ = ["NetworkPrediction"]
 class NetworkPrediction:
     """The answers of an estimator with a ``network_``, ``classes_``, ``multilabel_``, ``k_`` and ``n_jobs``."""
 
+    @of_one_fit
     def predict(self, X: Any) -> np.ndarray | scipy.sparse.csr_matrix:
         """The class of every row; of a multi-label problem, each row's `k_` best labels.
 
@@ -46,6 +47,7 @@ class NetworkPrediction:
             return [[str(name) for name in row] for row in self.classes_[ids]]
         return indicator(ids, len(self.classes_), self._dtype, self._form == "dense")
 
+    @of_one_fit
     def predict_topk(self, X: Any, k: int | None = None, *, exact: bool = True, candidates: int | None = None, names: bool = False,
                      proba: bool = False, exclude: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Best `k` outputs of every row.
@@ -92,6 +94,7 @@ class NetworkPrediction:
         with threads(self.n_jobs):
             return top_probabilities(self.network_, X, scores, normalise=not self.multilabel_)
 
+    @of_one_fit
     def decision_function(self, X: Any) -> np.ndarray:
         """Logits of all outputs, or scores of the ranking, for problems of moderate width.
 
@@ -113,6 +116,7 @@ class NetworkPrediction:
         scores = self._logits(self._check(X))
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 and not self.multilabel_ else scores
 
+    @of_one_fit
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of all outputs, for problems of moderate width.
 
@@ -138,6 +142,7 @@ class NetworkPrediction:
                 return ranked_probabilities(self.network_, X, self.multilabel_)
         return probabilities(self._logits(X), make("loss", self.network_.loss).logistic, self.multilabel_)
 
+    @of_one_fit
     def score(self, X: Any, y: Any) -> float:
         """Accuracy of `predict`, or P@1 of a multi-label problem.
 

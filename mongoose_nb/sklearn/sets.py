@@ -19,7 +19,16 @@ from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.layers.gradients import apply_gradients
 from mongoose_nb.nn.layers.set_embedding import SetEmbedding
 from mongoose_nb.nn.training.optimizers import Adam
-from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, RegressorMixin, as_seed, threads
+from mongoose_nb.sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    NotFittedError,
+    RegressorMixin,
+    as_seed,
+    at_once,
+    of_one_fit,
+    threads,
+)
 from mongoose_nb.sklearn.ragged import as_sets, take
 
 # Records that are held at once in a prediction.
@@ -126,6 +135,7 @@ class SetEstimator(BaseEstimator):
     def _take_state(self, settings, arrays):
         """What `_state` gave."""
 
+    @of_one_fit
     def save(self, path: PathLike) -> None:
         """Write the estimator to a file.
 
@@ -191,6 +201,7 @@ class SetClassifier(ClassifierMixin, SetEstimator):
 
     _kind = "set classifier"
 
+    @at_once
     def fit(self, X: Any, y: Any) -> SetClassifier:
         """Train.
 
@@ -225,17 +236,20 @@ class SetClassifier(ClassifierMixin, SetEstimator):
         p[rows, target] -= 1
         return loss, (p / len(out)).astype(np.float32)
 
+    @of_one_fit
     def decision_function(self, X: Any) -> np.ndarray:
         """Logits (n, classes) float32; of two classes the difference (n,)."""
         out = self._outputs(X)
         return out[:, 1] - out[:, 0] if len(self.classes_) == 2 else out
 
+    @of_one_fit
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, classes)."""
         z = self._outputs(X).astype(np.float64)
         p = np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf))
         return p / p.sum(axis=1, keepdims=True)
 
+    @of_one_fit
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of every set."""
         best = self._outputs(X).argmax(axis=1)
@@ -270,6 +284,7 @@ class SetRegressor(RegressorMixin, SetEstimator):
 
     _kind = "set regressor"
 
+    @at_once
     def fit(self, X: Any, y: Any) -> SetRegressor:
         """Train.
 
@@ -299,6 +314,7 @@ class SetRegressor(RegressorMixin, SetEstimator):
         error = out - target
         return float(np.square(error, dtype=np.float64).mean()), error * np.float32(2 / error.size)
 
+    @of_one_fit
     def predict(self, X: Any) -> np.ndarray:
         """(n,) or (n, targets), as y was."""
         out = self._outputs(X) * self.spread_ + self.offset_

@@ -11,7 +11,7 @@ from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.labelled import check_labelled
-from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed
+from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed, at_once, of_one_fit
 from mongoose_nb.sklearn.targets import Targets, unique_classes
 from mongoose_nb.solar.codes import LabelCodes
 
@@ -84,6 +84,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         self.chunks, self.buckets, self.hidden, self.best, self.least = chunks, buckets, hidden, best, least
         self.epochs, self.batch_size, self.lr, self.random_state = epochs, batch_size, lr, random_state
 
+    @at_once
     def fit(self, X: Any, Y: Any, *, executor: Any = None) -> SolarClassifier:
         """Draw codes, and train a network for each chunk.
 
@@ -120,6 +121,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         """Mean number of candidates of the rows that were asked for last."""
         return self._asked[0]
 
+    @at_once
     def partial_fit(self, X: Any, Y: Any, classes: Any = None, *, executor: Any = None) -> SolarClassifier:
         """Go on training, with further rows and labels; labels that are new get codes, and those of the others stay.
 
@@ -165,6 +167,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         weights = list(map(_train_chunk, tasks) if executor is None else executor.map(_train_chunk, tasks))
         return [_network(task[0], arrays) for task, arrays in zip(tasks, weights, strict=True)]
 
+    @of_one_fit
     def predict_topk(self, X: Any, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
         """The best k labels of every row.
 
@@ -204,6 +207,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         self._asked[0] = float(found.mean()) if n else 0.0
         return ids, scores / np.float32(len(self.networks_))
 
+    @of_one_fit
     def predict(self, X: Any) -> np.ndarray | sp.csr_matrix:
         """The class of each row; for a matrix of labels, an indicator of those whose buckets have a mean logarithm of the probability above
         that of one half.
@@ -246,6 +250,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
+    @of_one_fit
     def save(self, path: str | os.PathLike) -> None:
         """Write the model to one file, replacing it as a whole.
 
@@ -259,6 +264,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         settings, arrays = split(state)
         files.save(path, KIND, {"version": 2, **settings}, arrays)
 
+    @of_one_fit
     def state(self) -> dict[str, Any]:
         """What `from_state` takes: settings and, of a fitted model, arrays; a file or an object that holds this one can keep it."""
         parameters = {**self.get_params(), "random_state": as_seed(self.random_state)}
