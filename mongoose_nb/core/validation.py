@@ -173,6 +173,31 @@ def check_pair(name: str, value: Any) -> tuple[Any, Any]:
     return value[0], value[1]
 
 
+def check_list(name: str, value: Any, of: str) -> list:
+    """Check that an argument is several values, and no text or single value.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the error.
+    value : object
+    of : str
+        What the values are, for the error.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    TypeError
+        If it cannot be read value by value, or is a text.
+    """
+    if not hasattr(value, "__iter__") or isinstance(value, str | bytes):
+        raise TypeError(f"{name} must be a list of {of}; got {value!r}")
+    return list(value)
+
+
 def check_squares(name: str, values: np.ndarray) -> np.ndarray:
     """Check that sums of squares of numbers stay within float64, and return the numbers.
 

@@ -302,7 +302,7 @@ class MongooseClassifier(NetworkPrediction, ClassifierMixin, SavedNetwork, Saved
         network, more = self.network_, len(classes) - len(self.classes_)
         if more and network.ranking is not None:
             warnings.warn("partial_fit with new classes trains the network alone: what fit chose to rank its outputs does not know them "
-                          "and is left out from now on. Call fit with all rows to have it again.", UserWarning, stacklevel=3)
+                          "and is left out from now on. Call fit with all rows to have it again.", UserWarning, stacklevel=4)
         if more:
             network = network.grown(more, None if network.label_names is None else classes[-more:])
         if self.lr is not None:

@@ -9,12 +9,11 @@ import numpy as np
 
 from mongoose_nb.core import files
 from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
-from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.registry import describe, rebuild
 from mongoose_nb.core.streams import stream
 from mongoose_nb.core.threads import compute_threads
 from mongoose_nb.core.types import PathLike
-from mongoose_nb.core.validation import check_int, check_number, check_squares
+from mongoose_nb.core.validation import check_int, check_list, check_number, check_squares
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.layers.gradients import apply_gradients
 from mongoose_nb.nn.layers.set_embedding import SetEmbedding
@@ -30,6 +29,7 @@ from mongoose_nb.sklearn.base import (
     threads,
 )
 from mongoose_nb.sklearn.ragged import as_sets, take
+from mongoose_nb.sklearn.targets import class_vector
 
 # Records that are held at once in a prediction.
 BLOCK = 65_536
@@ -64,7 +64,8 @@ class SetEstimator(BaseEstimator):
         self.epochs, self.batch_size, self.lr, self.random_state, self.n_jobs = epochs, batch_size, lr, random_state, n_jobs
 
     def _layer(self, n_inputs, n_outputs):
-        layer = SetEmbedding(list(self.phi), [*self.rho, n_outputs], self.pool, rebuild(self.bins), self.n_bins, self.activation)
+        rho = check_list("rho", self.rho, "widths, such as (64,)")
+        layer = SetEmbedding(self.phi, [*rho, n_outputs], self.pool, rebuild(self.bins), self.n_bins, self.activation)
         return layer.build(n_inputs, stream(as_seed(self.random_state), "set layers"))
 
     def _loss(self, out, target):
@@ -216,9 +217,7 @@ class SetClassifier(ClassifierMixin, SetEstimator):
         SetClassifier
             Itself.
         """
-        y = as_labels(y)
-        if y.ndim != 1 or y.dtype.kind == "f" and not np.isfinite(y).all():
-            raise ValueError(f"y must be one class for each set, without NaN; got {y.dtype} {y.shape}")
+        y = class_vector(y)
         classes, target = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"y must have two classes at least; it has {classes.tolist()}")

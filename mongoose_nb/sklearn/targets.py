@@ -73,7 +73,7 @@ class Targets:
     def _read_array(self, y):
         self.form, self.multilabel = "classes", False
         if y.ndim == 2 and y.shape[1] == 1:
-            warnings.warn(f"{_COLUMN}; an indicator of one label can be given as CSR", DataConversionWarning, stacklevel=4)
+            warnings.warn(f"{_COLUMN}; an indicator of one label can be given as CSR", DataConversionWarning, stacklevel=5)
             y = y[:, 0]
         elif y.ndim == 2:
             self.form, self.multilabel = "dense", True
@@ -168,13 +168,14 @@ class Targets:
         return classes, Y
 
 
-def class_vector(y: Any, n_rows: int) -> np.ndarray:
+def class_vector(y: Any, n_rows: int | None = None) -> np.ndarray:
     """One class for each row, (n_rows,), or an error.
 
     Parameters
     ----------
     y : (n_rows,) classes
-    n_rows : int
+    n_rows : int, optional
+        Any number by default.
 
     Returns
     -------
@@ -183,7 +184,7 @@ def class_vector(y: Any, n_rows: int) -> np.ndarray:
     targets = Targets(y)
     if targets.multilabel:
         raise ValueError(f"y holds several labels a row ({targets.form}); expected one class for each row")
-    if len(targets.y) != n_rows:
+    if n_rows is not None and len(targets.y) != n_rows:
         raise ValueError(f"y must be {n_rows} classes, one for each row of X; got shape {targets.y.shape}")
     return np.asarray(targets.y)
 
@@ -207,7 +208,7 @@ def number_vector(y: Any, n_rows: int) -> np.ndarray:
         raise ValueError(f"Complex data not supported: y has dtype {y.dtype}")
     y = y.astype(np.float64)
     if y.ndim == 2 and y.shape[1] == 1:
-        warnings.warn(_COLUMN, DataConversionWarning, stacklevel=3)
+        warnings.warn(_COLUMN, DataConversionWarning, stacklevel=4)
         y = y[:, 0]
     if y.shape != (n_rows,):
         raise ValueError(f"y must be {n_rows} finite numbers, one for each row of X; got shape {y.shape}")

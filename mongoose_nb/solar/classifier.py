@@ -101,7 +101,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         SolarClassifier
             self
         """
-        self._checked()
+        self._checked(executor)
         data = _data(X, Y)
         check_labelled(data[1])
         return self._fit(data, executor)
@@ -137,7 +137,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         SolarClassifier
             self
         """
-        self._checked()
+        self._checked(executor)
         if not hasattr(self, "networks_"):
             return self._fit(_data(X, Y, None, classes), executor)
         X, Y, classes, multilabel = _data(X, Y, self, classes)
@@ -147,7 +147,10 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, self.codes_, self.networks_ = classes, codes, networks
         return self
 
-    def _checked(self):
+    def _checked(self, executor=None):
+        if executor is not None and not hasattr(executor, "map"):
+            raise TypeError(f"executor must have a method map, as those of concurrent.futures and client.get_executor() of Dask; got "
+                            f"{executor!r}")
         check_int("chunks", self.chunks, low=1, high=255)
         if self.buckets is not None:
             check_int("buckets", self.buckets, low=2, high=2**24)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mongoose_nb import LGDClassifier, LGDRegressor, LSHIndex, MongooseClassifier, Network, SetClassifier, find_duplicates
-from mongoose_nb.core.validation import check_choice, check_int, check_number, check_pair, check_squares, unmasked
+from mongoose_nb.core.validation import check_choice, check_int, check_list, check_number, check_pair, check_squares, unmasked
 from mongoose_nb.sketch import DensitySketch
 
 
@@ -90,3 +90,11 @@ def test_squares():
         assert check_squares("y", values) is values
     with pytest.raises(ValueError, match=r"y holds values of up to 1e\+200, .* scale y"):
         check_squares("y", np.array([1.0, -1e200]))
+
+
+def test_lists():
+    for value in ((1, 2), [1, 2], np.array([1, 2]), {1: 0, 2: 0}):
+        assert check_list("phi", value, "widths") == [1, 2]
+    for value in (8, "price", b"ab", None):
+        with pytest.raises(TypeError, match=f"phi must be a list of widths; got {value!r}"):
+            check_list("phi", value, "widths")

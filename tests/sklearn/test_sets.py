@@ -96,6 +96,20 @@ def test_refused_predictions():
             SetRegressor(**{name: value}).fit(X, Z)
 
 
+@pytest.mark.parametrize("given, message", [(dict(phi=8), "phi must be a list of widths"), (dict(rho=8), "rho must be a list of widths"),
+                                            (dict(bins="pstable", n_bins=4), "bins must be a hash family, .*; got 'pstable'")])
+def test_settings_of_another_type(given, message):
+    with pytest.raises(TypeError, match=message):
+        SetClassifier(**given).fit(X, Y)
+
+
+def test_targets_of_a_regression_are_no_classes():
+    for y, message in ((np.arange(20) + 0.5, "continuous"),
+                       (np.where(np.arange(20) > 3, np.nan, 1.0), "NaN"), (np.eye(20), "several labels")):
+        with pytest.raises(ValueError, match=message):
+            SetClassifier(epochs=1).fit(X, y)
+
+
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
 def test_not_fitted(method):
     with pytest.raises(NotFittedError, match="call fit first"):

@@ -148,6 +148,9 @@ def test_bad_settings(change, message):
 
 
 def test_bad_calls(fitted):
+    for call in (model().fit, model().partial_fit):
+        with pytest.raises(TypeError, match="executor must have a method map, .*; got 3"):
+            call(X, LABEL, executor=3)
     with pytest.raises(Exception, match="fit first"):
         model().predict(X)
     for odd in (np.full(900, np.nan), X[:, 0]):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.core.validation import check_choice, check_int
+from mongoose_nb.core.validation import check_choice, check_int, check_list
 from mongoose_nb.hashing import HashFamily
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, named
@@ -36,14 +36,17 @@ class SetEmbedding(Layer):
 
     def __init__(self, phi: Sequence[int], rho: Sequence[int], pool: str = "mean", bins: HashFamily | None = None, n_bins: int = 1,
                  activation: str | Activation = "relu", dtype: str = "float32") -> None:
-        self.phi = [check_int("phi", n, low=1) for n in phi]
-        self.rho = [check_int("rho", n, low=1) for n in rho]
+        self.phi = [check_int("phi", n, low=1) for n in check_list("phi", phi, "widths, such as (64, 64)")]
+        self.rho = [check_int("rho", n, low=1) for n in check_list("rho", rho, "widths, such as (64,)")]
         if not self.phi or not self.rho:
             raise ValueError(f"phi and rho need one width each at least; got phi={phi!r} and rho={rho!r}")
         self.pool = check_choice("pool", pool, ("mean", "sum", "max"))
         self.n_bins = check_int("n_bins", n_bins, low=1)
         if (bins is None) != (self.n_bins == 1):
             raise ValueError(f"bins, a hash family, and n_bins > 1 belong together; got bins={bins!r} and n_bins={n_bins}")
+        if bins is not None and not isinstance(bins, HashFamily):
+            raise TypeError(f"bins must be a hash family, such as hashing.PStable(2, K=1, L=1), which knows how many columns it hashes; "
+                            f"got {bins!r}")
         self.bins, self.activation, self.dtype = bins, activation, dtype
 
     def build(self, n_inputs: int, rng: np.random.Generator) -> SetEmbedding:

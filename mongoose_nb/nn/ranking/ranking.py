@@ -11,7 +11,7 @@ import numpy as np
 
 from mongoose_nb.core.registry import Registered, fresh, make, name_of, register
 from mongoose_nb.core.saving import Stateful
-from mongoose_nb.core.validation import check_int, check_number
+from mongoose_nb.core.validation import check_int, check_list, check_number
 from mongoose_nb.nn.features import Features, make_features
 from mongoose_nb.nn.labelled import rows_with_labels
 from mongoose_nb.nn.ranking.cooccurrence import Cooccurrence
@@ -85,7 +85,8 @@ class Ranking(Registered, Stateful, kind="ranking"):
         self.seed = check_int("seed", seed, low=0, high=2**63 - 1)
         self.objective = make("ranking objective", objective)
         self.sources = ([NetworkSource(), LinearRankers(seed=self.seed), NeighbourVotes(), Cooccurrence(), *self.objective.sources()]
-                        if sources is None else [make("ranking source", source) for source in sources])
+                        if sources is None else
+                        [make("ranking source", source) for source in check_list("sources", sources, "names and sources")])
         self.features, self.held_out = features, check_number("held_out", held_out, low=0.0, high=1.0, open_low=True, open_high=True)
         self.step = make_features("none" if features == "auto" else features)
         self.members = _Members(self.sources)

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mongoose_nb.core.validation import check_list
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.layers.gradients import apply_gradients
 from mongoose_nb.nn.training.batches import Batch, Source
@@ -66,7 +67,7 @@ def make_listeners(callbacks: Sequence, early_stopping: Any = None, verbose: int
         Whether there are validation data.
     monitor : str
     """
-    callbacks = [as_callback(callback) for callback in callbacks]
+    callbacks = [as_callback(callback) for callback in check_list("callbacks", callbacks, "callbacks, such as [nn.Checkpoint(path)]")]
     savers = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
     callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoint)]
     if early_stopping is not None:

@@ -240,3 +240,8 @@ def test_every_label_where_pairs_are_few(monkeypatch):
 
 def _indicator(labels, n_labels=300):
     return sparse.csr_matrix((np.ones(len(labels), np.float32), labels, np.arange(len(labels) + 1)), shape=(len(labels), n_labels))
+
+
+def test_a_single_source_is_no_list():
+    with pytest.raises(TypeError, match="sources must be a list of names and sources; got 'neighbours'"):
+        Ranking(sources="neighbours")

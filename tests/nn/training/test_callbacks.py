@@ -101,6 +101,11 @@ class TestCalls:
         with pytest.raises(TypeError, match="callbacks must be functions or Callback objects"):
             as_callback(wrong)
 
+    @pytest.mark.parametrize("wrong", [3, "jsonl", ProgressBar()])
+    def test_a_single_one_is_no_list(self, wrong):
+        with pytest.raises(TypeError, match="callbacks must be a list of callbacks"):
+            network().fit(*problem(24), epochs=1, callbacks=wrong)
+
     def test_one_vote_stops(self):
         assert notify([Recorder(), Recorder(stop_at=("epoch_end", 1)), Recorder()], "on_epoch_end", None, {})
         assert not notify([Recorder(), object()], "on_epoch_end", None, {})
