@@ -19,6 +19,7 @@ from mongoose_nb.nn.training.optimizers import make_optimizer
 from mongoose_nb.recommend.click_model import ClickModel, check_widths, make_interaction
 from mongoose_nb.recommend.encoder import Encoder
 from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed, at_once, of_one_fit, threads
+from mongoose_nb.sklearn.targets import class_vector
 
 KIND = "click classifier"
 BLOCK = 16_384
@@ -198,7 +199,7 @@ class ClickClassifier(ClassifierMixin, BaseEstimator):
     @of_one_fit
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, 2) of the classes."""
-        p = 1 / (1 + np.exp(-self.decision_function(X).astype(np.float64)))
+        p = _probabilities(self.decision_function(X))
         return np.stack([1 - p, p], axis=1)
 
     @of_one_fit
@@ -264,11 +265,7 @@ def _rebuilt(name, value):
 
 def _targets(y, classes=None):
     """0 and 1 in float32, and the two classes."""
-    y = as_labels(y)
-    if y.ndim != 1:
-        raise ValueError(f"y must be a vector of two classes; got shape {y.shape}")
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise ValueError("y holds NaN or infinity")
+    y = class_vector(y)
     found = np.unique(y) if classes is None else np.asarray(classes)
     if len(found) != 2:
         raise ValueError(f"y must have two classes, such as 0 and 1; it has {len(found)}: {found[:5].tolist()}")
@@ -304,9 +301,13 @@ def _weights(weight, n):
     return check_weights(weight, n).astype(np.float32)
 
 
+def _probabilities(logits):
+    return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -700, 700)))
+
+
 def _scores(model, ids, numbers, target):
     from mongoose_nb.metrics import auc, log_loss
 
     logits = np.concatenate([model.logits(ids[lo:lo + BLOCK], numbers[lo:lo + BLOCK]) for lo in range(0, len(ids), BLOCK)])
-    return {"auc": auc(target, logits), "log_loss": log_loss(target, 1 / (1 + np.exp(-logits.astype(np.float64))))}
+    return {"auc": auc(target, logits), "log_loss": log_loss(target, _probabilities(logits))}
 

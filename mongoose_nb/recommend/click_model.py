@@ -18,7 +18,7 @@ from mongoose_nb.compress import Compress, HashedArray
 from mongoose_nb.core.arrays import Parameter
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.threads import compute_threads
-from mongoose_nb.core.validation import check_int
+from mongoose_nb.core.validation import check_int, check_list
 from mongoose_nb.nn.layers.base import Run, named
 from mongoose_nb.nn.layers.dense import Dense
 from mongoose_nb.nn.layers.embedding import Embedding
@@ -192,9 +192,7 @@ class ClickModel:
 
 def check_widths(hidden: Sequence[int]) -> list[int]:
     """Widths of layers as a list; a `TypeError` for a single number."""
-    if not hasattr(hidden, "__iter__") or isinstance(hidden, str):
-        raise TypeError(f"hidden must be a list of widths, such as (64, 32), or () for none; got {hidden!r}")
-    return [check_int("hidden", units, low=1) for units in hidden]
+    return [check_int("hidden", units, low=1) for units in check_list("hidden", hidden, "widths, such as (64, 32), or () for none")]
 
 
 def make_interaction(value: str | Interaction) -> Interaction:

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.core.validation import unmasked
+from mongoose_nb.core.validation import check_list, unmasked
 
 #: hashed ids lie below
 HASH_SPACE = 2**40
 #: numbers of numeric columns lie below
 MOST = 1e30
+#: and at most so many standard deviations from the mean: their squares, times weights, stay within float32
+FARTHEST = 1e12
 #: the category of missing values: of empty cells of a file, and of None, NaN and NA of data frames
 MISSING = ""
 #: longer texts are known by a digest: an array of texts has room for the longest one in every row
@@ -117,7 +119,7 @@ class Encoder:
         if self.numeric is None:
             chosen = [j for j, column in enumerate(columns) if column.dtype.kind == "f"] if hasattr(X, "columns") else []
         else:
-            numeric = [_plain_name(name) for name in self.numeric]
+            numeric = [_plain_name(name) for name in check_list("numeric", self.numeric, "columns, such as ['price']")]
             missing = [name for name in numeric if name not in names]
             if missing:
                 raise ValueError(f"numeric names {missing[0]!r}, which X does not have; its columns are {names}")
@@ -164,8 +166,19 @@ class Encoder:
             ids.append(first + np.where(known[place] == values, place, len(known)))
             first += len(known) + 1
         n = len(columns[0])
-        table = (np.stack(numbers, axis=1) - self.mean) / self.scale if numbers else np.zeros((n, 0), np.float32)
-        return np.stack(ids, axis=1).astype(np.int64), table.astype(np.float32)
+        table = self._standardised(np.stack(numbers, axis=1), names) if numbers else np.zeros((n, 0), np.float32)
+        return np.stack(ids, axis=1).astype(np.int64), table
+
+    def _standardised(self, numbers, names):
+        with np.errstate(over="ignore"):
+            table = ((numbers - self.mean) / self.scale).astype(np.float32)
+        row, column = np.unravel_index(np.abs(table).argmax(), table.shape) if table.size else (0, 0)
+        if table.size and np.abs(table[row, column]) > FARTHEST:
+            name = [name for name, numeric in zip(names, self.is_numeric) if numeric][column]
+            raise ValueError(f"column {name!r} holds the number {numbers[row, column]:g} in row {row}, {np.abs(table[row, column]):.3g} "
+                             f"standard deviations from the mean in training; numbers must be at most {FARTHEST:g} from it: correct the "
+                             "number, or train on its logarithm")
+        return table
 
     # ------------------------------------------------------------------ saving
 

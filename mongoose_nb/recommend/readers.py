@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.types import PathLike
+from mongoose_nb.core.validation import check_list
 
 _OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
@@ -61,7 +62,7 @@ def read_clicks(path: PathLike, *, label: str | None = None, numeric: Sequence[s
     ValueError
         For a file that is neither; the message names the line.
     """
-    path = os.fspath(path)
+    path, numeric = os.fspath(path), check_list("numeric", () if numeric is None else numeric, "columns, such as ['price']")
     opened = _OPEN.get(os.path.splitext(path)[1], open)
     with opened(path, "rb") as file:  # type: ignore[operator]
         try:
@@ -70,7 +71,7 @@ def read_clicks(path: PathLike, *, label: str | None = None, numeric: Sequence[s
             raise ValueError(f"{path} cannot be read as its name says: {error}") from None
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is not text in UTF-8: {error}") from None
-    return _csv(path, text, label, numeric or ()) if ".csv" in os.path.basename(path) else _libfm(path, text)
+    return _csv(path, text, label, numeric) if ".csv" in os.path.basename(path) else _libfm(path, text)
 
 
 def _csv(path, text, label, numeric):

@@ -118,6 +118,8 @@ def test_a_data_frame_has_numeric_columns_where_they_are_floats():
     ({"X": np.zeros(9)}, "rows and columns"), ({"y": [np.nan] * 9}, "NaN"), ({"X": sp.csr_matrix(np.eye(9))}, "sparse matrix"),
     ({"y": np.array([None, 1, 0] * 3, object)}, "one type"), ({"X": np.full((9, 2), 1e20)}, "tell whole numbers apart"),
     ({"X": np.stack([np.arange(9.0), np.full(9, 1e300)], 1), "numeric": [1]}, r"1e\+300"), ({"hidden": 8}, "list of widths"),
+    ({"numeric": "price"}, "numeric must be a list of columns"), ({"numeric": 3}, "numeric must be a list"),
+    ({"y": [0.5, 1.5] * 4 + [0.5]}, "continuous"),
 ])
 def test_refusals(change, message):
     X, y = np.arange(18).reshape(9, 2), [0, 1, 0, 1, 0, 1, 0, 1, 1]
@@ -173,3 +175,14 @@ def test_scores_of_probabilities():
                           (lambda: auc([0, 1], [0, np.nan]), "NaN"), (lambda: log_loss([0, 1], [0, 2]), r"\[0, 1\]")]:
         with pytest.raises(ValueError, match=message):
             call()
+
+
+@pytest.mark.parametrize("interaction", ["fm", "dot", "none"])
+def test_numbers_as_far_off_as_allowed_have_probabilities(interaction):
+    X = np.c_[np.arange(40) % 9, np.linspace(0, 3, 40)]
+    model = ClickClassifier(numeric=[1], interaction=interaction, epochs=1, random_state=0).fit(X, np.arange(40) % 2)
+    far = [[1, sign * 0.999e12 * float(model.encoder_.scale[0])] for sign in (1, -1)]
+    p = model.predict_proba(far)
+    assert np.isfinite(p).all() and np.allclose(p.sum(axis=1), 1)
+    with pytest.raises(ValueError, match="standard deviations"):
+        model.predict_proba([[1, 2e19]])

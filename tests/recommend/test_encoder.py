@@ -113,3 +113,14 @@ def test_names_and_shapes(tmp_path):
     masked = np.ma.array(np.arange(8).reshape(4, 2), mask=np.eye(4, 2, dtype=bool))
     with pytest.raises(ValueError, match="X is a masked array"):
         make(numeric=None).fit(masked, Y)
+
+
+def test_numbers_far_from_those_of_training():
+    encoder = Encoder(numeric=[1, 2]).fit(np.c_[np.arange(40) % 9, np.linspace(0, 3, 40), np.linspace(0, 1e30, 40)])
+    assert np.isfinite(encoder.transform([[1, 5e11, -1e30]])[1]).all()
+    for row, name in (([1, 2e19, 0], 1), ([1, -1e30, 1e30], 1)):
+        with pytest.raises(ValueError, match=rf"column {name} holds the number .* in row 1, .* standard deviations from the mean"):
+            encoder.transform([[1, 1, 1], row])
+    tiny = Encoder(numeric=[1]).fit([[1, 0], [1, 1e-30]])
+    with pytest.raises(ValueError, match="inf standard deviations"):
+        tiny.transform([[1, 1e30]])
