@@ -1,5 +1,8 @@
 """Caches of keys and values: full budgets give exact attention; every policy keeps its budget, order and original positions."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -256,3 +259,19 @@ def test_few_bits_hold_finite_numbers_alone(value):
         with pytest.raises(ValueError, match="cannot be stored in 8 bits"):
             cache.read(np.stack([rows, k]), np.stack([rows, v]))
     assert len(cache) == 0 and not np.isfinite(KVCache().append(np.full((H, D), value), rows)[0]).any()
+
+
+def test_a_cache_does_not_change_while_a_query_attends():
+    cache, row, lengths = KVCache(), np.ones((1, 2)), []
+    cache.append(row, row)
+    other = threading.Thread(target=lambda: cache.append(row, row))
+
+    def kernel(keys, values, reached, n, weights):
+        other.start()
+        time.sleep(0.02)
+        lengths.append(len(cache))
+        weights[:] = 1.0
+
+    cache.attend(row, kernel=kernel)
+    other.join()
+    assert lengths == [1] and len(cache) == 2

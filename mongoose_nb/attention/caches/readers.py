@@ -8,6 +8,7 @@ import numpy as np
 
 from mongoose_nb.attention.caches.cache import KVCache
 from mongoose_nb.attention.features import draw_features
+from mongoose_nb.core.locks import FairLock, locked
 
 
 class KeyReader:
@@ -59,12 +60,13 @@ class FeatureReader(KeyReader):
         if not support and (cache.budget is not None or cache.bits is not None):
             raise ValueError(f"random features alone keep sums, and no token that could be forgotten or stored in few bits; got {cache!r}. "
                              "Give cache=True for this layer")
-        self.n_features, self.seed, self.step, self.support = n_features, seed, step, support
+        self.n_features, self.seed, self.step, self.support, self._lock = n_features, seed, step, support, FairLock()
         self._omega: np.ndarray | None = None
 
     def _codes(self, q):
         return super()._codes(q) if self.buckets is not None else np.zeros((*q.shape[:2], 1), np.int32)
 
+    @locked
     def read(self, q: np.ndarray, v: np.ndarray) -> np.ndarray:
         from mongoose_nb.kernels.attention.cached import unit_rows
 
