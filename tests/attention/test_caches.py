@@ -9,6 +9,7 @@ import pytest
 from mongoose_nb.attention import KVCache, full_attention
 from mongoose_nb.attention.caches import Eviction, Scissorhands
 from mongoose_nb.attention.caches.quantised import quantise, restore
+from mongoose_nb.attention.caches.readers import FeatureReader, KeyReader
 from mongoose_nb.core.registry import registered
 
 H, T, D = 2, 40, 6
@@ -275,3 +276,14 @@ def test_a_cache_does_not_change_while_a_query_attends():
     cache.attend(row, kernel=kernel)
     other.join()
     assert lengths == [1] and len(cache) == 2
+
+
+@pytest.mark.parametrize("made", [lambda: KeyReader(KVCache()), lambda: KeyReader(KVCache("window", budget=3)),
+                                  lambda: FeatureReader(KVCache(), 4, 0, 0), lambda: FeatureReader(KVCache(), 0, 0, 0, last=2)])
+def test_nan_in_a_query_is_nan_in_its_output(made):
+    for place in (0, 4):
+        q, v = np.random.default_rng(0).standard_normal((2, 6, H, D))
+        wanted = made().read(q, v)
+        q[place, :, 1] = np.nan
+        out = made().read(q, v)
+        assert np.isnan(out[place]).all() and np.array_equal(out[:place], wanted[:place])

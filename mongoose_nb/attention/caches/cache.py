@@ -158,7 +158,7 @@ class KVCache:
                 own = codes[i] if codes.shape[2] else None
                 out[i] = self.attend(q[i], codes=own, last=last)
                 alone = self.unreached
-                out[i, alone] = v[i, alone]
+                out[i, alone] = own_values(q[i, alone], v[i, alone])
                 self.append(k[i], v[i], own)
             return out
         self._width, self._dtype = width, q.dtype
@@ -348,3 +348,8 @@ class KVCache:
 
     def __repr__(self):
         return f"KVCache({self.policy!r}, budget={self.budget}, bits={self.bits})"
+
+
+def own_values(q: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Outputs (n, width) of queries that reach no other token: their own values v, NaN where q has one."""
+    return np.where(np.isnan(q).any(axis=1, keepdims=True), v.dtype.type(np.nan), v)

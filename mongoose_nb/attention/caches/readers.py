@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.attention.caches.cache import KVCache
+from mongoose_nb.attention.caches.cache import KVCache, own_values
 from mongoose_nb.attention.features import draw_features
 from mongoose_nb.core.locks import FairLock, locked
 
@@ -103,7 +103,7 @@ class FeatureReader(KeyReader):
                 attend(self._empty, self._empty, np.zeros((heads, 0), bool), 0, np.zeros((heads, 0)))
         if self.n_features and self._seen:
             alone[:] = False
-        out[alone] = v[alone]
+        out[alone] = own_values(q[alone], v[alone])
         if self.support:
             k, v = self.cache.append(k, v, codes)
         if self.n_features:
