@@ -72,7 +72,7 @@ def check_mask(mask: np.ndarray | None, batch: int, length: int) -> tuple[np.nda
 def log_partitions(top: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Log-partitions in float64 from largest scores and one over sums of exponentials, -inf where there is no key."""
     with np.errstate(divide="ignore"):
-        return np.where(share > 0, top - np.log(share, dtype=np.float64), -np.inf)
+        return np.where(share != 0, top - np.log(share, dtype=np.float64), -np.inf)
 
 
 def factors_of(rows: Rows, inverse: np.ndarray) -> Factors:

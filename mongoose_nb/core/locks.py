@@ -5,10 +5,14 @@ A lock that another thread holds when a process is forked would stay locked in t
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+P, R = ParamSpec("P"), TypeVar("R")
 
 _renewed: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -83,3 +87,12 @@ class FairLock:
 
     def __reduce__(self):
         return FairLock, ()
+
+
+def locked(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """A method that holds the lock ``self._lock`` of its object while it runs."""
+    @functools.wraps(method)
+    def inner(self, *args, **kwargs):
+        with self._lock:
+            return method(self, *args, **kwargs)
+    return inner

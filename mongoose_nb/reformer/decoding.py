@@ -7,11 +7,13 @@ Every product of a row has the same bits for any number of rows (`nn.layers.line
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
 from mongoose_nb.attention.caches import KVCache
+from mongoose_nb.core.locks import FairLock
 from mongoose_nb.core.registry import name_of
 from mongoose_nb.core.threads import kernel_threads
 from mongoose_nb.nn.layers.base import Run
@@ -51,7 +53,7 @@ def check_causal(model: Any, name: str) -> None:
 
 
 class Decoder:
-    """Reads a sequence in parts. A token's logits have the same bits however many tokens a call reads.
+    """Reads a sequence in parts. A token's logits have the same bits however many tokens a call reads. Threads take turns.
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ class Decoder:
     """
 
     def __init__(self, model: Any, body: Any, head: Any, caches: list[KVCache], step: int) -> None:
-        self.body, self.head = body, head
+        self.body, self.head, self.lock = body, head, FairLock()
         self.model, self.caches, self.step, self.position, self.failed = model, caches, step, 0, False
         check_causal(model, "cache")
         self.readers = [core.attention(model.max_length).reader(cache, step) for core, cache in zip(model.cores, caches)]
@@ -101,6 +103,13 @@ def read_together(decoders: Sequence[Decoder], sequences: Sequence[np.ndarray]) 
     -------
     list of arrays
     """
+    with ExitStack() as turn:
+        for decoder in sorted(decoders, key=id):  # two calls with the same decoders do not wait for each other
+            turn.enter_context(decoder.lock)
+        return _read(decoders, sequences)
+
+
+def _read(decoders, sequences):
     for decoder, tokens in zip(decoders, sequences):
         decoder.check_room(len(tokens))
     found: list[list[np.ndarray]] = [[] for _ in decoders]

@@ -1,11 +1,15 @@
 """Caches of keys and values: full budgets give exact attention; every policy keeps its budget, order and original positions."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
 from mongoose_nb.attention import KVCache, full_attention
 from mongoose_nb.attention.caches import Eviction, Scissorhands
 from mongoose_nb.attention.caches.quantised import quantise, restore
+from mongoose_nb.attention.caches.readers import FeatureReader, KeyReader
 from mongoose_nb.core.registry import registered
 
 H, T, D = 2, 40, 6
@@ -256,3 +260,30 @@ def test_few_bits_hold_finite_numbers_alone(value):
         with pytest.raises(ValueError, match="cannot be stored in 8 bits"):
             cache.read(np.stack([rows, k]), np.stack([rows, v]))
     assert len(cache) == 0 and not np.isfinite(KVCache().append(np.full((H, D), value), rows)[0]).any()
+
+
+def test_a_cache_does_not_change_while_a_query_attends():
+    cache, row, lengths = KVCache(), np.ones((1, 2)), []
+    cache.append(row, row)
+    other = threading.Thread(target=lambda: cache.append(row, row))
+
+    def kernel(keys, values, reached, n, weights):
+        other.start()
+        time.sleep(0.02)
+        lengths.append(len(cache))
+        weights[:] = 1.0
+
+    cache.attend(row, kernel=kernel)
+    other.join()
+    assert lengths == [1] and len(cache) == 2
+
+
+@pytest.mark.parametrize("made", [lambda: KeyReader(KVCache()), lambda: KeyReader(KVCache("window", budget=3)),
+                                  lambda: FeatureReader(KVCache(), 4, 0, 0), lambda: FeatureReader(KVCache(), 0, 0, 0, last=2)])
+def test_nan_in_a_query_is_nan_in_its_output(made):
+    for place in (0, 4):
+        q, v = np.random.default_rng(0).standard_normal((2, 6, H, D))
+        wanted = made().read(q, v)
+        q[place, :, 1] = np.nan
+        out = made().read(q, v)
+        assert np.isnan(out[place]).all() and np.array_equal(out[:place], wanted[:place])

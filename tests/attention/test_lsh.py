@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_attention import by_rounds, reached, reached_before, weights_of
 
-from mongoose_nb.attention import LSHAttention, full_attention, lsh_attention
+from mongoose_nb.attention import LSHAttention, ScatterbrainAttention, full_attention, lsh_attention
 from mongoose_nb.attention.rotations import count_buckets
 
 CASES = [("paper", False, False), ("paper", False, True), ("paper", True, False), ("paper", True, True), ("released", False, False),
@@ -167,6 +167,62 @@ def test_the_future_and_padding_change_nothing(variant):
     other[~mask[:, None].repeat(2, 1)] = np.nan
     again, _ = layer.forward(qk, other, mask=mask, buckets=cache.buckets)
     np.testing.assert_array_equal(out[:, :, :40], again[:, :, :40])
+
+
+KINDS = [lambda: LSHAttention(kind="full", causal=True), lambda: LSHAttention(2, 4, True, exact_below=0),
+         lambda: LSHAttention(2, 4, True, variant="released", exact_below=0), lambda: LSHAttention(2, 4, "strict", n_buckets=2),
+         lambda: ScatterbrainAttention(4, "local", window=3, causal=True)]
+
+
+@pytest.mark.parametrize("made", KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_of_later_and_of_masked_tokens_change_no_bit_whatever_they_are(made, dtype, value):
+    qk, v, _, _, dout = arrays(3, T=30, dtype=dtype)
+    mask = np.ones((2, 30), bool)
+    mask[0, 3] = False
+    other, layer = v.copy(), made()
+    other[0, :, 3] = other[:, :, 20, 1] = value
+    (out, cache), (wanted, finite) = layer.forward(qk, other, mask=mask), layer.forward(qk, v, mask=mask)
+    np.testing.assert_array_equal(out[:, :, :20], wanted[:, :, :20])
+    np.testing.assert_array_equal(out[:, :, 20:, 2:], wanted[:, :, 20:, 2:])
+    assert not np.isfinite(out[:, :, 21:, 1]).all()
+    dout[:, :, 20:] = 0  # nothing else reaches gradients of earlier tokens
+    cache = cache._replace(out=finite.out) if isinstance(cache.out, tuple) else cache
+    if not isinstance(layer, ScatterbrainAttention):
+        for x, y in zip(layer.backward(dout, cache), layer.backward(dout, finite)):
+            np.testing.assert_array_equal(x[:, :, :20], y[:, :, :20])
+
+
+ALL_KINDS = [*KINDS, lambda: LSHAttention(kind="full"), lambda: LSHAttention(2, 4, exact_below=0), lambda: ScatterbrainAttention(4, None),
+             lambda: ScatterbrainAttention(0, "local", window=3)]
+
+
+@pytest.mark.parametrize("made", ALL_KINDS)
+@pytest.mark.parametrize("place", [0, 20])
+def test_nan_in_a_query_is_nan_in_its_output_and_gradient(made, place):
+    for dtype in ("float32", "float64"):
+        qk, v, _, _, dout = arrays(3, T=30, dtype=dtype)
+        layer = made()
+        wanted = layer.forward(qk, v)[0]
+        qk[:, :, place, 1] = np.nan
+        out, cache = layer.forward(qk, v)
+        assert np.isnan(out[:, :, place]).all()
+        if getattr(layer, "kind", "") == "full" and layer.causal:
+            np.testing.assert_array_equal(out[:, :, :place], wanted[:, :, :place])
+            assert np.isnan(out[:, :, place:]).all()
+        if place:
+            assert np.isnan(layer.backward(dout, cache)[0][:, :, place]).all()
+
+
+@pytest.mark.parametrize("made", [KINDS[0], lambda: ScatterbrainAttention(4, None, causal=True)])
+def test_nan_in_a_separate_key_is_nan_for_those_who_see_it(made):
+    qk, v, k, _, _ = arrays(3, T=30, separate=True)
+    wanted = made().forward(qk, v, k)[0]
+    k[:, :, 20, 1] = np.nan
+    out, _ = made().forward(qk, v, k)
+    np.testing.assert_array_equal(out[:, :, :20], wanted[:, :, :20])
+    assert np.isnan(out[:, :, 20:]).all()
 
 
 def test_float32_agrees_with_float64():

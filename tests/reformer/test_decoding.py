@@ -1,5 +1,8 @@
 """Generation with a cache: the bits of the whole window without one, however tokens are read, and near those of training."""
 
+import threading
+import time
+
 import numba
 import numpy as np
 import pytest
@@ -227,3 +230,22 @@ def test_a_decoder_that_failed_half_way_is_not_read_again():
     with pytest.raises(ValueError, match="failed half-way.*model.decoder"):
         d.read(np.array([3]))
     assert np.isfinite(m.decoder().read(np.array([1, 2, 3]))).all()
+
+
+def test_threads_take_turns_with_a_decoder():
+    decoder, alone = MODELS[0].decoder(), MODELS[0].decoder()
+    reader, inside, out = decoder.readers[0], [], []
+    read = reader.read
+
+    def watched(q, v):
+        inside.append(1)
+        assert len(inside) == 1
+        time.sleep(0.005)
+        inside.pop()
+        return read(q, v)
+
+    reader.read = watched
+    threads = [threading.Thread(target=lambda: out.extend(decoder.read(np.array([1, 2])).tobytes() for _ in range(3))) for _ in range(2)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert sorted(out) == sorted(alone.read(np.array([1, 2])).tobytes() for _ in range(6))

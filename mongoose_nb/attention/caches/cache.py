@@ -11,12 +11,13 @@ import numpy as np
 from mongoose_nb.attention.caches.eviction import Eviction
 from mongoose_nb.attention.caches.keep_all import KeepAll
 from mongoose_nb.attention.caches.quantised import quantise, restore
+from mongoose_nb.core.locks import FairLock, locked
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_int
 
 
 class KVCache:
-    """Keys and values of one sequence in one layer, all heads; each head forgets tokens of its own choice.
+    """Keys and values of one sequence in one layer, all heads; each head forgets tokens of its own choice. Threads take turns.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class KVCache:
             raise ValueError(f"policy={self.policy!r} needs a budget, the number of tokens to keep, such as budget=512")
         if bits not in (None, 4, 8):
             raise ValueError(f"bits must be None, 4 or 8; got {bits!r}")
-        self.bits = bits
+        self.bits, self._lock = bits, FairLock()
         self._n = self.step = self._width = self._capacity = 0
         self._dtype, self._mass, self._evictions, self._weights = np.dtype("float32"), 0.0, 0, None
         self._arrays: dict[str, np.ndarray] = {}
@@ -122,6 +123,7 @@ class KVCache:
                              f"{codes.shape}")
         return codes
 
+    @locked
     def read(self, q: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None, last: int | None = None) -> np.ndarray:
         """Attention of tokens, one after the other, whose queries scaled to length one are their keys: what `attend` and then `append` do.
 
@@ -156,7 +158,7 @@ class KVCache:
                 own = codes[i] if codes.shape[2] else None
                 out[i] = self.attend(q[i], codes=own, last=last)
                 alone = self.unreached
-                out[i, alone] = v[i, alone]
+                out[i, alone] = own_values(q[i, alone], v[i, alone])
                 self.append(k[i], v[i], own)
             return out
         self._width, self._dtype = width, q.dtype
@@ -173,6 +175,7 @@ class KVCache:
         self._added(n)
         return out
 
+    @locked
     def append(self, k: np.ndarray, v: np.ndarray, codes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Add a token; past the budget, others are forgotten first.
 
@@ -224,6 +227,7 @@ class KVCache:
             array[:, :keep.shape[1]] = array[rows, keep]
         self._n = keep.shape[1]
 
+    @locked
     def reached(self, heads: int, codes: np.ndarray | None = None, last: int | None = None) -> np.ndarray:
         """Which of the tokens that are kept a query of each head reaches, (heads, n) bool; arguments as in `attend`."""
         if codes is None:
@@ -239,6 +243,7 @@ class KVCache:
         reach_row(kept, codes, self._n if last is None else check_int("last", last, low=0), out)
         return out
 
+    @locked
     def attend(self, q: np.ndarray, scale: float | None = None, codes: np.ndarray | None = None, last: int | None = None,
                kernel: Callable[..., None] | None = None) -> np.ndarray:
         """Attention of a query to the tokens that are kept.
@@ -291,6 +296,7 @@ class KVCache:
         """Heads (heads,) whose last query reached no token, bool."""
         return np.zeros(0, bool) if self._weights is None else ~(self._weights != 0).any(axis=1)  # NaN is no zero
 
+    @locked
     def stats(self) -> dict[str, Any]:
         """What the cache holds, and how well it chose.
 
@@ -315,6 +321,7 @@ class KVCache:
         important = (early & (first >= 0) & (first < at)).sum(axis=1)
         return float((important[found] / early.sum(axis=1)[found]).mean()) if found.any() else math.nan
 
+    @locked
     def persistence(self, at: int | None = None) -> float:
         """Whether the tokens that are important later were important before (Liu et al., 2023, section 3).
 
@@ -341,3 +348,8 @@ class KVCache:
 
     def __repr__(self):
         return f"KVCache({self.policy!r}, budget={self.budget}, bits={self.bits})"
+
+
+def own_values(q: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Outputs (n, width) of queries that reach no other token: their own values v, NaN where q has one."""
+    return np.where(np.isnan(q).any(axis=1, keepdims=True), v.dtype.type(np.nan), v)

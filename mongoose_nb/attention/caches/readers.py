@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mongoose_nb.attention.caches.cache import KVCache
+from mongoose_nb.attention.caches.cache import KVCache, own_values
 from mongoose_nb.attention.features import draw_features
+from mongoose_nb.core.locks import FairLock, locked
 
 
 class KeyReader:
@@ -59,12 +60,13 @@ class FeatureReader(KeyReader):
         if not support and (cache.budget is not None or cache.bits is not None):
             raise ValueError(f"random features alone keep sums, and no token that could be forgotten or stored in few bits; got {cache!r}. "
                              "Give cache=True for this layer")
-        self.n_features, self.seed, self.step, self.support = n_features, seed, step, support
+        self.n_features, self.seed, self.step, self.support, self._lock = n_features, seed, step, support, FairLock()
         self._omega: np.ndarray | None = None
 
     def _codes(self, q):
         return super()._codes(q) if self.buckets is not None else np.zeros((*q.shape[:2], 1), np.int32)
 
+    @locked
     def read(self, q: np.ndarray, v: np.ndarray) -> np.ndarray:
         from mongoose_nb.kernels.attention.cached import unit_rows
 
@@ -101,7 +103,7 @@ class FeatureReader(KeyReader):
                 attend(self._empty, self._empty, np.zeros((heads, 0), bool), 0, np.zeros((heads, 0)))
         if self.n_features and self._seen:
             alone[:] = False
-        out[alone] = v[alone]
+        out[alone] = own_values(q[alone], v[alone])
         if self.support:
             k, v = self.cache.append(k, v, codes)
         if self.n_features:

@@ -148,8 +148,9 @@ def attend_rows(q, k, v, codes, keys, values, buckets, positions, first, last, p
                     count += reached[s]
             o = out[i, h]
             if count == 0:
+                mark = dot(q[i, h], q[i, h])
                 for c in range(d):
-                    o[c] = v[i, h, c]
+                    o[c] = v[i, h, c] if mark == mark else mark  # NaN stays
             else:
                 _attend(q[i, h], keys[h], values[h], found, count, q.dtype.type(scale), z, o)
                 for j in range(count):

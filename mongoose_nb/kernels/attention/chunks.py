@@ -34,6 +34,7 @@ from mongoose_nb.kernels.attention.tile import (
     new_lanes,
     one_head,
     raise_tops,
+    sum_values,
     transpose,
     weigh,
     weigh_slope,
@@ -241,7 +242,7 @@ def _attend_chunk(head, rules, start, inputs, out, top, total, work):
             lanes.total[i] = total[tokens[i]]
         raise_tops(S, lanes)
         weigh(S, lanes)
-        np.dot(S.T, keys.V[a:z], tile.Y)
+        sum_values(S, keys.V[a:z], tile.Y)
         for i in range(tokens.shape[0]):
             t = tokens[i]
             top[t] = lanes.top[i]
@@ -257,7 +258,7 @@ def _attend_chunk(head, rules, start, inputs, out, top, total, work):
 def _finish(head, first, last, out, top, total):
     for s in range(first, last):
         t = head.order_q[head.round, s]
-        if total[t] > 0:
+        if total[t] != 0:  # NaN stays
             o = out.rows[out.first + out.token * t]
             inverse = o.dtype.type(1) / total[t]
             for c in range(o.shape[0]):

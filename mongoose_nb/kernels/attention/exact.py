@@ -25,6 +25,7 @@ from mongoose_nb.kernels.attention.tile import (
     new_lanes,
     one_head,
     raise_tops,
+    sum_values,
     transpose,
     weigh,
     weigh_slope,
@@ -106,7 +107,7 @@ def _attend_tile(inputs, tokens, first, n, causal, shared, out, top, share, bloc
         mask_interval(S, lanes, tokens[lo:lo + w])
         raise_tops(S, lanes)
         weigh(S, lanes)
-        np.dot(S.T, block.V[:w], part)
+        sum_values(S, block.V[:w], part)
         for i in range(LANES):
             y = Y[i]
             x = part[i]

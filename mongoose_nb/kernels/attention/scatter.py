@@ -89,6 +89,12 @@ def _dot(a, b):
     return total
 
 
+@inline
+def _positive(mass):
+    """A sum of weights to divide by: cancellation may leave nothing, or less; NaN stays."""
+    return 1e-300 if mass < 1e-300 else mass
+
+
 @parallel
 def attend(inputs, causal, shared, out, top, total):
     """Fill out (n, T, d), and of every query the log-scale `top` and the sum `total` of its weights over exp(top), (n, T).
@@ -121,16 +127,19 @@ def attend(inputs, causal, shared, out, top, total):
             high = logs[t] if others > 0 else -np.inf
             for i in range(n_keys):
                 weights[i] = _dot(q[t], k[inputs.keys[start[t] + i]])
-                high = max(high, weights[i])
+                if not weights[i] <= high:
+                    high = weights[i]
             o = out[n, t]
             if high == -np.inf:
                 if shared:
-                    o[:] = v[t]
+                    mark = _dot(q[t], q[t])
+                    for c in range(d):
+                        o[c] = v[t, c] if mark == mark else mark  # NaN stays
                     total[n, t] = -1.0
             else:
                 fa = math.exp(logs[t] - high) if m > 0 and others > 0 else 0.0
                 mass = 0.0
-                if fa > 0:
+                if fa != 0:  # NaN stays
                     for r in range(m):
                         f = fa * A[t, r]
                         z = Z[r]
@@ -148,7 +157,7 @@ def attend(inputs, causal, shared, out, top, total):
                     for c in range(d):
                         o[c] += f * v[s, c]
                     mass += f
-                mass = max(mass, 1e-300)
+                mass = _positive(mass)
                 for c in range(d):
                     o[c] /= mass
                 top[n, t] = high
@@ -196,7 +205,8 @@ def attend_token(q, keys, values, allowed, n, scale, omega, Z, features, out, we
             if allowed[h, s]:
                 for c in range(d):
                     w[s] += q[h, c] * keys[h, s, c] * scale
-                high = max(high, w[s])
+                if not w[s] <= high:
+                    high = w[s]
         mass = 0.0
         if m > 0:
             fa = math.exp(log[0] - high)
@@ -224,7 +234,7 @@ def attend_token(q, keys, values, allowed, n, scale, omega, Z, features, out, we
             mass += f
         if mass == 0.0 and high == -np.inf:
             continue
-        mass = max(mass, 1e-300)
+        mass = _positive(mass)
         for c in range(d):
             o[c] /= mass
         for s in range(n):
@@ -244,7 +254,7 @@ def attend_backward(inputs, causal, shared, out, top, total, g, dq, dk, dv):
         dA, dB = np.zeros((T, m)), np.zeros((T, m))
         slope = np.zeros((T, d + 1))
         for t in range(T):
-            if total[n, t] > 0:
+            if not total[n, t] <= 0:
                 along = 0.0
                 for c in range(d):
                     slope[t, c] = g[n, t, c] / total[n, t]
@@ -291,7 +301,7 @@ def attend_backward(inputs, causal, shared, out, top, total, g, dq, dk, dv):
                 continue
             if causal and not shared:
                 _add_key(Z, B[t], v[t])
-            if total[n, t] > 0:
+            if not total[n, t] <= 0:
                 for r in range(m):
                     dA[t, r] += _dot(Z[r], slope[t])
             if causal and shared:

@@ -173,13 +173,13 @@ def add_rows(part, out):
 
 @inline
 def mask_interval(S, lanes, tokens):
-    """Mask what is outside of the queries' intervals of keys, and set the scores of own keys."""
+    """Mask what is outside of the queries' intervals of keys, and set the scores of own keys; NaN stays."""
     own, lo, count = lanes.own, lanes.lo, lanes.count
     for j in range(S.shape[0]):
         s = S[j]
         token = tokens[j]
         for i in range(LANES):
-            x = OWN if own[i] == token else s[i]
+            x = OWN if own[i] == token and s[i] == s[i] else s[i]
             s[i] = x if np.uint32(np.int32(j) - lo[i]) < count[i] else MASKED
 
 
@@ -221,21 +221,55 @@ def raise_tops(S, lanes):
 
 @inline
 def weigh(S, lanes):
-    """S = exp(S - top), zero where masked, and add it to the sums."""
+    """S = exp(S - top), zero where masked, and add it to the sums; a score of NaN makes the sum NaN, and with it the whole output."""
     top, total = lanes.top, lanes.total
     zero = S.dtype.type(0)
     for j in range(S.shape[0]):
         s = S[j]
         for i in range(LANES):
-            p = exp(s[i] - top[i])
-            p = p if s[i] > HALF else zero
+            x = s[i]
+            p = exp(x - top[i])
+            p = p if x > HALF else zero
             s[i] = p
-            total[i] += p
+            total[i] += x if x != x else p
+
+
+@inline
+def sum_values(S, V, out):
+    """out (LANES, d) = S' @ V. A value whose weight is zero takes no part, not even NaN or infinity: a token may not see it."""
+    np.dot(S.T, V, out)
+    zero = V.dtype.type(0)
+    check = zero
+    for i in range(LANES):
+        y = out[i]
+        for c in range(y.shape[0]):
+            check += zero * y[c]
+    if check != zero:  # NaN
+        _sum_values(S, V, out)
+
+
+@inline
+def _sum_values(S, V, out):
+    """`sum_values`, of which some are not finite: the product of all others, with the same bits, then these where they have a weight."""
+    given = V.copy()
+    for j in range(V.shape[0]):
+        for c in range(V.shape[1]):
+            if not math.isfinite(V[j, c]):
+                V[j, c] = 0
+    np.dot(S.T, V, out)
+    for j in range(V.shape[0]):
+        for c in range(V.shape[1]):
+            x = given[j, c]
+            if not math.isfinite(x):
+                V[j, c] = x
+                for i in range(LANES):
+                    if S[j, i] != 0:
+                        out[i, c] += S[j, i] * x
 
 
 @inline
 def weigh_slope(S, D, lanes, tokens):
-    """S = shrink * exp(S - top), zero where masked; D = S * (D - total), zero for the own key.
+    """S = shrink * exp(S - top), zero where masked; D = S * (D - total), zero for the own key and where S is zero, whatever D.
 
     Here `shrink` holds one over the sums of exponentials, and `total` mean slopes.
     """
@@ -247,6 +281,6 @@ def weigh_slope(S, D, lanes, tokens):
         token = tokens[j]
         for i in range(LANES):
             p = share[i] * exp(s[i] - top[i])
-            p = p if s[i] > HALF else zero
+            p = zero if s[i] <= HALF else p
             s[i] = p
-            x[i] = zero if own[i] == token else p * (x[i] - total[i])
+            x[i] = zero if own[i] == token or p == zero else p * (x[i] - total[i])
