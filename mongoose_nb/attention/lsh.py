@@ -11,7 +11,7 @@ from mongoose_nb.attention._arrays import Rows, check_heads, check_mask, factors
 from mongoose_nb.attention.caches.cache import KVCache
 from mongoose_nb.attention.caches.readers import KeyReader
 from mongoose_nb.attention.full import FullCache, full_attention, full_attention_backward
-from mongoose_nb.attention.rotations import as_directions, count_buckets
+from mongoose_nb.attention.rotations import as_directions, check_rotations, count_buckets
 from mongoose_nb.core.validation import check_choice, check_int
 
 # Exact attention is the faster one below so many tokens per round and token of a bucket: with buckets of 64 the two met at about 110
@@ -101,7 +101,7 @@ class LSHAttention:
             check_choice("causal", causal, ("strict",))
             strict = True
         self.causal = bool(causal)
-        self.rotations = rotations
+        self.rotations = None if rotations is None else check_rotations(rotations, self.n_hashes)
         self.seed = check_int("seed", seed, low=0)
         self.variant = check_choice("variant", variant, tuple(SCHEMES))
         self.kind = check_choice("kind", kind, ("lsh", "full"))
@@ -265,7 +265,8 @@ class LSHAttention:
         n_buckets = self.count_buckets(shape[3])
         for codes in (codes_q, codes_k):
             _check_buckets(codes, shape, n_buckets)
-        rules = attention_chunks.Rules(scheme.chunk * self.bucket_size, shared, self.causal, scheme.across, scheme.distinct, scheme.wrap,
+        chunk = min(scheme.chunk * self.bucket_size, max(1, shape[3]))  # a chunk of more than all tokens is one of all
+        rules = attention_chunks.Rules(chunk, shared, self.causal, scheme.across, scheme.distinct, scheme.wrap,
                                        self.strict)
         order_k, slot_k = np.empty((2, *shape), np.int32)
         order_q = order_k if shared else np.empty(shape, np.int32)

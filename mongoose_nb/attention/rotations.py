@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,19 @@ def draw_rotations(kind: str, heads: int, rounds: int, width: int, columns: int,
             out[h, r] = whole[:columns]
     out.flags.writeable = False
     return out
+
+
+def check_rotations(rotations: Any, rounds: int) -> Any:
+    """Refuse what cannot be `rotations` for any heads and width; else they are returned."""
+    if isinstance(rotations, str):
+        return check_choice("rotations", rotations, ("random", "orthogonal"))
+    array = np.asarray(getattr(rotations, "value", rotations))
+    if array.ndim not in (3, 4) or array.shape[-3] != rounds or array.dtype.kind not in "fiu":
+        raise ValueError(f"rotations must be 'random', 'orthogonal', or an array of numbers (heads, rounds, width, columns) with {rounds} "
+                         f"rounds, heads optional; got {array.dtype} {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("rotations must be finite; there is a NaN or an infinity among them")
+    return rotations
 
 
 def as_directions(rotations: str | np.ndarray, heads: int, rounds: int, width: int, columns: int, dtype: np.typing.DTypeLike, seed: int,

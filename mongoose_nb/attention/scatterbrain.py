@@ -107,7 +107,8 @@ class ScatterbrainAttention:
 
     def _window(self, valid, heads, shared):
         B, T = valid.shape
-        offsets = np.arange(-self.window + 1, 1 if self.causal else self.window)
+        window = min(self.window, T)
+        offsets = np.arange(-window + 1, 1 if self.causal else window)
         if shared:
             offsets = offsets[offsets != 0]
         near = np.arange(T)[:, None] + offsets

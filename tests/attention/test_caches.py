@@ -287,3 +287,30 @@ def test_nan_in_a_query_is_nan_in_its_output(made):
         q[place, :, 1] = np.nan
         out = made().read(q, v)
         assert np.isnan(out[place]).all() and np.array_equal(out[:place], wanted[:place])
+
+
+@pytest.mark.parametrize("policy", ["scissorhands", "random"])
+def test_small_budgets_are_no_windows(policy):
+    for budget in (4, 10, 20):
+        cache = KVCache(policy, budget=budget)
+        run(cache)
+        assert (cache.positions != np.arange(T - len(cache), T)).any()
+
+
+def test_few_bits_hold_large_numbers_or_refuse_them():
+    row = np.array([[-8e37, 8e37]])
+    for dtype in ("float32", "float64"):
+        for bits in (4, 8):
+            cache = KVCache(bits=bits)
+            assert np.isfinite(cache.append(row.astype(dtype), row.astype(dtype))[0]).all()
+            with pytest.raises(ValueError, match="8e.37"):
+                cache.append(row.astype(dtype) * 4, row.astype(dtype))
+            assert len(cache) == 1
+    with pytest.raises(ValueError, match="8e.37"):
+        KVCache(bits=8).read(row[None], row[None] * 1e200)
+
+
+def test_a_reach_beyond_all_integers_is_all_that_there_is():
+    reader, other = (FeatureReader(KVCache(), 0, 0, 0, last=last) for last in (2**70, 100))
+    q, v = np.random.default_rng(0).standard_normal((2, 6, H, D))
+    np.testing.assert_array_equal(reader.read(q, v), other.read(q, v))

@@ -341,3 +341,17 @@ def test_errors():
         LSHAttention(2, 8, rotations="none", exact_below=0).forward(qk, v)
     with pytest.raises(ValueError, match="variant must be one of 'paper', 'released'"):
         LSHAttention(variant="other")
+
+
+@pytest.mark.parametrize("settings", [{}, {"causal": "strict", "n_buckets": 2}, {"variant": "released"}])
+def test_a_bucket_for_more_than_all_tokens_is_one_for_all(settings):
+    qk, v, _, _, _ = arrays(0, T=6)
+    out = LSHAttention(2, 2**70, **{"exact_below": 0, **settings}).forward(qk, v)[0]
+    np.testing.assert_array_equal(out, LSHAttention(2, 6, **{"exact_below": 0, **settings}).forward(qk, v)[0])
+
+
+@pytest.mark.parametrize("rotations, words", [("nope", "rotations.*'orthogonal'"), (np.full((4, 8, 2), np.nan), "finite"),
+                                              (np.ones((3, 8, 2)), "4 rounds.*float64"), ([["a"]], "array of numbers")])
+def test_wrong_rotations_are_refused_at_once(rotations, words):
+    with pytest.raises(ValueError, match=words):
+        LSHAttention(rotations=rotations)

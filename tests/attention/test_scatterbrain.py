@@ -129,3 +129,10 @@ def test_errors_name_the_argument(settings, words):
 def test_support_of_another_length_is_an_error():
     with pytest.raises(ValueError, match="support is for"):
         ScatterbrainAttention(4, np.ones((3, 3), bool)).forward(*arrays(2))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_window_wider_than_the_sequence_is_all_of_it(causal):
+    q, _, v = arrays()
+    wide, all_of_it = (ScatterbrainAttention(4, "local", window=w, causal=causal).forward(q, v)[0] for w in (10**30, q.shape[2]))
+    np.testing.assert_array_equal(wide, all_of_it)

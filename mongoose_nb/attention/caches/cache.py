@@ -10,7 +10,7 @@ import numpy as np
 
 from mongoose_nb.attention.caches.eviction import Eviction
 from mongoose_nb.attention.caches.keep_all import KeepAll
-from mongoose_nb.attention.caches.quantised import quantise, restore
+from mongoose_nb.attention.caches.quantised import LARGEST, quantise, restore
 from mongoose_nb.core.locks import FairLock, locked
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_int
@@ -99,9 +99,9 @@ class KVCache:
                              f"and {v.dtype} {v.shape}")
 
     def _check_finite(self, k, v):
-        if self.bits is not None and not (np.isfinite(k).all() and np.isfinite(v).all()):
-            raise ValueError(f"keys and values that are not finite cannot be stored in {self.bits} bits; give bits=None, or look for the "
-                             "NaN or infinity in k and v")
+        if self.bits is not None and not all(np.abs(x).max(initial=0) <= LARGEST for x in (k, v)):
+            raise ValueError(f"keys and values that are not finite, or beyond {LARGEST:.0e}, cannot be stored in {self.bits} bits; give "
+                             "bits=None, or look for the NaN, infinity or large number in k and v")
 
     def _check_query(self, q):
         q, known = np.ascontiguousarray(q), self._arrays.get("positions")
@@ -170,7 +170,7 @@ class KVCache:
             self._seen = np.empty((heads, self._capacity))
         arrays = self._arrays
         attend_rows(q, k, v, codes, arrays["k"], arrays["v"], arrays["codes"], arrays["positions"], arrays["first"], arrays["last"],
-                    (self._n, self.step, self._n + n if last is None else last), 1 / math.sqrt(width), out, self._seen)
+                    (self._n, self.step, self._n + n if last is None else min(last, self._n + n)), 1 / math.sqrt(width), out, self._seen)
         self._weights = self._seen[:, :self._n + n - 1]
         self._added(n)
         return out
@@ -240,7 +240,7 @@ class KVCache:
             raise ValueError(f"codes must be like those of the keys that are kept ({known}), for {heads} heads; got {codes.dtype} "
                              f"{codes.shape}. Give codes with every `append`, or leave them out")
         out = np.empty((heads, self._n), bool)
-        reach_row(kept, codes, self._n if last is None else check_int("last", last, low=0), out)
+        reach_row(kept, codes, self._n if last is None else min(check_int("last", last, low=0), self._n), out)
         return out
 
     @locked

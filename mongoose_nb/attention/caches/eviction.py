@@ -7,6 +7,11 @@ import numpy as np
 from mongoose_nb.core.registry import Registered
 
 
+def safe_tokens(recent: int | None, budget: int) -> int:
+    """Tokens that are safe, the last ones: `recent`, by default 10, or a quarter of the budget if that is less."""
+    return min(10, budget // 4) if recent is None else min(recent, budget)
+
+
 class Eviction(Registered, kind="eviction"):
     """A policy: a number for every token kept, of every head; those with the smallest go first, of equal ones the oldest.
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+#: of rows of larger numbers, the smallest value or the difference to the largest may overflow float32
+LARGEST = 8e37
+
 
 def quantise(x: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """(codes (..., bytes) uint8, scales (..., 2) float32: smallest value and step) of rows x (..., d)."""

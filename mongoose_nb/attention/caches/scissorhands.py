@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mongoose_nb.attention.caches.eviction import Eviction
+from mongoose_nb.attention.caches.eviction import Eviction, safe_tokens
 from mongoose_nb.core.registry import register
 from mongoose_nb.core.validation import check_choice, check_int, check_number
 
@@ -17,8 +17,9 @@ class Scissorhands(Eviction):
     ----------
     history : int
         Queries that are remembered.
-    recent : int
-        Tokens that are safe, the last ones. Where these are the whole budget, it is a window: the oldest token goes.
+    recent : int, optional
+        Tokens that are safe, the last ones; by default 10, or a quarter of the budget if that is less. Where these are the
+        whole budget, it is a window: the oldest token goes.
     drop : float
         Share of the budget that is dropped at a time.
     count : {"high", "low"}
@@ -28,8 +29,9 @@ class Scissorhands(Eviction):
 
     marks_type = "uint8"
 
-    def __init__(self, history: int = 400, recent: int = 10, drop: float = 0.5, count: str = "high") -> None:
-        self.history, self.recent = check_int("history", history, low=1), check_int("recent", recent, low=0)
+    def __init__(self, history: int = 400, recent: int | None = None, drop: float = 0.5, count: str = "high") -> None:
+        self.history = check_int("history", history, low=1)
+        self.recent = None if recent is None else check_int("recent", recent, low=0)
         self.drop = check_number("drop", drop, low=0.0, high=1.0, open_high=True)
         self.count = check_choice("count", count, ("high", "low"))
 
@@ -43,7 +45,7 @@ class Scissorhands(Eviction):
         out = marks.sum(axis=2, dtype=np.float64)
         if self.count == "low":
             out -= np.minimum(step - positions, self.history)
-        out[:, max(0, positions.shape[1] - min(self.recent, budget)):] = np.inf
+        out[:, max(0, positions.shape[1] - safe_tokens(self.recent, budget)):] = np.inf
         return out
 
     def n_dropped(self, budget: int) -> int:
