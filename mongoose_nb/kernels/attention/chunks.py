@@ -255,9 +255,11 @@ def _attend_chunk(head, rules, start, inputs, out, top, total, work):
 
 
 @inline
-def _finish(head, first, last, out, top, total):
+def _finish(head, first, last, inverse_lengths, out, top, total):
     for s in range(first, last):
         t = head.order_q[head.round, s]
+        if inverse_lengths[t] != inverse_lengths[t]:  # NaN in a query that may see its own key alone
+            total[t] = inverse_lengths[t]
         if total[t] != 0:  # NaN stays
             o = out.rows[out.first + out.token * t]
             inverse = o.dtype.type(1) / total[t]
@@ -294,7 +296,7 @@ def attend(q, k, v, factors, plan, rules, r, out, top, total):
         for start in range(lo, hi, rules.chunk):
             _attend_chunk(head, rules, start, mine, where, top[b, h], total[b, h], work)
         if r == R - 1:
-            _finish(head, lo, hi, where, top[b, h], total[b, h])
+            _finish(head, lo, hi, mine.inverse, where, top[b, h], total[b, h])
 
 
 @inline

@@ -119,6 +119,8 @@ def _attend_tile(inputs, tokens, first, n, causal, shared, out, top, share, bloc
         o = out.rows[out.first + t * out.token]
         y = Y[i]
         inverse_total = scale.dtype.type(1) / lanes.total[i]
+        if inputs.inverse[t] != inputs.inverse[t]:  # NaN in a query that may see its own key alone
+            inverse_total = inputs.inverse[t]
         for c in range(y.shape[0]):
             o[c] = inverse_total * y[c]
         top[t] = lanes.top[i]

@@ -11,7 +11,7 @@ BLOCK = 256
 
 @parallel
 def invert_lengths(heads, out):
-    """out (B, H, T): 1 / length of every row, 1 for rows of zeros."""
+    """out (B, H, T): 1 / length of every row, 1 for rows of zeros, NaN where there is one."""
     B, H, T = out.shape
     blocks = (T + BLOCK - 1) // BLOCK
     for task in prange(B * H * blocks):
@@ -23,7 +23,7 @@ def invert_lengths(heads, out):
             total = out.dtype.type(0)
             for e in range(x.shape[0]):
                 total += x[e] * x[e]
-            out[b, h, t] = 1.0 / math.sqrt(total) if total > 0 else 1.0
+            out[b, h, t] = 1.0 if total == 0 else 1.0 / math.sqrt(total)
 
 
 @parallel

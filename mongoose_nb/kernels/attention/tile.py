@@ -173,13 +173,13 @@ def add_rows(part, out):
 
 @inline
 def mask_interval(S, lanes, tokens):
-    """Mask what is outside of the queries' intervals of keys, and set the scores of own keys; NaN stays."""
+    """Mask what is outside of the queries' intervals of keys, and set the scores of own keys."""
     own, lo, count = lanes.own, lanes.lo, lanes.count
     for j in range(S.shape[0]):
         s = S[j]
         token = tokens[j]
         for i in range(LANES):
-            x = OWN if own[i] == token and s[i] == s[i] else s[i]
+            x = OWN if own[i] == token else s[i]
             s[i] = x if np.uint32(np.int32(j) - lo[i]) < count[i] else MASKED
 
 
