@@ -261,7 +261,7 @@ class Snapshot:
             out[0][lo:lo + len(near), :slots.shape[1]], out[1][lo:lo + len(near), :slots.shape[1]] = slots, found
             if wanted < self.slots:  # a row that was not proposed has the last score at least, but for the error, and so has each distance
                 last, worst = scores.max(axis=1), np.take_along_axis(scores, order, axis=1).max(axis=1)
-                doubtful[lo:lo + len(near)] = ~(last == np.inf) & ~(last - worst > 4 * errors)
+                doubtful[lo:lo + len(near)] = np.isfinite(last) & (last <= worst + 4 * errors)
         ends = np.flatnonzero(np.diff(doubtful, prepend=False, append=False))
         for lo, hi in ends.reshape(-1, 2).tolist():
             out[0][lo:hi], out[1][lo:hi] = self._nearest(self.rows.part(batch, lo, hi), None, None, None, k)
