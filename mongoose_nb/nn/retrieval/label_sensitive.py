@@ -94,6 +94,7 @@ class LabelSensitiveRetriever(Retriever):
     @functions.setter
     def functions(self, value: np.ndarray) -> None:
         self.family.set_functions(value)
+        self.forget()
 
     @property
     def query(self) -> tuple[np.ndarray, np.float32]:
@@ -112,6 +113,7 @@ class LabelSensitiveRetriever(Retriever):
         length = float(np.sqrt(np.square(h - mean).sum(axis=1)).mean())
         rows = CenteredInnerProduct(weights, bias, mean, length)
         self._query_mean, self._query_extra = rows.query_mean, rows.extra
+        self.forget()
         learner = fresh(self.learn).bind(self.family, self._seed)
         aside = min(MEASURED, len(h) // 5)
         known, measured = (slice(aside, None), slice(aside)) if aside >= FEWEST else (slice(None), slice(MEASURED))
@@ -120,21 +122,31 @@ class LabelSensitiveRetriever(Retriever):
         self._learn(learner, h[known], labels[known], rows, seen)
         if self._worse(before, self._right(*seen), *seen):
             self.functions = drawn
-        self.forget()
+        self.forget()  # they are of no step of the network
         return {**learner.report(), "functions_changed": not np.array_equal(self.functions, drawn)}
 
     def _learn(self, learner, h, labels, rows, seen):
         """Learn once; or, from pairs, some times from what the present candidates miss and hold, to keep what finds most labels."""
+        if not learner.needs_pairs:
+            self._learn_once(learner, h, labels, rows)
+            return
         best, kept = self._recall(*seen), self.functions
-        for _ in range(self.rounds if learner.needs_pairs else 1):
-            with hashable():
-                examples = learner.mine(h, self._weights.value, self._bias.value, labels, self._found if learner.needs_pairs else None)
-                if not learner.learn(center_queries(h, *self.query), rows, examples):
-                    break
+        for _ in range(self.rounds):
+            if not self._learn_once(learner, h, labels, rows, self._found):
+                break
             recall = self._recall(*seen)
-            if recall > best or not learner.needs_pairs:
+            if recall > best:
                 best, kept = recall, self.functions
-        self.functions = kept
+        if not np.array_equal(self.functions, kept):
+            self.functions = kept
+
+    def _learn_once(self, learner, h, labels, rows, found=None):
+        with hashable():
+            examples = learner.mine(h, self._weights.value, self._bias.value, labels, found)
+            learned = learner.learn(center_queries(h, *self.query), rows, examples)
+        if learned:
+            self.forget()
+        return learned
 
     def _worse(self, before, after, h, labels):
         """Whether fewer rows are answered right by few candidates, of those that all outputs answer right."""
@@ -150,7 +162,6 @@ class LabelSensitiveRetriever(Retriever):
 
     def _recall(self, h, labels):
         """Share of the labels of some rows that are candidates."""
-        self.forget()
         found = self.listed(h, self.candidates, 0)
         return float(sum(np.isin(row, own).sum() for row, own in zip(labels, found)) / max(1, (labels >= 0).sum()))
 
