@@ -5,7 +5,6 @@ import pathlib
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfTransformer
 
 from benchmarks.document import write_block
 from mongoose_nb import Network, data, metrics, nn
@@ -21,15 +20,15 @@ def add_arguments(parser):
     parser.add_argument("--systems", nargs="*", choices=list(SYSTEMS), default=list(SYSTEMS))
     parser.add_argument("--rows", type=int, default=20_000, help="most rows to train on")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same set replaced")
+    parser.add_argument("--keep", type=pathlib.Path, help="JSON file to which the figures are added, those of the same set and system anew")
     parser.add_argument("--docs", type=pathlib.Path, help="folder of the documents, whose table is written from all that is kept")
 
 
 def train(X, Y, seed, *, smoothing=0.0, centroids=False, **settings):
     """A network after all epochs; with `smoothing`, that share of the rows of an epoch has a random label instead of its own, which is
     label smoothing in the mean."""
-    net = Network(X.shape[1], Y.shape[1], seed=seed, lr=LR, lr_schedule="constant" if smoothing else nn.Linear(),
-                  sampler="full" if Y.shape[1] < 10_000 else nn.Uniform(1000), **{"hidden": (WIDTH,), **settings})
+    net = Network(X.shape[1], Y.shape[1], seed=seed, lr_schedule="constant" if smoothing else nn.Linear(),
+                  sampler="full" if Y.shape[1] < 10_000 else nn.Uniform(1000), **{"hidden": (WIDTH,), "optimizer": nn.Adam(LR), **settings})
     if centroids:
         start_from_centroids(net, X, Y)
     rng = np.random.default_rng(seed)
@@ -90,6 +89,9 @@ SYSTEMS = {
     "dropout 0.3": {"hidden": (WIDTH, nn.Dropout(0.3))},
     "label smoothing 0.1": {"smoothing": 0.1},
     "rows from centroids": {"centroids": True},
+    "weight decay 0.3": {"optimizer": nn.Adam(LR, weight_decay=0.3)},
+    "spread-out rows": {"regularizer": "spread-out"},
+    "spread-out rows, 0.1": {"regularizer": nn.SpreadOut(0.1)},
     "width 384": {"hidden": (3 * WIDTH,)},
     "three networks": {"count": 3},
 }
@@ -107,6 +109,8 @@ def score(settings, sets, seed):
 
 def run(args):
     """Measure, keep, write."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
     kept = json.loads(args.keep.read_text(encoding="utf-8")) if args.keep and args.keep.exists() else {}
     for folder in args.sets:
         X, Y, X_test, Y_test = data.load_dataset(folder)
@@ -114,7 +118,8 @@ def run(args):
         test = np.random.default_rng(0).permutation(X_test.shape[0])[:5000]
         weigh = TfidfTransformer().fit(X)
         sets = weighed(weigh, X[rows]), Y[rows], weighed(weigh, X_test[test]), Y_test[test]
-        entry = kept[folder.name] = {"rows": len(rows), "outputs": Y.shape[1], "epochs": n_epochs(len(rows)), "systems": {}}
+        entry = {"rows": len(rows), "outputs": Y.shape[1], "epochs": n_epochs(len(rows)), "systems": {}}
+        entry = kept[folder.name] = {**entry, "systems": kept.get(folder.name, entry)["systems"]}
         for name in args.systems:
             entry["systems"][name] = [score(SYSTEMS[name], sets, seed) for seed in range(args.seeds)]
             print(folder.name, name, np.round(np.mean(entry["systems"][name], axis=0), 4), flush=True)  # noqa: T201

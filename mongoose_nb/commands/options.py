@@ -131,6 +131,7 @@ GROUPS = {
         Option("loss", word, "NAME", "softmax | logistic", "softmax"),
         Option("init-std", real, "STD", "initial weights of the input layer", "0.1"),
         Option("output-init-std", real, "STD", "initial weights of the output layer", "1 / sqrt(width)"),
+        Option("regularizer", word, "NAME", "spread-out: pushes output rows apart, so that a network generalises better", "none"),
         Option("compress", real, "RATIO", "keep the weights in one hashed array, so many times smaller", "full matrices"),
         Option("seed", whole, "N", "same seed, same network, for any number of threads", "0"),
     ),
@@ -184,7 +185,7 @@ GROUPS = {
     ),
 }
 OPTIONS = {option.dest: option for group in GROUPS.values() for option in group}
-NETWORK = ("activation", "loss", "init_std", "output_init_std", "compress", "clip_norm", "seed")
+NETWORK = ("activation", "loss", "init_std", "output_init_std", "regularizer", "compress", "clip_norm", "seed")
 TABLES = ("family", "K", "L", "capacity", "policy", "center", "rehash", "rebuild", "learn")
 SAMPLER = tuple(option.dest for option in GROUPS["sampler"] if option.name != "sampler" and option.dest not in TABLES)
 # options of the sampler for which "none" is None

@@ -99,6 +99,9 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
 
     need_dask()
     check_matrix(network.output, "whose rows share cells and cannot be in shards: train it on one machine, with Network.fit")
+    if network.regularizer is not None:
+        raise ValueError(f"regularizer={network.regularizer!r} needs the output rows of a step in one place, and these are in shards: "
+                         "leave it out, or train on one machine, with Network.fit")
     client = client_of(client)
     network.output.sampler.of_shard(0, 1)  # refuses what cannot be in shards
     epochs, batch_size = check_int("epochs", epochs, low=1), check_int("batch_size", batch_size, low=1)

@@ -28,6 +28,7 @@ from mongoose_nb.nn.layers.layer_norm import LayerNorm
 from mongoose_nb.nn.layers.losses import Loss
 from mongoose_nb.nn.layers.monarch import Monarch
 from mongoose_nb.nn.layers.pixelfly import Pixelfly
+from mongoose_nb.nn.layers.regularizers import Regularizer, SpreadOut
 from mongoose_nb.nn.layers.sequential import Sequential
 from mongoose_nb.nn.layers.set_embedding import SetEmbedding
 from mongoose_nb.nn.layers.sparse_input import SparseInput
@@ -64,7 +65,8 @@ __all__ = [
     "Cosine", "Dense", "Diagnostics", "DrawnBatches", "Dropout", "EarlyStopping", "Embedding", "ExactRetriever", "Features", "Frequency",
     "Full", "HardnessBatches", "HardnessTracker", "HashedDense", "HashedInput", "HashedMap", "HashedOutput", "History", "IVFRetriever",
     "IndexRetriever", "InputDropout", "JSONLines", "LGDBatches", "LRSchedule", "LSH", "LabelSensitiveRetriever", "Layer", "LayerNorm",
-    "Linear", "Loss", "MLflow", "Mixture", "Monarch", "Network", "Pixelfly", "ProgressBar", "Proposal", "Retriever", "RowAdam", "Rows",
-    "Run", "SGD", "Sampler", "Sequential", "SetEmbedding", "SharedSet", "SparseInput", "StandardColumns", "Step", "Tables", "TensorBoard",
-    "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "UniformBatches", "Wide", "hardness", "named", "row_variance",
+    "Linear", "Loss", "MLflow", "Mixture", "Monarch", "Network", "Pixelfly", "ProgressBar", "Proposal", "Regularizer", "Retriever",
+    "RowAdam", "Rows", "Run", "SGD", "Sampler", "Sequential", "SetEmbedding", "SharedSet", "SparseInput", "SpreadOut", "StandardColumns",
+    "Step", "Tables", "TensorBoard", "TextFeatureStep", "TextFeatures", "Threshold", "Uniform", "UniformBatches", "Wide", "hardness",
+    "named", "row_variance",
 ]

@@ -19,6 +19,7 @@ from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, part_of
 from mongoose_nb.nn.layers.build import build_layers
 from mongoose_nb.nn.layers.losses import Loss
+from mongoose_nb.nn.layers.regularizers import Regularizer
 from mongoose_nb.nn.prediction import Predictor
 from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training import gradient_rows as _gradient_rows  # noqa: F401  (registers it)
@@ -70,6 +71,9 @@ class Network(Predictor):
         Standard deviation of the input layer's initial weights.
     output_init_std : float, optional
         Of the output layer's; 1 / sqrt(width) by default.
+    regularizer : str or Regularizer, optional
+        Changes output rows after each step: ``"spread-out"`` (`nn.SpreadOut`), which lets a network generalise better, or an object, also
+        of a class of your own (`nn.Regularizer`).
     compress : float, str or compress.Compress, optional
         Keep the weights of the layers that are widths, and of the output layer, in one small hashed array: a ratio such as 10, the name of
         an index map, or both. Rows are made where a batch needs them: candidates that the batch shares are the fastest.
@@ -103,7 +107,8 @@ class Network(Predictor):
     def __init__(self, n_features: int, n_outputs: int, *, hidden: Sequence[int | Layer] = (128,), activation: str | Activation = "relu",
                  sampler: str | dict | Sampler = "auto", loss: str | Loss = "softmax", optimizer: str | Optimizer = "adam",
                  lr: float | None = None, lr_schedule: str | Callable[[int, int], float] = "constant", clip_norm: float | None = None,
-                 init_std: float = 0.1, output_init_std: float | None = None, compress: Any = None, seed: int = 0) -> None:
+                 init_std: float = 0.1, output_init_std: float | None = None, regularizer: str | dict | Regularizer | None = None,
+                 compress: Any = None, seed: int = 0) -> None:
         super().__init__(optimizer, lr, lr_schedule, clip_norm, seed)
         self.n_features = check_int("n_features", n_features, low=1)
         self.n_outputs = check_int("n_outputs", n_outputs, low=1, high=2**31 - 2)
@@ -117,6 +122,7 @@ class Network(Predictor):
         self.init_std = check_number("init_std", init_std, low=0.0, open_low=True)
         self.output_init_std = (None if output_init_std is None
                                 else check_number("output_init_std", output_init_std, low=0.0, open_low=True))
+        self.regularizer = None if regularizer is None else make("regularizer", regularizer)
         self.compress = make_compression(compress)
         self.layers, self.output = build_layers(self, self._activation)
         self.retriever = None

@@ -115,6 +115,8 @@ def test_what_is_refused(threads):
     for only in (None, ["output"]):
         with pytest.raises(TypeError, match="output layer is on a hashed array, .*Network.fit"):
             fit(network(compress=Compress("robe", 4, only=only)), X, Y, client=threads)
+    with pytest.raises(ValueError, match="SpreadOut.*Network.fit"):
+        fit(network(regularizer="spread-out"), X, Y, client=threads)
     with pytest.raises(ValueError, match="shards"):
         fit(net, X, Y, client=threads, shards=OUTPUTS + 1)
     with pytest.raises(ValueError, match="rows"):

@@ -40,6 +40,8 @@ class Run:
         Sums the time of the phases that a layer names.
     clip : bool
         Whether the norm of the gradient is needed.
+    rate : float
+        Factor of the learning-rate schedule at this step.
     """
 
     step: int = 0
@@ -47,6 +49,7 @@ class Run:
     mask: np.ndarray | None = None
     timer: PhaseTimer = dataclasses.field(default_factory=PhaseTimer)
     clip: bool = False
+    rate: float = 1.0
 
 
 class Layer(Registered, kind="layer"):

@@ -53,7 +53,9 @@ class HashedOutput(Hashed, WideOutput):
 
     def config(self) -> dict[str, Any]:
         """See `Registered.config`."""
-        return {**super().config(), "compress": self.compress}
+        known = super().config()
+        del known["regularizer"]  # it has none
+        return {**known, "compress": self.compress}
 
     def build(self, n_inputs: int, rng: np.random.Generator) -> HashedOutput:
         """As `Layer.build`."""

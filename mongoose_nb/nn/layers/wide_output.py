@@ -12,6 +12,7 @@ from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.layers.gradients import SharedRowGradient
 from mongoose_nb.nn.layers.losses import Loss, shares
+from mongoose_nb.nn.layers.regularizers import Regularizer
 from mongoose_nb.nn.layers.sampled import Sampled
 from mongoose_nb.nn.retrieval.exact import best_outputs
 from mongoose_nb.nn.sampling.base import Sampler
@@ -32,16 +33,21 @@ class WideOutput(Sampled):
     loss : str or Loss
     init_std : float, optional
         Standard deviation of the initial weights; 1 / sqrt(n_inputs) by default.
+    regularizer : str or Regularizer, optional
+        Changes the rows of W after each step, such as `SpreadOut`.
     """
 
-    def __init__(self, units: int, sampler: str | dict | Sampler, loss: str | Loss = "softmax", *, init_std: float | None = None) -> None:
+    def __init__(self, units: int, sampler: str | dict | Sampler, loss: str | Loss = "softmax", *, init_std: float | None = None,
+                 regularizer: str | dict | Regularizer | None = None) -> None:
         self.units = check_int("units", units, low=1, high=2**31 - 2)
         self.sampler, self.loss_kind = make("sampler", sampler), make("loss", loss)
+        self.regularizer = None if regularizer is None else make("regularizer", regularizer)
         self.init_std = None if init_std is None else check_number("init_std", init_std, low=0.0, open_low=True)
 
     def config(self) -> dict[str, Any]:
         """See `Registered.config`."""
-        return {"units": self.units, "sampler": self.sampler, "loss": self.loss_kind, "init_std": self.init_std}
+        return {"units": self.units, "sampler": self.sampler, "loss": self.loss_kind, "init_std": self.init_std,
+                "regularizer": self.regularizer}
 
     def loss(self, h: np.ndarray, labels: Rows, run: Run, share: np.ndarray | None = None) -> tuple:
         """Loss of every sample over the outputs that the sampler picks.
@@ -119,6 +125,23 @@ class WideOutput(Sampled):
             wide.backward_shared(h, rows, shared, targets, logistic, Z, log_z, share, scratch, grad,
                                  wide.RowGradients(G, squares))
         return losses, grad, Z, squares if run.clip else None
+
+    def after_update(self, run: Run, gradients: dict[str, Any]) -> None:
+        """See `Layer.after_update`: the regularizer goes first, so that hash tables see what it did."""
+        if self.regularizer is not None:
+            self._regularize(self.regularizer, gradients["weights"].touched(), run)
+        super().after_update(run, gradients)
+
+    def _regularize(self, regularizer, touched, run):
+        """A step of the regularizer on the touched rows, all where `touched` is None."""
+        with run.timer("update"):
+            if touched is None:
+                rows = regularizer.apply(self.weights.value, run.rate)
+                if rows is not self.weights.value:
+                    self.weights.value[:] = rows
+            elif len(touched):
+                ids = np.sort(touched)
+                self.weights.value[ids] = regularizer.apply(self.weights.value[ids], run.rate)
 
     def topk(self, h: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Exact best k outputs of every row of `h`: (ids (n, k) int32, logits (n, k) float32), best first, lower id first."""

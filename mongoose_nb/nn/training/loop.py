@@ -167,7 +167,8 @@ def train_epoch(model: Any, source: Source, progress: Progress, total_steps: int
 
 def train_step(model: Any, batch: Batch, timer: PhaseTimer, total_steps: int, skip: bool = False) -> float | None:
     """One step of the optimiser; the mean loss, or None with `skip` where the batch made it not finite, and nothing was changed."""
-    run = Run(model.step, timer=timer, clip=model.clip_norm is not None)
+    rate = model.lr_schedule(model.step, total_steps)
+    run = Run(model.step, timer=timer, clip=model.clip_norm is not None, rate=rate)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at
             loss, gradients = model.loss_and_gradients(*batch.data, run=run)
@@ -183,7 +184,6 @@ def train_step(model: Any, batch: Batch, timer: PhaseTimer, total_steps: int, sk
         model.step += 1
         return loss
     with timer("update"):
-        rate = model.lr_schedule(model.step, total_steps)
         apply_gradients(model.parameters(), gradients, model.optimizer, model.step, rate, model.clip_norm)
     model.after_update(run, gradients)
     model.step += 1
