@@ -47,8 +47,9 @@ def zeros_like(rows: Rows) -> Rows:
 def check_heads(name: str, array: np.ndarray, like: Rows | None = None) -> Rows:
     """`array` as `Rows` of float32 or float64, of the shape and dtype of `like` where that is given."""
     array = np.asarray(array)
-    if array.ndim != 4 or array.dtype not in (np.float32, np.float64):
-        raise ValueError(f"{name} must be a float32 or float64 array (batch, heads, tokens, width); got {array.dtype} {array.shape}")
+    if array.ndim != 4 or array.dtype not in (np.float32, np.float64) or 0 in (array.shape[1], array.shape[3]):
+        raise ValueError(f"{name} must be a float32 or float64 array (batch, heads, tokens, width) with a head at least, of width 1 or "
+                         f"more; got {array.dtype} {array.shape}")
     if like is not None and (array.shape != like.array.shape or array.dtype != like.array.dtype):
         raise ValueError(f"{name} must have shape {like.array.shape} and dtype {like.array.dtype} as qk has; "
                          f"it has {array.shape} and {array.dtype}")

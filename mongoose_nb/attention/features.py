@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from mongoose_nb.core.streams import stream
+from mongoose_nb.core.validation import check_int
 
 
 @functools.lru_cache(maxsize=8)
@@ -24,6 +25,8 @@ def draw_features(heads: int, n_features: int, width: int, seed: int, step: int 
     -------
     (heads, n_features, width) float64, read-only
     """
+    for name, n, low in (("heads", heads, 1), ("n_features", n_features, 0), ("width", width, 1)):
+        check_int(name, n, low=low)
     out = np.empty((heads, n_features, width))
     for h in range(heads):
         rng = stream(seed, "features", step, h)
@@ -50,6 +53,7 @@ def positive_features(x: np.ndarray, omega: np.ndarray) -> np.ndarray:
     (..., m) array
     """
     x, omega = np.asarray(x), np.asarray(omega)
-    if omega.ndim != 2 or x.ndim < 1 or x.shape[-1] != omega.shape[1]:
-        raise ValueError(f"x (..., width) and omega (m, width) must have one width; got shapes {x.shape} and {omega.shape}")
+    if omega.ndim != 2 or x.ndim < 1 or x.shape[-1] != omega.shape[1] or not len(omega):
+        raise ValueError(f"x (..., width) and omega (m, width) must have one width, and m must be 1 or more; got shapes {x.shape} and "
+                         f"{omega.shape}")
     return np.exp(x @ omega.T - (x * x).sum(axis=-1, keepdims=True) / 2) / math.sqrt(len(omega))

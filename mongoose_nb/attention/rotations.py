@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.streams import stream
-from mongoose_nb.core.validation import check_choice
+from mongoose_nb.core.validation import check_choice, check_int
 
 
 def count_buckets(length: int, bucket_size: int) -> int:
     """Number of buckets for so many tokens: even, of about `bucket_size` tokens each, or one where that holds them all."""
+    length, bucket_size = check_int("length", length, low=0), check_int("bucket_size", bucket_size, low=1)
     return 1 if length <= bucket_size else 2 * -(-length // (2 * bucket_size))
 
 
@@ -33,6 +34,9 @@ def draw_rotations(kind: str, heads: int, rounds: int, width: int, columns: int,
     (heads, rounds, columns, width) float64, read-only
     """
     check_choice("rotations", kind, ("random", "orthogonal"))
+    for name, n in (("heads", heads), ("rounds", rounds), ("width", width)):
+        check_int(name, n, low=1)
+    check_int("columns", columns, low=0)
     out = np.empty((heads, rounds, columns, width))
     for r in range(rounds):
         for h in range(heads):
@@ -53,9 +57,9 @@ def check_rotations(rotations: Any, rounds: int) -> Any:
     if isinstance(rotations, str):
         return check_choice("rotations", rotations, ("random", "orthogonal"))
     array = np.asarray(getattr(rotations, "value", rotations))
-    if array.ndim not in (3, 4) or array.shape[-3] != rounds or array.dtype.kind not in "fiu":
+    if array.ndim not in (3, 4) or array.shape[-3] != rounds or array.dtype.kind not in "fiu" or 0 in array.shape:
         raise ValueError(f"rotations must be 'random', 'orthogonal', or an array of numbers (heads, rounds, width, columns) with {rounds} "
-                         f"rounds, heads optional; got {array.dtype} {array.shape}")
+                         f"rounds, heads optional, and at least one column; got {array.dtype} {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError("rotations must be finite; there is a NaN or an infinity among them")
     return rotations

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.validation import check_int
 from mongoose_nb.nn.layers.base import Layer, Run, named
 from mongoose_nb.nn.layers.linear_map import make_linear
 
@@ -24,9 +25,11 @@ class MultiHeadAttention(Layer):
     """
 
     def __init__(self, n_heads: int, core: Any, *, dtype: str = "float32", kind: str | dict = "dense") -> None:
-        self.n_heads, self.core, self.dtype, self.kind = n_heads, core, dtype, kind
+        self.n_heads, self.core, self.dtype, self.kind = check_int("n_heads", n_heads, low=1), core, dtype, kind
 
     def build(self, n_inputs: int, rng: np.random.Generator) -> MultiHeadAttention:
+        if n_inputs % self.n_heads or not n_inputs:
+            raise ValueError(f"the width of the inputs must be a multiple of n_heads={self.n_heads}, and not 0; got {n_inputs}")
         self.n_outputs = n_inputs
         self.qk, self.v, self.out = (make_linear(self.kind, n_inputs, "identity", use_bias=use_bias, dtype=self.dtype)
                                      for use_bias in (False, False, True))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from naive_attention import all_pairs, weights_of
 
-from mongoose_nb.attention import full_attention, full_attention_backward
+from mongoose_nb.attention import LSHAttention, full_attention, full_attention_backward
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -59,3 +59,26 @@ def test_threads_change_no_bit():
     numba.set_num_threads(before)
     for a, b in zip(*results):
         np.testing.assert_array_equal(a, b)
+
+
+EMPTY = [(1, 0, 5, 4), (1, 2, 5, 0), (0, 0, 0, 0)]
+
+
+@pytest.mark.parametrize("shape", EMPTY)
+def test_no_heads_and_no_width_are_refused_by_every_attention(shape):
+    """They are mistakes of a shape; a reshape said so in its own words."""
+    from mongoose_nb.attention import LearnedRotations, ScatterbrainAttention, attention_mass, lsh_attention
+
+    x, layer = np.zeros(shape), LSHAttention(1, 4, exact_below=0)
+    for call in (lambda: full_attention(x, x), lambda: lsh_attention(x, x), lambda: layer.forward(x, x), lambda: layer.buckets(x),
+                 lambda: layer.reach(x), lambda: ScatterbrainAttention(8).forward(x, x), lambda: attention_mass(layer, x),
+                 lambda: LearnedRotations(1, 1, 4, 2).mine(layer, x)):
+        with pytest.raises(ValueError, match=r"must be .* with a head at least, of width 1 or more; got float64 \("):
+            call()
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 5, 4), (2, 1, 0, 4)])
+def test_no_sequences_and_no_tokens_give_nothing(shape):
+    x = np.zeros(shape)
+    out, cache = full_attention(x, x)
+    assert out.shape == shape and all(part.shape == shape for part in full_attention_backward(x, cache))

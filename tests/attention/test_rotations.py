@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from mongoose_nb.attention.rotations import as_directions, draw_rotations
+from mongoose_nb.attention import LSHAttention
+from mongoose_nb.attention.features import draw_features, positive_features
+from mongoose_nb.attention.rotations import as_directions, count_buckets, draw_rotations
 
 
 @pytest.mark.parametrize("kind", ["random", "orthogonal"])
@@ -28,3 +30,22 @@ def test_arrays_are_cut_and_turned():
     directions = as_directions(rotations, 2, 3, 4, 2, np.float32, 0, 0)
     assert directions.shape == (2, 6, 4) and directions.dtype == np.float32
     np.testing.assert_array_equal(directions[1, 2 * 2 + 1], rotations[1, 2, :, 1])
+
+
+@pytest.mark.parametrize("heads, rounds, width, columns", [(0, 1, 4, 2), (1, -1, 4, 2), (1, 1, 0, 2), (1, 1, 4, -2), (1, 1, 2.5, 2)])
+def test_sizes_that_are_none_are_refused(heads, rounds, width, columns):
+    with pytest.raises((ValueError, TypeError), match="must be an integer"):
+        draw_rotations("random", heads, rounds, width, columns, 0)
+    with pytest.raises((ValueError, TypeError), match="must be an integer"):
+        draw_features(heads, columns if rounds == 1 else rounds, width, 0)
+
+
+def test_rotations_without_columns_and_buckets_of_no_tokens_are_refused():
+    for shape in ((2, 4, 0), (3, 2, 0, 5)):
+        with pytest.raises(ValueError, match="at least one column; got"):
+            LSHAttention(2, 8, rotations=np.zeros(shape))
+    for size in (0, -3, 2.0):
+        with pytest.raises((ValueError, TypeError), match="bucket_size must be an integer"):
+            count_buckets(10, size)
+    with pytest.raises(ValueError, match="m must be 1 or more"):
+        positive_features(np.zeros(4), np.zeros((0, 4)))
