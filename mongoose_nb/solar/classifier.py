@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from mongoose_nb.nn import Network
 
 KIND = "solar classifier"
-# Rows whose bucket probabilities are held at once.
-BLOCK = 2048
+# Rows, and numbers, of the bucket probabilities that are held at once.
+BLOCK, HELD = 2048, 1 << 25
+# Most buckets where there are not so many labels: the most by default.
+MOST_BUCKETS = 32768
 # Labels that are scored at once for rows without candidates.
 LISTED = 1 << 22
 
@@ -45,7 +47,8 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
     chunks : int
         Networks and buckets of a label, K. More are more accurate and take longer.
     buckets : int, optional
-        Buckets of a chunk, B. By default 64 to 32,768: sixteen times the square root of the number of labels, to a power of two.
+        Buckets of a chunk, B. By default 64 to 32,768: sixteen times the square root of the number of labels, to a power of two. Each row
+        is trained on all of them, so that more than there are labels are refused beyond 32,768.
     hidden : int
         Width of each network's hidden layer.
     best : int
@@ -109,7 +112,11 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
     def _fit(self, data, executor):
         X, Y, classes, multilabel = data
         n_labels = Y.shape[1]
-        buckets = self.buckets or int(min(32768, max(64, 2 ** round(np.log2(16 * np.sqrt(n_labels))))))
+        usual = int(min(MOST_BUCKETS, max(64, 2 ** round(np.log2(16 * np.sqrt(n_labels))))))
+        buckets = self.buckets or usual
+        if buckets > max(MOST_BUCKETS, n_labels):
+            raise ValueError(f"buckets={buckets:,} are more than the {n_labels:,} labels can fill, and each row is trained on all of them; "
+                             f"leave buckets out ({usual:,} then), or give {max(MOST_BUCKETS, n_labels):,} or less")
         codes = LabelCodes(n_labels, self.chunks, buckets, as_seed(self.random_state))
         networks = self._trained([None] * self.chunks, X, Y, codes, executor)
         self.classes_, self.multilabel_, self.codes_, self.networks_ = classes, multilabel, codes, networks
@@ -201,8 +208,9 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         ids, scores, found = np.empty((n, k), np.int32), np.empty((n, k), np.float32), np.zeros(n, np.int64)
         slots = max(1, min(numba.get_num_threads(), n))
         memory = np.zeros((slots, len(self.codes_)), np.uint8), np.empty((slots, len(self.codes_)), np.int32)
-        for lo in range(0, n, BLOCK):
-            some = slice(lo, min(n, lo + BLOCK))
+        block = max(1, min(BLOCK, HELD // (len(self.networks_) * self.codes_.buckets)))
+        for lo in range(0, n, block):
+            some = slice(lo, min(n, lo + block))
             log_p = np.stack([_log_probabilities(network, X[some]) for network in self.networks_], axis=1)
             top = np.argpartition(-log_p, m - 1, axis=2)[:, :, :m].astype(np.int32)
             best_labels(log_p, np.sort(top, axis=2), self.codes_.codes, starts, members, least, memory, ids[some], scores[some],
