@@ -77,8 +77,8 @@ class LSHIndex(SavedIndex):
     Notes
     -----
     Rows are dense or, for cosine, ip and jaccard, SciPy CSR. The first rows decide in which form all are kept. Under ``cosine`` they are
-    kept at length one. Cosine distances below 1e-6 are rounding, since ``1 - cos`` of float32 has no more digits: where all rows point in
-    almost the same direction, as rows far from zero do, subtract their mean from rows and queries.
+    kept at length one, in float32: cosine distances below 1e-13 are rounding. Where all rows point in almost the same direction, as rows
+    far from zero do, subtract their mean from rows and queries.
 
     Functions are learned from the rows: main axes of a sample, their mean, and signs of random directions among the axes (`Projection`).
     They are learned again when the rows have grown fourfold, as long as K is automatic or fewer than 16,384 rows were seen; when so many

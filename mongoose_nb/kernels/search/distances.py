@@ -7,6 +7,8 @@ C. Rejected: partial sums of exact distances with early abandon (the sketch has 
    int8 by int8 (9 ns: LLVM finds no vpdpbusd, and the query would lose precision).
 D. *Stored rows have a scale*, which is one for float32: the product with it becomes a fused multiply-add and takes no time, and one kernel
    serves rows of float32, float16 and int8. A float16 is widened by integer shifts and a product, as processors without F16C need.
+E. *Near rows of length one* are compared once more, by half their squared difference: ``1 - q . x`` has lost all digits below 1e-7, and
+   rows at 1e-9 were at 0, in any order. Rows that are not near keep the product, which costs less for sparse rows.
 """
 
 import numpy as np
@@ -18,6 +20,8 @@ from mongoose_nb.core.jit import inline
 from mongoose_nb.kernels.search.columns import slot_of
 
 CHUNK = 64
+NEAR = np.float32(2.0**-6)  # cosine distance below which rows are compared by differences
+ALIKE = 1e-13  # so small a part of a row's square is rounding of the sums
 
 
 @intrinsic
@@ -94,10 +98,14 @@ def _dot(q, x):
 
 @inline
 def dense_distance(q, x, scale, euclidean, base):
-    """Squared Euclidean distance of q and scale * x, or base - q . (scale x). x: float32, int8, or the bits of float16."""
+    """Squared Euclidean distance of q and scale * x, or base - q . (scale x), where a base above zero is that of rows of length one. x:
+    float32, int8, or the bits of float16."""
     if euclidean:
         return _square_distance(q, x, scale)
-    return base - scale * _dot(q, x)
+    value = base - scale * _dot(q, x)
+    if base > 0 and value < NEAR:
+        return np.float32(0.5) * _square_distance(q, x, scale)
+    return value
 
 
 @inline
@@ -110,7 +118,15 @@ def bit_distance(q, x):
 
 
 @inline
-def hashed_csr_distance(keys, held, size, indices, values, first, last, sets, base):
+def _half_square(square, shared, apart):
+    """Half the squared distance of a sparse query and a row: `square` is that of the query, `shared` the part of it in the columns of the
+    row, `apart` the squared differences in these columns."""
+    alone = square - shared
+    return np.float32(0.5 * (apart + (alone if alone > ALIKE * square else 0.0)))
+
+
+@inline
+def hashed_csr_distance(keys, held, size, square, indices, values, first, last, sets, base):
     """As `csr_distance`, for a query in a table: ``held[slot]`` is its value in the column ``keys[slot]``."""
     total = np.float32(0)
     for e in range(first, last):
@@ -119,13 +135,25 @@ def hashed_csr_distance(keys, held, size, indices, values, first, last, sets, ba
             total += held[at] * (np.float32(1) if sets else values[e])
     if sets:
         union = np.float32(size + (last - first)) - total
-        return np.float32(1) - total / union if union > 0 else np.float32(0)
-    return base - total
+        return (union - total) / union if union > 0 else np.float32(0)
+    value = base - total
+    if base > 0 and value < NEAR:
+        apart = 0.0
+        shared = 0.0
+        for e in range(first, last):
+            at = slot_of(indices[e], keys)
+            own = np.float64(held[at]) if keys[at] != -1 else 0.0
+            u = own - values[e]
+            apart += u * u
+            shared += own * own
+        return _half_square(square, shared, apart)
+    return value
 
 
 @inline
-def csr_distance(wide, size, indices, values, first, last, sets, base):
-    """Of a row and the query spread over `wide`: base - q . x, or of sets the Jaccard distance."""
+def csr_distance(wide, size, square, indices, values, first, last, sets, base):
+    """Of a row and the query spread over `wide`: base - q . x, as `dense_distance`, or of sets the Jaccard distance. The query has `size`
+    columns and the length squared `square`, float64."""
     a = np.float32(0)
     b = np.float32(0)
     c = np.float32(0)
@@ -145,5 +173,15 @@ def csr_distance(wide, size, indices, values, first, last, sets, base):
     if sets:
         union = np.float32(size + (last - first)) - total
         # two empty sets are equal
-        return one - total / union if union > 0 else np.float32(0)
-    return base - total
+        return (union - total) / union if union > 0 else np.float32(0)
+    value = base - total
+    if base > 0 and value < NEAR:
+        apart = 0.0
+        shared = 0.0
+        for e in range(first, last):
+            own = np.float64(wide[np.uint32(indices[e])])
+            u = own - values[e]
+            apart += u * u
+            shared += own * own
+        return _half_square(square, shared, apart)
+    return value

@@ -61,6 +61,16 @@ def _spread(Q, i, sets, wide, table):
 
 
 @inline
+def _square(Q, i, sets):
+    """The length of query i, squared; of sets 0."""
+    total = 0.0
+    if not sets:
+        for e in range(Q.indptr[i], Q.indptr[i + 1]):
+            total += np.float64(Q.values[e]) * Q.values[e]
+    return total
+
+
+@inline
 def _clear(Q, i, wide, table):
     """Take query i out again."""
     keys, _, slots = table
@@ -72,10 +82,10 @@ def _clear(Q, i, wide, table):
 
 
 @inline
-def _csr_distance(wide, table, size, indices, values, first, last, sets, base):
+def _csr_distance(wide, table, size, square, indices, values, first, last, sets, base):
     if table[0].shape[0] == 0:
-        return csr_distance(wide, size, indices, values, first, last, sets, base)
-    return hashed_csr_distance(table[0], table[1], size, indices, values, first, last, sets, base)
+        return csr_distance(wide, size, square, indices, values, first, last, sets, base)
+    return hashed_csr_distance(table[0], table[1], size, square, indices, values, first, last, sets, base)
 
 
 @serial
@@ -101,7 +111,7 @@ def search_csr(Q, buckets, probes, coordinates, sketches, pool, form, scratch, f
             if query_steps(coordinates, i, sketches, y):
                 n = nearest_sketches(y, sketches.weight, sketches.bytes, touched, n, near_values, near_rows, keys)
                 chosen = near_rows
-        size = Q.indptr[i + 1] - Q.indptr[i]
+        size, square = Q.indptr[i + 1] - Q.indptr[i], _square(Q, i, sets)
         _spread(Q, i, sets, wide, table)
         held = 0
         for p in range(n):
@@ -113,7 +123,7 @@ def search_csr(Q, buckets, probes, coordinates, sketches, pool, form, scratch, f
                         prefetch_line(values, 0, line)
             row = chosen[p]
             first = starts[row]
-            value = _csr_distance(wide, table, size, indices[0], values[0], first, first + sizes[row], sets, form.base)
+            value = _csr_distance(wide, table, size, square, indices[0], values[0], first, first + sizes[row], sets, form.base)
             held = offer(distances[i], rows[i], held, value, row)
         finish(distances[i], rows[i], held)
         _clear(Q, i, wide, table)
@@ -147,9 +157,9 @@ def measure_csr(Q, pool, form, wide, indptr, rows, out):
     starts, sizes, indices, values = pool
     table = _table(Q, wide)
     for i in range(Q.indptr.shape[0] - 1):
-        size = Q.indptr[i + 1] - Q.indptr[i]
+        size, square = Q.indptr[i + 1] - Q.indptr[i], _square(Q, i, sets)
         _spread(Q, i, sets, wide, table)
         for p in range(indptr[i], indptr[i + 1]):
             first = starts[rows[p]]
-            out[p] = _csr_distance(wide, table, size, indices[0], values[0], first, first + sizes[rows[p]], sets, form.base)
+            out[p] = _csr_distance(wide, table, size, square, indices[0], values[0], first, first + sizes[rows[p]], sets, form.base)
         _clear(Q, i, wide, table)

@@ -112,6 +112,8 @@ class DenseRows(ArrayRows):
         mean = some.mean(axis=0) if euclidean else np.zeros(self.width, np.float32)
         batch = batch - mean
         lengths = np.linalg.norm(batch, axis=1).astype(np.float64)
+        unit = self.metric.unit  # near rows of length one are compared by differences, as if their length were exactly that
+        uneven = 0.5 * np.abs(lengths * lengths - 1) if unit else 0.0
         for lo in range(0, n, step):
             x = self.block(arrays, slice(lo, lo + step)) - mean
             score = batch @ x.T
@@ -120,4 +122,5 @@ class DenseRows(ArrayRows):
             if euclidean:
                 score += 0.5 * squares
             longest = float(squares.max(initial=0)) ** 0.5
-            yield lo, score, UNIT * (self.width + 2) * longest * (lengths + (0.5 * longest if euclidean else 0.0))
+            error = UNIT * (self.width + 2) * longest * (lengths + (0.5 * longest if euclidean else 0.0)) + uneven
+            yield lo, score, error + 0.5 * float(np.abs(squares[squares > 0] - 1).max(initial=0)) if unit else error
