@@ -60,7 +60,7 @@ def layout_of(n_outputs: int, n_inputs: int, blocks: int | Sequence[int] | None 
     ----------
     n_outputs, n_inputs : int
     blocks : int or (int, int), optional
-        Groups of rows and of columns; by default near the square roots.
+        Groups of rows and of columns, the numbers of blocks of L and of R; by default near the square roots.
     rank : int or None
         Of a pair of groups. None: so that the values between the two factors are as many as the smaller of input and output.
 

@@ -140,7 +140,7 @@ def _padded(x, n):
     return x if len(x) == n else np.concatenate([x, np.zeros((n - len(x), *x.shape[1:]), x.dtype)])
 
 
-def monarch_project(A: Any, blocks: int | Sequence[int] | None = None, rank: int = 1) -> tuple[MonarchMatrix, float]:
+def monarch_project(A: Any, blocks: int | Sequence[int] | None = None, rank: int | None = 1) -> tuple[MonarchMatrix, float]:
     """The Monarch matrix that is nearest to a matrix in the Frobenius norm.
 
     The parts of a pair of groups do not overlap, so that each is approximated alone, by its leading singular vectors (Dao et al., 2022,
@@ -151,9 +151,12 @@ def monarch_project(A: Any, blocks: int | Sequence[int] | None = None, rank: int
     A : (n_outputs, n_inputs) array
         Real or complex; integers count as float64.
     blocks : int or (int, int), optional
-        Groups of rows and of columns; by default near the square roots. Where they do not divide the shape the last groups are smaller.
-    rank : int
-        Of the part of a pair of groups.
+        Groups of rows and of columns, which are the numbers of blocks of L and of R; by default near the square roots. Where they do not
+        divide the shape the last groups are smaller. At a given rank, more blocks have more parameters, 2 n blocks rank of n rows and
+        columns, and are nearer.
+    rank : int or None
+        Of the part of a pair of groups. None, as `nn.Monarch` has it and the paper's matrices of b blocks: as many values between the
+        factors as the smaller of rows and columns. Then fewer blocks have more parameters, 2 n n / blocks.
 
     Returns
     -------

@@ -29,11 +29,12 @@ class Monarch(LinearMap):
     ----------
     units : int
     blocks : int or (int, int), optional
-        Groups of outputs and of inputs: blocks of each factor. Fewer blocks have more weights: about 2 n n / blocks. By default near the
-        square roots of units and inputs.
+        Groups of outputs and of inputs, which are the numbers of blocks of the left and of the right factor; see `monarch_project`. By
+        default near the square roots of units and inputs. Without `rank`, fewer blocks have more weights: about 2 n n / blocks.
     rank : int, optional
         Rank of the part of M between a group of inputs and a group of outputs. By default so that the values between the factors are as
-        many as the smaller of inputs and units.
+        many as the smaller of inputs and units; `monarch_project` has this by ``rank=None``, and rank 1 by default. At a given rank,
+        fewer blocks have fewer weights: about 2 n blocks rank.
     activation, use_bias, init, dtype
         As for `Dense`; values start with the same variance.
 
