@@ -121,10 +121,10 @@ def _read_table(path, format, columns, known, labels):
     import numpy as np
     import scipy.sparse as sp
 
-    from mongoose_nb.data.text import label_matrix, read_texts
+    from mongoose_nb.data.text import label_matrix, read_table
     from mongoose_nb.nn import TextFeatures
 
-    table = read_texts(path, columns, format=format, labels=labels)
+    table, cells = read_table(path, columns, format=format, labels=labels)
     text = TextFeatures().fit(table.texts) if known.text is None else known.text
     X, names = text.transform(table.texts), known.names
     if not labels:
@@ -135,8 +135,7 @@ def _read_table(path, format, columns, known, labels):
             raise ValueError(f"{path}: no row has a label in the column {table.columns.label!r}")
     Y, unknown = label_matrix(table.labels, names)
     _tell_unknown(path, unknown)
-    if columns is None or columns.separator is None:
-        _tell_separator(path, table)
+    _tell_separator(path, cells)
     return Dataset(path, format, X, Y, names=names, text=text, columns=table.columns)
 
 
@@ -146,12 +145,11 @@ def _tell_unknown(path, unknown):
         note(f"{path}: left out {'a label' if len(unknown) == 1 else f'{len(unknown)} labels'} that the network does not know: {shown}")
 
 
-def _tell_separator(path, table):
-    """A hint where cells look like several labels."""
-    found = [name for row in table.labels for name in row]
+def _tell_separator(path, cells):
+    """A hint where cells look like several labels; what stands in a list, or was separated, is one."""
     for separator in ("|", ";", ","):
-        having = sum(separator in name for name in found)
-        if having > len(found) / 10:
+        having = sum(separator in cell for cell in cells)
+        if having > len(cells) / 10:
             note(f"{path}: {having:,} labels contain {separator!r}; if that separates labels, give --label-separator '{separator}'")
             return
 

@@ -61,6 +61,20 @@ def table_format(path: PathLike) -> str | None:
     return ENDINGS.get(os.path.splitext(name)[1])
 
 
+class Table(NamedTuple):
+    """Texts, and how their labels were written.
+
+    Parameters
+    ----------
+    texts : Texts
+    cells : list of str
+        Labels that are a whole cell or string each, and not parts of a list.
+    """
+
+    texts: Texts
+    cells: list[str]
+
+
 def read_texts(path: PathLike, columns: Columns | None = None, *, format: str | None = None, labels: bool = True) -> Texts:
     """Read a table of texts and their labels.
 
@@ -87,6 +101,11 @@ def read_texts(path: PathLike, columns: Columns | None = None, *, format: str | 
     ValueError
         If the file is not as described; the message names the line, or the columns that there are.
     """
+    return read_table(path, columns, format=format, labels=labels).texts
+
+
+def read_table(path: PathLike, columns: Columns | None = None, *, format: str | None = None, labels: bool = True) -> Table:
+    """As `read_texts`, and which labels may be several that a separator joins."""
     name, columns = os.fspath(path), columns or Columns()
     format = format or table_format(path)
     if format not in ("csv", "jsonl", "lines"):
@@ -99,7 +118,7 @@ def read_texts(path: PathLike, columns: Columns | None = None, *, format: str | 
         lines = split_lines(content)
         if not lines:
             raise ValueError(f"{name}: the file is empty; expected a text on each line")
-        return Texts(lines, None, columns)
+        return Table(Texts(lines, None, columns), [])
     rows = _read_csv(name, content) if format == "csv" else _read_json(name, content)
     if not rows:
         raise ValueError(f"{name}: the file has no rows")
@@ -163,8 +182,10 @@ def _take(name, rows, columns, labels):
     label = _find(name, "label", columns.label, LABEL_COLUMNS, there) if labels else columns.label
     texts = [" ".join(_text(name, line, row, column) for column in text.split(",")) if text not in there else _text(name, line, row, text)
              for line, row in rows]
-    found = [_labels(name, line, row.get(label), columns.separator) for line, row in rows] if labels else None
-    return Texts(texts, found, Columns(text, label, columns.separator))
+    values = [_listed(row.get(label), columns.separator) for _, row in rows] if labels else []
+    found = [_labels(name, line, value) for (line, _), value in zip(rows, values)] if labels else None
+    cells = [value.strip() for value in values if isinstance(value, str) and value.strip()]
+    return Table(Texts(texts, found, Columns(text, label, columns.separator)), cells)
 
 
 def _find(name, what, given, usual, there):
@@ -191,17 +212,22 @@ def _text(name, line, row, column):
     return value
 
 
-def _labels(name, line, value, separator):
-    """Names in a cell; each once."""
+def _listed(value, separator):
+    """The content of a cell: a list where it is one, or where there is a separator."""
+    if isinstance(value, str) and separator is not None:
+        return value.split(separator)
+    if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _labels(name, line, value):
+    """Names in the content of a cell; each once."""
     if value is None:
         return []
-    if isinstance(value, str) and separator is not None:
-        value = value.split(separator)
-    elif isinstance(value, str) and value.startswith("[") and value.endswith("]"):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = [value]
     out = {}
     for part in value if isinstance(value, list) else [value]:
         if part is None or isinstance(part, float) and part != part:  # missing, as NumPy and pandas write it

@@ -112,6 +112,19 @@ def test_hints(call, folder, tmp_path):
     assert code == 0 and "left out a label that the network does not know: 'law'" in err
 
 
+@pytest.mark.parametrize("label, told", [("{}, {}", True), (["{}, {}"], False), ('["{}, {}"]', False)])
+def test_the_hint_about_separators_is_for_cells_alone(call, tmp_path, label, told):
+    import json
+
+    def filled(names):
+        return [label[0].format(*names)] if isinstance(label, list) else label.replace("{}, {}", ", ".join(names))
+
+    rows = [{"text": f"{a} {b} soup", "label": filled((a, b))} for a, b in (("one", "two"), ("three", "four")) * 8]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    code, _, err = call("train", tmp_path / "t.jsonl", "--out", tmp_path / "r", "--epochs", "1", *QUICK)
+    assert code == 0 and ("--label-separator" in err) == told, err
+
+
 def test_names_of_numbered_labels(call, tmp_path):
     (tmp_path / "t.txt").write_text("4 3 2\n" + "0 0:1\n1 1:1\n" * 2)
     (tmp_path / "names.txt").write_text("up\nto the right\n")

@@ -11,6 +11,7 @@ import pytest
 
 from mongoose_nb.data import Columns, XCChunks, read_svmlight, read_texts, read_xc
 from mongoose_nb.data._files import read_lines, split_lines
+from mongoose_nb.data.text import read_table
 
 CSV = 'id,Text,label\n1,"one, two\nthree ""four""",sport\n2,häß,"food"\n\n3,,\n'
 
@@ -42,6 +43,16 @@ def test_json_lines(tmp_path):
     table = read_texts(path, Columns(text="title,body"))
     assert table.texts == ["a b", "c ", "d "] and table.labels == [["x", "y"], [], ["3"]]
     assert read_texts(write(tmp_path / "t.json", json.dumps(rows)), Columns("title")).texts == ["a", "c", "d"]
+
+
+def test_what_is_in_a_list_is_no_cell_of_several_labels(tmp_path):
+    """The hint about separators is for cells; a label of a list may hold commas."""
+    rows = [{"text": "a", "label": ["x, y", "z"]}, {"text": "b", "label": "p, q "}, {"text": "c", "label": '["r, s"]'},
+            {"text": "d", "label": 3}, {"text": "e", "label": ""}, {"text": "f", "label": "[broken"}]
+    path = write(tmp_path / "t.jsonl", "\n".join(map(json.dumps, rows)))
+    table, cells = read_table(path)
+    assert table == read_texts(path) and cells == ["p, q", "[broken"]
+    assert read_table(path, Columns(separator=",")).cells == [] and read_table(path, labels=False).cells == []
 
 
 def test_lines(tmp_path):
