@@ -9,6 +9,7 @@ import pathlib
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, result
 from mongoose_nb.commands.datasets import read_for
+from mongoose_nb.commands.outputs import check_file
 from mongoose_nb.commands.runs import load_network, text_columns
 from mongoose_nb.commands.warm import compiling, threads
 
@@ -19,6 +20,8 @@ def run(args: argparse.Namespace) -> None:
     out = pathlib.Path(args.out) if args.out else model / runs.MODEL if model.is_dir() else model
     if args.out and os.path.exists(args.data) and out.exists() and os.path.samefile(args.data, out):
         raise ValueError(f"--out {out} is the data of this command; give another file")
+    if args.out or out.exists():
+        check_file("--out", out)
     with threads(args.threads), compiling():
         network, zero_based = load_network(model)
         columns = text_columns(model, args.text_column, args.label_column, args.label_separator)
@@ -44,4 +47,7 @@ def run(args: argparse.Namespace) -> None:
         return
     result(f"P@1 on {rows:,} of these rows: {exact:.4f} by all {network.n_outputs:,} outputs, {tables:.4f} by the {scored:,} that tables "
            f"give; trained in {report['seconds']:.1f} s")
+    if report["multiply_adds"] >= report["exact_multiply_adds"]:
+        result(f"a row takes about {report['multiply_adds']:,.0f} multiply-adds so, and {report['exact_multiply_adds']:,.0f} by all "
+               "outputs: here predict without --lsh is cheaper, and exact")
     result(f"written: {out}; answer by tables with: mongoose predict {out} DATA --lsh")

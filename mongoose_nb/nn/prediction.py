@@ -16,8 +16,9 @@ from mongoose_nb.nn.features import transform_batch
 from mongoose_nb.nn.labelled import labelled
 from mongoose_nb.nn.layers.base import Run
 from mongoose_nb.nn.model import Model
+from mongoose_nb.nn.proposer import NetworkProposer
 from mongoose_nb.nn.ranking import Lists, Ranking
-from mongoose_nb.nn.ranking.lists import joined, logits_of_lists
+from mongoose_nb.nn.ranking.lists import joined
 from mongoose_nb.nn.retrieval import serving
 from mongoose_nb.nn.retrieval.base import Retriever
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
@@ -39,24 +40,6 @@ LISTED_BLOCK = 1 << 25
 RANKED_BLOCK = 2048
 # Multiplications for a row that is ranked again, about.
 RANKED_WORK = 1 << 17
-
-
-class _Proposals:
-    """What a ranking asks of a network (`ranking.Proposer`)."""
-
-    def __init__(self, network, exact=True, candidates=None, exclude=None):
-        self.n_outputs, self.network = network.n_outputs, network
-        self.how = {"exact": exact, "candidates": candidates, "ranked": False, "exclude": exclude}
-
-    def best(self, X, k):
-        """Best outputs of every row."""
-        return self.network.predict_topk(X, k, **self.how)[0]
-
-    def log_probabilities(self, X, lists):
-        """Logarithms of the probabilities; under the softmax, they sum to one over what is listed for a row."""
-        output = self.network.output
-        out = logits_of_lists(self.network.hidden_activations(X), output.weights.value, output.bias.value, lists.indptr, lists.ids)
-        return output.loss_kind.log_probabilities(out, lists.indptr)
 
 
 class Predictor(Model):
@@ -206,7 +189,7 @@ class Predictor(Model):
             block = X if X.shape[0] <= RANKED_BLOCK else X[lo:lo + RANKED_BLOCK]  # a slice takes a tenth of the time of a single row
             left_out = None if exclude is None else exclude[lo:lo + RANKED_BLOCK]
             with kernel_threads(block.shape[0] * RANKED_WORK):
-                parts.append(ranking.topk(block, k, _Proposals(self, exact, candidates, left_out)))
+                parts.append(ranking.topk(block, k, NetworkProposer(self, exact, candidates, left_out)))
         return tuple(np.concatenate(part) for part in zip(*parts))
 
     def ranked_lists(self, X: np.ndarray | scipy.sparse.csr_matrix) -> tuple[Lists, np.ndarray]:
@@ -228,7 +211,7 @@ class Predictor(Model):
         for lo in range(0, max(1, X.shape[0]), RANKED_BLOCK):
             block = X if X.shape[0] <= RANKED_BLOCK else X[lo:lo + RANKED_BLOCK]  # a slice takes a tenth of the time of a single row
             with kernel_threads(block.shape[0] * RANKED_WORK):
-                parts.append(self.ranking.scores(block, _Proposals(self)))
+                parts.append(self.ranking.scores(block, NetworkProposer(self)))
         return joined([lists for lists, _ in parts]), np.concatenate([scores for _, scores in parts])
 
     def _topk(self, x, k, exact, candidates, timer):
@@ -338,8 +321,9 @@ class Predictor(Model):
             What the retriever reports of its training, such as `hashing.LearnedHash.report` and ``functions_changed``, whether the trained
             functions were better than random ones and stayed, and the ``seconds`` it took. Of the rows that
             `target` keeps aside, else of 1,024 that were learned from: ``candidates``; ``scored``, outputs that were scored for a row, and
-            their ``share``; ``label_recall``, the share of the labels that were among them; ``P@1``; and ``multiply_adds``, about what a
-            row took in the output layer. With `validation`, these are of its rows. With `target` also ``exact P@1``, and ``reached``,
+            their ``share``; ``label_recall``, the share of the labels that were among them; ``P@1``; ``multiply_adds``, about what a
+            row took in the output layer; and ``exact_multiply_adds``, what all outputs take: where this is less, as in small layers, keep
+            to ``exact=True``. With `validation`, these are of its rows. With `target` also ``exact P@1``, and ``reached``,
             whether it is the P@1 that was wanted.
         """
         start = time.perf_counter()
@@ -391,7 +375,7 @@ class Predictor(Model):
         held = None if np.ndim(held_out) == 0 else check_rows("held_out", held_out, X.shape[0])
         share = 0.1 if held is not None else held_out
         ranking = Ranking(candidates, sources, features, share, self.seed if seed is None else seed, objective)
-        report = ranking.fit(X, Y, _Proposals(self), held)
+        report = ranking.fit(X, Y, NetworkProposer(self), held)
         self.ranking = ranking
         return {**report, "bytes": ranking.nbytes}
 

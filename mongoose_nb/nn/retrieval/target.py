@@ -81,7 +81,8 @@ def figures(retriever: Retriever, output: WideOutput, h: np.ndarray, labels: sp.
     Returns
     -------
     dict
-        ``candidates``, ``scored``, ``share``, ``label_recall``, ``P@1`` and ``multiply_adds``, see `Network.fit_serving`.
+        ``candidates``, ``scored``, ``share``, ``label_recall``, ``P@1``, ``multiply_adds`` and ``exact_multiply_adds``, see
+        `Network.fit_serving`.
     """
     n_outputs, width = output.weights.value.shape
     hits, scored, found = 0, 0.0, 0.0
@@ -92,7 +93,8 @@ def figures(retriever: Retriever, output: WideOutput, h: np.ndarray, labels: sp.
         scored, found = scored + len(id_), found + float(np.asarray(labels[some][row, id_]).sum())
     scored /= len(h)
     return {"candidates": n, "scored": scored, "share": scored / n_outputs, "label_recall": found / max(1, labels.nnz),
-            "P@1": hits / len(h), "multiply_adds": retriever.multiply_adds(n) + scored * width}
+            "P@1": hits / len(h), "multiply_adds": retriever.multiply_adds(n) + scored * width,
+            "exact_multiply_adds": float(n_outputs * width)}
 
 
 def _blocks(n):
