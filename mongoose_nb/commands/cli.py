@@ -21,6 +21,7 @@ from mongoose_nb.commands.genes import add_arguments as add_genes_arguments
 from mongoose_nb.commands.index import add_arguments as add_index_arguments
 from mongoose_nb.commands.options import add_options
 from mongoose_nb.commands.reformer_options import add_arguments as add_reformer_arguments
+from mongoose_nb.commands.values import INTEGER, NUMBER
 
 # Errors that the user can correct.
 USAGE_ERRORS = (ValueError, TypeError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
@@ -73,11 +74,11 @@ def build_parser() -> Parser:
         sub.add_argument("--json", action="store_true", help="JSON on stdout")
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         if threads:
-            sub.add_argument("--threads", type=int, metavar="N", help="Numba threads; results do not depend on them")
+            sub.add_argument("--threads", type=INTEGER, metavar="N", help="Numba threads; results do not depend on them")
 
     demo = command("demo", "train an LSH network and its exact twin on the data that comes with the package")
-    demo.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
-    demo.add_argument("--seed", type=int, metavar="N", help="seed of everything random (default 0)")
+    demo.add_argument("--epochs", type=INTEGER, metavar="N", help="passes over the training data")
+    demo.add_argument("--seed", type=INTEGER, metavar="N", help="seed of everything random (default 0)")
 
     train = command("train", "train a network on a file and write a directory with settings, metrics and network",
                     epilog="RUN/settings.json records the values of all options.\n" + EXAMPLES)
@@ -109,14 +110,14 @@ def build_parser() -> Parser:
 
     def answers(sub, *data):
         common(sub, "test", *data)
-        sub.add_argument("--k", type=int, metavar="K", help="outputs per row (default 5)")
+        sub.add_argument("--k", type=INTEGER, metavar="K", help="outputs per row (default 5)")
         sub.add_argument("--lsh", action="store_true", help="score only what the hash tables retrieve (see fit-serving)")
 
     evaluate = command("evaluate", "score a network on labelled data: P@k, nDCG@k, recall R@k, PSP@k")
     answers(evaluate)
     evaluate.add_argument("--train", metavar="DATA", help="training data, whose label counts give the propensities for PSP@k")
-    evaluate.add_argument("--A", type=float, help="propensity constant (default 0.55)")
-    evaluate.add_argument("--B", type=float, help="propensity constant (default 1.5)")
+    evaluate.add_argument("--A", type=NUMBER, help="propensity constant (default 0.55)")
+    evaluate.add_argument("--B", type=NUMBER, help="propensity constant (default 1.5)")
 
     predict = command("predict", "print the best outputs of every row, or of a text",
                       epilog="A line has 'id:score id:score ...', scores being logits, or those of a ranking where the run has one; "
@@ -129,14 +130,14 @@ def build_parser() -> Parser:
 
     serving = command("fit-serving", "train hash tables for fast prediction (predict --lsh), and save them with the network")
     common(serving, "train")
-    serving.add_argument("--candidates", type=int, metavar="N", help="outputs to score for a row (default a hundredth, at least 100)")
-    serving.add_argument("--target", type=float, metavar="SHARE",
+    serving.add_argument("--candidates", type=INTEGER, metavar="N", help="outputs to score for a row (default a hundredth, at least 100)")
+    serving.add_argument("--target", type=NUMBER, metavar="SHARE",
                          help="choose the candidates: as few as give a P@1 at most so much below that of all outputs, such as 0.002")
     serving.add_argument("--validation", metavar="FILE",
                          help="rows for --target that the network was not trained on (default: some of the data)")
     serving.add_argument("--retriever", metavar="NAME",
                          help="another way to find outputs: exact | index | solar | ivf (default: tables with trained functions)")
-    serving.add_argument("--rows", type=int, metavar="N", default=2000, help="rows on which exact and approximate P@1 are compared")
+    serving.add_argument("--rows", type=INTEGER, metavar="N", default=2000, help="rows on which exact and approximate P@1 are compared")
     serving.add_argument("--out", metavar="FILE", help="write the network there instead of replacing it")
 
     index = commands.add_parser("index", help="build, query, tune and describe a nearest-neighbour index", allow_abbrev=False)
@@ -158,7 +159,7 @@ def build_parser() -> Parser:
 
     cluster = command("cluster-check", "check the workers of a Dask cluster: versions, kernels, memory, connection", threads=False)
     cluster.add_argument("address", metavar="ADDRESS", help="of the scheduler, such as tcp://host:8786")
-    cluster.add_argument("--timeout", type=float, default=10.0, metavar="S", help="seconds to wait for scheduler and workers (default 10)")
+    cluster.add_argument("--timeout", type=NUMBER, default=10.0, metavar="S", help="seconds to wait for scheduler and workers (default 10)")
 
     command("doctor", "check compiler, extension, kernels, threads, caches and machine, with advice", threads=False)
     command("warmup", "compile the common kernels now, and keep them")

@@ -6,6 +6,8 @@ import argparse
 import time
 
 from mongoose_nb.commands.console import json_line, result
+from mongoose_nb.commands.outputs import check_file
+from mongoose_nb.commands.values import INTEGER, NUMBER, ratio
 from mongoose_nb.commands.warm import compiling, threads
 
 
@@ -17,16 +19,16 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--test", metavar="DATA", help="rows to score")
     sub.add_argument("--label", metavar="COLUMN", help="csv: column of the two classes (default: the first)")
     sub.add_argument("--numeric", nargs="+", metavar="COLUMN", help="csv: columns that are numbers; all others are categories")
-    sub.add_argument("--embedding-dim", type=int, default=16, metavar="N", help="numbers of an embedding (default 16)")
-    sub.add_argument("--hidden", nargs="*", type=int, default=[64], metavar="N", help="widths of the layers above; none: a factorisation "
-                     "machine (default 64)")
+    sub.add_argument("--embedding-dim", type=INTEGER, default=16, metavar="N", help="numbers of an embedding (default 16)")
+    sub.add_argument("--hidden", nargs="*", type=INTEGER, default=[64], metavar="N", help="widths of the layers above; none: a "
+                     "factorisation machine (default 64)")
     sub.add_argument("--interaction", choices=("fm", "dot", "none"), default="fm", help="fm is DeepFM, dot DLRM (default fm)")
     sub.add_argument("--compress", metavar="RATIO", help="keep embeddings in an array so many times smaller, such as 16x")
     sub.add_argument("--map", default="robe", metavar="NAME", help="index map of --compress (default robe)")
-    sub.add_argument("--epochs", type=int, default=3, metavar="N")
-    sub.add_argument("--batch-size", type=int, default=1024, metavar="N")
-    sub.add_argument("--lr", type=float, help="learning rate (default: the optimiser's)")
-    sub.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+    sub.add_argument("--epochs", type=INTEGER, default=3, metavar="N")
+    sub.add_argument("--batch-size", type=INTEGER, default=1024, metavar="N")
+    sub.add_argument("--lr", type=NUMBER, help="learning rate (default: the optimiser's)")
+    sub.add_argument("--seed", type=INTEGER, default=0, help="seed of everything random (default 0)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -36,14 +38,13 @@ def run(args: argparse.Namespace) -> None:
     from mongoose_nb.recommend import ClickClassifier
     from mongoose_nb.recommend.readers import read_clicks
 
+    if args.out:
+        check_file("--out", args.out)
     compress = None
     if args.compress:
+        times = ratio(args.compress, "--compress")
         try:
-            ratio = float(args.compress.lower().removesuffix("x"))
-        except ValueError:
-            raise ValueError(f"--compress must be a ratio such as 16x; got {args.compress!r}") from None
-        try:
-            compress = Compress(args.map, ratio)
+            compress = Compress(args.map, times)
         except ValueError as error:
             raise ValueError(f"--compress {args.compress} --map {args.map}: {error}") from None
     X, y = read_clicks(args.data, label=args.label, numeric=args.numeric)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.commands.console import json_line, result
+from mongoose_nb.commands.values import INTEGER, ratio
 from mongoose_nb.commands.warm import compiling, threads
 from mongoose_nb.compress import HashedArray, names
 from mongoose_nb.core.files import load
@@ -25,21 +26,21 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--to", default="10x", metavar="RATIO", help="how many times smaller, such as 10x (default)")
     sub.add_argument("--maps", nargs="+", choices=[name for name in names() if name != "lma"], metavar="MAP",
                      help="index maps to compare; all by default, but lma, which needs data")
-    sub.add_argument("--seed", type=int, default=0, help="seed of the maps (default 0)")
+    sub.add_argument("--seed", type=INTEGER, default=0, help="seed of the maps (default 0)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Print a line for every table and map."""
-    ratio, seed = _ratio(args.to), check_int("--seed", args.seed, low=0, high=2**63 - 1)
+    times, seed = ratio(args.to, "--to"), check_int("--seed", args.seed, low=0, high=2**63 - 1)
     arrays = load_tables(args.model)
     lines: list[dict[str, Any]] = []
     with threads(args.threads), compiling():
         for name, table in arrays.items():
             for map_name in args.maps or [one for one in names() if one != "lma"]:
                 if table.shape[1] >= find("index map", map_name).least_width:
-                    lines.append({"table": name, "shape": list(table.shape), **measure(table, map_name, ratio, seed)})
+                    lines.append({"table": name, "shape": list(table.shape), **measure(table, map_name, times, seed)})
     if args.json:
-        json_line({"model": args.model, "ratio": ratio, "tables": lines})
+        json_line({"model": args.model, "ratio": times, "tables": lines})
         return
     for line in lines:
         if "refused" in line:
@@ -47,16 +48,6 @@ def run(args: argparse.Namespace) -> None:
             continue
         result(f"{line['table']:24} {line['map']:14} {line['bytes'] / 2**20:9.3f} MB of {line['full_bytes'] / 2**20:9.3f}   error "
                f"{line['error']:.3f}   {line['rows_per_s']:12,.0f} rows/s (full table {line['full_rows_per_s']:,.0f})")
-
-
-def _ratio(text: str) -> float:
-    try:
-        ratio = float(text.lower().removesuffix("x"))
-    except ValueError:
-        ratio = 0.0
-    if not 1 <= ratio < 1e9:
-        raise ValueError(f"--to must be a ratio of 1 or more, such as 10x; got {text!r}")
-    return ratio
 
 
 def load_tables(path: str) -> dict[str, np.ndarray]:

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 
 from mongoose_nb.commands.console import json_line, note, result, to_json
+from mongoose_nb.commands.outputs import check_directory
+from mongoose_nb.commands.values import INTEGER, NUMBER
 from mongoose_nb.commands.warm import threads
 from mongoose_nb.core.files import remove_leftovers
 from mongoose_nb.core.validation import check_number
@@ -44,22 +46,22 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
             sub.add_argument("index", metavar="INDEX", help="folder of mongoose genes index")
         sub.add_argument("data", metavar="FOLDER", nargs="+", help="folders and files; - for stdin. Each file is a document")
         sub.add_argument("--records", action="store_true", help="each record is a document, of the name in its header")
-        sub.add_argument("--part", type=int, default=PART, metavar="MB", help=f"letters of a part, in millions (default {PART}); memory is "
-                         "about four times that")
+        sub.add_argument("--part", type=INTEGER, default=PART, metavar="MB", help=f"letters of a part, in millions (default {PART}); memory "
+                         "is about four times that")
     index.add_argument("-o", "--out", required=True, metavar="INDEX", help="folder to write")
     index.add_argument("--overwrite", action="store_true", help="replace an index")
-    index.add_argument("--k", type=int, default=31, help="letters of a k-mer (default 31)")
-    index.add_argument("--hashes", type=int, default=4, metavar="N", help="bits of a k-mer (default 4)")
-    index.add_argument("--fpr", type=float, default=0.1, help="false-positive rate of a k-mer (default 0.1)")
-    index.add_argument("--window", type=int, default=512, metavar="BITS", help="window of the IDL hash (default 512)")
+    index.add_argument("--k", type=INTEGER, default=31, help="letters of a k-mer (default 31)")
+    index.add_argument("--hashes", type=INTEGER, default=4, metavar="N", help="bits of a k-mer (default 4)")
+    index.add_argument("--fpr", type=NUMBER, default=0.1, help="false-positive rate of a k-mer (default 0.1)")
+    index.add_argument("--window", type=INTEGER, default=512, metavar="BITS", help="window of the IDL hash (default 512)")
     index.add_argument("--random", action="store_true", help="random addresses instead of the IDL hash")
-    index.add_argument("--seed", type=int, default=0, help="seed of the hash (default 0)")
+    index.add_argument("--seed", type=INTEGER, default=0, help="seed of the hash (default 0)")
 
     query = action("query", "print the documents that have the k-mers of reads: query, document, share of k-mers, rank")
     query.add_argument("index", metavar="INDEX", help="folder of mongoose genes index")
     query.add_argument("data", metavar="READS", help="file of sequences; - for stdin")
-    query.add_argument("--threshold", type=float, default=0.8, help="share of the k-mers that a document must have (default 0.8)")
-    query.add_argument("--best", type=int, metavar="N", help="print documents of rank N at most")
+    query.add_argument("--threshold", type=NUMBER, default=0.8, help="share of the k-mers that a document must have (default 0.8)")
+    query.add_argument("--best", type=INTEGER, metavar="N", help="print documents of rank N at most")
 
     stats = action("stats", "print what an index is and how full its filters are")
     stats.add_argument("index", metavar="INDEX", help="folder of mongoose genes index")
@@ -100,7 +102,8 @@ def _index(args):
     COBSIndex(hasher, fpr=args.fpr)  # refuses wrong settings before a folder is made
     plan = {"hasher": describe(hasher), "fpr": args.fpr, "data": [os.path.abspath(path) if path != "-" else path for path in args.data],
             "records": args.records}
-    folder = pathlib.Path(args.out)
+    folder = check_directory("-o", args.out)
+    _sources(args.data)  # what is not there is refused before an index is removed
     if args.overwrite and folder.exists():
         if any(file.name != PLAN and not file.name.startswith("part-") for file in folder.iterdir()):
             raise FileExistsError(f"{folder} has other files than those of an index; give another folder")
@@ -122,7 +125,7 @@ def _add(args):
     index = _open(args.index, finished=False)
     if (pathlib.Path(args.index) / PLAN).exists():
         raise ValueError(f"{args.index} has an unfinished run of mongoose genes index; finish it first, by the same command")
-    _fill(args, pathlib.Path(args.index), index.hasher, index.fpr)
+    _fill(args, check_directory("INDEX", args.index), index.hasher, index.fpr)
 
 
 def _sources(paths):

@@ -10,9 +10,12 @@ import numpy as np
 
 from mongoose_nb import search  # noqa: F401  (registers the metrics)
 from mongoose_nb.commands.console import json_line, note, result, to_json
+from mongoose_nb.commands.outputs import check_file
+from mongoose_nb.commands.values import INTEGER, NUMBER
 from mongoose_nb.commands.vectors import READS, read_vectors
 from mongoose_nb.commands.warm import threads
 from mongoose_nb.core.registry import registered
+from mongoose_nb.core.text_numbers import to_int
 
 BLOCK = 4096
 
@@ -33,28 +36,29 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
         sub.add_argument("data", metavar="DATA", help=f"rows: {READS}")
         sub.add_argument("--metric", choices=sorted(registered("search metric")), help="default: the file's, else l2 (of CSR: cosine)")
         sub.add_argument("--family", help="hash family (default: that of the metric)")
-        sub.add_argument("--seed", type=int, help="seed of the hash functions (default 0)")
-        sub.add_argument("--recall", type=float,
+        sub.add_argument("--seed", type=INTEGER, help="seed of the hash functions (default 0)")
+        sub.add_argument("--recall", type=NUMBER,
                          help="wanted share of the k nearest rows" + (": tune before building" if sub is build else " (default 0.9)"))
-        sub.add_argument("--worst-tenth", type=float, metavar="RECALL", help="also the share that the worst tenth of the queries is to find"
+        sub.add_argument("--worst-tenth", type=NUMBER, metavar="RECALL",
+                         help="also the share that the worst tenth of the queries is to find"
                          + (", with --recall" if sub is build else ""))
-        sub.add_argument("--k", type=int, default=10, help="neighbours of that recall (default 10)")
-        sub.add_argument("--memory", type=float, metavar="MB", help="most memory")
+        sub.add_argument("--k", type=INTEGER, default=10, help="neighbours of that recall (default 10)")
+        sub.add_argument("--memory", type=NUMBER, metavar="MB", help="most memory")
     tune.add_argument("--queries", metavar="FILE", help="queries like those to come (default: some of the rows)")
     build.add_argument("--out", required=True, metavar="INDEX", help="file to write")
     build.add_argument("--keys", metavar="FILE", help="text in UTF-8, a line for each row: keys, which answers name instead of numbers")
     build.add_argument("--overwrite", action="store_true", help="replace the file where it exists")
     for name, text in (("K", "hashes per table"), ("L", "tables"), ("probes", "buckets per table"), ("rerank", "exact distances per "
                        "neighbour"), ("capacity", "most rows in a bucket"), ("entries", "entries of buckets that are enough for a query")):
-        build.add_argument(f"--{name}", type=int, help=text)
+        build.add_argument(f"--{name}", type=INTEGER, help=text)
     build.add_argument("--storage", choices=("float16", "int8"), help="keep dense rows in a half or a quarter of the bytes")
     build.add_argument("--policy", choices=("fifo", "reservoir"), help="what a full bucket keeps (default fifo)")
 
     query = action("query", "print the nearest rows of every query as 'id:distance id:distance ...'")
     query.add_argument("index", metavar="INDEX", help="file of mongoose index build")
     query.add_argument("data", metavar="QUERIES", help=f"rows: {READS}")
-    query.add_argument("--k", type=int, default=10, help="neighbours per query (default 10)")
-    query.add_argument("--probes", type=int, help="buckets per table (default: the index's)")
+    query.add_argument("--k", type=INTEGER, default=10, help="neighbours per query (default 10)")
+    query.add_argument("--probes", type=INTEGER, help="buckets per table (default: the index's)")
     query.add_argument("--exact", action="store_true", help="look at every row")
     query.add_argument("--allowed", metavar="FILE", help="text in UTF-8, an id or key on each line: only these rows may be answers")
     query.add_argument("--recall", action="store_true", help="also print, on stderr, the share of the true neighbours that was found")
@@ -91,7 +95,7 @@ def _told(tuned):
 def _build(args):
     if args.worst_tenth is not None and args.recall is None:
         raise ValueError("--worst-tenth goes with --recall")
-    if os.path.exists(args.out) and not args.overwrite:
+    if check_file("--out", args.out).exists() and not args.overwrite:
         raise FileExistsError(f"{args.out} exists; give --overwrite to replace it")
     X, metric = read_vectors(args.data)
     names = "K", "L", "probes", "rerank", "capacity", "policy", "storage", "entries"
@@ -142,7 +146,7 @@ def _allowed(path, index):
         names = np.zeros(len(lines), np.int64)
         for i, line in enumerate(lines):
             try:
-                names[i] = int(line)
+                names[i] = to_int(line)
             except (ValueError, OverflowError):
                 raise ValueError(f"{path}, line {i + 1}: rows of this index have ids, and {line[:40]!r} is none; give an integer of 64 "
                                  "bits on each line") from None

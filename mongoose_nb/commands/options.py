@@ -1,6 +1,6 @@
 """Settings of `mongoose train`: one table for its flags and for the keys of a TOML file, and what they mean to the library.
 
-This module is read by ``mongoose --help``: it imports the standard library alone.
+This module is read by ``mongoose --help``: it imports nothing that takes time.
 """
 
 from __future__ import annotations
@@ -10,51 +10,15 @@ import difflib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mongoose_nb.commands.values import expected, flag_type, number, real, switch, whole, word
+
 if TYPE_CHECKING:
     from mongoose_nb.core.types import PathLike
-
-
-def whole(value: Any) -> int:
-    """An integer."""
-    if isinstance(value, str):
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError
-    return value
-
-
-def real(value: Any) -> float:
-    """A number."""
-    if isinstance(value, bool):
-        raise ValueError
-    return float(value)
-
-
-def word(value: Any) -> str:
-    """A word."""
-    if not isinstance(value, str):
-        raise ValueError
-    return value
-
-
-def switch(value: Any) -> bool:
-    """true or false."""
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
 
 
 def limit(value: Any) -> int | str:
     """An integer, or 'none'."""
     return value if value == "none" else whole(value)
-
-
-def number(text: str) -> int | float:
-    """An integer where it is one, or another number."""
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
 
 
 def widths(value: Any) -> list[int | str]:
@@ -66,7 +30,7 @@ def widths(value: Any) -> list[int | str]:
             name, *numbers = (piece.strip() for piece in part.split(":"))
             out.append(":".join([name, *(format(number(piece)) for piece in numbers)]))
         else:
-            out.append(whole(part))
+            out.append(whole(part.strip() if isinstance(part, str) else part))
     return out
 
 
@@ -76,7 +40,7 @@ def rehash(value: Any) -> int | str:
         return value
     if isinstance(value, str) and ":" in value:
         period, rate = value.split(":")
-        return f"{int(period)}:{float(rate):g}"
+        return f"{whole(period.strip())}:{real(rate.strip()):g}"
     return whole(value)
 
 
@@ -201,26 +165,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             if option.kind is switch:
                 group.add_argument(f"--{option.name}", action=argparse.BooleanOptionalAction, default=None, help=_help(option))
             else:
-                group.add_argument(f"--{option.name}", type=_flag_type(option), metavar=option.metavar, help=_help(option))
+                group.add_argument(f"--{option.name}", type=flag_type(option.kind), metavar=option.metavar, help=_help(option))
 
 
 def _help(option):
     return option.help if option.default is None else f"{option.help} (default {option.default})"
-
-
-def _flag_type(option):
-    def parse(text):
-        try:
-            return option.kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"invalid value {text!r}: expected {_expected(option)}") from None
-
-    return parse
-
-
-def _expected(option):
-    text = option.kind.__doc__.rstrip(".")
-    return text[0].lower() + text[1:]
 
 
 def read_config(path: PathLike, extra: Sequence[str]) -> dict[str, Any]:
@@ -249,7 +198,7 @@ def read_config(path: PathLike, extra: Sequence[str]) -> dict[str, Any]:
             out[dest] = kinds[dest](value)
         except (ValueError, TypeError):
             raise ValueError(f"{path}: invalid value {key} = {value!r}: expected "
-                             f"{_expected(OPTIONS[dest]) if dest in OPTIONS else 'a word'}") from None
+                             f"{expected(OPTIONS[dest].kind) if dest in OPTIONS else 'a word'}") from None
     return out
 
 

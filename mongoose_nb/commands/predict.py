@@ -10,6 +10,7 @@ from typing import Any
 
 from mongoose_nb.commands.console import note, result, to_json
 from mongoose_nb.commands.datasets import guess_format, read_for, table_like
+from mongoose_nb.commands.outputs import check_file
 from mongoose_nb.commands.runs import load_network, text_columns
 from mongoose_nb.commands.warm import compiling, threads
 
@@ -25,6 +26,8 @@ def run(args: argparse.Namespace) -> None:
         for path in (args.data, args.model):
             if os.path.exists(path) and os.path.samefile(path, args.out):
                 raise ValueError(f"--out {args.out} is an input of this command; give another file")
+    if args.out is not None:
+        check_file("--out", args.out)
     with threads(args.threads), compiling():
         network, zero_based = load_network(args.model)
         zero_based = zero_based if args.zero_based is None else args.zero_based

@@ -12,6 +12,7 @@ import sys
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.options import layer_settings
+from mongoose_nb.commands.outputs import check_directory
 from mongoose_nb.commands.reformer_options import DEFAULTS, RESUMABLE, SWITCHES
 from mongoose_nb.commands.warm import compiling, threads
 
@@ -54,6 +55,7 @@ def _resume(args, clock):
         raise ValueError(f"{fixed[0]} does not go with --resume, which keeps the settings of {path}; it takes TEXT, {allowed}, --sample "
                          "and --threads")
     record = runs.read_settings(path)
+    check_directory("--resume", path)
     try:
         settings, recorded = dict(record["settings"]), record["data"]
         settings.update({name: getattr(args, name) for name in RESUMABLE if getattr(args, name) is not None})

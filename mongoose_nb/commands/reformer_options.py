@@ -1,15 +1,16 @@
 """Flags of `mongoose reformer`: those of the published program, under their names (``_`` or ``-``), and all of them work.
 
-This module is read by ``mongoose --help``: it imports nothing.
+This module is read by ``mongoose --help``: it imports nothing that takes time.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from mongoose_nb.commands.values import INTEGER, NUMBER
 
 if TYPE_CHECKING:
     import argparse
-from typing import Any
 
 # name, type, default, metavar, help; a type in a list takes one value, or one for every layer
 FLAGS = {
@@ -63,6 +64,7 @@ FLAGS = {
 DEFAULTS = {name: default for group in FLAGS.values() for name, _, default, _, _ in group}
 SWITCHES = {"use_full_attn": "exact attention in all layers", "strict": "attention that does not depend on later tokens in any way",
             "store_activations": "keep activations instead of computing them again"}
+_TYPES = {int: INTEGER, float: NUMBER}
 # What may change when a run goes on.
 RESUMABLE = ("epochs", "print_loss", "eval_batches")
 
@@ -73,15 +75,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="RUN", help="directory to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in a directory that is not empty")
     parser.add_argument("--resume", metavar="RUN", help="go on from RUN/model.mongoose until --epochs in all")
-    parser.add_argument("--sample", type=int, metavar="N", help="at the end, let the model write N tokens")
+    parser.add_argument("--sample", type=INTEGER, metavar="N", help="at the end, let the model write N tokens")
     for title, flags in FLAGS.items():
         group = parser.add_argument_group(title)
         kind: Any
         default: Any
         for name, kind, default, metavar, text in flags:
             several = isinstance(kind, list)
+            one = kind[0] if several else kind
             shown = "" if default is None else f" (default {default[0] if several else default})"
-            group.add_argument(*_spellings(name), dest=name, type=kind[0] if several else kind, nargs="+" if several else None,
+            group.add_argument(*_spellings(name), dest=name, type=_TYPES.get(one, one), nargs="+" if several else None,
                                metavar=metavar, help=text + shown)
         for name in {"model": ("store_activations",), "attention": ("use_full_attn", "strict")}.get(title, ()):
             group.add_argument(*_spellings(name), dest=name, action="store_const", const=True, help=SWITCHES[name])

@@ -9,6 +9,7 @@ from collections import Counter
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, result
+from mongoose_nb.commands.outputs import check_file
 from mongoose_nb.commands.page import render
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.data._files import replacing
@@ -16,9 +17,7 @@ from mongoose_nb.data._files import replacing
 
 def run(args: argparse.Namespace) -> None:
     """Read all runs, then write the page."""
-    out = pathlib.Path(args.out)
-    if out.is_dir():
-        raise ValueError(f"-o {out} is a directory; give the file to write, such as {out / 'report.html'}")
+    out = check_file("-o", args.out)
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"-o {out} does not end in .html, and what is written is an HTML page: -o {out.with_suffix('.html')}")
     try:

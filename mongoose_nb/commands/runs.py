@@ -14,6 +14,7 @@ import shutil
 from typing import Any
 
 from mongoose_nb.commands.console import to_json
+from mongoose_nb.commands.outputs import check_directory
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.data._files import replacing
 
@@ -22,14 +23,14 @@ FORMAT_VERSION = 2
 
 
 def check_free(path: PathLike, overwrite: bool) -> pathlib.Path:
-    """The path of a new run; ValueError if there is something already. Nothing is written."""
+    """The path of a new run; ValueError if there is something already, OSError if nothing can be written there. Nothing has changed."""
     path = pathlib.Path(path)
     if path.exists() and not path.is_dir():
         raise ValueError(f"--out {path} is a file; give a directory for the run")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise ValueError(f"--out {path} is not empty; give another directory, --overwrite to replace the run in it, "
                          f"or --resume {path} to go on with it")
-    return path
+    return check_directory("--out", path)
 
 
 def begin(path: pathlib.Path, record: dict[str, Any]) -> None:
@@ -122,7 +123,8 @@ def load_to_resume(path: PathLike, record: dict[str, Any]) -> Any:
     """(network, settings of its file) of a run to resume. If there is a checkpoint of the training, `Network.fit` fills the network
     later. If no checkpoint was written yet, the run starts again."""
     from mongoose_nb.nn import Network
-    from mongoose_nb.nn.saving import make_network, peek, settings_v1
+    from mongoose_nb.nn.saving import make_network, peek
+    from mongoose_nb.nn.saving_v1 import settings_v1
 
     file = pathlib.Path(path) / MODEL
     saved: dict[str, Any] = {"progress": None, "epoch": 0, "step": 0}

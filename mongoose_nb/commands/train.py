@@ -14,6 +14,7 @@ from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.datasets import FORMATS, Known, read, split, table_in, widen, with_labels
 from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
+from mongoose_nb.commands.outputs import check_directory
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
@@ -178,6 +179,7 @@ def _resume(args, clock):
         raise ValueError(f"{fixed[0]} does not go with --resume, which keeps the settings of {path}; it takes DATA, {allowed} "
                          "and --threads")
     record = runs.read_settings(path)
+    check_directory("--resume", path)
     if runs.is_on_cluster(path) != (args.scheduler is not None):
         where = "on a cluster: give" if args.scheduler is None else "in one process: leave out"
         raise ValueError(f"{path} was trained {where} --scheduler")

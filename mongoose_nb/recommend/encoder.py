@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.text_numbers import to_float
 from mongoose_nb.core.validation import check_list, unmasked
 
 #: hashed ids lie below
@@ -300,7 +301,7 @@ def _to_float(text, row, name):
     if text == MISSING:
         return np.nan
     try:
-        return float(text)
+        return to_float(text)
     except ValueError:
         raise ValueError(f"column {name!r} is one of numbers, and holds {text!r} in row {row}: give numbers, or leave it out of numeric= "
                          "and train again") from None

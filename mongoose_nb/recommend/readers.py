@@ -7,12 +7,14 @@ import csv
 import gzip
 import io
 import lzma
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from mongoose_nb.core.text_numbers import are_plain, to_float, to_int
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.core.validation import check_list
 
@@ -100,13 +102,15 @@ def _csv(path, text, label, numeric):
 
 
 def _numbers(path, name, column):
+    cells = column.tolist()
     try:
-        return column.astype(np.float64)
+        if are_plain(cells):
+            return column.astype(np.float64)
     except ValueError:
         pass
-    for row, cell in enumerate(column.tolist(), 1):
+    for row, cell in enumerate(cells, 1):
         try:
-            float(cell)
+            to_float(cell)
         except ValueError:
             raise ValueError(f"{path}: column {name!r} is not of numbers: row {row} holds {cell!r}; fill it in, or leave {name!r} out of "
                              "the numeric columns") from None
@@ -120,10 +124,15 @@ def _libfm(path, text):
         if not words:
             continue
         try:
-            y.append(float(words[0]) > 0)
+            label = to_float(words[0])
+            if not math.isfinite(label):
+                raise ValueError(f"the label is {words[0]}")
+            y.append(label > 0)
             entries = [word.split(":") for word in words[1:]]
-            rows.append([int(entry[0]) for entry in entries])
-            if any(len(entry) > 1 and float(entry[1]) != 1 for entry in entries):
+            rows.append([to_int(entry[0]) for entry in entries])
+            if any(abs(id_) >= 2**63 for id_ in rows[-1]):
+                raise ValueError("an id beyond 64 bits")
+            if any(len(entry) > 1 and to_float(entry[1]) != 1 for entry in entries):
                 raise ValueError("a value other than 1")
         except ValueError as error:
             raise ValueError(f"{path}:{number}: not 'label id:1 id:1 ...': {error}") from None

@@ -49,7 +49,7 @@ def test_compress(folder, capsys):
     (["compress", "net", "--seed", "-1", "--maps", "robe"], "error: --seed must be an integer from 0"),
     (["compress", "net", "--to", "0.5"], "--to must be a ratio of 1 or more"), (["compress", "nothing"], "nothing"),
     (["clicks", "train.csv", "--label", "none"], "has no column 'none'"),
-    (["clicks", "train.csv", "--compress", "zero"], "--compress must be a ratio such as 16x; got 'zero'"),
+    (["clicks", "train.csv", "--compress", "zero"], "--compress must be a ratio of 1 or more, such as 16x; got 'zero'"),
         (["clicks", "train.csv", "--test", "one.csv"], "must have the same two classes as train.csv"),
         (["clicks", "no.csv.gz"], "no.csv.gz cannot be read as its name says"),
     (["clicks", "train.csv", "--numeric", "user"], "column 'user' is not of numbers: row 1 holds"),

@@ -88,7 +88,7 @@ def test_only_some_rows(files, call, tmp_path):
         assert code == 0 and "recall@40: 1.0000" in errors and "1 of the 3" in errors
         found = LSHIndex.load(out).query(Q, 31, allowed=list(dict.fromkeys(names)))[0]
         assert [json.loads(line)["ids"] for line in text.splitlines()] == found.tolist()
-    for line in ("row 3", "", "9" * 30):
+    for line in ("row 3", "", "9" * 30, "1_0", " 3", "3.0"):
         some.write_text(f"3\n{line}\n4\n")
         code, _, errors = call("query", tmp_path / "indexFalse", files / "queries.npy", "--allowed", some)
         assert code == 2 and "line 2: rows of this index have ids" in errors
