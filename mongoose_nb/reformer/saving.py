@@ -7,7 +7,8 @@ from typing import Any
 
 from mongoose_nb.core import files as io
 from mongoose_nb.core.saving import join, restore, split, state_of
-from mongoose_nb.nn.saving import VERSION, model_settings, read_model, reading, restore_model, sampler_state_v1, sampler_v1, write_model
+from mongoose_nb.nn.saving import VERSION, model_settings, read_model, reading, restore_model, write_model
+from mongoose_nb.nn.saving_v1 import sampler_state_v1, sampler_v1
 
 KIND = "reformer"
 

@@ -8,7 +8,7 @@ from mongoose_nb.core.arrays import Rows
 from mongoose_nb.core.saving import restore, split, state_of
 from mongoose_nb.nn import Adam, Adaptive, Auto, Checkpoint, Diagnostics, Network
 from mongoose_nb.nn.sampling.adaptive import FIRST_LOOK, SAMPLES, count_hits
-from mongoose_nb.nn.saving import sampler_state_v1
+from mongoose_nb.nn.saving_v1 import sampler_state_v1
 
 
 @pytest.fixture(scope="module")
