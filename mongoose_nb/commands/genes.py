@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser, common: Callable[[argparse.Ar
             sub.add_argument("index", metavar="INDEX", help="folder of mongoose genes index")
         sub.add_argument("data", metavar="FOLDER", nargs="+", help="folders and files; - for stdin. Each file is a document")
         sub.add_argument("--records", action="store_true", help="each record is a document, of the name in its header")
-        sub.add_argument("--part", type=INTEGER, default=PART, metavar="MB", help=f"letters of a part, in millions (default {PART}); memory "
-                         "is about four times that")
+        sub.add_argument("--part", type=INTEGER, default=PART, metavar="MB", help=f"letters of a part, in millions (default {PART}); "
+                         "memory is about four times that")
     index.add_argument("-o", "--out", required=True, metavar="INDEX", help="folder to write")
     index.add_argument("--overwrite", action="store_true", help="replace an index")
     index.add_argument("--k", type=INTEGER, default=31, help="letters of a k-mer (default 31)")

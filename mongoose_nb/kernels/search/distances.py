@@ -118,15 +118,7 @@ def bit_distance(q, x):
 
 
 @inline
-def _half_square(square, shared, apart):
-    """Half the squared distance of a sparse query and a row: `square` is that of the query, `shared` the part of it in the columns of the
-    row, `apart` the squared differences in these columns."""
-    alone = square - shared
-    return np.float32(0.5 * (apart + (alone if alone > ALIKE * square else 0.0)))
-
-
-@inline
-def hashed_csr_distance(keys, held, size, square, indices, values, first, last, sets, base):
+def hashed_csr_distance(keys, held, size, indices, values, first, last, sets, base):
     """As `csr_distance`, for a query in a table: ``held[slot]`` is its value in the column ``keys[slot]``."""
     total = np.float32(0)
     for e in range(first, last):
@@ -136,24 +128,12 @@ def hashed_csr_distance(keys, held, size, square, indices, values, first, last, 
     if sets:
         union = np.float32(size + (last - first)) - total
         return (union - total) / union if union > 0 else np.float32(0)
-    value = base - total
-    if base > 0 and value < NEAR:
-        apart = 0.0
-        shared = 0.0
-        for e in range(first, last):
-            at = slot_of(indices[e], keys)
-            own = np.float64(held[at]) if keys[at] != -1 else 0.0
-            u = own - values[e]
-            apart += u * u
-            shared += own * own
-        return _half_square(square, shared, apart)
-    return value
+    return base - total
 
 
 @inline
-def csr_distance(wide, size, square, indices, values, first, last, sets, base):
-    """Of a row and the query spread over `wide`: base - q . x, as `dense_distance`, or of sets the Jaccard distance. The query has `size`
-    columns and the length squared `square`, float64."""
+def csr_distance(wide, size, indices, values, first, last, sets, base):
+    """Of a row and the query spread over `wide`: base - q . x, or of sets the Jaccard distance."""
     a = np.float32(0)
     b = np.float32(0)
     c = np.float32(0)
@@ -174,14 +154,25 @@ def csr_distance(wide, size, square, indices, values, first, last, sets, base):
         union = np.float32(size + (last - first)) - total
         # two empty sets are equal
         return (union - total) / union if union > 0 else np.float32(0)
-    value = base - total
-    if base > 0 and value < NEAR:
-        apart = 0.0
-        shared = 0.0
-        for e in range(first, last):
+    return base - total
+
+
+@inline
+def near_csr_distance(wide, keys, held, square, indices, values, first, last):
+    """Half the squared distance of a row and a query of the length squared `square`, float64: see E. The query is spread over `wide`, or,
+    where that is empty, in a table."""
+    apart = 0.0  # squared differences in the columns of the row
+    shared = 0.0  # the part of `square` in these columns
+    for e in range(first, last):
+        own = 0.0
+        if wide.shape[0]:
             own = np.float64(wide[np.uint32(indices[e])])
-            u = own - values[e]
-            apart += u * u
-            shared += own * own
-        return _half_square(square, shared, apart)
-    return value
+        else:
+            at = slot_of(indices[e], keys)
+            if keys[at] != -1:
+                own = np.float64(held[at])
+        u = own - values[e]
+        apart += u * u
+        shared += own * own
+    alone = square - shared
+    return np.float32(0.5 * (apart + (alone if alone > ALIKE * square else 0.0)))

@@ -9,7 +9,7 @@ from mongoose_nb.kernels.common.k_least import finish, offer
 from mongoose_nb.kernels.common.prefetch import prefetch_line
 from mongoose_nb.kernels.search.candidates import CROWD, VOTES, Form, choose_candidates, named, nearest_sketches, query_steps
 from mongoose_nb.kernels.search.columns import column_place, slot_of
-from mongoose_nb.kernels.search.distances import csr_distance, hashed_csr_distance
+from mongoose_nb.kernels.search.distances import NEAR, csr_distance, hashed_csr_distance, near_csr_distance
 
 SPARSE_AHEAD = 3  # sparse rows
 
@@ -84,8 +84,12 @@ def _clear(Q, i, wide, table):
 @inline
 def _csr_distance(wide, table, size, square, indices, values, first, last, sets, base):
     if table[0].shape[0] == 0:
-        return csr_distance(wide, size, square, indices, values, first, last, sets, base)
-    return hashed_csr_distance(table[0], table[1], size, square, indices, values, first, last, sets, base)
+        value = csr_distance(wide, size, indices, values, first, last, sets, base)
+    else:
+        value = hashed_csr_distance(table[0], table[1], size, indices, values, first, last, sets, base)
+    if base > 0 and value < NEAR:
+        value = near_csr_distance(wide, table[0], table[1], square, indices, values, first, last)
+    return value
 
 
 @serial
