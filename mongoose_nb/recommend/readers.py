@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
-import lzma
 import math
 import os
 from collections.abc import Sequence
@@ -17,8 +14,7 @@ import numpy as np
 from mongoose_nb.core.text_numbers import are_plain, to_float, to_int
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.core.validation import check_list
-
-_OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+from mongoose_nb.data._files import as_text, read_bytes, split_lines
 
 
 class Columns:
@@ -48,7 +44,7 @@ def read_clicks(path: PathLike, *, label: str | None = None, numeric: Sequence[s
     ----------
     path : path-like
         A file whose name has ``.csv`` is read as CSV with a line of names; others as libfm, where each row has equally many entries
-        ``id:1``, one a field. Both may end in .gz, .bz2 or .xz.
+        ``id:1``, one a field. Both may be packed with gzip, bzip2, xz or zip.
     label : str, optional
         CSV: column of the classes, the first by default.
     numeric : sequence of str, optional
@@ -65,14 +61,7 @@ def read_clicks(path: PathLike, *, label: str | None = None, numeric: Sequence[s
         For a file that is neither; the message names the line.
     """
     path, numeric = os.fspath(path), check_list("numeric", () if numeric is None else numeric, "columns, such as ['price']")
-    opened = _OPEN.get(os.path.splitext(path)[1], open)
-    with opened(path, "rb") as file:  # type: ignore[operator]
-        try:
-            text = file.read().decode("utf-8-sig")
-        except (OSError, EOFError, lzma.LZMAError) as error:
-            raise ValueError(f"{path} cannot be read as its name says: {error}") from None
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not text in UTF-8: {error}") from None
+    text = as_text(read_bytes(path)[0], path)
     return _csv(path, text, label, numeric) if ".csv" in os.path.basename(path) else _libfm(path, text)
 
 
@@ -119,7 +108,7 @@ def _numbers(path, name, column):
 
 def _libfm(path, text):
     rows, y = [], []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(split_lines(text), 1):
         words = line.split()
         if not words:
             continue
