@@ -1,4 +1,7 @@
-"""What every hash family shares: checks, code widths, versions and the centre. Its state is in `mongoose_nb.hashing.saved`."""
+"""What every hash family shares: checks, code widths, versions and the centre.
+
+Its state is in `mongoose_nb.hashing.saved`, and how often codes agree in `mongoose_nb.hashing.collisions`.
+"""
 
 import abc
 import math
@@ -13,6 +16,7 @@ from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import Registered, is_own, registered
 from mongoose_nb.core.threads import row_threads
 from mongoose_nb.hashing.arguments import as_count, as_float32, as_seed
+from mongoose_nb.hashing.collisions import CollisionModel
 from mongoose_nb.hashing.rows import check_finite, csr_rows, dense_rows, is_sparse
 from mongoose_nb.hashing.saved import SavedFamily
 
@@ -20,7 +24,7 @@ from mongoose_nb.hashing.saved import SavedFamily
 _DENSE = 1 << 22
 
 
-class HashFamily(SavedFamily, Registered, abc.ABC, kind="hash family"):
+class HashFamily(CollisionModel, SavedFamily, Registered, abc.ABC, kind="hash family"):
     """Base of the hash families: K hashes are concatenated to the code of one table, and there are L tables.
 
     A family draws its functions from ``(seed, number of rebuilds)`` and counts every change of them in `version`, so
@@ -323,50 +327,6 @@ class HashFamily(SavedFamily, Registered, abc.ABC, kind="hash family"):
         HashFamily
         """
         return cls(dim, K, L, seed=seed, **options)
-
-    # --- probabilities ------------------------------------------------------------------------------------------------
-
-    @abc.abstractmethod
-    def collision_probability(self, similarity: Any) -> Any:
-        """Probability that one hash function gives two rows of this similarity the same value."""
-
-    @abc.abstractmethod
-    def collision_probability_of(self, x: Any, y: Any) -> float:
-        """Probability, over the draw of the functions, that one hash function gives `x` and `y` the same value."""
-
-    def retrieval_probability(self, similarity: Any) -> Any:
-        """Probability that two rows of this similarity share a bucket in at least one table: ``1 - (1 - P)^L``.
-
-        P, the probability to share it in one (`table_probability`), is ``p^K`` for K independent hashes of collision
-        probability p; families whose hashes differ in size, are folded or drawn without repetition account for it.
-
-        Parameters
-        ----------
-        similarity : float or array_like
-            As `collision_probability` takes it.
-
-        Returns
-        -------
-        float or ndarray
-        """
-        miss = np.log1p(-np.minimum(self.table_probability(similarity), 1 - 1e-16))
-        return -np.expm1(self.L * miss)
-
-    def table_probability(self, similarity: Any) -> Any:
-        """Probability that two rows of this similarity have the same code in one table.
-
-        Here ``p^K``, of K independent hashes; a family whose hashes are not that overrides it.
-
-        Parameters
-        ----------
-        similarity : float or array_like
-            As `collision_probability` takes it.
-
-        Returns
-        -------
-        float or ndarray
-        """
-        return np.power(self.collision_probability(similarity), self.K)
 
     def __repr__(self):
         parts = {"dim": self.dim, "K": self.K, "L": self.L, "seed": self.seed, **self._own_arguments()}
