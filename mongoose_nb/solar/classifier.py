@@ -11,6 +11,7 @@ from mongoose_nb.core.labels import as_labels
 from mongoose_nb.core.saving import join, split
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.labelled import check_labelled
+from mongoose_nb.nn.training.batches import MIN_STEPS
 from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed, at_once, of_one_fit
 from mongoose_nb.sklearn.targets import Targets, unique_classes
 from mongoose_nb.solar.codes import LabelCodes
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from mongoose_nb.nn import Network
 
 KIND = "solar classifier"
+# Passes over the rows where no number is given.
+EPOCHS = 5
 # Rows, and numbers, of the bucket probabilities that are held at once.
 BLOCK, HELD = 2048, 1 << 25
 # Most buckets where there are not so many labels: the most by default.
@@ -55,7 +58,9 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         Buckets of a chunk whose labels are looked up, m.
     least : int, optional
         Chunks in which a candidate is in one of these buckets; half of them by default.
-    epochs, batch_size, lr
+    epochs : int, optional
+        Passes of each network over the rows: 5 by default, and in `fit` more where these are fewer than 200 steps.
+    batch_size, lr
         Of each network's training; the learning rate falls to zero.
     random_state : int, optional
 
@@ -83,7 +88,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(self, chunks: int = 8, buckets: int | None = None, *, hidden: int = 128, best: int = 10, least: int | None = None,
-                 epochs: int = 5, batch_size: int = 256, lr: float = 1e-2, random_state: Any = None) -> None:
+                 epochs: int | None = None, batch_size: int = 256, lr: float = 1e-2, random_state: Any = None) -> None:
         self.chunks, self.buckets, self.hidden, self.best, self.least = chunks, buckets, hidden, best, least
         self.epochs, self.batch_size, self.lr, self.random_state = epochs, batch_size, lr, random_state
 
@@ -107,9 +112,10 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         self._checked(executor)
         data = _data(X, Y)
         check_labelled(data[1])
-        return self._fit(data, executor)
+        steps = -(-data[0].shape[0] // self.batch_size)
+        return self._fit(data, executor, self.epochs or max(EPOCHS, -(-MIN_STEPS // steps)))
 
-    def _fit(self, data, executor):
+    def _fit(self, data, executor, epochs):
         X, Y, classes, multilabel = data
         n_labels = Y.shape[1]
         usual = int(min(MOST_BUCKETS, max(64, 2 ** round(np.log2(16 * np.sqrt(n_labels))))))
@@ -118,7 +124,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"buckets={buckets:,} are more than the {n_labels:,} labels can fill, and each row is trained on all of them; "
                              f"leave buckets out ({usual:,} then), or give {max(MOST_BUCKETS, n_labels):,} or less")
         codes = LabelCodes(n_labels, self.chunks, buckets, as_seed(self.random_state))
-        networks = self._trained([None] * self.chunks, X, Y, codes, executor)
+        networks = self._trained([None] * self.chunks, X, Y, codes, executor, epochs)
         self.classes_, self.multilabel_, self.codes_, self.networks_ = classes, multilabel, codes, networks
         self.n_features_in_, self._asked = X.shape[1], [0.0]
         return self
@@ -146,11 +152,11 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         """
         self._checked(executor)
         if not hasattr(self, "networks_"):
-            return self._fit(_data(X, Y, None, classes), executor)
+            return self._fit(_data(X, Y, None, classes), executor, self.epochs or EPOCHS)
         X, Y, classes, multilabel = _data(X, Y, self, classes)
         codes = LabelCodes.of(self.codes_.codes, self.codes_.buckets, self.codes_.seed)
         codes.add(len(classes) - len(codes))
-        networks = self._trained(self.networks_, X, Y, codes, executor)
+        networks = self._trained(self.networks_, X, Y, codes, executor, self.epochs or EPOCHS)
         self.classes_, self.codes_, self.networks_ = classes, codes, networks
         return self
 
@@ -161,8 +167,10 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         check_int("chunks", self.chunks, low=1, high=255)
         if self.buckets is not None:
             check_int("buckets", self.buckets, low=2, high=2**24)
-        for name in ("hidden", "best", "epochs", "batch_size"):
+        for name in ("hidden", "best", "batch_size"):
             check_int(name, getattr(self, name), low=1)
+        if self.epochs is not None:
+            check_int("epochs", self.epochs, low=1)
         if self.least is not None:
             check_int("least", self.least, low=1, high=self.chunks)
         check_number("lr", self.lr, low=0.0, open_low=True)
@@ -171,9 +179,9 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         return {"n_features": n_features, "n_outputs": buckets, "hidden": (self.hidden,), "sampler": "full", "loss": "logistic",
                 "lr": self.lr, "lr_schedule": "linear", "seed": as_seed(self.random_state) * 256 + chunk}
 
-    def _trained(self, networks, X, Y, codes, executor):
+    def _trained(self, networks, X, Y, codes, executor, epochs):
         tasks = [(self._settings(X.shape[1], codes.buckets, chunk), None if network is None else _weights(network), X,
-                  codes.targets(Y, chunk), self.epochs, self.batch_size) for chunk, network in enumerate(networks)]
+                  codes.targets(Y, chunk), epochs, self.batch_size) for chunk, network in enumerate(networks)]
         weights = list(map(_train_chunk, tasks) if executor is None else executor.map(_train_chunk, tasks))
         return [_network(task[0], arrays) for task, arrays in zip(tasks, weights, strict=True)]
 

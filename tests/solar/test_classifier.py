@@ -9,6 +9,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mongoose_nb import SolarClassifier
 from mongoose_nb.core.files import FormatError
+from mongoose_nb.nn import Network
+from mongoose_nb.solar.classifier import MOST_BUCKETS
 from mongoose_nb.testing.factories import threads
 
 rng = np.random.default_rng(0)
@@ -145,6 +147,32 @@ def test_a_mapped_model_reads_its_file_and_leaves_it(fitted, tmp_path):
 def test_bad_settings(change, message):
     with pytest.raises(ValueError, match=message):
         model(**change).fit(X, LABEL)
+
+
+def test_buckets_that_no_label_can_fill_are_refused():
+    """A row is trained on all of them, so a million took minutes on 900 rows."""
+    for buckets in (MOST_BUCKETS + 1, 10**6):
+        with pytest.raises(ValueError, match=r"more than the 60 labels can fill.*leave buckets out \(128 then\), or give 32,768 or less"):
+            model(buckets=buckets).fit(X, LABEL)
+        with pytest.raises(ValueError, match="can fill"):
+            model(buckets=buckets).partial_fit(X[:9], LABEL[:9])
+
+
+def test_few_rows_are_passed_over_more_often_by_default(monkeypatch):
+    passes = []
+    monkeypatch.setattr("mongoose_nb.solar.classifier._train_chunk", lambda task: passes.append(task[4]) or {})
+    monkeypatch.setattr("mongoose_nb.solar.classifier._network", lambda settings, weights, mapped=False: Network(**settings))
+    for n, batch, epochs, wanted in ((900, 100, None, 23), (900, 4, None, 5), (900, 100, 7, 7)):
+        one = model(epochs=epochs, batch_size=batch, chunks=1).fit(X[:n], LABEL[:n])
+        assert passes.pop() == wanted
+        one.partial_fit(X[:10], LABEL[:10])
+        assert passes.pop() == (epochs or 5)
+
+
+def test_predictions_in_small_blocks_are_the_same(fitted, monkeypatch):
+    wanted = fitted.predict_topk(X, 3)[0]
+    monkeypatch.setattr("mongoose_nb.solar.classifier.HELD", 64 * 40)
+    np.testing.assert_array_equal(fitted.predict_topk(X, 3)[0], wanted)
 
 
 def test_bad_calls(fitted):
