@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.structured.projection import alternating, stride_permutation, svd_error
+from mongoose_nb import nn
 from mongoose_nb.structured import MonarchMatrix, monarch_project
 from tests import naive_structured as naive
 
@@ -124,3 +125,15 @@ def test_products_with_what_is_no_array_of_numbers_are_refused():
     for call in (lambda: M @ M, lambda: M @ np.array(["a"] * 16), lambda: np.array(["a"] * 16) @ M):
         with pytest.raises(ValueError, match="16 numbers"):
             call()
+
+
+def test_blocks_and_weights_go_together_as_the_docstrings_say():
+    """At a given rank more blocks have more weights; with the rank that follows, as in the layer, fewer. The layer is its projection."""
+    A = np.random.default_rng(0).standard_normal((64, 64))
+    assert [monarch_project(A, b)[0].n_params for b in (2, 4, 8)] == [2 * 64 * b for b in (2, 4, 8)]
+    for b in (1, 2, 4, 8):
+        M, error = monarch_project(A, b, None)
+        assert M.n_params == 2 * 64 * 64 // b
+        layer = nn.Monarch(64, blocks=b, use_bias=False).build(64, np.random.default_rng(0))
+        assert sum(p.value.size for p in layer.parameters().values()) == M.n_params
+        assert b > 1 or error < 1e-12

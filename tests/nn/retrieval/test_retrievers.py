@@ -48,6 +48,7 @@ def test_it_gives_different_outputs_of_the_layer(net, name):
     assert 0 < report["scored"] <= 20 and report["share"] == report["scored"] / N
     assert 0 <= report["label_recall"] <= 1 and 0 < report["P@1"] <= 1
     assert report["multiply_adds"] == pytest.approx(net.retriever.multiply_adds(20) + report["scored"] * 12)
+    assert report["exact_multiply_adds"] == 12 * N
     for n in (1, 9, N):
         ids = net.candidates(X[:30], n)
         assert ids.shape == (30, n) and ids.dtype == np.int32
