@@ -6,9 +6,9 @@ import argparse
 import time
 
 from mongoose_nb.commands.console import json_line, result
-from mongoose_nb.commands.outputs import check_file
 from mongoose_nb.commands.values import INTEGER, NUMBER, ratio
 from mongoose_nb.commands.warm import compiling, threads
+from mongoose_nb.core.outputs import check_file
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:

@@ -9,9 +9,9 @@ import pathlib
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, result
 from mongoose_nb.commands.datasets import read_for
-from mongoose_nb.commands.outputs import check_file
 from mongoose_nb.commands.runs import load_network, text_columns
 from mongoose_nb.commands.warm import compiling, threads
+from mongoose_nb.core.outputs import check_file
 
 
 def run(args: argparse.Namespace) -> None:

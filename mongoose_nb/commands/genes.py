@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 
 from mongoose_nb.commands.console import json_line, note, result, to_json
-from mongoose_nb.commands.outputs import check_directory
 from mongoose_nb.commands.values import INTEGER, NUMBER
 from mongoose_nb.commands.warm import threads
 from mongoose_nb.core.files import remove_leftovers
+from mongoose_nb.core.outputs import check_directory
 from mongoose_nb.core.validation import check_number
 
 PLAN = "unfinished.json"

@@ -10,10 +10,10 @@ import numpy as np
 
 from mongoose_nb import search  # noqa: F401  (registers the metrics)
 from mongoose_nb.commands.console import json_line, note, result, to_json
-from mongoose_nb.commands.outputs import check_file
 from mongoose_nb.commands.values import INTEGER, NUMBER
 from mongoose_nb.commands.vectors import READS, read_vectors
 from mongoose_nb.commands.warm import threads
+from mongoose_nb.core.outputs import check_file
 from mongoose_nb.core.registry import registered
 from mongoose_nb.core.text_numbers import to_int
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from mongoose_nb.commands.console import note, result, to_json
 from mongoose_nb.commands.datasets import guess_format, read_for, table_like
-from mongoose_nb.commands.outputs import check_file
 from mongoose_nb.commands.runs import load_network, text_columns
 from mongoose_nb.commands.warm import compiling, threads
+from mongoose_nb.core.outputs import check_file
 
 # Rows that are predicted, and turned into text, at a time.
 BLOCK = 8192

@@ -12,9 +12,9 @@ import sys
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.options import layer_settings
-from mongoose_nb.commands.outputs import check_directory
 from mongoose_nb.commands.reformer_options import DEFAULTS, RESUMABLE, SWITCHES
 from mongoose_nb.commands.warm import compiling, threads
+from mongoose_nb.core.outputs import check_directory
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,8 +9,8 @@ from collections import Counter
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, result
-from mongoose_nb.commands.outputs import check_file
 from mongoose_nb.commands.page import render
+from mongoose_nb.core.outputs import check_file
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.data._files import replacing
 

@@ -14,7 +14,7 @@ import shutil
 from typing import Any
 
 from mongoose_nb.commands.console import to_json
-from mongoose_nb.commands.outputs import check_directory
+from mongoose_nb.core.outputs import check_directory
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.data._files import replacing
 

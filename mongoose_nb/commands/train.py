@@ -14,10 +14,10 @@ from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.datasets import FORMATS, Known, read, split, table_in, widen, with_labels
 from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
-from mongoose_nb.commands.outputs import check_directory
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
+from mongoose_nb.core.outputs import check_directory
 from mongoose_nb.core.registry import registered
 from mongoose_nb.core.validation import check_choice
 from mongoose_nb.data import Columns

@@ -6,7 +6,7 @@ import types
 import pytest
 
 from mongoose_nb.commands.cli import build_parser, main
-from mongoose_nb.commands.outputs import check_directory, check_file
+from mongoose_nb.core.outputs import check_directory, check_file
 
 FILES = {
     "index build": ["index", "build", "no.npy", "--overwrite", "--out"], "predict": ["predict", "no", "no.txt", "--out"],
@@ -40,7 +40,7 @@ def unwritable(monkeypatch):
     def refuse(**settings):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("mongoose_nb.commands.outputs.tempfile", types.SimpleNamespace(TemporaryFile=refuse))
+    monkeypatch.setattr("mongoose_nb.core.outputs.tempfile", types.SimpleNamespace(TemporaryFile=refuse))
 
 
 @pytest.mark.parametrize("command", FILES)

@@ -139,6 +139,11 @@ class JSONLines(Callback):
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = os.fspath(path)
 
+    def on_fit_begin(self, network: Any, logs: Any) -> None:
+        """Refuse now a file that cannot be written later."""
+        with open(self.path, "a", encoding="utf-8"):
+            pass
+
     def on_epoch_end(self, network: Any, logs: Any) -> None:
         """Write one line."""
         with open(self.path, "a", encoding="utf-8") as file:
@@ -201,7 +206,9 @@ class Checkpoint(Callback):
     def on_fit_begin(self, network: Any, logs: Any) -> None:
         """Refuse now what cannot be saved later, and remove what a killed process left of a file."""
         from mongoose_nb.core.files import remove_leftovers
+        from mongoose_nb.core.outputs import check_file
 
+        check_file("Checkpoint: path", self.path)
         network.check_saveable()
         remove_leftovers(self.path)
 

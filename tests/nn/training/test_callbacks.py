@@ -7,7 +7,7 @@ import pytest
 from nn_problem import FEATURES, OUTPUTS, problem
 
 from mongoose_nb.hashing.inner_product import CenteredInnerProduct
-from mongoose_nb.nn import LSH, SGD, Adam, Callback, EarlyStopping, History, JSONLines, Network, ProgressBar, Tables, Uniform
+from mongoose_nb.nn import LSH, SGD, Adam, Callback, Checkpoint, EarlyStopping, History, JSONLines, Network, ProgressBar, Tables, Uniform
 from mongoose_nb.nn.training.callbacks import as_callback, notify
 
 
@@ -234,3 +234,15 @@ def test_history_columns():
     assert history.column("a") == [1, 2] and len(history) == 2
     with pytest.raises(KeyError):
         history.column("b")
+
+
+@pytest.mark.parametrize("callback", [JSONLines, Checkpoint])
+@pytest.mark.parametrize("path", ["no/file", ".", "file/under"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_first_step(callback, path, tmp_path, monkeypatch):
+    """It was found out at the end of the first epoch."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    net, (X, Y) = network(), problem()[:2]
+    with pytest.raises(OSError):
+        net.fit(X, Y, epochs=1, callbacks=[callback(path)])
+    assert net.step == 0 and [file.name for file in tmp_path.iterdir()] == ["file"]

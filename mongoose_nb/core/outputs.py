@@ -1,4 +1,4 @@
-"""Where a command is going to write: looked at before the work, by writing there for a moment."""
+"""Where something is going to be written: looked at before the work, by writing there for a moment."""
 
 from __future__ import annotations
 
