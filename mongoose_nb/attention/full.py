@@ -99,7 +99,7 @@ def full_attention_backward(dout: np.ndarray, cache: FullCache) -> tuple:
     g = check_heads("dout", dout, q)
     B, H, T, d = q.array.shape
     dtype = q.rows.dtype
-    groups = attention_exact.count_groups(B * H)
+    groups = attention_exact.count_groups(max(1, B * H))
     tokens, counts = _places(cache.valid), cache.valid.sum(axis=1).astype(np.int64)
     delta = np.empty((B, H, T), dtype)
     dK, dV = np.zeros((2, groups, B, H, T, d), dtype)

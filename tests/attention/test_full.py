@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from naive_attention import all_pairs, weights_of
 
-from mongoose_nb.attention import LSHAttention, full_attention, full_attention_backward
+from mongoose_nb.attention import (
+    LearnedRotations,
+    LSHAttention,
+    ScatterbrainAttention,
+    attention_mass,
+    full_attention,
+    full_attention_backward,
+    lsh_attention,
+)
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -67,8 +75,6 @@ EMPTY = [(1, 0, 5, 4), (1, 2, 5, 0), (0, 0, 0, 0)]
 @pytest.mark.parametrize("shape", EMPTY)
 def test_no_heads_and_no_width_are_refused_by_every_attention(shape):
     """They are mistakes of a shape; a reshape said so in its own words."""
-    from mongoose_nb.attention import LearnedRotations, ScatterbrainAttention, attention_mass, lsh_attention
-
     x, layer = np.zeros(shape), LSHAttention(1, 4, exact_below=0)
     for call in (lambda: full_attention(x, x), lambda: lsh_attention(x, x), lambda: layer.forward(x, x), lambda: layer.buckets(x),
                  lambda: layer.reach(x), lambda: ScatterbrainAttention(8).forward(x, x), lambda: attention_mass(layer, x),
@@ -80,5 +86,7 @@ def test_no_heads_and_no_width_are_refused_by_every_attention(shape):
 @pytest.mark.parametrize("shape", [(0, 2, 5, 4), (2, 1, 0, 4)])
 def test_no_sequences_and_no_tokens_give_nothing(shape):
     x = np.zeros(shape)
-    out, cache = full_attention(x, x)
-    assert out.shape == shape and all(part.shape == shape for part in full_attention_backward(x, cache))
+    for layer in (LSHAttention(kind="full"), LSHAttention(2, 4, exact_below=0), LSHAttention(2, 4, exact_below=0, variant="released"),
+                  ScatterbrainAttention(8)):
+        out, cache = layer.forward(x, x)
+        assert out.shape == shape and all(part.shape == shape for part in layer.backward(x, cache))
