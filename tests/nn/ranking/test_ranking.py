@@ -9,7 +9,7 @@ from scipy import sparse
 from mongoose_nb.core import files
 from mongoose_nb.core.registry import registered
 from mongoose_nb.nn import Features, Network
-from mongoose_nb.nn.prediction import _Proposals
+from mongoose_nb.nn.proposer import NetworkProposer
 from mongoose_nb.nn.ranking import NeighbourVotes, PropensityScored, Ranking, ranking
 
 X, LABEL = planted(n=1500, n_outputs=300)
@@ -74,7 +74,7 @@ def test_scores_by_hand():
     own.everything = True
     data = _indicator(LABEL[TRAIN])
     own._keep = lambda names: None
-    own.fit(X[TRAIN], data, _Proposals(net))
+    own.fit(X[TRAIN], data, NetworkProposer(net))
     own.mixture.terms = [[name, column, form, weights[name]] for name, column, form in
                          (("rankers", "", "squared hinge"), ("neighbours", "nearest fifth", "share"), ("co-occurrence", "", "log share"),
                           ("network", "", "log probability"))]
@@ -87,7 +87,7 @@ def test_scores_by_hand():
     logits = net.hidden_activations(X[TEST]) @ net.output.weights.value.T + net.output.bias.value
     log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     scores = 0.5 * -np.maximum(0, 1 - margins) ** 2 + 2 * nearest + 0.3 * np.log(counts + 1e-3) + 1.5 * log_p
-    ids, got = own.topk(X[TEST], 3, _Proposals(net))
+    ids, got = own.topk(X[TEST], 3, NetworkProposer(net))
     np.testing.assert_allclose(got, np.take_along_axis(scores, ids, 1), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(got, -np.sort(-scores, axis=1)[:, :3], rtol=1e-4, atol=1e-4)
 
@@ -230,7 +230,7 @@ def test_refusals(options, error, message):
 def test_every_label_where_pairs_are_few(monkeypatch):
     monkeypatch.setattr(ranking, "EVERY_PAIR", 1000)
     few = Ranking()
-    network = _Proposals(trained())
+    network = NetworkProposer(trained())
     few.fit(X[:10], _indicator(LABEL[:10]), network)
     assert not few.everything and few.n_proposed == 100
     every = Ranking(300)
