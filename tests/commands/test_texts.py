@@ -73,8 +73,8 @@ def test_files_and_stdin(call, run, folder, monkeypatch):
     assert code == 2 and "stdin, line 2: not UTF-8" in err and not out
     code, out, _ = call("evaluate", run, folder / "test.csv", "--k", "1", "--json")
     assert json.loads(out)["P@1"] == 1.0
-    code, _, err = call("fit-serving", run, folder / "train.csv", "--out", folder / "served")
-    assert code == 0, err
+    code, out, err = call("fit-serving", run, folder / "train.csv", "--out", folder / "served")
+    assert code == 0 and "outputs: here predict without --lsh is cheaper" in out, err
 
 
 def test_the_model_in_python(run):
