@@ -3,8 +3,8 @@
 ::
 
     label y: one random bucket in each of K chunks                     codes.py
-    row x -> K small networks, independent -> probabilities of buckets classifier.py
-    best m buckets of each chunk -> lists of labels -> those in many -> sum of logarithms -> best k
+    row x -> K small networks, independent -> probabilities of buckets chunks.py
+    best m buckets of each chunk -> lists of labels -> those in many -> sum of logarithms -> best k       classifier.py
 """
 
 from mongoose_nb.solar.classifier import SolarClassifier

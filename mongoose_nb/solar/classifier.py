@@ -14,14 +14,13 @@ from mongoose_nb.nn.labelled import check_labelled
 from mongoose_nb.nn.training.batches import MIN_STEPS
 from mongoose_nb.sklearn.base import BaseEstimator, ClassifierMixin, NotFittedError, as_seed, at_once, of_one_fit
 from mongoose_nb.sklearn.targets import Targets, unique_classes
+from mongoose_nb.solar.chunks import log_probabilities, network_of, train_chunk, weights_of
 from mongoose_nb.solar.codes import LabelCodes
 
 if TYPE_CHECKING:
     import os
 
     import scipy.sparse as sp
-
-    from mongoose_nb.nn import Network
 
 KIND = "solar classifier"
 # Passes over the rows where no number is given.
@@ -180,10 +179,10 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
                 "lr": self.lr, "lr_schedule": "linear", "seed": as_seed(self.random_state) * 256 + chunk}
 
     def _trained(self, networks, X, Y, codes, executor, epochs):
-        tasks = [(self._settings(X.shape[1], codes.buckets, chunk), None if network is None else _weights(network), X,
+        tasks = [(self._settings(X.shape[1], codes.buckets, chunk), None if network is None else weights_of(network), X,
                   codes.targets(Y, chunk), epochs, self.batch_size) for chunk, network in enumerate(networks)]
-        weights = list(map(_train_chunk, tasks) if executor is None else executor.map(_train_chunk, tasks))
-        return [_network(task[0], arrays) for task, arrays in zip(tasks, weights, strict=True)]
+        weights = list(map(train_chunk, tasks) if executor is None else executor.map(train_chunk, tasks))
+        return [network_of(task[0], arrays) for task, arrays in zip(tasks, weights, strict=True)]
 
     @of_one_fit
     def predict_topk(self, X: Any, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -219,7 +218,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         block = max(1, min(BLOCK, HELD // (len(self.networks_) * self.codes_.buckets)))
         for lo in range(0, n, block):
             some = slice(lo, min(n, lo + block))
-            log_p = np.stack([_log_probabilities(network, X[some]) for network in self.networks_], axis=1)
+            log_p = np.stack([log_probabilities(network, X[some]) for network in self.networks_], axis=1)
             top = np.argpartition(-log_p, m - 1, axis=2)[:, :, :m].astype(np.int32)
             best_labels(log_p, np.sort(top, axis=2), self.codes_.codes, starts, members, least, memory, ids[some], scores[some],
                         found[some])
@@ -259,7 +258,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         for lo in range(0, X.shape[0], step):
             scores = np.zeros((1, 1), np.float32)
             for chunk, network in enumerate(self.networks_):
-                scores = scores + _log_probabilities(network, X[lo:lo + step])[:, codes[:, chunk]]
+                scores = scores + log_probabilities(network, X[lo:lo + step])[:, codes[:, chunk]]
             out[lo:lo + step] = scores.argmax(axis=1)
         return out
 
@@ -289,7 +288,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         parameters = {**self.get_params(), "random_state": as_seed(self.random_state)}
         if not hasattr(self, "networks_"):
             return {"parameters": parameters}
-        arrays = {f"chunk{i}": join({}, _weights(network)) for i, network in enumerate(self.networks_)}
+        arrays = {f"chunk{i}": join({}, weights_of(network)) for i, network in enumerate(self.networks_)}
         names = self.classes_.tolist()
         if not all(isinstance(name, str | int | float | bool) for name in names):
             raise TypeError("classes that a file can hold are strings, numbers and booleans")
@@ -317,7 +316,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         if len(model.classes_) != len(codes) or codes.chunks != model.chunks:
             raise ValueError(f"{len(model.classes_)} classes and {len(codes)} codes of {codes.chunks} chunks do not fit each other")
         model.multilabel_, model.codes_, model.n_features_in_, model._asked = names is None, codes, n_features, [0.0]
-        model.networks_ = [_network(model._settings(n_features, codes.buckets, chunk), split(state[f"chunk{chunk}"])[1], mapped)
+        model.networks_ = [network_of(model._settings(n_features, codes.buckets, chunk), split(state[f"chunk{chunk}"])[1], mapped)
                            for chunk in range(codes.chunks)]
         return model
 
@@ -341,45 +340,6 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         saved, arrays = files.load(path, KIND, mmap=mmap)
         with reading(path):
             return cls.from_state(join(saved, arrays), mapped=mmap)
-
-
-def _weights(network):
-    return {name: parameter.value.copy() for name, parameter in network.parameters().items()}
-
-
-def _network(settings, weights, mapped=False) -> Network:
-    """A network with these weights, and without a memory of its training; mapped ones stay in their file."""
-    from mongoose_nb.nn import Network
-
-    network = Network(**settings)
-    for name, parameter in network.parameters().items():
-        if weights[name].shape != parameter.value.shape or not (mapped or np.isfinite(weights[name]).all()):
-            raise ValueError(f"weights {name!r} are {weights[name].shape}, or not finite; needed are {parameter.value.shape}")
-        if mapped:
-            parameter.value = parameter.m = parameter.v = weights[name]
-        else:
-            parameter.value[...] = weights[name]
-    return network
-
-
-def _train_chunk(task):
-    """The weights of one trained chunk; takes and gives plain values, so that it runs in any process."""
-    from mongoose_nb.nn import Network
-    from mongoose_nb.nn.auto import train_on
-
-    settings, weights, X, targets, epochs, batch_size = task
-    network = Network(**settings) if weights is None else _network(settings, weights)
-    if targets.nnz:
-        network.fit(X, targets, epochs=epochs, batch_size=batch_size)
-    else:  # a part of the data may have no labels
-        train_on(network, X, targets, epochs, batch_size)
-    return _weights(network)
-
-
-def _log_probabilities(network, X):
-    """Logarithms of the probabilities of the buckets, (n, buckets) float32."""
-    logits = network.hidden_activations(X) @ network.output.weights.value.T + network.output.bias.value
-    return -np.logaddexp(np.float32(0), -logits)
 
 
 def _data(X, Y, model=None, stated=None):

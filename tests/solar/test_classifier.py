@@ -160,8 +160,8 @@ def test_buckets_that_no_label_can_fill_are_refused():
 
 def test_few_rows_are_passed_over_more_often_by_default(monkeypatch):
     passes = []
-    monkeypatch.setattr("mongoose_nb.solar.classifier._train_chunk", lambda task: passes.append(task[4]) or {})
-    monkeypatch.setattr("mongoose_nb.solar.classifier._network", lambda settings, weights, mapped=False: Network(**settings))
+    monkeypatch.setattr("mongoose_nb.solar.classifier.train_chunk", lambda task: passes.append(task[4]) or {})
+    monkeypatch.setattr("mongoose_nb.solar.classifier.network_of", lambda settings, weights, mapped=False: Network(**settings))
     for n, batch, epochs, wanted in ((900, 100, None, 23), (900, 4, None, 5), (900, 100, 7, 7)):
         one = model(epochs=epochs, batch_size=batch, chunks=1).fit(X[:n], LABEL[:n])
         assert passes.pop() == wanted
