@@ -6,7 +6,6 @@ from scipy import sparse
 
 from mongoose_nb import nn
 from mongoose_nb.core.registry import make, registered
-from mongoose_nb.core.threads import compute_threads
 
 NAMES = sorted(registered("regularizer", "mongoose_nb."))
 
