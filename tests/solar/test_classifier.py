@@ -209,3 +209,15 @@ def test_rows_without_candidates_get_the_best_of_all_labels():
     np.testing.assert_array_equal(fitted.predict(X)[clear], names[scores.argmax(axis=1)][clear])
     with pytest.raises(TypeError, match="classes so far mixes"):
         fitted.partial_fit(X[:4], [1, 2, 3, 4])
+
+
+def test_logarithms_of_probabilities_keep_their_digits_at_both_ends():
+    from types import SimpleNamespace as Of
+
+    from mongoose_nb.solar.chunks import log_probabilities
+
+    logits = np.array([[-200.0, -90, -20, -1e-3, 0, 1e-3, 20, 90, 200]], np.float32)
+    layer = Of(weights=Of(value=logits.T.copy()), bias=Of(value=np.zeros(9, np.float32)))
+    got = log_probabilities(Of(hidden_activations=lambda X: np.ones((1, 1), np.float32), output=layer), None)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, -np.logaddexp(0, -logits.astype(float)), rtol=3e-7, atol=1e-37)
