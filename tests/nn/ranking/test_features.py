@@ -52,3 +52,17 @@ def test_dense_rows_of_numbers_never_get_tfidf(seed, kind):
     y = random.integers(0, 3, 60)
     labels = sparse.csr_matrix((np.ones(60, np.float32), y, np.arange(61)), shape=(60, 3))
     assert "TfIdf" not in str(choose_features(X, labels, np.arange(20)))
+
+
+def test_rows_that_decide_come_from_everywhere():
+    """Rows in the order of time: of the first held-out rows alone, every feature would be as good."""
+    n, half = 4000, 2000
+    later = np.arange(n) >= half
+    label = np.random.default_rng(2).integers(0, 20, n)
+    noise = (np.random.default_rng(3).random((n, 60)) < 0.5) * np.random.default_rng(4).integers(1, 6, (n, 60))
+    names = np.zeros((n, 20))
+    names[np.arange(n), label] = later  # the first half has nothing to go by
+    counts = sparse.csr_matrix(np.hstack([noise, names]).astype(np.float32))
+    labels = sparse.csr_matrix((np.ones(n, np.float32), label, np.arange(n + 1)), shape=(n, 20))
+    held = np.arange(0, n, 2)
+    assert str(choose_features(counts, labels, held)) == str(choose_features(counts, labels, held[held >= half][:1000]))

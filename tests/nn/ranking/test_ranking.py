@@ -245,3 +245,10 @@ def _indicator(labels, n_labels=300):
 def test_a_single_source_is_no_list():
     with pytest.raises(TypeError, match="sources must be a list of names and sources; got 'neighbours'"):
         Ranking(sources="neighbours")
+
+
+@pytest.mark.parametrize(("n", "share", "most"), [(40, 0.1, 4), (20_000, 0.1, 2000), (200_000, 0.1, 5000), (1_000_000, 0.1, 20_000),
+                                                  (1_000_000, 0.01, 10_000), (2, 0.1, 1), (3, 0.9, 2)])
+def test_rows_that_are_held_out(n, share, most):
+    rows = ranking.held_rows(n, share, 0)
+    assert len(rows) == most and (np.diff(rows) > 0).all() and 0 <= rows[0] and rows[-1] < n
