@@ -139,6 +139,8 @@ GROUPS = {
         Option("ranking", word, "NAME", "auto | none: whether the best outputs are ranked again by linear rankers, neighbours and counts, "
                "weighed on rows kept from the network", "auto"),
         Option("batch-size", whole, "N", "rows of a step", "256"),
+        Option("micro-batch-size", whole, "N", "rows of a step whose logits are held at once, to spare memory with a large --batch-size",
+               "all"),
         Option("batches", word, "NAME", "uniform | lgd | hardness: how the rows of a step are chosen", "uniform"),
         Option("early-stopping", whole, "PATIENCE",
                "stop after so many epochs without a better P@1 on --validation; keep the best weights", "off"),

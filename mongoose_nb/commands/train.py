@@ -69,12 +69,13 @@ def _given(args):
 def _training_settings(given):
     """Settings of the loop, with the library's defaults."""
     defaults = inspect.signature(Network.fit).parameters
-    out = {name: given.get(name, defaults[name].default) for name in ("epochs", "batch_size")}
+    out = {name: given.get(name, defaults[name].default) for name in ("epochs", "batch_size", "micro_batch_size")}
     out.update(early_stopping=given.get("early_stopping"), save_every=given.get("save_every", 1), save_steps=given.get("save_steps"),
                keep=given.get("keep", 1), nonfinite=given.get("nonfinite", "stop"), validation=given.get("validation"),
                batches=check_choice("--batches", given.get("batches", "uniform"), tuple(registered("batch sampler", "mongoose_nb."))),
                ranking=check_choice("--ranking", given.get("ranking", "auto"), ("auto", "none")))
-    for name, low in (("epochs", 1), ("batch_size", 1), ("early_stopping", 0), ("save_every", 0), ("save_steps", 1), ("keep", 1)):
+    for name, low in (("epochs", 1), ("batch_size", 1), ("micro_batch_size", 1), ("early_stopping", 0), ("save_every", 0),
+                      ("save_steps", 1), ("keep", 1)):
         if out[name] is not None and out[name] < low:
             raise ValueError(f"--{name.replace('_', '-')} must be at least {low}; got {out[name]}")
     check_choice("--nonfinite", out["nonfinite"], ("stop", "skip"))
@@ -312,7 +313,8 @@ def _train(network, data, settings, out, args, clock, first=0):
     stopping = None if settings["early_stopping"] is None else EarlyStopping(patience=settings["early_stopping"])
     callbacks = [JSONLines(out / runs.METRICS), _Log(settings["epochs"], args.json, not bar, first)] + [ProgressBar()] * bar
     epochs = settings["epochs"] - first
-    options = {"batch_size": settings["batch_size"], "validation": scored, "early_stopping": stopping, "callbacks": callbacks}
+    options = {"batch_size": settings["batch_size"], "micro_batch_size": settings["micro_batch_size"], "validation": scored,
+               "early_stopping": stopping, "callbacks": callbacks}
     if args.scheduler is None:
         callbacks[:1] = Diagnostics(), callbacks[0], _SaveEvery(out / runs.MODEL, settings)
         options.update(nonfinite=settings["nonfinite"], batches=settings["batches"],

@@ -45,6 +45,7 @@ def _networks():
                     nn.Uniform(8, shape="sample"), nn.Full()):
         net = nn.Network(40, 30, hidden=(8, 4), sampler=sampler)
         net.fit(X, y, epochs=1, batch_size=16)
+        net.partial_fit(X, y, batch_size=16, micro_batch_size=9)
         net.predict_topk(X, 3)
         if hasattr(net.output.sampler, "retrieve"):
             net.predict_topk(X, 3, exact=False)

@@ -5,7 +5,7 @@
     client                                        shard, on a worker
     h, labels, candidates of its range,
     shares of samples in the mean            ->   logits Z; logarithm of the sum of exp(Z), and losses, by sample
-    log Z of all shards                      ->   d loss / d Z; its part of d loss / d h
+    log Z of all shards                      ->   d loss / d Z; its part of d loss / d h [of a part of the batch, and forward again]
     constants of the optimiser's step        ->   step on its rows
 
 Candidates are chosen by the client, or, where that takes tables of the weights or lists of each sample, by each shard from its own rows.
@@ -158,14 +158,28 @@ class ShardedOutput:
             tables, chosen = False, check_sets(self.sampler, self.sampler.shared(h, labels, run.step, run.timer), self.output.units)
         with run.timer("forward"):
             share = np.array(share)
-            parts = [(h, share, count, *self._part(i, chosen, len(h), sample, label), run.step, tables) for i in range(self.shards.n)]
-            *found, counts = zip(*self._call("forward", parts, run, "forward"), strict=True)
-            log_z, losses, logits = (np.stack(part) for part in found)
+            given = [(h, share, count, *self._part(i, chosen, len(h), sample, label), run.step, tables, run.micro_batch_size)
+                     for i in range(self.shards.n)]
+        with run.timer("forward"):
+            *found, counts = zip(*self._call("forward", given, run, "forward"), strict=True)
             self._counts = self.sampler.joined_counts(counts) if own else self.sampler.counts()
-            log_z, losses = join_normalisers(log_z, losses, self.loss_kind.logistic)
-            if not self.loss_kind.logistic:
-                losses = np.where(count > 0, log_z - logits.sum(axis=0), 0).astype(np.float32)
-        return losses, (log_z, run)
+            log_z, losses = self._joined(found, count)
+        grads, done = [], [losses]
+        with run.timer("backward"):
+            while (reached := sum(map(len, done))) < len(h):
+                grad, *found = zip(*self._call("turn", [(log_z,)] * self.shards.n, run, "backward"), strict=True)
+                grads.append(_summed(grad))
+                log_z, losses = self._joined(found, count[reached:])
+                done.append(losses)
+        return np.concatenate(done), (log_z, grads, run)
+
+    def _joined(self, found, count):
+        """Normalisers and losses of whole samples, `count` their numbers of labels, from normalisers, losses and logits by shard."""
+        log_z, losses, logits = (np.stack(part) for part in found)
+        log_z, losses = join_normalisers(log_z, losses, self.loss_kind.logistic)
+        if not self.loss_kind.logistic:
+            losses = np.where(count[:len(log_z)] > 0, log_z - logits.sum(axis=0), 0).astype(np.float32)
+        return log_z, losses
 
     def _part(self, i, chosen, n, sample, label):
         """What a shard gets of a batch: numbers of its labels by sample, their places in its list, ids of the list, and shifts."""
@@ -204,13 +218,11 @@ class ShardedOutput:
 
     def backward(self, g: float, cache: Any, need_input: bool = True) -> tuple:
         """As `WideOutput.backward`."""
-        log_z, run = cache
+        log_z, grads, run = cache
         with run.timer("backward"):
-            done = self._call("backward", [(log_z, run.clip)] * self.shards.n, run, "backward")
-            grad = done[0][0].copy()
-            for part, _ in done[1:]:
-                grad += part
-        return grad, {"weights": ShardGradient(self, sum(squares for _, squares in done))}
+            grad, squares = zip(*self._call("backward", [(log_z, run.clip)] * self.shards.n, run, "backward"), strict=True)
+            grad = np.concatenate([*grads, _summed(grad)]) if grads else _summed(grad)
+        return grad, {"weights": ShardGradient(self, sum(squares))}
 
     def begin_apply(self, method: int, constants: np.ndarray, bias_constants: np.ndarray) -> None:
         """Send the step of the optimiser, without waiting for it."""
@@ -257,6 +269,14 @@ class ShardedOutput:
                 for key, own in self._slices(i).items():
                     came[key].seek(self.bounds[i] * own[0].nbytes)
                     came[key].readinto(memoryview(own).cast("B"))
+
+
+def _summed(parts):
+    """The sum of arrays, in their order."""
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total
 
 
 def _nbytes(values):

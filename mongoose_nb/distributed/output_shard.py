@@ -13,7 +13,7 @@ from mongoose_nb.core import files
 from mongoose_nb.core.arrays import Buffers, Parameter, Rows, aligned_zeros
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.saving import join, restore, split, state_of
-from mongoose_nb.distributed.shard_passes import Layer, ListedPass, SharedPass, own
+from mongoose_nb.distributed.shard_passes import Layer, ListedPass, PartedPass, SharedPass, own
 from mongoose_nb.nn.layers.gradients import RowStore
 from mongoose_nb.nn.retrieval.exact import best_outputs
 from mongoose_nb.nn.sampling.candidate_sets import check_sets
@@ -85,10 +85,10 @@ class OutputShard:
         return chosen.pair_column, chosen.ids, chosen.shifts, self.sampler.counts()
 
     def forward(self, h: np.ndarray, share: np.ndarray, count: np.ndarray, own_count: np.ndarray, columns: np.ndarray,
-                ids: np.ndarray | None, shifts: np.ndarray, step: int,
-                tables: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, float]]:
+                ids: np.ndarray | None, shifts: np.ndarray, step: int, tables: bool,
+                micro_batch_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, float]]:
         """Normalisers, losses and logits of labels, each (n,), of the outputs `ids`, or of all, or of those that the shard's sampler
-        chooses; and its counts.
+        chooses; and its counts. Of a batch in parts, those of the first part.
 
         Parameters
         ----------
@@ -104,6 +104,8 @@ class OutputShard:
         step : int
         tables : bool
             Whether the sampler may use tables.
+        micro_batch_size : int
+            Samples of a part, of which logits are held at once; 0 for all. Candidates of each sample are never in parts.
         """
         counts: dict[str, float] = {}
         self.step = step
@@ -116,8 +118,14 @@ class OutputShard:
         else:
             if self.sampler is not None:
                 columns, ids, shifts, counts = self.choose(h, own_count, columns, step, tables)
-            self.kept = SharedPass(self.layer, h, share, count, own_count, columns, ids, shifts)
+            batch = self.layer, h, share, count, own_count, columns, ids, shifts
+            parted = 0 < micro_batch_size < len(h)
+            self.kept = PartedPass(*batch, micro_batch_size) if parted else SharedPass(*batch)
         return self.kept.log_z, self.kept.losses, self.kept.labels, counts
+
+    def turn(self, log_z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """This shard's part of d loss / d h of a part of the batch; then normalisers, losses and logits of labels of the next part."""
+        return self.kept.turn(own(log_z)), self.kept.log_z, self.kept.losses, self.kept.labels
 
     def backward(self, log_z: np.ndarray, clip: bool) -> tuple[np.ndarray, float]:
         """This shard's part of d loss / d h (n, width), and, with `clip`, the squared norm of the gradient of its rows."""

@@ -1,7 +1,8 @@
 """A pass through the rows of a shard: over outputs that a batch shares, or over candidates of each sample.
 
 A pass goes forward when it is made. ``log_z``, ``losses`` and ``labels`` (logits of labels, as in the loss), each (n,), are those of its
-outputs alone. `backward` is given the normalisers of whole samples; then ``gradient`` is that of the rows, None without rows.
+outputs alone. `backward` is given the normalisers of whole samples; then ``gradient`` is that of the rows, None without rows. Of a batch in
+parts, these are those of a part; `turn` goes on to the next one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mongoose_nb.core.arrays import Buffers, Parameter, aligned_zeros, read_only
-from mongoose_nb.nn.layers.gradients import RowGradient, RowStore, SharedRowGradient
+from mongoose_nb.nn.layers.gradients import RowGradient, RowStore, SharedRowGradient, SummedRowGradient
+from mongoose_nb.nn.layers.wide_output import parts_of
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSets
 
 
@@ -98,6 +100,49 @@ class SharedPass:
                              grad, wide.RowGradients(G, squares))
         self.gradient = SharedRowGradient(self._layer.weights, self._layer.bias, self._shared, self._Z, self._h, None, self._layer.buffers)
         return grad, float(squares.sum())
+
+
+class PartedPass:
+    """As `SharedPass`, of a batch in parts: logits are held of one part at a time, and the gradients of the rows are summed.
+
+    Parameters
+    ----------
+    layer, h, share, count, own_count, columns, ids, shifts
+        Of the batch, as there.
+    size : int
+        Samples of a part.
+    """
+
+    def __init__(self, layer: Layer, h: np.ndarray, share: np.ndarray, count: np.ndarray, own_count: np.ndarray, columns: np.ndarray,
+                 ids: np.ndarray | None, shifts: np.ndarray, size: int) -> None:
+        self._layer, self._of_samples, self._columns, self._listed = layer, (h, share, count, own_count), columns, (ids, shifts)
+        self._first = np.concatenate([[0], np.cumsum(own_count)])
+        self._parts = parts_of(len(h), size)
+        self.gradient: SummedRowGradient | None = None
+        self._forward()
+
+    def _forward(self):
+        rows = self._parts.pop(0)
+        h, *others = (array[rows] for array in self._of_samples)
+        columns = self._columns[self._first[rows.start]:self._first[rows.stop]]
+        self._part = SharedPass(self._layer, own(h), *others, columns, *self._listed)
+        self.log_z, self.losses, self.labels = self._part.log_z, self._part.losses, self._part.labels
+
+    def turn(self, log_z: np.ndarray) -> np.ndarray:
+        """d loss / d h of the part; then the next one goes forward."""
+        grad, _ = self.backward(log_z, False)
+        self._forward()
+        return grad
+
+    def backward(self, log_z: np.ndarray, clip: bool) -> tuple[np.ndarray, float]:
+        """As `SharedPass.backward`, of the part; the squared norm is that of the gradient so far."""
+        grad, _ = self._part.backward(log_z, False)
+        if self._part.gradient is not None:
+            made = self._part.gradient
+            if self.gradient is None:
+                self.gradient = SummedRowGradient(made.weights, made.biases, made.shared, self._layer.buffers)
+            self.gradient.add(made.Z, made.H)
+        return grad, self.gradient.square_norm() if clip and self.gradient is not None else 0.0
 
 
 class ListedPass:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: int | None = None, epochs: int = 10,
         batch_size: int = 256, validation: tuple | None = None, early_stopping: int | EarlyStopping | None = None,
         checkpoint: str | os.PathLike | None = None, checkpoint_steps: int = 200, callbacks: Sequence = (),
-        steps_per_epoch: int | None = None) -> History:
+        steps_per_epoch: int | None = None, micro_batch_size: int | None = None) -> History:
     """Train a network whose output rows are spread over the workers of a cluster.
 
     The client computes the hidden layers. Each shard has a range of output rows with their moments, and its tables; of a step,
@@ -64,6 +64,9 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
         See `nn.callbacks`; during the training the network that they get has no output weights.
     steps_per_epoch : int, optional
         With chunks, for a learning-rate schedule that has to know the length of the run.
+    micro_batch_size : int, optional
+        Gradient accumulation, as for `Network.fit`: a worker holds the logits of so many rows at a time, and takes one step for the batch.
+        A message goes to and from each shard for every such part.
 
     Returns
     -------
@@ -105,6 +108,7 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     client = client_of(client)
     network.output.sampler.of_shard(0, 1)  # refuses what cannot be in shards
     epochs, batch_size = check_int("epochs", epochs, low=1), check_int("batch_size", batch_size, low=1)
+    micro = 0 if micro_batch_size is None else check_int("micro_batch_size", micro_batch_size, low=1)
     every = check_int("checkpoint_steps", checkpoint_steps, low=1)
     workers = workers_of(client)
     shards = min(len(workers), network.n_outputs) if shards is None else check_int("shards", shards, low=1, high=network.n_outputs)
@@ -125,7 +129,7 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
             raise ValueError(f"{type(callback).__name__} takes the output weights, which are on the workers: leave it out, and give "
                              "checkpoint=DIRECTORY to save the training")
     progress = Progress(network.epoch, epochs, batch_size, source.samples or 0, 0 if checkpoint is None else source.mark(),
-                        first_step=network.step)
+                        first_step=network.step, micro_batch_size=micro)
     found = None
     if checkpoint is not None:
         checkpoint = os.path.abspath(checkpoint)

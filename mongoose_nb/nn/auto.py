@@ -88,10 +88,14 @@ class Rank(Callback):
         Those that the network is not trained on.
     passes, batch_size : int
         Passes over all rows in which the network is trained afterwards, and rows of a batch.
+    micro_batch_size : int, optional
+        See `Network.fit`.
     """
 
-    def __init__(self, X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray, passes: int = 0, batch_size: int = 256) -> None:
+    def __init__(self, X: sp.csr_matrix, Y: sp.csr_matrix, held: np.ndarray, passes: int = 0, batch_size: int = 256,
+                 micro_batch_size: int | None = None) -> None:
         self.X, self.Y, self.held, self.passes, self.batch_size = X, Y, held, passes, batch_size
+        self.micro_batch_size = micro_batch_size
         self.report: dict[str, Any] = {}
 
     def config(self) -> dict[str, Any]:
@@ -103,10 +107,10 @@ class Rank(Callback):
         for parameter in network.parameters().values():
             parameter.forget_moments()
         self.report = rank(network, self.X, self.Y, self.held)
-        train_on(network, self.X, self.Y, self.passes, self.batch_size)
+        train_on(network, self.X, self.Y, self.passes, self.batch_size, self.micro_batch_size)
 
 
-def train_on(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, passes: int, batch_size: int) -> None:
+def train_on(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, passes: int, batch_size: int, micro_batch_size: int | None = None) -> None:
     """Train for more passes, with a learning rate that falls to zero; they are not counted.
 
     Parameters
@@ -114,13 +118,14 @@ def train_on(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, passes: int, batc
     network : Network
     X, Y : CSR
     passes, batch_size : int
+    micro_batch_size : int, optional
     """
     first, epoch, schedule = network.step, network.epoch, network.lr_schedule
     steps = passes * -(-X.shape[0] // batch_size)
     network.lr_schedule = lambda step, total: 1 - (step - first) / steps
     try:
         for _ in range(passes):
-            network.partial_fit(X, Y, batch_size=batch_size)
+            network.partial_fit(X, Y, batch_size=batch_size, micro_batch_size=micro_batch_size)
     finally:
         network.lr_schedule, network.epoch = schedule, epoch
 
@@ -190,7 +195,7 @@ def _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, options):
     if stopping is not None and options.get("validation") is None:
         options["validation"] = X[held], Y[held]
     again = network.features is not None and n <= TRAINED_AGAIN and stopping is None
-    end = Rank(X, Y, held, -(-epochs // 2) if again else 0, batch_size)
+    end = Rank(X, Y, held, -(-epochs // 2) if again else 0, batch_size, options.get("micro_batch_size"))
     callbacks = [HeldOutLook(X[looked], Y[looked]), *callbacks]
     if stopping is not None:
         callbacks.append(stopping if isinstance(stopping, EarlyStopping) else EarlyStopping(patience=stopping))

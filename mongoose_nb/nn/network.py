@@ -157,7 +157,8 @@ class Network(Predictor):
     def fit(self, X: Any, Y: Any = None, *, epochs: int = 10, batch_size: int = 256, validation: tuple | None = None,
             early_stopping: int | EarlyStopping | None = None, callbacks: Sequence = (), verbose: int = 0,
             resume: str | os.PathLike | None = None, nonfinite: str = "stop", steps_per_epoch: int | None = None,
-            sample_weight: Any = None, batches: str | dict | BatchSampler = "uniform") -> History:
+            sample_weight: Any = None, batches: str | dict | BatchSampler = "uniform",
+            micro_batch_size: int | None = None) -> History:
         """Train for a number of passes over the data, by default in a new random order for each.
 
         Parameters
@@ -183,7 +184,7 @@ class Network(Predictor):
             1 shows a progress bar (needs tqdm).
         resume : path-like, optional
             A file of `nn.Checkpoint`: where it exists, go on from it, to the last bit as if the call that wrote it had never ended. It
-            takes the same network settings, data and batch size. `epochs` counts from where that call began; it may be larger or
+            takes the same network settings, data and sizes of batches. `epochs` counts from where that call began; it may be larger or
             smaller than it was, but not smaller than what the file has reached. A schedule of the learning rate that has to know the
             length of the run then follows the new one. Where the file does not exist training begins, so a script can be run again
             until it gets to its end.
@@ -196,6 +197,12 @@ class Network(Predictor):
             How the rows of a step are chosen: ``"uniform"``, all in turn; ``"lgd"``, drawn by the gradients of the output layer, about;
             ``"hardness"``, drawn by their angular hardness; or an object, also of a class of your own (`nn.BatchSampler`). Drawn rows
             are weighted so that the gradient has no bias; an epoch is as many draws as there are rows.
+        micro_batch_size : int, optional
+            Gradient accumulation, for a large `batch_size`: rows whose logits the output layer holds at once. The gradients of these parts
+            are summed, and one step is taken for the batch. Candidates, loss and learning rate are those of the whole batch, so the result
+            is that of one large batch, but for rounding. It takes memory for a gradient of the rows, beside ``micro_batch_size`` logits of
+            each output in place of `batch_size`; hidden layers hold activations of the whole batch. Without effect where each sample
+            has candidates of its own.
 
         Returns
         -------
@@ -203,6 +210,7 @@ class Network(Predictor):
         """
         epochs = check_int("epochs", epochs, low=1)
         batch_size = check_int("batch_size", batch_size, low=1)
+        micro = 0 if micro_batch_size is None else check_int("micro_batch_size", micro_batch_size, low=1)
         if Y is None and sample_weight is not None:
             raise ValueError("sample_weight goes with X and Y; chunks have their own: (X, Y, sample_weight)")
         if Y is None:
@@ -215,7 +223,8 @@ class Network(Predictor):
             validation = labelled(*self._check(*check_pair("validation", validation)), name="validation")
         listeners = training.make_listeners(callbacks, early_stopping, verbose, validated=validation is not None)
         marked = listeners.savers or resume is not None
-        progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step)
+        progress = Progress(self.epoch, epochs, batch_size, parts.samples or 0, parts.mark() if marked else 0, first_step=self.step,
+                            micro_batch_size=micro)
         skip = check_choice("nonfinite", nonfinite, ("stop", "skip")) == "skip"
         saved, states = (None, {}) if resume is None else io.resume_network(self, resume, lambda saved: saved.agree(progress, resume),
                                                                              parts.sampler)
@@ -275,7 +284,8 @@ class Network(Predictor):
         kept = np.flatnonzero(weight)
         return X[kept], Y[kept], weight[kept]
 
-    def partial_fit(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, batch_size: int = 256, sample_weight: Any = None) -> Network:
+    def partial_fit(self, X: np.ndarray | scipy.sparse.csr_matrix, Y: Any, *, batch_size: int = 256, sample_weight: Any = None,
+                    micro_batch_size: int | None = None) -> Network:
         """Train for one pass over the given rows, from the present state.
 
         Parameters
@@ -285,6 +295,8 @@ class Network(Predictor):
         batch_size : int
         sample_weight : (n,) array, optional
             As for `fit`.
+        micro_batch_size : int, optional
+            As for `fit`.
 
         Returns
         -------
@@ -292,9 +304,10 @@ class Network(Predictor):
             The network itself.
         """
         batch_size = check_int("batch_size", batch_size, low=1)
+        micro = 0 if micro_batch_size is None else check_int("micro_batch_size", micro_batch_size, low=1)
         X, Y, weight = self._weighted(X, Y, sample_weight)
         with compute_threads(self._work(X, batch_size)):
-            progress = Progress(self.epoch, 1, batch_size, X.shape[0])
+            progress = Progress(self.epoch, 1, batch_size, X.shape[0], micro_batch_size=micro)
             last = self.step + -(-X.shape[0] // batch_size)
             training.train_epoch(self, Whole(X, Y, weight), progress, last, training.Listeners(), self._lock)
         return self

@@ -142,7 +142,7 @@ def test_train_draws_rows(call, folder, tmp_path, batches):
 
 def test_train_writes_a_run(call, folder, tmp_path):
     code, out, err = call("train", folder / "train.txt", "--test", folder / "test.txt", "--out", tmp_path / "a" / "b", "--epochs", "3",
-                          "--validation", "0.25", "--early-stopping", "5", *SMALL)
+                          "--validation", "0.25", "--early-stopping", "5", "--micro-batch-size", "16", *SMALL)
     assert code == 0
     path = tmp_path / "a" / "b"
     assert {p.name for p in path.iterdir()} == {runs.SETTINGS, runs.METRICS, runs.MODEL}
@@ -155,7 +155,7 @@ def test_train_writes_a_run(call, folder, tmp_path):
     assert settings["network"]["optimizer"] == describe(nn.Adam(0.01))
     assert settings["training"] == {"epochs": 3, "batch_size": 64, "early_stopping": 5, "save_every": 1, "save_steps": None,
                                     "keep": 1, "nonfinite": "stop", "validation": 0.25, "ranking": "auto",
-                                    "batches": "uniform"}
+                                    "batches": "uniform", "micro_batch_size": 16}
     assert settings["data"]["train"]["rows"] == 400 and settings["data"]["test"]["rows"] == 100
     assert settings["versions"]["numba"]
     assert "300 training rows, 100 validation rows, 100 test rows" in err

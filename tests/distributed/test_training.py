@@ -65,6 +65,34 @@ def test_as_in_one_process(threads, settings):
     again.fit(X, Y, epochs=1)
 
 
+PARTS = {"full": {}, "uniform": {"sampler": nn.Uniform(100), "clip_norm": 0.1}, "logistic": {"loss": "logistic", "sampler": nn.Uniform(9)},
+         "lsh": {"sampler": nn.LSH(200, shape="batch", tables=nn.Tables(K=4, L=8, rehash=5))},
+         "sample": {"sampler": nn.Uniform(50, shape="sample")}}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_batches_in_parts(threads, name):
+    """Gradient accumulation: one shard has the bits of one process; more agree to the rounding of float32."""
+    options = {"epochs": 2, "batch_size": 110, "micro_batch_size": 32}
+    reference, one, three = (network(**PARTS[name]) for _ in range(3))
+    expected = reference.fit(X, Y, **options)
+    found = fit(one, X, Y, client=threads, shards=1, **options)
+    assert same(one, reference) and one.step == 6 and found[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=1e-6)
+    found = fit(three, X, Y, client=threads, shards=3, **options)
+    assert found[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=1e-5 if name in ("full", "uniform", "logistic") else 0.05)
+    for key, array in weights(three).items():
+        assert name in ("lsh", "sample") or np.abs(array - weights(reference)[key]).max() < 1e-3, key
+
+
+def test_messages_of_a_batch_in_parts(threads):
+    """Activations are sent once, and a few numbers for a part."""
+    bytes_of = [fit(network(), X, Y, client=threads, shards=2, epochs=1, batch_size=100, micro_batch_size=size)[-1]["bytes_sent"]
+                for size in (None, 20)]
+    assert bytes_of[0] <= bytes_of[1] < 1.1 * bytes_of[0]
+    with pytest.raises(ValueError, match="micro_batch_size"):
+        fit(network(), X, Y, client=threads, micro_batch_size=0)
+
+
 def test_rows_go_through_the_features(threads):
     """The first layer sees the same rows; scores leave out rows without labels, as in one process."""
     nets = [network() for _ in range(2)]
@@ -145,17 +173,16 @@ class Interrupts:
 
 
 def test_a_client_that_dies_goes_on(threads, tmp_path):
-    expected, net = network(), network()
-    fit(expected, X, Y, client=threads, shards=2, epochs=3, batch_size=64)
+    expected, net, options = network(), network(), {"client": threads, "epochs": 3, "batch_size": 64, "micro_batch_size": 24}
+    fit(expected, X, Y, shards=2, **options)
 
     def die():
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):
-        fit(net, X, Y, client=threads, shards=2, epochs=3, batch_size=64, checkpoint=tmp_path, checkpoint_steps=3,
-            callbacks=[Interrupts([8], die)])
+        fit(net, X, Y, shards=2, **options, checkpoint=tmp_path, checkpoint_steps=3, callbacks=[Interrupts([8], die)])
     again = network()
-    history = fit(again, X, Y, client=threads, epochs=3, batch_size=64, checkpoint=tmp_path, checkpoint_steps=3)
+    history = fit(again, X, Y, **options, checkpoint=tmp_path, checkpoint_steps=3)
     assert same(again, expected) and len(history) == 3 and again.step == 15
     with pytest.raises(ValueError, match="another directory"):
         fit(Network(60, OUTPUTS, hidden=(8,), sampler="full"), X, Y, client=threads, checkpoint=tmp_path)
@@ -167,18 +194,18 @@ def test_a_client_that_dies_goes_on(threads, tmp_path):
 def test_workers_that_die(processes, tmp_path):
     """The bits are those of a training in which no worker died."""
     expected, net, bare = network(), network(), network()
-    fit(expected, X, Y, client=processes, shards=2, epochs=3, batch_size=64)
+    options = {"client": processes, "shards": 2, "epochs": 3, "batch_size": 64, "micro_batch_size": 24}
+    fit(expected, X, Y, **options)
 
     def kill():
         pids = processes.run(os.getpid)
         os.kill(next(iter(pids.values())), signal.SIGKILL)
 
-    history = fit(net, X, Y, client=processes, shards=2, epochs=3, batch_size=64, checkpoint=tmp_path, checkpoint_steps=4,
-                  callbacks=[Interrupts([3, 10], kill)])
+    history = fit(net, X, Y, **options, checkpoint=tmp_path, checkpoint_steps=4, callbacks=[Interrupts([3, 10], kill)])
     assert same(net, expected) and history[-1]["lost_shards"] >= 1
     processes.wait_for_workers(2)
     with pytest.raises(RuntimeError, match="checkpoint=DIRECTORY"):
-        fit(bare, X, Y, client=processes, shards=2, epochs=3, batch_size=64, callbacks=[Interrupts([3], kill)])
+        fit(bare, X, Y, **options, callbacks=[Interrupts([3], kill)])
     assert same(bare, network()) and bare.step == 0
 
 

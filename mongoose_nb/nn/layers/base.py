@@ -42,6 +42,8 @@ class Run:
         Whether the norm of the gradient is needed.
     rate : float
         Factor of the learning-rate schedule at this step.
+    micro_batch_size : int
+        Rows whose logits an output layer holds at once, where they share candidates; 0 for all.
     """
 
     step: int = 0
@@ -50,6 +52,7 @@ class Run:
     timer: PhaseTimer = dataclasses.field(default_factory=PhaseTimer)
     clip: bool = False
     rate: float = 1.0
+    micro_batch_size: int = 0
 
 
 class Layer(Registered, kind="layer"):

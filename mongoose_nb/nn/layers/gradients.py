@@ -5,6 +5,7 @@
     np.ndarray           the whole gradient
     RowGradient          dW[row] = sum of coef * V[sample] over the pairs (row, sample) of a batch
     SharedRowGradient    dW[ids] = Z @ H, for outputs that are shared by a batch; never stored
+    SummedRowGradient    the same, stored, as a sum over parts of the batch
     BiasGradient         of the bias beside the rows of one of these
 
 Each has ``square_norm()``, ``apply(...)`` and, for checks, ``dense()``. `apply_gradients` takes them all by name.
@@ -239,6 +240,69 @@ class SharedRowGradient:
         return self._place(self.Z.sum(axis=1), self.biases.value)
 
 
+class SummedRowGradient(SharedRowGradient):
+    """As `SharedRowGradient`, of a batch that comes in parts: ``dW[ids]`` is the sum of what was added.
+
+    Parameters
+    ----------
+    weights, bias : Parameter
+    shared : kernels.layers.wide.Shared
+        The outputs.
+    buffers : Buffers
+        Memory for the sum, which is as large as the rows, and for scratch.
+    """
+
+    def __init__(self, weights: Parameter, bias: Parameter, shared: Shared, buffers: Buffers) -> None:
+        from mongoose_nb.kernels.layers import wide
+
+        self.weights, self.biases, self.shared, self._buffers = weights, bias, shared, buffers
+        self._blocks = wide.count_blocks(shared.n_rows)
+        self.rows = buffers.lend("sum", (shared.n_rows, weights.value.shape[1]))
+        self.totals = buffers.lend("sum of biases", shared.n_rows)
+        self.rows[...] = 0
+        self.totals[...] = 0
+
+    def add(self, Z: np.ndarray, H: np.ndarray) -> None:
+        """Add the gradient of a part.
+
+        Parameters
+        ----------
+        Z : (n_rows, n) array
+            d loss / d logits.
+        H : (n, width) array
+            Activations.
+        """
+        import numba
+
+        from mongoose_nb.kernels.layers import summed, wide
+
+        scratch = self._buffers.get("G block", (numba.get_num_threads(), wide.BLOCK, H.shape[1]))
+        summed.add_part(H, Z, self._blocks, self.rows, self.totals, scratch)
+
+    def square_norm(self) -> float:
+        """Squared Euclidean norm, with that of the biases."""
+        from mongoose_nb.kernels.layers import summed
+
+        squares = np.zeros(self._blocks)
+        summed.square_sums(self.rows, self.totals, squares)
+        return float(squares.sum())
+
+    def apply(self, method: int, constants: np.ndarray, bias_constants: np.ndarray) -> None:
+        """Optimiser step on the rows and their biases."""
+        from mongoose_nb.kernels.layers import summed
+
+        summed.apply_sums(self.rows, self.totals, self.shared, self._blocks, method, constants, bias_constants, _state(self.weights),
+                          _state(self.biases))
+
+    def dense(self) -> np.ndarray:
+        """The whole gradient of the matrix."""
+        return self._place(self.rows, self.weights.value)
+
+    def dense_bias(self) -> np.ndarray:
+        """The whole gradient of the biases."""
+        return self._place(self.totals, self.biases.value)
+
+
 class BiasGradient:
     """Gradient of the biases that lie beside touched rows. The gradient of the rows measures and applies it: one pass does both."""
 
@@ -296,7 +360,7 @@ def apply_gradients(parameters: dict, gradients: dict, optimizer: Optimizer, ste
         norm = float(np.sqrt(sum(square_norm(gradient) for gradient in gradients.values())))
         scale = min(1.0, clip_norm / max(norm, 1e-30))
     known: dict[float, tuple] = {}  # constants of matrices and of vectors, by factor on the learning rate
-    for name, gradient in gradients.items():
+    for name, gradient in reversed(gradients.items()):  # the output layer first: rows on other machines are stepped meanwhile
         parameter = parameters.get(name)
         factor = 1.0 if parameter is None else parameter.lr_factor  # rows of other machines have no parameter here
         if factor not in known:

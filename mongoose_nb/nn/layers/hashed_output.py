@@ -9,6 +9,7 @@ import numpy as np
 from mongoose_nb.compress import View, make_compression
 from mongoose_nb.core.arrays import Buffers, Parameter, Rows, read_only
 from mongoose_nb.nn.layers.base import Run
+from mongoose_nb.nn.layers.gradients import SummedRowGradient
 from mongoose_nb.nn.layers.hashed import Hashed
 from mongoose_nb.nn.layers.initial import filled, inverse_root
 from mongoose_nb.nn.layers.losses import Loss
@@ -107,8 +108,12 @@ class HashedOutput(Hashed, WideOutput):
             bases = self.all_bases(self.view) if everything else self.view.map.bases(ids)
             rows = self.view.gather(ids, bases=bases, out=self._buffers.get("virtual", (len(ids), self.n_inputs)))
         shared = wide.Shared(np.zeros(0, np.int32), True, len(ids), chosen.shifts)
-        columns = labels.flat()[1] if everything else chosen.pair_column
-        losses, grad, Z, _ = self._pass(h, labels, columns, shared, rows, self.bias.value[ids], run, share)
+        columns, bias = labels.flat()[1] if everything else chosen.pair_column, self.bias.value[ids]
+        if 0 < run.micro_batch_size < len(h):
+            made = SummedRowGradient(Parameter(rows), Parameter(bias), shared, self._buffers)
+            losses, grad = self._pass_parts(h, labels, columns, shared, rows, bias, run, share, made.add)
+            return losses, (grad, (ids, made.rows, bases, made.totals))
+        losses, grad, Z, _ = self._pass(h, labels, columns, shared, rows, bias, run, share)
         with run.timer("backward"), one_blas_thread():
             values = self._buffers.lend("values", rows.shape)
             matmul(Z, h, values)

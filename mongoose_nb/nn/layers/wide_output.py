@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,23 @@ from mongoose_nb.core.arrays import Rows, read_only
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.validation import check_int, check_number
 from mongoose_nb.nn.layers.base import Run
-from mongoose_nb.nn.layers.gradients import SharedRowGradient
+from mongoose_nb.nn.layers.gradients import SharedRowGradient, SummedRowGradient
 from mongoose_nb.nn.layers.losses import Loss, shares
 from mongoose_nb.nn.layers.regularizers import Regularizer
 from mongoose_nb.nn.layers.sampled import Sampled
 from mongoose_nb.nn.retrieval.exact import best_outputs
 from mongoose_nb.nn.sampling.base import Sampler
 from mongoose_nb.nn.sampling.candidate_sets import ActiveSets, check_sets
+
+
+def parts_of(n: int, size: int) -> list[slice]:
+    """Slices of n rows, of `size` rows each but the last one.
+
+    Parameters
+    ----------
+    n, size : int
+    """
+    return [slice(lo, min(lo + size, n)) for lo in range(0, n, size)]
 
 
 class WideOutput(Sampled):
@@ -57,7 +68,8 @@ class WideOutput(Sampled):
         h : (n, n_inputs) float32
         labels : Rows
         run : Run
-            With ``clip`` where the norm of the gradient is needed.
+            With ``clip`` where the norm of the gradient is needed. With ``micro_batch_size``, logits of the outputs that the batch shares
+            are held for so many rows at a time; candidates are those of the whole batch.
         share : (n,) float32, optional
             Of every sample in the mean of the losses: by default equal shares of those that `Loss.weights` counts.
 
@@ -97,8 +109,28 @@ class WideOutput(Sampled):
         shared = wide.Shared(np.zeros(0, np.int32) if everything else chosen.ids, everything,
                              self.units if everything else len(chosen.ids), chosen.shifts)
         columns = labels.flat()[1] if everything else chosen.pair_column
+        if 0 < run.micro_batch_size < len(h):
+            rows = SummedRowGradient(self.weights, self.bias, shared, self._buffers)
+            losses, grad = self._pass_parts(h, labels, columns, shared, self.weights.value, self.bias.value, run, share, rows.add)
+            return losses, (grad, rows)
         losses, grad, Z, squares = self._pass(h, labels, columns, shared, self.weights.value, self.bias.value, run, share)
         return losses, (grad, SharedRowGradient(self.weights, self.bias, shared, Z, h, squares, self._buffers))
+
+    def _pass_parts(self, h, labels, columns, shared, weights, bias, run, share, add):
+        """Losses and d loss / d h, from one `_pass` for so many rows at a time; ``add(Z, h)`` takes the gradient of each."""
+        losses, grad = np.empty(len(h), np.float32), self._buffers.lend("grad of parts", h.shape)
+        part = dataclasses.replace(run, clip=False)
+        first = np.concatenate([[0], np.cumsum(labels.count)])
+        for rows in parts_of(len(h), run.micro_batch_size):
+            mine = Rows(labels.start[rows], labels.count[rows], labels.ids, None)
+            some = self._buffers.get("h of a part", h[rows].shape)  # the last bit must not depend on where the part begins
+            some[...] = h[rows]
+            losses[rows], grad[rows], Z, _ = self._pass(some, mine, columns[first[rows.start]:first[rows.stop]], shared, weights, bias,
+                                                        part, share[rows])
+            with run.timer("backward"):
+                add(Z, some)
+            del Z  # its memory is lent to the next part
+        return losses, grad
 
     def _pass(self, h, labels, columns, shared, weights, bias, run, share):
         """Losses, d loss / d h, d loss / d logits, and squared norms of the rows' gradients where clipping needs them."""

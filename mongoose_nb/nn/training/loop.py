@@ -129,7 +129,7 @@ def train_epoch(model: Any, source: Source, progress: Progress, total_steps: int
     progress.start()
     for batch in source.epoch(model, progress):
         with lock:
-            loss = train_step(model, batch, timer, total_steps, progress.skip)
+            loss = train_step(model, batch, timer, total_steps, progress.skip, progress.micro_batch_size)
         progress.batch += 1
         progress.seen += batch.samples
         if loss is None:
@@ -165,10 +165,11 @@ def train_epoch(model: Any, source: Source, progress: Progress, total_steps: int
     return entry, stop
 
 
-def train_step(model: Any, batch: Batch, timer: PhaseTimer, total_steps: int, skip: bool = False) -> float | None:
+def train_step(model: Any, batch: Batch, timer: PhaseTimer, total_steps: int, skip: bool = False,
+               micro_batch_size: int = 0) -> float | None:
     """One step of the optimiser; the mean loss, or None with `skip` where the batch made it not finite, and nothing was changed."""
     rate = model.lr_schedule(model.step, total_steps)
-    run = Run(model.step, timer=timer, clip=model.clip_norm is not None, rate=rate)
+    run = Run(model.step, timer=timer, clip=model.clip_norm is not None, rate=rate, micro_batch_size=micro_batch_size)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # the outcome is looked at
             loss, gradients = model.loss_and_gradients(*batch.data, run=run)

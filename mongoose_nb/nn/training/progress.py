@@ -61,6 +61,8 @@ class Progress(Stateful):
         Steps that the network had taken when the call began.
     weight : float
         Sum of the weights of the samples over the batches taken, as the loss counts them; files of earlier versions do not have it.
+    micro_batch_size : int
+        Of the call, 0 for whole batches: sums over parts round otherwise.
     """
 
     first_epoch: int
@@ -82,6 +84,7 @@ class Progress(Stateful):
     seen: int = 0
     first_step: int = 0
     weight: float = 0.0
+    micro_batch_size: int = 0
 
     _start = None  # on the clock, while an epoch runs
     skip = False  # of this call: whether batches whose loss is not finite are left out
@@ -104,11 +107,11 @@ class Progress(Stateful):
 
     def agree(self, other: Progress, path: str | os.PathLike) -> None:
         """Raise ValueError where `other`, of the call at hand, is not one that this, from the file at `path`, can go on as."""
-        for name, what in (("samples", "rows"), ("batch_size", "rows in a batch")):
-            mine, given = getattr(self, name), getattr(other, name)
+        for name, what in (("samples", "rows"), ("batch_size", "rows in a batch"), ("micro_batch_size", "rows in a micro-batch")):
+            mine, given = (getattr(progress, name) or "all" for progress in (self, other))
             if mine != given:
-                raise ValueError(f"{path!r} was written by a training with {mine} {what}, this one has {given}: give the same data and "
-                                 "batch_size to go on, or remove the file to start from the beginning")
+                raise ValueError(f"{path!r} was written by a training with {mine} {what}, this one has {given}: give the same data, "
+                                 "batch_size and micro_batch_size to go on, or remove the file to start from the beginning")
         if self.mark not in (0, other.mark):
             raise ValueError(f"{path!r} was written by a training on other data, or other chunks of them: their checksum was "
                              f"{self.mark:08x} and is {other.mark:08x} now: give the same data to go on, or remove the file to start from "
