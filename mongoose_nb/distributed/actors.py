@@ -21,6 +21,8 @@ from mongoose_nb.distributed.cluster import workers_of
 
 # Seconds between two looks at whether the worker of a call is still there.
 LOOK = 0.5
+# Seconds in which a worker has to answer the client itself: else messages go through the scheduler.
+REACH = 2.0
 # Seconds without an answer after which a warning says so, again and again.
 SAY = 60
 # Seconds for which a lost shard waits for a worker to come, where all are lost.
@@ -58,6 +60,10 @@ class Host:
             result = False, error
         return *result, time.perf_counter() - start
 
+    def answer(self) -> bool:
+        """True: a message has reached this object, and not a worker elsewhere that has the same address."""
+        return True
+
 
 class LostError(RuntimeError):
     """A worker was lost, with what it held."""
@@ -78,6 +84,7 @@ class Shards:
     def __init__(self, client: Any, cls: type, n: int, recipe: Callable[[int], Iterable[tuple[str, tuple]]]) -> None:
         self.client, self.cls, self.n, self.recipe = client, cls, n, recipe
         self.workers: list[str | None] = [None] * n
+        self._direct: dict[str | None, bool] = {}  # whether messages go straight to a worker, by address
         self._futures: list[Any] = [None] * n
         #: how often a shard was made again because its worker was lost
         self.lost = 0
@@ -135,17 +142,32 @@ class Shards:
         self._futures = [None] * self.n
 
     async def _execute(self, worker, key, method, arguments):
-        """Call a method of a `Host` by the messages that Dask's actors use: through the scheduler, or directly where the client may."""
+        """Call a method of a `Host` by the messages that Dask's actors use: directly where the worker is reached, or through the
+        scheduler."""
         from distributed.protocol import to_serialize
 
         message = {"actor": key, "function": "call", "args": [to_serialize(method), to_serialize(arguments)], "kwargs": {}}
-        if self.client.direct_to_workers:
+        if self._direct[worker]:
             answer = await self.client.rpc(worker).actor_execute(**message)
         else:
             answer = await self.client.scheduler.proxy(worker=worker, msg={"op": "actor_execute", **message})
         if answer["status"] != "OK":
             raise answer["exception"]
         return answer["result"]
+
+    def _reaches(self, worker, key):
+        """Whether a `Host` on a worker answers the client itself; not asked where the client was told how to send."""
+        if self.client.direct_to_workers is not None:
+            return bool(self.client.direct_to_workers)
+
+        async def ask():
+            call = self.client.rpc(worker).actor_execute(actor=key, function="answer", args=[], kwargs={})
+            return (await asyncio.wait_for(call, REACH))["status"] == "OK"
+
+        try:
+            return asyncio.run_coroutine_threadsafe(ask(), self.client.loop.asyncio_loop).result()
+        except Exception:  # it does not, for whatever reason
+            return False
 
     def _wait(self, i, started):
         """What `Host.call` returned; `LostError` as soon as it is known that it will not."""
@@ -187,6 +209,8 @@ class Shards:
             try:
                 self._futures[i] = self._start(i, place)
                 self.workers[i] = place
+                if place not in self._direct:
+                    self._direct[place] = self._reaches(place, self._futures[i].key)
                 for method, arguments in self.recipe(i):
                     good, value, _ = self._wait(i, self.begin(i, method, arguments))
                     if not good:

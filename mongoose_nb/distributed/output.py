@@ -145,10 +145,6 @@ class ShardedOutput:
 
     def loss(self, h: np.ndarray, labels: Rows, run: Any, share: np.ndarray) -> tuple:
         """As `WideOutput.loss`."""
-        with run.timer("update"):  # of the step before, while the client went on
-            start = time.perf_counter()
-            self.settle()
-            self._on_the_wire(start, run, "update")
         h, count = h.copy(), np.array(labels.count, np.int64)
         sample, label = labels.flat()
         own = self.samplers[0] is not None
@@ -160,6 +156,10 @@ class ShardedOutput:
             share = np.array(share)
             given = [(h, share, count, *self._part(i, chosen, len(h), sample, label), run.step, tables, run.micro_batch_size)
                      for i in range(self.shards.n)]
+        with run.timer("update"):  # of the step before, while the client has come to this point
+            start = time.perf_counter()
+            self.settle()
+            self._on_the_wire(start, run, "update")
         with run.timer("forward"):
             *found, counts = zip(*self._call("forward", given, run, "forward"), strict=True)
             self._counts = self.sampler.joined_counts(counts) if own else self.sampler.counts()

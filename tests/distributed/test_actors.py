@@ -126,6 +126,30 @@ def test_inside_a_task(threads):
     assert threads.submit(work, pure=False).result(timeout=30) == [1] * 4
 
 
+@pytest.mark.parametrize("given, reached", [(None, True), (None, False), (False, False), (True, True)])
+def test_messages_go_straight_to_workers_that_are_reached(threads, monkeypatch, given, reached):
+    """Through the scheduler where a worker does not answer the client, or where the client is told so."""
+    asked = []
+
+    class Elsewhere:
+        """What answers at the address does not hold the object."""
+
+        def __init__(self, worker):
+            asked.append(worker)
+
+        async def actor_execute(self, **message):
+            raise KeyError(message["actor"])
+
+    if not reached:
+        monkeypatch.setattr(threads, "rpc", Elsewhere)
+    monkeypatch.setattr(threads, "direct_to_workers", given)
+    shards = Shards(threads, Counter, 8, recipe)
+    assert shards.call("add", [(i,) for i in range(8)]) == list(range(8)) and shards.lost == 0
+    assert set(shards._direct.values()) == {reached} and len(shards._direct) == 4
+    assert sorted(asked) == (sorted(shards._direct) if given is None and not reached else [])  # each is asked once
+    shards.close()
+
+
 @pytest.mark.slow
 def test_a_worker_that_dies_during_a_call(processes):
     shards = Shards(processes, Counter, 2, recipe)
