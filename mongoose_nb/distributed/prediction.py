@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from mongoose_nb.core.validation import check_int
-from mongoose_nb.distributed.cluster import client_of, workers_of
-
-# Blocks that a worker has at hand at once, so that it never waits.
-AHEAD = 2
+from mongoose_nb.distributed.cluster import client_of
+from mongoose_nb.distributed.tasks import in_turn
 
 
 @functools.lru_cache(maxsize=2)
@@ -77,12 +75,7 @@ def predict(network_path: str | os.PathLike, X: Any, k: int | None = None, *, cl
         X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
         if X.ndim != 2:
             raise ValueError(f"X must have two dimensions, rows and features; got shape {X.shape}")
-        done, waiting = [], list[Any]()
-        most = AHEAD * len(workers_of(client))
-        for lo in range(0, max(1, X.shape[0]), block):
-            if len(waiting) == most:
-                done.append(waiting.pop(0).result())
-            waiting.append(client.submit(predict_block, path, X[lo:lo + block], k, options, pure=False))
-        done += client.gather(waiting)
+        starts = range(0, max(1, X.shape[0]), block)
+        done = list(in_turn(client, predict_block, ((path, X[lo:lo + block], k, options) for lo in starts)))
     ids, scores = zip(*done, strict=True)
     return np.concatenate(ids), np.concatenate(scores)

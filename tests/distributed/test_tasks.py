@@ -8,12 +8,13 @@ import mongoose_nb
 from mongoose_nb import MongooseClassifier, Network, SolarClassifier
 from mongoose_nb.distributed import duplicates as module
 from mongoose_nb.distributed import find_duplicates, fit, predict, shingles
+from mongoose_nb.distributed.tasks import in_turn
 
 pytest.importorskip("dask.distributed")
 
 
 def test_duplicates_are_the_same(threads, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 170)
+    monkeypatch.setattr(module, "BLOCK", 5000)
     rng = np.random.RandomState(0)
     sets = sparse.random(500, 800, 0.04, "csr", random_state=rng)
     near = sets[:100].tolil()
@@ -28,6 +29,37 @@ def test_duplicates_are_the_same(threads, monkeypatch):
     assert find_duplicates([["a"], ["b"], ["a"]], keys=["x", "y", "z"], client=threads).pairs.tolist() == [["x", "z"]]
     with pytest.raises(ValueError, match="threshold"):
         find_duplicates(sets, 2.0, client=threads)
+
+
+def test_workers_get_only_the_sets_that_meet(monkeypatch):
+    """Sets that meet in a band are in one part, of no more than so many members but where a bucket has more; pairs that met before are left
+    out."""
+    monkeypatch.setattr(module, "BLOCK", 12)
+    sizes = np.array([4, 4, 4, 4, 4, 4, 20, 20, 4])
+    indptr, distinct = np.concatenate([[0], np.cumsum(sizes)]), np.array([0, 1, 2, 3, 4, 6, 7, 8])  # set 5 is a copy
+    codes = np.array([[1, 1, 2, 3, 2, 4, 4, 5], [1, 1, 2, 7, 7, 4, 3, 2], [9, 9, 9, 7, 7, 1, 2, 3]], np.uint32)
+    parts = [[part.tolist() for part in module.meeting(indptr, distinct, codes, t)] for t in range(3)]
+    assert parts == [[[0, 1], [2, 4], [5, 6]], [[2, 7], [3, 4]], [[0, 1, 2]]]
+    rows = list(module.blocks(indptr, distinct))
+    assert rows == [slice(0, 3), slice(3, 5), slice(5, 6), slice(6, 7), slice(7, 8)]
+    indices = np.arange(indptr[-1], dtype=np.int32)
+    start, members = module.take(indptr, indices, distinct[rows[1]])
+    assert start.tolist() == [0, 4, 8] and members.tolist() == list(range(12, 20))
+    assert list(module.blocks(indptr, distinct[:0])) == [] == list(module.meeting(indptr, distinct[:0], codes[:, :0], 0))
+
+
+def test_few_tasks_are_under_way(threads):
+    """Arguments are taken when a worker is about to be free, and results come in order."""
+    taken = []
+
+    def calls():
+        for i in range(30):
+            taken.append(i)
+            yield (i,)
+
+    results = in_turn(threads, float, calls())
+    assert next(results) == 0.0 and len(taken) <= 4 * 2 + 1
+    assert list(results) == [float(i) for i in range(1, 30)]
 
 
 def test_prediction_is_the_same(threads, tmp_path):
