@@ -90,7 +90,7 @@ def build_parser() -> Parser:
                        help="resume RUN/model.mongoose until --epochs in all, with the same result as without an interruption; DATA may "
                        "have been moved, but not changed")
     train.add_argument("--scheduler", metavar="ADDRESS", help="train with the outputs spread over the workers of a Dask cluster, which see "
-                       "RUN under the same path, such as tcp://host:8786; without a ranking")
+                       "RUN under the same path, such as tcp://host:8786; what ranks the outputs is trained here afterwards")
     train.add_argument("--config", metavar="TOML", help="file with settings under the names of these flags, which win")
     add_options(train)
 

@@ -119,6 +119,15 @@ def is_on_cluster(path: PathLike) -> bool:
     return (pathlib.Path(path) / CLUSTER).is_dir()
 
 
+def is_written(path: PathLike, epoch: int) -> bool:
+    """Whether the network of a run that has taken so many epochs is in its file. On a cluster it is written at the very end, after what
+    ranks the outputs was trained."""
+    from mongoose_nb.nn.saving import peek
+
+    file = pathlib.Path(path) / MODEL
+    return not is_on_cluster(path) or file.exists() and peek(file)["epoch"] == epoch
+
+
 def load_to_resume(path: PathLike, record: dict[str, Any]) -> Any:
     """(network, settings of its file) of a run to resume. If there is a checkpoint of the training, `Network.fit` fills the network
     later. If no checkpoint was written yet, the run starts again."""

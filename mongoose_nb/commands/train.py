@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import inspect
 import os
@@ -152,7 +153,6 @@ def _start(args, clock):
     data = _Data(given, seed)
     network = data.equip(Network(data.X.shape[1], data.Y.shape[1], **arguments))
     if args.scheduler is not None:
-        settings["ranking"] = "none"
         if settings["nonfinite"] != "stop":
             raise ValueError("--nonfinite skip does not go with --scheduler: leave one of them out")
         if settings["batches"] != "uniform":
@@ -212,7 +212,7 @@ def _resume(args, clock):
         given["label_names"] = record["label_names"]
     changed = {name: getattr(args, name) for name in LOOP if getattr(args, name) is not None}
     settings = _training_settings({**{k: v for k, v in training.items() if v is not None}, **changed})
-    ended = progress is None or progress["done"]
+    ended = progress is None or progress["done"] and runs.is_written(path, saved["epoch"])
     first = saved["epoch"] if progress is None else progress["first_epoch"]
     reached = saved["epoch"] if progress is None else max(saved["epoch"], first + progress["epochs"])
     if ended and settings["epochs"] <= reached:
@@ -294,17 +294,17 @@ def _ranked(data, settings):
     return settings["ranking"] == "auto" and data.X.shape[0] >= FEWEST
 
 
-def _fit_on_cluster(network, data, epochs, settings, out, address, options):
-    """The history of a training on a cluster; at its end the network is saved."""
-    from mongoose_nb.distributed import fit
+@contextlib.contextmanager
+def _on_cluster(network, settings, out, address):
+    """`distributed.fit` and `distributed.fit_auto` with the files of a run; at the end the network is saved."""
+    from mongoose_nb import distributed
     from mongoose_nb.distributed.cluster import connect
 
     (out / runs.CLUSTER).mkdir(exist_ok=True)
     with connect(address) as client:
-        history = fit(network, data.X, data.Y, client=client, epochs=epochs, checkpoint=out / runs.CLUSTER,
-                      checkpoint_steps=settings["save_steps"] or 200, **options)
+        yield [functools.partial(fit, network, client=client, checkpoint=out / runs.CLUSTER, checkpoint_steps=settings["save_steps"] or 200)
+               for fit in (distributed.fit, distributed.fit_auto)]
     network.save(out / runs.MODEL)
-    return history
 
 
 def _train(network, data, settings, out, args, clock, first=0):
@@ -319,16 +319,15 @@ def _train(network, data, settings, out, args, clock, first=0):
         callbacks[:1] = Diagnostics(), callbacks[0], _SaveEvery(out / runs.MODEL, settings)
         options.update(nonfinite=settings["nonfinite"], batches=settings["batches"],
                        resume=None if network.epoch else out / runs.MODEL)
-    choice = None
+    choice, here = None, contextlib.nullcontext((network.fit, network.fit_auto))
     try:
-        if args.scheduler is not None:
-            history = _fit_on_cluster(network, data, epochs, settings, out, args.scheduler, options)
-        elif not _ranked(data, settings):
-            with standardised(network, data.X):
-                history = network.fit(data.X, data.Y, epochs=epochs, **options)
-        else:
-            report = network.fit_auto(data.X, data.Y, epochs=epochs, **options)
-            history, choice = report["history"], report["choice"]
+        with here if args.scheduler is None else _on_cluster(network, settings, out, args.scheduler) as (fit, fit_auto):
+            if not _ranked(data, settings):
+                with standardised(network, data.X):
+                    history = fit(data.X, data.Y, epochs=epochs, **options)
+            else:
+                report = fit_auto(data.X, data.Y, epochs=epochs, **options)
+                history, choice = report["history"], report["choice"]
     except KeyboardInterrupt:
         if (out / runs.MODEL).exists() or args.scheduler is not None:
             on = "" if args.scheduler is None else f" --scheduler {args.scheduler}"

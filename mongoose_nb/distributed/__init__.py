@@ -8,6 +8,6 @@ from mongoose_nb.distributed.duplicates import find_duplicates
 from mongoose_nb.distributed.index import LSHIndex
 from mongoose_nb.distributed.prediction import predict
 from mongoose_nb.distributed.texts import shingles
-from mongoose_nb.distributed.training import fit
+from mongoose_nb.distributed.training import fit, fit_auto
 
-__all__ = ["LSHIndex", "find_duplicates", "fit", "predict", "shingles"]
+__all__ = ["LSHIndex", "find_duplicates", "fit", "fit_auto", "predict", "shingles"]

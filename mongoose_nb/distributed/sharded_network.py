@@ -89,12 +89,16 @@ class ShardedNetwork:
         for name, parameter in self.parameters().items():
             parameter.value[...] = weights[name]
 
+    def predict_topk(self, X: Any, k: int = 5, *, ranked: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """As `Network.predict_topk`, of canonical rows, with exact answers; a ranking is trained afterwards."""
+        parts = [self.output.best(self.network.hidden_activations(X[lo:lo + EVALUATED]), k) for lo in range(0, X.shape[0], EVALUATED)]
+        ids, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return ids, scores
+
     def evaluate(self, X: Any, Y: Any, k: int = 5) -> dict[str, float]:
         """As `Network.evaluate`, of canonical rows, with exact answers."""
         X, Y = labelled(X, Y)
-        k = min(k, self.n_outputs)
-        best = [self.output.best(self.network.hidden_activations(X[lo:lo + EVALUATED]), k)[0] for lo in range(0, X.shape[0], EVALUATED)]
-        return scores_of(Y, np.concatenate(best))
+        return scores_of(Y, self.predict_topk(X, min(k, self.n_outputs))[0])
 
     def report(self) -> dict[str, Any]:
         """Shards, how many came back from a lost worker, and bytes of all steps so far."""

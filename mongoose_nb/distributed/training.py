@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from mongoose_nb.distributed.chunks import ArrayChunks, DelayedChunks
 from mongoose_nb.distributed.cluster import client_of, need_dask, workers_of
 from mongoose_nb.distributed.output import ShardedOutput
 from mongoose_nb.distributed.sharded_network import ShardedNetwork
+from mongoose_nb.nn import auto
 from mongoose_nb.nn.labelled import check_labelled
 from mongoose_nb.nn.layers.hashed_output import check_matrix
 from mongoose_nb.nn.saving import load_callbacks
@@ -88,19 +90,8 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     of shards, not on that of workers, and not on workers that die. Samplers with tables, or with candidates for each sample, draw other
     candidates then: each shard draws its part from its own rows, with tables of these, where there are tables, of the same K and L.
     """
-    from mongoose_nb.data.indicator import check_Y
-    from mongoose_nb.data.validate import check_same_rows, check_weights
-
-    def check(X, Y, weight=None):
-        X = network.rows(X)
-        Y = check_Y(Y, n_outputs=network.n_outputs, n_rows=X.shape[0])
-        check_same_rows(X, Y)
-        if weight is None:
-            return X, Y, None
-        weight = check_weights(weight, X.shape[0])
-        return X[weight > 0], Y[weight > 0], weight[weight > 0]
-
     need_dask()
+    check = functools.partial(_check, network)
     check_matrix(network.output, "whose rows share cells and cannot be in shards: train it on one machine, with Network.fit")
     if network.regularizer is not None:
         raise ValueError(f"regularizer={network.regularizer!r} needs the output rows of a step in one place, and these are in shards: "
@@ -182,6 +173,48 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     if output.samplers[0] is not None:
         network.rehash()
     return history
+
+
+def fit_auto(network: Network, X: Any, Y: Any, *, epochs: int | None = None, batch_size: int = 256, held_out: float = 0.1,
+             callbacks: Sequence = (), **options: Any) -> dict[str, Any]:
+    """As `Network.fit_auto`, where the workers of a cluster train the network.
+
+    The client has all rows, and trains what ranks the outputs when the weights are back. So it takes as long for that as one machine does.
+
+    Parameters
+    ----------
+    network : Network
+    X, Y
+        As for `Network.fit_auto`: rows at hand, not chunks.
+    epochs, batch_size, held_out, callbacks
+        As there.
+    **options
+        Of `mongoose_nb.distributed.fit`, such as ``client`` and ``checkpoint``.
+
+    Returns
+    -------
+    dict
+        As `Network.fit_auto`.
+    """
+    need_dask()
+    X, Y, _ = _check(network, X, Y)
+    check_labelled(Y)
+    return auto.fit_auto(network, X, Y, epochs=epochs, batch_size=batch_size, held_out=held_out, callbacks=callbacks,
+                         fit=functools.partial(fit, network), **options)
+
+
+def _check(network, X, Y, weight=None):
+    """Rows, labels and weights in canonical form, without rows of weight 0."""
+    from mongoose_nb.data.indicator import check_Y
+    from mongoose_nb.data.validate import check_same_rows, check_weights
+
+    X = network.rows(X)
+    Y = check_Y(Y, n_outputs=network.n_outputs, n_rows=X.shape[0])
+    check_same_rows(X, Y)
+    if weight is None:
+        return X, Y, None
+    weight = check_weights(weight, X.shape[0])
+    return X[weight > 0], Y[weight > 0], weight[weight > 0]
 
 
 def work_of(network: Network, X: Any, n_rows: int) -> float:

@@ -17,9 +17,11 @@ from mongoose_nb.nn.training.callbacks import Callback, EarlyStopping
 from mongoose_nb.nn.training.lr import Constant, Linear
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import scipy.sparse as sp
+
+    from mongoose_nb.nn.training.callbacks import History
 
 # Rows below which nothing is kept aside, and rows to keep aside at least, up to a third of all: fewer cannot tell one choice from another.
 FEWEST, LEAST_HELD = 50, 60
@@ -131,7 +133,7 @@ def train_on(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, passes: int, batc
 
 
 def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | None = None, batch_size: int = 256,
-             held_out: float = 0.1, callbacks: Sequence = (), **options: Any) -> dict[str, Any]:
+             held_out: float = 0.1, callbacks: Sequence = (), fit: Callable[..., History] | None = None, **options: Any) -> dict[str, Any]:
     """See `Network.fit_auto`; takes canonical rows.
 
     Parameters
@@ -140,8 +142,10 @@ def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | 
     X, Y : CSR
     epochs, batch_size, held_out, callbacks
         As there.
+    fit : callable, optional
+        Trains the network in place of `Network.fit`, elsewhere than here. The network has its weights when it returns, and not before.
     **options
-        Of `Network.fit`.
+        Of `Network.fit`, or of `fit`.
 
     Returns
     -------
@@ -151,7 +155,7 @@ def fit_auto(network: Any, X: sp.csr_matrix, Y: sp.csr_matrix, *, epochs: int | 
     n = X.shape[0]
     epochs = epochs_of(n, batch_size, has_dense_columns(X)) if epochs is None else check_int("epochs", epochs, low=1)
     with standardised(network, X):
-        return _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, options)
+        return _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, fit, options)
 
 
 @contextlib.contextmanager
@@ -174,7 +178,8 @@ def standardised(network: Any, X: sp.csr_matrix) -> Iterator[None]:
         raise
 
 
-def _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, options):
+def _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, fit, options):
+    train = network.fit if fit is None else fit
     usable = rows_with_labels(Y)  # the others decide nothing
     n = len(usable)
     reason = None
@@ -183,7 +188,7 @@ def _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, options):
     elif options.get("sample_weight") is not None:
         reason = "rows have weights, which only a network takes"
     if reason is not None:
-        history = network.fit(X, Y, epochs=epochs, batch_size=batch_size, callbacks=callbacks, **options)
+        history = train(X, Y, epochs=epochs, batch_size=batch_size, callbacks=callbacks, **options)
         network.ranking = None
         return {"history": history, "choice": f"the network alone: {reason}"}
     warn_of_single_labels(Y)
@@ -203,9 +208,12 @@ def _fit_auto(network, X, Y, epochs, batch_size, held_out, callbacks, options):
     try:
         if isinstance(schedule, Constant):
             network.lr_schedule = Linear()
-        history = network.fit(X[rest], Y[rest], epochs=epochs, batch_size=batch_size, callbacks=[*callbacks, end], **options)
+        last = [end] if fit is None else []
+        history = train(X[rest], Y[rest], epochs=epochs, batch_size=batch_size, callbacks=[*callbacks, *last], **options)
     finally:
         network.lr_schedule = schedule
+    if fit is not None:
+        end.on_fit_end(network, history)
     return {"history": history, **end.report}
 
 

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from mongoose_nb import Network, data
 from mongoose_nb.commands.cli import main
+from mongoose_nb.nn import auto
 
 distributed = pytest.importorskip("dask.distributed")
 
@@ -45,6 +46,28 @@ def test_train_and_resume(address, file, tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "b"), file]) == 0
     assert main(["train", *common, "--early-stopping", "0", "--out", str(tmp_path / "c"), "--epochs", "9", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["best_epoch"] >= 1
+
+
+def test_what_ranks_the_outputs_is_trained(address, file, tmp_path, capsys, monkeypatch):
+    """As in one process: the same sources on the same rows; interrupted between, the run goes on."""
+    common = ["train", file, "--hidden", "8", "--sampler", "full", "--epochs", "2", "--micro-batch-size", "100"]
+    assert main([*common, "--out", str(tmp_path / "here"), "--json"]) == 0
+    here = json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(auto, "rank", interrupted)
+        assert main([*common, "--out", str(tmp_path / "there"), "--scheduler", address]) == 130
+    assert f"mongoose train --resume {tmp_path / 'there'} --scheduler {address}" in capsys.readouterr().err
+    assert main(["train", "--resume", str(tmp_path / "there"), "--scheduler", address, "--json"]) == 0
+    there = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert "kept aside" in there["choice"] and there["choice"].split(":")[0] == here["choice"].split(":")[0]
+    nets = [Network.load(tmp_path / name / "model.mongoose") for name in ("here", "there")]
+    assert nets[0].ranking.mixture.sources == nets[1].ranking.mixture.sources and nets[0].step == nets[1].step
+    assert main(["train", "--resume", str(tmp_path / "there"), "--scheduler", address]) != 0  # it has ended
+    assert "has 2 epochs already" in capsys.readouterr().err
 
 
 def test_what_is_refused(address, file, tmp_path, capsys):

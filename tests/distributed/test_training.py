@@ -11,9 +11,11 @@ from scipy import sparse
 from mongoose_nb import Network, nn
 from mongoose_nb.compress import Compress
 from mongoose_nb.core.registry import make
-from mongoose_nb.distributed import fit
+from mongoose_nb.distributed import fit, fit_auto
 from mongoose_nb.distributed import output as module
+from mongoose_nb.nn import auto
 from mongoose_nb.nn.sampling import adaptive
+from mongoose_nb.nn.training.lr import Constant
 
 pytest.importorskip("dask.distributed")
 rng = np.random.default_rng(0)
@@ -323,6 +325,23 @@ def test_all_of_the_state_is_in_the_checkpoint(threads, tmp_path, settings, monk
     assert same(net, network(**settings)) and not getattr(net.output.sampler, "_began", None)  # as before the call
     fit(again, X, Y, **options, early_stopping=nn.EarlyStopping("loss", 5, min_delta=100.0), checkpoint=tmp_path, checkpoint_steps=3)
     assert same(again, expected)
+
+
+@pytest.mark.parametrize("sampler", ["full", nn.Adaptive(100)], ids=["full", "adaptive"])
+def test_what_ranks_is_trained_afterwards(threads, sampler, tmp_path, monkeypatch):
+    """`fit_auto` has the bits of `Network.fit_auto` with one shard; rows kept aside are looked at through the shards."""
+    monkeypatch.setattr(auto, "FIRST_LOOK", 4)
+    rows, label = np.eye(60, dtype=np.float32)[np.arange(240) % 60], np.arange(240) % 60 * 16
+    nets = [network(sampler=sampler, lr=0.02) for _ in range(3)]
+    expected = nets[0].fit_auto(rows, label, epochs=3, batch_size=32)
+    found = fit_auto(nets[1], rows, label, epochs=3, batch_size=32, client=threads, shards=1)
+    assert same(*nets[:2]) and found["choice"] == expected["choice"] and found["held_out"] == expected["held_out"]
+    assert getattr(nets[1].output.sampler, "_began", None) == getattr(nets[0].output.sampler, "_began", None)
+    assert (nets[1].predict_topk(rows, 3)[0] == nets[0].predict_topk(rows, 3)[0]).all() and isinstance(nets[1].lr_schedule, Constant)
+    for _ in range(2):  # the second call goes on from what has ended
+        again = network(sampler=sampler, lr=0.02)
+        found = fit_auto(again, rows, label, epochs=3, batch_size=32, early_stopping=9, client=threads, shards=2, checkpoint=tmp_path)
+        assert len(found["history"]) == 3 and "P@1" in found["history"][-1] and "kept aside" in found["choice"]
 
 
 def test_chunks_and_dask_arrays(threads):
