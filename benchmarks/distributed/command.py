@@ -3,11 +3,11 @@
 import json
 import pathlib
 
-from benchmarks.distributed import documents, index, kills, large, steps
+from benchmarks.distributed import batches, documents, index, kills, large, steps
 from benchmarks.document import write_block
 
 HELP = "training, search and duplicates on workers of this machine, a model of the time of a step, and workers that are killed"
-PARTS = {"steps": steps, "large": large, "index": index, "documents": documents, "kills": kills}
+PARTS = {"steps": steps, "batches": batches, "large": large, "index": index, "documents": documents, "kills": kills}
 
 
 def add_arguments(parser):

@@ -159,6 +159,8 @@ def build_parser() -> Parser:
 
     cluster = command("cluster-check", "check the workers of a Dask cluster: versions, kernels, memory, connection", threads=False)
     cluster.add_argument("address", metavar="ADDRESS", help="of the scheduler, such as tcp://host:8786")
+    cluster.add_argument("--directory", metavar="DIR", help="check that all workers see this directory of the client and can write "
+                         "there, as a run or a checkpoint needs it")
     cluster.add_argument("--timeout", type=NUMBER, default=10.0, metavar="S", help="seconds to wait for scheduler and workers (default 10)")
 
     command("doctor", "check compiler, extension, kernels, threads, caches and machine, with advice", threads=False)

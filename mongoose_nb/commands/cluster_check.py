@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 import time
 from typing import Any
 
@@ -18,13 +20,15 @@ LEAST_MEMORY = 1 << 30
 
 def run(args: argparse.Namespace) -> int:
     """Print what the workers are; exit code 1 where one is not fit for the work."""
-    from mongoose_nb.distributed.cluster import connect, workers_of
+    from mongoose_nb.distributed.cluster import connect, memory_limit, workers_of
 
     with connect(args.address, args.timeout) as client:
         workers = workers_of(client, wait=args.timeout)
         mine, found = look(), client.run(look, workers=workers)
         limits = client.run(memory_limit, workers=workers)
         rows = [check(client, worker, found[worker], mine, limits[worker]) for worker in workers]
+        if args.directory is not None:
+            share(client, args.directory, rows)
     broken = sum(bool(row["problems"]) for row in rows)
     if args.json:
         json_line({"scheduler": args.address, "workers": rows, "broken": broken})
@@ -53,14 +57,31 @@ def look() -> dict[str, Any]:
     return {"versions": versions(), "threads": numba.get_num_threads(), "seconds": time.perf_counter() - start}
 
 
-def memory_limit(dask_worker: Any) -> int:
-    """Bytes that a worker may take, 0 where there is no limit."""
-    return int(getattr(dask_worker.memory_manager, "memory_limit", 0) or 0)
-
-
 def echo(data: np.ndarray) -> np.ndarray:
     """What it is given."""
     return data
+
+
+def leave(directory: str, name: str) -> str:
+    """Write a file beside the one that the client has written; runs on a worker. Returns what is wrong, if anything is."""
+    if not os.path.exists(os.path.join(directory, name)):
+        return f"it does not see {directory} of the client: give a directory that all machines share, under the same path"
+    try:
+        with tempfile.NamedTemporaryFile(dir=directory):
+            return ""
+    except OSError as error:
+        return f"it cannot write in {directory} ({error.strerror}): give its user the right to"
+
+
+def share(client: Any, directory: str, rows: list[dict[str, Any]]) -> None:
+    """Add to the problems of workers that a directory is not the same for them and the client."""
+    directory = os.path.abspath(directory)
+    if not os.path.isdir(directory):
+        raise ValueError(f"--directory {directory} is no directory here: make it, and give all machines the same one")
+    with tempfile.NamedTemporaryFile(dir=directory) as file:
+        found = client.run(leave, directory, os.path.basename(file.name), workers=[row["worker"] for row in rows])
+    for row in rows:
+        row["problems"] += [found[row["worker"]]] if found[row["worker"]] else []
 
 
 def check(client: Any, worker: str, found: dict[str, Any], mine: dict[str, Any], memory: int) -> dict[str, Any]:

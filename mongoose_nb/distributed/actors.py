@@ -60,13 +60,19 @@ class Host:
             result = False, error
         return *result, time.perf_counter() - start
 
-    def answer(self) -> bool:
-        """True: a message has reached this object, and not a worker elsewhere that has the same address."""
-        return True
+    async def version(self) -> str:
+        """That of this package on the worker. It is told at once, also while another object computes there."""
+        from mongoose_nb import __version__
+
+        return __version__
 
 
 class LostError(RuntimeError):
     """A worker was lost, with what it held."""
+
+
+class UnreachedError(LostError):
+    """A message to a worker failed, which the scheduler may not know to be lost yet."""
 
 
 class Shards:
@@ -142,12 +148,15 @@ class Shards:
         self._futures = [None] * self.n
 
     async def _execute(self, worker, key, method, arguments):
-        """Call a method of a `Host` by the messages that Dask's actors use: directly where the worker is reached, or through the
-        scheduler."""
+        """Call a method of the object of a `Host`."""
         from distributed.protocol import to_serialize
 
-        message = {"actor": key, "function": "call", "args": [to_serialize(method), to_serialize(arguments)], "kwargs": {}}
-        if self._direct[worker]:
+        return await self._send(self._direct[worker], worker, key, "call", to_serialize(method), to_serialize(arguments))
+
+    async def _send(self, direct, worker, key, function, *arguments):
+        """Call a method of a `Host` by the messages that Dask's actors use, directly or through the scheduler."""
+        message = {"actor": key, "function": function, "args": list(arguments), "kwargs": {}}
+        if direct:
             answer = await self.client.rpc(worker).actor_execute(**message)
         else:
             answer = await self.client.scheduler.proxy(worker=worker, msg={"op": "actor_execute", **message})
@@ -155,19 +164,28 @@ class Shards:
             raise answer["exception"]
         return answer["result"]
 
-    def _reaches(self, worker, key):
-        """Whether a `Host` on a worker answers the client itself; not asked where the client was told how to send."""
-        if self.client.direct_to_workers is not None:
-            return bool(self.client.direct_to_workers)
+    def _meet(self, worker, key):
+        """Find out how messages reach a worker, by one to its new `Host`, and refuse a worker of another version. No other worker has
+        that object, though it may have the same address elsewhere. Where one was not reached, the others are not asked."""
+        from mongoose_nb import __version__
 
-        async def ask():
-            call = self.client.rpc(worker).actor_execute(actor=key, function="answer", args=[], kwargs={})
-            return (await asyncio.wait_for(call, REACH))["status"] == "OK"
-
-        try:
-            return asyncio.run_coroutine_threadsafe(ask(), self.client.loop.asyncio_loop).result()
-        except Exception:  # it does not, for whatever reason
-            return False
+        told = self.client.direct_to_workers
+        ways = (bool(told),) if told is not None else (True, False) if self._direct.get(worker, all(self._direct.values())) else (False,)
+        for direct in ways:
+            asked = asyncio.wait_for(self._send(direct, worker, key, "version"), REACH if len(ways) > 1 and direct else None)
+            try:
+                version = asyncio.run_coroutine_threadsafe(asked, self.client.loop.asyncio_loop).result()
+            except AttributeError:  # of a time when a host had no version
+                version = "an older version"
+            except Exception as error:
+                last = error
+                continue
+            if version != __version__:
+                raise RuntimeError(f"worker {worker} has mongoose_nb {version}, and the client {__version__}: install the same version on "
+                                   f"all machines; mongoose cluster-check {self.client.scheduler.address} compares them")
+            self._direct[worker] = direct
+            return
+        raise UnreachedError(f"worker {worker} does not answer: {last}")
 
     def _wait(self, i, started):
         """What `Host.call` returned; `LostError` as soon as it is known that it will not."""
@@ -180,7 +198,7 @@ class Shards:
                 self._check_client()
                 self._check_worker(self.workers[i])
                 if self._futures[i].key not in self.client.has_what([self.workers[i]])[self.workers[i]]:
-                    raise LostError(f"worker {self.workers[i]} does not hold shard {i} any more")
+                    raise UnreachedError(f"worker {self.workers[i]} does not hold shard {i} any more")
             except BaseException:
                 started.cancel()
                 raise
@@ -188,7 +206,7 @@ class Shards:
         try:
             return started.result()
         except Exception as error:
-            raise LostError(str(error)) from error
+            raise UnreachedError(str(error)) from error
 
     def _check_client(self):
         if self.client.status in ("closing", "closed"):
@@ -209,15 +227,15 @@ class Shards:
             try:
                 self._futures[i] = self._start(i, place)
                 self.workers[i] = place
-                if place not in self._direct:
-                    self._direct[place] = self._reaches(place, self._futures[i].key)
+                self._meet(place, self._futures[i].key)
                 for method, arguments in self.recipe(i):
                     good, value, _ = self._wait(i, self.begin(i, method, arguments))
                     if not good:
                         raise value
                 return
             except LostError as error:
-                if self.workers[i] in self.client.nthreads():  # the recipe says that there is nothing to go on from
+                known = self.workers[i] in self.client.nthreads()
+                if known and not isinstance(error, UnreachedError):  # the recipe says that there is nothing to go on from
                     raise
                 last = error
                 time.sleep(LOOK)  # the scheduler may not know yet

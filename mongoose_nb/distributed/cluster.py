@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 from typing import Any
 
 from mongoose_nb.core.validation import check_int
@@ -117,3 +119,49 @@ def check_replicas(replicas: int, client: Any) -> int:
     if replicas > workers:
         raise ValueError(f"replicas={replicas} needs as many workers; the cluster has {workers}")
     return replicas
+
+
+def memory_limit(dask_worker: Any) -> int:
+    """Bytes that a worker may take, 0 where there is no limit; runs on it."""
+    return int(getattr(dask_worker.memory_manager, "memory_limit", 0) or 0)
+
+
+def check_room(client: Any, size: int, n: int) -> None:
+    """Refuse objects that do not fit the workers, which would be killed one after the other.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    size : int
+        Bytes of the largest of them.
+    n : int
+        How many there are.
+
+    Raises
+    ------
+    ValueError
+        What a worker would hold is more than it may.
+    """
+    limits = [limit for limit in client.run(memory_limit, on_error="ignore").values() if limit]
+    need = size * -(-n // max(1, len(workers_of(client))))
+    if limits and need > min(limits):
+        raise ValueError(f"a worker would hold {need / 1e9:.2f} GB of weights and moments, and may take {min(limits) / 1e9:.2f} GB of "
+                         "memory: give the cluster more workers, or start them with a larger --memory-limit")
+
+
+def check_directory(path: str) -> None:
+    """Refuse a file in a directory that there is not, on the worker that is to write or read it.
+
+    Parameters
+    ----------
+    path : str
+
+    Raises
+    ------
+    FileNotFoundError
+        It names the machine.
+    """
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"a worker on {socket.gethostname()} does not see the directory {folder!r}: give one that the client and "
+                                "all workers share, under the same path")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mongoose_nb.distributed.cluster import check_directory
 from mongoose_nb.search.index import LSHIndex as LocalIndex
 
 
@@ -49,6 +50,8 @@ class IndexShard:
 
     def open(self, arguments: dict, path: str | None) -> None:
         """Begin empty, or with what a file holds."""
+        if path is not None:
+            check_directory(path)
         self.index = LocalIndex(**arguments) if path is None else LocalIndex.load(path)
         self.last: tuple | None = None
 
@@ -110,4 +113,5 @@ class IndexShard:
 
     def save(self, path: str) -> None:
         """Write the shard to a file."""
+        check_directory(path)
         self.index.save(path)

@@ -22,6 +22,7 @@ import numpy as np
 
 from mongoose_nb.core.arrays import Parameter, Rows
 from mongoose_nb.distributed.actors import LostError, Shards
+from mongoose_nb.distributed.cluster import check_room
 from mongoose_nb.distributed.merging import merge_answers
 from mongoose_nb.distributed.output_shard import OutputShard
 from mongoose_nb.nn.sampling.candidate_sets import check_sets
@@ -92,6 +93,8 @@ class ShardedOutput:
         self._pending: tuple | None = None
         #: bytes of arrays that were sent to and came from shards
         self.sent = self.received = 0
+        own = self._slices(max(range(shards), key=lambda i: self.bounds[i + 1] - self.bounds[i]))
+        check_room(client, sum(array.nbytes for array in own.values()), shards)
         self.shards = Shards(client, OutputShard, shards, self._recipe)
         self._ready = True
 

@@ -13,6 +13,7 @@ from mongoose_nb.core import files
 from mongoose_nb.core.arrays import Buffers, Parameter, Rows, aligned_zeros
 from mongoose_nb.core.registry import make
 from mongoose_nb.core.saving import join, restore, split, state_of
+from mongoose_nb.distributed.cluster import check_directory
 from mongoose_nb.distributed.shard_passes import Layer, ListedPass, PartedPass, SharedPass, own
 from mongoose_nb.nn.layers.gradients import RowStore
 from mongoose_nb.nn.retrieval.exact import best_outputs
@@ -31,6 +32,7 @@ class OutputShard:
         saved: dict[str, Any] = {}
         arrays: dict[str, Any] = {}
         if isinstance(source, str):
+            check_directory(source)
             saved, arrays = files.load(source, KIND)
         else:
             arrays.update(source)
@@ -159,6 +161,7 @@ class OutputShard:
 
     def save(self, path: str) -> None:
         """Write the rows, kept ones, and the state of the sampler to a file."""
+        check_directory(path)
         plain, arrays = ({}, {}) if self.sampler is None else split(state_of(self.sampler), "sampler.")
         files.save(path, KIND, {} if self.sampler is None else {"sampler": plain},
                    {**self._arrays(), **{f"best.{name}": array for name, array in self.best_rows.items()}, **arrays})
