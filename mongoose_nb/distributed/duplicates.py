@@ -69,7 +69,7 @@ def find_duplicates(sets: Sets, threshold: float = 0.8, *, recall: float = 0.95,
 def take(indptr: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Some of the sets, as CSR parts."""
     count = np.diff(indptr)[rows]
-    return np.concatenate([[0], np.cumsum(count)]), indices[Rows(indptr[rows], count, indices, None).places()[1]]
+    return np.concatenate([[0], np.cumsum(count)]), indices[Rows(indptr[rows], count, indices, np.zeros(0, np.float32)).places()[1]]
 
 
 def blocks(indptr: np.ndarray, distinct: np.ndarray) -> Iterator[slice]:

@@ -223,8 +223,9 @@ class ShardedOutput:
         """As `WideOutput.backward`."""
         log_z, grads, run = cache
         with run.timer("backward"):
-            grad, squares = zip(*self._call("backward", [(log_z, run.clip)] * self.shards.n, run, "backward"), strict=True)
-            grad = np.concatenate([*grads, _summed(grad)]) if grads else _summed(grad)
+            parts, squares = zip(*self._call("backward", [(log_z, run.clip)] * self.shards.n, run, "backward"), strict=True)
+            last = _summed(parts)
+            grad = np.concatenate([*grads, last]) if grads else last
         return grad, {"weights": ShardGradient(self, sum(squares))}
 
     def begin_apply(self, method: int, constants: np.ndarray, bias_constants: np.ndarray) -> None:

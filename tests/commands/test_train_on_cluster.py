@@ -29,7 +29,7 @@ def file(tmp_path_factory):
 
 
 def test_train_and_resume(address, file, tmp_path, capsys):
-    common = [file, "--hidden", "8", "--sampler", "full", "--validation", "0.2", "--scheduler", address]
+    common = [file, "--hidden", "8", "--sampler", "full", "--validation", "0.2", "--scheduler", address, "--ranking", "none"]
     assert main(["train", *common, "--out", str(tmp_path / "a"), "--epochs", "3", "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["event"] for line in lines] == ["epoch"] * 3 + ["end"] and lines[0]["shards"] == 2
