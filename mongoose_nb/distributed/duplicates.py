@@ -67,7 +67,10 @@ def find_duplicates(sets: Sets, threshold: float = 0.8, *, recall: float = 0.95,
 
 
 def take(indptr: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Some of the sets, as CSR parts."""
+    """Some of the sets, as CSR parts; `rows` are ascending."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:  # sets without copies are most often one block
+        part = indptr[rows[0]:rows[-1] + 2]
+        return part - part[0], indices[part[0]:part[-1]]
     count = np.diff(indptr)[rows]
     return np.concatenate([[0], np.cumsum(count)]), indices[Rows(indptr[rows], count, indices, np.zeros(0, np.float32)).places()[1]]
 

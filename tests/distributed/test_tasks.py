@@ -43,8 +43,10 @@ def test_workers_get_only_the_sets_that_meet(monkeypatch):
     rows = list(module.blocks(indptr, distinct))
     assert rows == [slice(0, 3), slice(3, 5), slice(5, 6), slice(6, 7), slice(7, 8)]
     indices = np.arange(indptr[-1], dtype=np.int32)
-    start, members = module.take(indptr, indices, distinct[rows[1]])
-    assert start.tolist() == [0, 4, 8] and members.tolist() == list(range(12, 20))
+    for chosen in ([3, 4], [3, 6], [8], []):
+        start, members = module.take(indptr, indices, np.array(chosen, np.int64))
+        assert start.tolist() == [0, *np.cumsum(sizes[chosen]).tolist()]
+        assert members.tolist() == [j for i in chosen for j in range(indptr[i], indptr[i + 1])]
     assert list(module.blocks(indptr, distinct[:0])) == [] == list(module.meeting(indptr, distinct[:0], codes[:, :0], 0))
 
 

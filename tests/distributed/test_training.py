@@ -14,7 +14,9 @@ from mongoose_nb.core.registry import make
 from mongoose_nb.distributed import fit, fit_auto
 from mongoose_nb.distributed import output as module
 from mongoose_nb.nn import auto
+from mongoose_nb.nn.layers.gradients import RowGradient
 from mongoose_nb.nn.sampling import adaptive
+from mongoose_nb.nn.training import backprop
 from mongoose_nb.nn.training.lr import Constant
 
 pytest.importorskip("dask.distributed")
@@ -93,6 +95,26 @@ def test_messages_of_a_batch_in_parts(threads):
     assert bytes_of[0] <= bytes_of[1] < 1.1 * bytes_of[0]
     with pytest.raises(ValueError, match="micro_batch_size"):
         fit(network(), X, Y, client=threads, micro_batch_size=0)
+
+
+def test_rows_of_shards_are_stepped_while_the_client_goes_on(threads, monkeypatch):
+    """The message is sent before the hidden layers are updated, and the answer waited for when the next batch has gone through them."""
+    order, forward, settle = [], backprop.forward, module.ShardedOutput.settle
+    begin, apply = module.ShardedOutput.begin_apply, RowGradient.apply
+
+    def noted(name, function):
+        def call(self, *args, **given):
+            if name != "settle" or self._pending is not None:
+                order.append(name)
+            return function(self, *args, **given)
+        return call
+
+    monkeypatch.setattr(backprop, "forward", noted("forward", forward))
+    monkeypatch.setattr(module.ShardedOutput, "settle", noted("settle", settle))
+    monkeypatch.setattr(module.ShardedOutput, "begin_apply", noted("begin", begin))
+    monkeypatch.setattr(RowGradient, "apply", noted("hidden", apply))
+    fit(network(), X, Y, client=threads, shards=2, epochs=1, batch_size=100)
+    assert order == ["forward", "begin", "hidden"] + 2 * ["forward", "settle", "begin", "hidden"] + ["settle"]
 
 
 def test_rows_go_through_the_features(threads):
