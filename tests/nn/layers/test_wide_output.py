@@ -15,7 +15,8 @@ from mongoose_nb.nn.layers.wide_output import parts_of
 
 X, Y = problem(n=120)
 TABLES = nn.Tables(K=3, L=4, rehash=3)
-CASES = {"full": {"sampler": "full"}, "uniform": {"sampler": nn.Uniform(50)}, "logistic": {"sampler": nn.Uniform(50), "loss": "logistic"},
+CASES = {"full": {"sampler": "full"}, "uniform": {"sampler": nn.Uniform(50), "regularizer": "spread-out"},
+         "logistic": {"sampler": nn.Uniform(50), "loss": "logistic"},
          "lsh": {"sampler": nn.LSH(60, shape="batch", tables=TABLES)}, "dropout": {"sampler": "full", "hidden": (9, nn.Dropout(0.3), 8)},
          "compressed": {"sampler": nn.Uniform(50), "compress": Compress("robe", 4)}, "sample": {"sampler": nn.Uniform(30, shape="sample")}}
 
