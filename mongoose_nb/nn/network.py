@@ -256,7 +256,7 @@ class Network(Predictor):
             Passes of the network; by default 3 to 10, so that it sees 120,000 samples, and more where these would be fewer than 200 steps.
         batch_size : int
         held_out : float
-            Share of the rows, at most 10,000, that are kept aside; at least 60 of them, or a third of all. Fewer than 50 rows are too few:
+            Share of the rows, at most 5,000, that are kept aside; at least 60 of them, or a third of all. Fewer than 50 rows are too few:
             then, and where rows have weights, the network alone is trained.
         callbacks : sequence
             See `nn.callbacks`.

@@ -358,7 +358,7 @@ class Predictor(Model):
             The form in which sources see a row: ``"tfidf"``, ``"log"``, ``"unit"``, ``"none"``, a step of your own (`nn.Features`), or
             ``"auto"``: the one by which neighbours vote best.
         held_out : float or (m,) int array
-            Share of the rows, at most 10,000, on which sources are weighed; or indices of rows that the network was not trained on: then
+            Share of the rows, at most 5,000, on which sources are weighed; or indices of rows that the network was not trained on: then
             its probabilities are weighed too. Sources learn from these rows too, afterwards.
         seed : int, optional
             That of the network by default.

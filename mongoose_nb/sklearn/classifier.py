@@ -55,7 +55,7 @@ __all__ = ["MongooseClassifier"]
 class MongooseClassifier(NetworkPrediction, ClassifierMixin, SavedNetwork, SavedEstimator, BaseEstimator):
     """Classifier for very many classes or labels: a network that trains on the outputs that matter, and what ranks its best outputs.
 
-    By default a tenth of the rows, at most 10,000, decides whether the network's best outputs are ranked again by linear rankers, votes of
+    By default a tenth of the rows, at most 5,000, decides whether the network's best outputs are ranked again by linear rankers, votes of
     the nearest training rows, and counts of labels by feature (`nn.Network.fit_auto`); `choice_` says what was chosen.
 
     Parameters
@@ -85,7 +85,7 @@ class MongooseClassifier(NetworkPrediction, ClassifierMixin, SavedNetwork, Saved
         Set rows aside (the same as for the ranking), score them exactly after every epoch, and wait for so many epochs without a better
         P@1 before stopping; the best weights are kept. True waits for 3.
     validation_fraction : float
-        Share of the rows that `early_stopping` or the ranking sets aside, there at most 10,000.
+        Share of the rows that `early_stopping` or the ranking sets aside, there at most 5,000.
     class_weight : dict or "balanced", optional
         How much the rows of each class count in the loss, 1 by default. ``"balanced"``: as if all classes had the same number of rows.
         Of a multi-label problem a row counts as much as the mean of its labels.
