@@ -95,7 +95,8 @@ GROUPS = {
         Option("loss", word, "NAME", "softmax | logistic", "softmax"),
         Option("init-std", real, "STD", "initial weights of the input layer", "0.1"),
         Option("output-init-std", real, "STD", "initial weights of the output layer", "1 / sqrt(width)"),
-        Option("regularizer", word, "NAME", "spread-out: pushes output rows apart, so that a network generalises better", "none"),
+        Option("regularizer", word, "NAME", "none | spread-out, or spread-out:0.1 with its strength: pushes output rows apart, so that a "
+               "network generalises better", "none"),
         Option("compress", real, "RATIO", "keep the weights in one hashed array, so many times smaller", "full matrices"),
         Option("seed", whole, "N", "same seed, same network, for any number of threads", "0"),
     ),
@@ -216,6 +217,9 @@ def network_arguments(given: dict[str, Any]) -> dict[str, Any]:
     out = {name: given[name] for name in NETWORK if name in given}
     if "hidden" in given:
         out["hidden"] = tuple(_layer(w) if isinstance(w, str) else w for w in given["hidden"])
+    if "regularizer" in given:
+        text = given["regularizer"]
+        out["regularizer"] = None if text == "none" else make("regularizer", layer_settings("--regularizer", text, kind="regularizer"))
     if "sampler" not in given and any(name in given for name in (*SAMPLER, *TABLES) if name != "candidates"):
         given = {**given, "sampler": "lsh"}  # whose options they are
     out["sampler"] = make("sampler", _sampler(_described("sampler", "sampler", given, SAMPLER, TABLES)))
@@ -224,18 +228,19 @@ def network_arguments(given: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def layer_settings(flag: str, text: str, skip: int = 0) -> dict[str, Any]:
-    """The description of a layer from ``NAME:NUMBER:NUMBER``: arguments of its constructor, in order, behind the first `skip`."""
+def layer_settings(flag: str, text: str, skip: int = 0, kind: str = "layer") -> dict[str, Any]:
+    """The description of a layer, or of another `kind`, from ``NAME:NUMBER:NUMBER``: arguments of its constructor in order, behind
+    the first `skip`."""
     from mongoose_nb.core.registry import find, parameters
 
     name, *numbers = text.split(":")
-    known = list(parameters(find("layer", name)))[skip:]
+    known = list(parameters(find(kind, name)))[skip:]
     try:
         values = [number(value) for value in numbers]
     except ValueError:
         raise ValueError(f"{flag} {text}: after a colon there must be a number") from None
     if len(values) > len(known):
-        raise ValueError(f"{flag} {text}: a layer {name!r} takes at most {len(known)} numbers ({', '.join(known)})")
+        raise ValueError(f"{flag} {text}: a {kind} {name!r} takes at most {len(known)} numbers ({', '.join(known)})")
     return {"name": name, **dict(zip(known, values))}
 
 

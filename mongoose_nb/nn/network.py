@@ -18,6 +18,7 @@ from mongoose_nb.nn.labelled import check_labelled, labelled
 from mongoose_nb.nn.layers.activations import Activation
 from mongoose_nb.nn.layers.base import Layer, Run, part_of
 from mongoose_nb.nn.layers.build import build_layers
+from mongoose_nb.nn.layers.hashed_output import check_matrix
 from mongoose_nb.nn.layers.losses import Loss
 from mongoose_nb.nn.layers.regularizers import Regularizer
 from mongoose_nb.nn.prediction import Predictor
@@ -122,9 +123,9 @@ class Network(Predictor):
         self.init_std = check_number("init_std", init_std, low=0.0, open_low=True)
         self.output_init_std = (None if output_init_std is None
                                 else check_number("output_init_std", output_init_std, low=0.0, open_low=True))
-        self.regularizer = None if regularizer is None else make("regularizer", regularizer)
         self.compress = make_compression(compress)
         self.layers, self.output = build_layers(self, self._activation)
+        self.regularizer = regularizer
         self.retriever = None
         self.ranking = None
         self.features = None
@@ -141,6 +142,19 @@ class Network(Predictor):
     def samplers(self) -> dict[str, Sampler]:
         """The bound samplers of the wide layers by the layer's name, such as ``"output"``."""
         return {name: layer.sampler for name, layer in self._named.items() if hasattr(layer, "sampler")}
+
+    @property
+    def regularizer(self) -> Regularizer | None:
+        """What changes the output rows after each step; it may be set between two trainings."""
+        return self.output.regularizer
+
+    @regularizer.setter
+    def regularizer(self, regularizer: str | dict | Regularizer | None) -> None:
+        """Set it by name or as an object, or None."""
+        made = None if regularizer is None else make("regularizer", regularizer)
+        if made is not None:
+            check_matrix(self.output, "whose rows share cells, and a regularizer changes each by itself: leave it out")
+        self.output.regularizer = made
 
     @property
     def label_names(self) -> np.ndarray | None:

@@ -205,6 +205,8 @@ def test_flags_reach_the_library(folder):
     assert describe(out["optimizer"]) == describe(nn.SGD(0.5, momentum=0.5))
     assert vars(out["lr_schedule"]) == {"end": 0.0, "warmup": 3}
     assert options.network_arguments({"rehash": options.rehash("drift")})["sampler"].tables.rehash == "drift"
+    assert repr(options.network_arguments({"regularizer": "spread-out:0.1"})["regularizer"]) == repr(nn.SpreadOut(0.1))
+    assert options.network_arguments({"regularizer": "none"})["regularizer"] is None
     defaults = options.network_arguments({})
     assert describe(defaults["sampler"]) == describe(nn.Auto())
     assert describe(options.network_arguments({"L": 3})["sampler"]) == describe(nn.LSH(tables=nn.Tables(L=3)))

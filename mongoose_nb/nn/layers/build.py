@@ -94,11 +94,8 @@ def build_layers(network: Any, activation: Activation) -> tuple[list[Layer], Wid
     if sparse:
         raise ValueError(f"hidden={hidden!r}: the last hidden layer must be a width, not {layer!r}; add one after it")
     settings = network.n_outputs, network.sampler, network.loss
-    if hashes("output") and network.regularizer is not None:
-        raise ValueError(f"regularizer={network.regularizer!r} changes rows of the output layer by themselves, and compressed rows share "
-                         "their cells: leave it out, or compress other layers only, with Compress(..., only=['hidden0'])")
     output = (shares(HashedOutput(*settings, init_std=network.output_init_std, compress=compress)) if hashes("output")
-              else WideOutput(*settings, init_std=network.output_init_std, regularizer=network.regularizer))
+              else WideOutput(*settings, init_std=network.output_init_std))
     return layers, build(output, width)
 
 

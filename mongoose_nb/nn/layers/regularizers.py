@@ -10,6 +10,9 @@ from mongoose_nb.core.registry import Registered, register
 from mongoose_nb.core.threads import one_blas_thread
 from mongoose_nb.core.validation import check_number
 
+# Entries between which squares of squares of rows have room in float32.
+SMALL, LARGE = 1e-6, 1e6
+
 
 class Regularizer(Registered, kind="regularizer"):
     """A step on the rows of the output layer after each step of the optimiser, decoupled from its moments as weight decay is.
@@ -29,9 +32,27 @@ class Regularizer(Registered, kind="regularizer"):
 
         Returns
         -------
-        (m, width) float32 array
+        (m, width) float array
+            Also where `rows` was changed in place.
         """
         raise NotImplementedError  # abstract
+
+    def step(self, rows: np.ndarray, rate: float) -> np.ndarray:
+        """What `apply` gives, checked.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no array of the shape of `rows`, or not finite; the message names the class.
+        """
+        out, name = self.apply(rows, rate), f"{type(self).__name__}.apply"
+        if not isinstance(out, np.ndarray) or out.dtype.kind != "f":
+            raise TypeError(f"{name} must return the rows after its step, a float array, also where it changes them in place; got {out!r}")
+        if out.shape != rows.shape:
+            raise ValueError(f"{name} must return an array of the shape of the rows, {rows.shape}; got {out.shape}")
+        if not np.isfinite(out).all():
+            raise ValueError(f"{name} returned rows that are not finite; make its step shorter")
+        return out
 
 
 @register("regularizer", "spread-out")
@@ -46,8 +67,8 @@ class SpreadOut(Regularizer):
     Parameters
     ----------
     strength : float
-        Of a step, at most 1. It adds up over the steps: 0.03 suits some thousand steps; fewer steps, or fewer outputs than 1,000, take
-        0.1.
+        Of a step, at most 1; the learning-rate schedule multiplies it, up to 1, and the learning rate itself does not. It adds up over the
+        steps: 0.03 suits some thousand steps; fewer steps, or fewer outputs than 1,000, take 0.1.
 
     References
     ----------
@@ -67,14 +88,15 @@ class SpreadOut(Regularizer):
         """As `Regularizer.apply`."""
         from mongoose_nb.kernels.layers.dense import count_parts, matmul, matmul_tn
 
+        largest = np.abs(rows).max(initial=0)
+        if largest == 0 or not np.isfinite(largest):
+            return rows
         (m, width), out = rows.shape, np.empty_like(rows)
         square = np.empty((width, width), np.float32)
+        scaled = rows if SMALL < largest < LARGE else rows / largest  # the step does not depend on the scale, its squares have to be there
         with one_blas_thread():
-            matmul_tn(rows, rows, np.empty((count_parts(m), width, width), np.float32), square)
-            length = np.linalg.norm(square)
-            if not np.isfinite(length) or length == 0:
-                return rows
-            step = np.float32(self.strength * rate / length) * square
+            matmul_tn(scaled, scaled, np.empty((count_parts(m), width, width), np.float32), square)
+            step = np.float32(min(1.0, self.strength * rate) / np.linalg.norm(square)) * square
             np.fill_diagonal(step, step.diagonal() - step.trace() / np.float32(m))
             matmul(rows, step, out)
         rows -= out

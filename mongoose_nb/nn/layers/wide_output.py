@@ -168,12 +168,12 @@ class WideOutput(Sampled):
         """A step of the regularizer on the touched rows, all where `touched` is None."""
         with run.timer("update"):
             if touched is None:
-                rows = regularizer.apply(self.weights.value, run.rate)
+                rows = regularizer.step(self.weights.value, run.rate)
                 if rows is not self.weights.value:
                     self.weights.value[:] = rows
             elif len(touched):
                 ids = np.sort(touched)
-                self.weights.value[ids] = regularizer.apply(self.weights.value[ids], run.rate)
+                self.weights.value[ids] = regularizer.step(self.weights.value[ids], run.rate)
 
     def topk(self, h: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Exact best k outputs of every row of `h`: (ids (n, k) int32, logits (n, k) float32), best first, lower id first."""

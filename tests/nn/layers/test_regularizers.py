@@ -115,6 +115,15 @@ class TestSpreadOut:
         rows = some_rows()
         np.testing.assert_allclose(nn.SpreadOut().apply(1024 * rows, 1.0), 1024 * nn.SpreadOut().apply(rows.copy(), 1.0), rtol=1e-6)
 
+    @pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e9, 1e25])
+    def test_very_small_and_large_rows(self, scale):
+        rows, scale = some_rows(), np.float32(scale)
+        np.testing.assert_allclose(nn.SpreadOut().apply(scale * rows, 1.0) / scale, nn.SpreadOut().apply(rows.copy(), 1.0), rtol=1e-5)
+
+    def test_a_step_is_never_longer_than_one(self):
+        rows = some_rows()
+        np.testing.assert_array_equal(nn.SpreadOut(0.5).apply(rows.copy(), 1000.0), nn.SpreadOut(1.0).apply(rows.copy(), 1.0))
+
     @pytest.mark.parametrize("strength", [-0.1, 1.5, np.nan, "0.1"])
     def test_wrong_strengths_are_refused(self, strength):
         with pytest.raises((ValueError, TypeError), match="strength"):
@@ -138,9 +147,35 @@ class TestInANetwork:
         assert network(None).grown(3).regularizer is None and net.grown(3).regularizer.share == 0.25
 
     def test_compressed_outputs_are_refused(self):
-        with pytest.raises(ValueError, match="share"):
+        with pytest.raises(TypeError, match="share cells"):
             network("spread-out", compress=2.0)
+        net = network(None, compress=2.0)
+        with pytest.raises(TypeError, match="share cells"):
+            net.regularizer = "spread-out"
+        assert net.regularizer is None
         assert network("spread-out", compress=compressed(["hidden0"])).regularizer is not None
+
+    @pytest.mark.parametrize("sampler", ["full", nn.Uniform(5)], ids=repr)
+    @pytest.mark.parametrize(("value", "says"), [(lambda rows: None, "must return"), (lambda rows: 0.0, "must return"),
+                                                 (lambda rows: rows.mean(axis=0), "shape"), (lambda rows: rows[None], "shape"),
+                                                 (lambda rows: rows.astype(int), "must return"), (lambda rows: rows + np.nan, "finite")])
+    def test_what_a_regularizer_returns_is_checked(self, sampler, value, says):
+        class Wrong(nn.Regularizer):
+            def apply(self, rows, rate):
+                return value(rows)
+
+        X, Y = some_data()
+        net = network(Wrong(), sampler=sampler)
+        with pytest.raises((ValueError, TypeError), match=f"Wrong.apply .*{says}"):
+            net.fit(X, Y, epochs=1)
+        assert np.isfinite(net.output.weights.value).all()
+
+    def test_it_may_be_set_between_trainings(self):
+        X, Y = some_data()
+        first, second = network("spread-out"), network(None)
+        first.regularizer, second.regularizer = None, nn.SpreadOut()
+        for net, as_if in ((first, network(None)), (second, network("spread-out"))):
+            np.testing.assert_array_equal(net.partial_fit(X, Y).output.weights.value, as_if.partial_fit(X, Y).output.weights.value)
 
     def test_unknown_names_are_refused(self):
         with pytest.raises(ValueError, match="spread-out"):
