@@ -57,7 +57,8 @@ def neighbours(args):
         ours.append(Q.shape[0] / (time.perf_counter() - start))
         start = time.perf_counter()
         both = (Q[:part] @ transposed).toarray()
-        least = (1 - both / (np.diff(Q.indptr)[:part, None] + sizes[None, :] - both)).min(axis=1)
+        union = np.diff(Q.indptr)[:part, None] + sizes[None, :] - both
+        least = ((union - both) / union).min(axis=1)
         brute.append(part / (time.perf_counter() - start))
     found = float(recall_of(far[:part], least[:, None]).mean())
     result = {"documents": args.documents, "found": found, "qps": statistics.median(ours), "brute": statistics.median(brute),

@@ -77,9 +77,13 @@ class Tuned:
     reached: bool
 
 
+# Rounding of a float32 distance, as a part of it; rows may be in any unit and lie as near as they like, so no absolute number is small.
+_ROUNDING = 1e-5
+
+
 def recall_of(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Share (n,) of the k found distances that are no farther than the k-th true one; ties count, as in ann-benchmarks."""
-    bound = truth[:, -1:] + 1e-5 * np.abs(truth[:, -1:]) + 1e-7
+    bound = truth[:, -1:] + _ROUNDING * np.abs(truth[:, -1:])
     exists = np.isfinite(truth)
     bound = np.where(np.isfinite(bound), bound, np.inf)
     hits = (np.isfinite(found) & (found <= bound)).sum(axis=1)

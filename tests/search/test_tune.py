@@ -16,6 +16,29 @@ def test_recall_counts_ties_and_missing_ones():
     np.testing.assert_allclose(recall_of(found, truth), [2 / 3, 1 / 2, 1])
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-6, 1e-30, 1e30])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_recall_knows_no_unit(sign, unit):
+    """A tie is one up to the rounding of the distance itself; those of inner products are negative."""
+    truth = np.array([[1, 2, 3], [1, 2, 3]]) - (4 if sign < 0 else 0)
+    found = truth + np.array([[0, 0, 2e-6], [0, 2, 1e-3]])
+    np.testing.assert_allclose(recall_of(np.float32(found * unit), np.float32(truth * unit)), [1, 1 / 3])
+
+
+@pytest.mark.parametrize("metric, spread, unit", [("cosine", 1e-5, 1), ("sqeuclidean", 1, 1e-6), ("ip", 1, 1e-6)])
+def test_near_rows_and_small_units_are_no_ties(metric, spread, unit):
+    """Neighbours that are all at random have the recall of chance, however near they are."""
+    rng = np.random.default_rng(0)
+    X = (unit * (np.ones(64) + spread * rng.standard_normal((1200, 64)))).astype(np.float32)
+    Q = (unit * (np.ones(64) + spread * rng.standard_normal((20, 64)))).astype(np.float32)
+    index = LSHIndex(metric, 64, train_size=10**9)
+    index.add(X)
+    truth = index.query(Q, 10, exact=True)[1]
+    some = LSHIndex(metric, 64, train_size=10**9)
+    some.add(X[::10])
+    assert recall_of(some.query(Q, 10, exact=True)[1], truth).mean() < 0.25 and (recall_of(truth, truth) == 1).all()
+
+
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 def test_the_promise_holds(metric):
     """Of 1,000 unseen queries: within two points, and three standard errors of both measurements, of what was promised."""
