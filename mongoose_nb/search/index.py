@@ -66,9 +66,10 @@ class LSHIndex(SavedIndex):
     seed : int
         Of the hash functions and the reservoir.
     storage : {"float16", "int8"}, optional
-        In what dense vectors are kept, instead of float32: half or a quarter of the bytes, int8 with a scale for each row. Rows and queries
-        are rounded to it, and distances are exact between what is kept. Under l2 and ip the mean of the rows that came first is kept at
-        full precision where rows are far from zero. A warning says when rounding is large beside the spread of the rows.
+        In what dense vectors are kept, instead of float32: half or a quarter of the bytes, with a scale for each row under int8 and under
+        cosine. Rows and queries are rounded to it, and distances are exact between what is kept. Under l2 and ip the mean of the rows that
+        came first is kept at full precision where rows are far from zero. A warning says when rounding is large beside the spread of the
+        rows.
     entries : int, optional
         Entries of buckets that are enough for a query. It reads the first probe of every table, then the second, and stops when the buckets
         that it has read hold so many, or after ``probes``, which is then 64 by default. So queries among few rows read more buckets, and

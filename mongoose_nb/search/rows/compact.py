@@ -20,7 +20,7 @@ from mongoose_nb.core.arrays import read_only
 from mongoose_nb.core.registry import register
 from mongoose_nb.search.metrics import Metric
 from mongoose_nb.search.rows.base import Batch, grown, own, put, taken
-from mongoose_nb.search.rows.dense import DenseRows
+from mongoose_nb.search.rows.dense import ONE, DenseRows
 from mongoose_nb.search.rows.origin import Origin, RoundingWatch, column_origin, on_grid, saved_origin
 
 # A scale that is larger by float32's rounding alone is the same scale.
@@ -33,10 +33,14 @@ class CompactRows(DenseRows):
     batches = "dense"
     #: dtype of the elements
     dtype: type
+    #: whether rows have scales also where their length is not one
+    always_scaled = False
 
     def __init__(self, metric: Metric, dim: int) -> None:
         super().__init__(metric, dim)
-        self.X, self.scales = np.zeros((0, self.width), self.dtype), self.first_scales()
+        #: whether each row has a scale of its own
+        self.scaled = metric.unit or self.always_scaled
+        self.X, self.scales = np.zeros((0, self.width), self.dtype), np.zeros(0, np.float32) if self.scaled else ONE
         #: what is taken from rows before they are rounded; None before the first rows
         self.origin: Origin | None = None
         self._watch = RoundingWatch()
@@ -51,16 +55,18 @@ class CompactRows(DenseRows):
         """Size of the rounding errors of float32 rows, up to a factor."""
 
     @abc.abstractmethod
-    def first_scales(self) -> np.ndarray:
-        """Scales of no rows."""
-
-    @abc.abstractmethod
     def rounded(self, differences: np.ndarray, given: np.ndarray, grid: float) -> tuple[np.ndarray, np.ndarray]:
         """Elements (n, width) and scales of differences between the rows that are `given` and the origin, all multiples of `grid`."""
 
     @abc.abstractmethod
-    def differences(self, X: np.ndarray, scales: np.ndarray) -> np.ndarray:
-        """The float32 differences that elements and scales stand for."""
+    def numbers(self, X: np.ndarray) -> np.ndarray:
+        """Elements as float32, in an array of their own."""
+
+    def unit_scales(self, X: np.ndarray) -> np.ndarray:
+        """Scales with which elements have length one; 0 for rows of zeros."""
+        steps = self.numbers(X)
+        lengths = np.sqrt(np.einsum("ij,ij->i", steps, steps, dtype=np.float64))
+        return np.divide(1, lengths, out=np.zeros(len(X)), where=lengths > 0).astype(np.float32)
 
     def encode(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Elements (n, width) and scales of float32 rows."""
@@ -70,7 +76,9 @@ class CompactRows(DenseRows):
 
     def decode(self, X: np.ndarray, scales: np.ndarray) -> np.ndarray:
         """The float32 rows that elements and scales stand for."""
-        rows = self.differences(X, scales)
+        rows = self.numbers(X)
+        if self.scaled:
+            rows *= scales[:, None]
         return rows if (origin := self._moved) is None else np.add(rows, origin.row, out=rows)
 
     def check(self, X: Any) -> Batch:
@@ -116,51 +124,72 @@ class CompactRows(DenseRows):
     def put(self, slots: np.ndarray, batch: Batch, need: int) -> None:
         X, scales = self.encode(batch)
         self.X = grown(self.X, need)
-        self.put_scales(slots, scales, need)
+        if self.scaled:
+            self.scales = grown(self.scales, need)
+            put(self.scales, slots, scales)
         put(self.X, slots, X)
 
-    def put_scales(self, slots: np.ndarray, scales: np.ndarray, need: int) -> None:
-        """Keep the scales of rows."""
+    def reserve(self, slots: np.ndarray, batch: Batch, need: int) -> None:
+        super().reserve(slots, batch, need)
+        if self.scaled:
+            self.scales = grown(self.scales, need)
 
     def take(self, slots: np.ndarray) -> Batch:
-        return self.decode(taken(self.X, slots), self.scales_of(slots))
+        return self.decode(taken(self.X, slots), taken(self.scales, slots) if self.scaled else self.scales)
 
-    def scales_of(self, slots: np.ndarray) -> np.ndarray:
-        """The scales of these rows."""
-        return self.scales
+    def restrict(self, slots: np.ndarray) -> None:
+        super().restrict(slots)
+        if self.scaled:
+            self.scales = self.scales[slots]
+
+    def row_bytes(self, stored: float | None = None) -> float:
+        return super().row_bytes(stored) + (self.scales.itemsize if self.scaled else 0)
 
     def arrays(self, slots: int) -> tuple:
         return read_only(self.X[:slots]), read_only(self.scales[:slots])
 
     def block(self, arrays: tuple, part: slice) -> np.ndarray:
         X, scales = arrays
-        return self.decode(X[part], scales[part] if len(scales) == len(X) else scales)
+        return self.decode(X[part], scales[part] if self.scaled else scales)
 
     @property
     def nbytes(self) -> int:
-        return super().nbytes + (0 if (origin := self._moved) is None else origin.row.nbytes)
+        return super().nbytes + self.scaled * self.scales.nbytes + (0 if (origin := self._moved) is None else origin.row.nbytes)
 
     def state(self, used: int) -> dict[str, np.ndarray]:
-        return super().state(used) | ({} if (origin := self._moved) is None else {"origin": origin.row})
+        scales = {"scales": self.scales[:used]} if self.scaled else {}
+        return super().state(used) | scales | ({} if (origin := self._moved) is None else {"origin": origin.row})
 
     def restore(self, state: dict[str, np.ndarray], used: int, frozen: bool) -> None:
         super().restore(state, used, frozen)
+        if self.scaled:
+            scales = state["scales"] if "scales" in state or self.always_scaled else self._missing_scales()
+            if scales.shape != (used,) or scales.dtype != np.float32 or not (np.isfinite(scales) & (scales >= 0)).all():
+                raise ValueError("the saved scales do not fit the saved rows")
+            self.scales = scales if frozen else own(scales)
         self.origin = saved_origin(state["origin"], self.width) if "origin" in state else Origin.zero(self.width) if used else None
+
+    def _missing_scales(self):
+        """Scales of rows from a file that has none: elements were rounded at length one, and their length was taken for that."""
+        step = 8192
+        return np.concatenate([self.unit_scales(self.X[lo:lo + step]) for lo in range(0, max(len(self.X), 1), step)])
 
 
 @register("row store", "float16")
 class HalfRows(CompactRows):
-    """Rows of float16: three digits, in half of the bytes. The length of unit rows is one within 0.0005."""
+    """Rows of float16: three digits, in half of the bytes. Rows of length one have a scale, which makes their length one again; of their
+    elements, the largest becomes 1 or -1, so that a row that was rounded is rounded to itself."""
 
     dtype = np.uint16
 
     def error_size(self, X: np.ndarray) -> float:
         return float(np.abs(X).mean(dtype=np.float64))
 
-    def first_scales(self) -> np.ndarray:
-        return np.ones(1, np.float32)
-
     def rounded(self, differences: np.ndarray, given: np.ndarray, grid: float) -> tuple[np.ndarray, np.ndarray]:
+        if self.metric.unit:
+            largest = np.abs(differences).max(axis=1, initial=0)
+            X = (differences / np.where(largest > 0, largest, np.float32(1))[:, None]).astype(np.float16).view(np.uint16)
+            return X, self.unit_scales(X)
         if grid:
             differences = on_grid(differences, grid)
         with np.errstate(over="ignore"):
@@ -171,7 +200,7 @@ class HalfRows(CompactRows):
                              "rows and queries by a number, or take storage='int8', which has a scale for each row")
         return X.view(np.uint16), self.scales
 
-    def differences(self, X: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    def numbers(self, X: np.ndarray) -> np.ndarray:
         return X.view(np.float16).astype(np.float32)
 
 
@@ -180,9 +209,7 @@ class ByteRows(CompactRows):
     """Rows of int8 and a scale for each: a quarter of the bytes. Of a row, the largest number becomes 127 or -127."""
 
     dtype = np.int8
-
-    def first_scales(self) -> np.ndarray:
-        return np.zeros(0, np.float32)
+    always_scaled = True
 
     def error_size(self, X: np.ndarray) -> float:
         return float(np.abs(X).max(axis=1, initial=0).mean(dtype=np.float64))
@@ -197,45 +224,10 @@ class ByteRows(CompactRows):
             scales = np.ldexp(np.ceil(np.ldexp(fraction, 16)), exponent - 16).astype(np.float32)
         steps = differences / np.where(scales > 0, scales, np.float32(1))[:, None]
         X = np.rint(np.clip(steps, -127, 127, out=steps), out=steps).astype(np.int8)
-        if self.metric.unit:  # kept rows have length one again
-            lengths = np.sqrt(np.einsum("ij,ij->i", steps, steps, dtype=np.float64))
-            scales = np.divide(1, lengths, out=np.zeros(len(scales)), where=lengths > 0).astype(np.float32)
-        return X, scales
+        return X, self.unit_scales(X) if self.metric.unit else scales  # kept rows have length one again
 
-    def differences(self, X: np.ndarray, scales: np.ndarray) -> np.ndarray:
-        return X * scales[:, None]
-
-    def reserve(self, slots: np.ndarray, batch: Batch, need: int) -> None:
-        super().reserve(slots, batch, need)
-        self.scales = grown(self.scales, need)
-
-    def put_scales(self, slots: np.ndarray, scales: np.ndarray, need: int) -> None:
-        self.scales = grown(self.scales, need)
-        put(self.scales, slots, scales)
-
-    def scales_of(self, slots: np.ndarray) -> np.ndarray:
-        return taken(self.scales, slots)
-
-    def restrict(self, slots: np.ndarray) -> None:
-        super().restrict(slots)
-        self.scales = self.scales[slots]
-
-    def row_bytes(self, stored: float | None = None) -> float:
-        return super().row_bytes(stored) + self.scales.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        return super().nbytes + self.scales.nbytes
-
-    def state(self, used: int) -> dict[str, np.ndarray]:
-        return {**super().state(used), "scales": self.scales[:used]}
-
-    def restore(self, state: dict[str, np.ndarray], used: int, frozen: bool) -> None:
-        scales = state["scales"]
-        if scales.shape != (used,) or scales.dtype != np.float32 or not (np.isfinite(scales) & (scales >= 0)).all():
-            raise ValueError("the saved scales do not fit the saved rows")
-        super().restore(state, used, frozen)
-        self.scales = scales if frozen else own(scales)
+    def numbers(self, X: np.ndarray) -> np.ndarray:
+        return X.astype(np.float32)
 
 
 def _scales_on_grid(largest, unit):

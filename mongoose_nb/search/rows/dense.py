@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mongoose_nb.search.rows.base import Batch
 
 
-_ONE = read_only(np.ones(1, np.float32))  # scale of all rows
+ONE = read_only(np.ones(1, np.float32))  # scale of all rows
 
 
 class ArrayRows(RowStore):
@@ -90,7 +90,7 @@ class DenseRows(ArrayRows):
         return X
 
     def arrays(self, slots: int) -> tuple:
-        return read_only(self.X[:slots]), _ONE
+        return read_only(self.X[:slots]), ONE
 
     def matrix(self, batch: Batch) -> Any:
         return np.array(batch)

@@ -62,6 +62,22 @@ def test_a_kept_row_finds_itself_at_zero(storage):
         assert (index.query(X[:n], 1, exact=True)[1] < 1e-12).all()
 
 
+@pytest.mark.parametrize("storage", [None, "float16", "int8"])
+@pytest.mark.parametrize("n", [2, 40])
+def test_distances_and_order_are_those_of_what_is_kept(storage, n):
+    """On both sides of the distance below which rows are compared by differences."""
+    rng = np.random.default_rng(3)
+    X = (rng.standard_normal(DIM) + 10 ** rng.uniform(-1.5, 0, (N, 1)) * rng.standard_normal((N, DIM))).astype(np.float32)
+    index = LSHIndex("cosine", DIM, storage=storage, train_size=10**9)
+    index.add(X)
+    kept = index.get(index.ids)
+    ids, distances = index.query(kept[:n], 300, exact=True)
+    want = oracle(kept[:n], kept)
+    assert want.min() < 2.0**-7 and np.sort(want, axis=1)[:, 299].max() > 2.0**-5
+    np.testing.assert_allclose(distances, np.take_along_axis(want, ids, axis=1), rtol=2e-5, atol=1e-12)
+    np.testing.assert_allclose(distances, np.sort(want, axis=1)[:, :300], rtol=2e-5, atol=1e-12)
+
+
 def test_rows_of_zeros_are_at_one_from_all():
     X = np.array([[0, 0], [3, 4], [3, 4]], np.float32)
     for form in ("dense", "sparse"):

@@ -108,6 +108,28 @@ def test_rounding_twice_is_rounding_once(store, metric, seed, size, n):
     assert (error <= 1.02 * DIGITS[rows.name] * largest * (1 + 3 * metric.unit) + 1e-7).all()
 
 
+@pytest.mark.parametrize("store", [HalfRows, ByteRows])
+@given(seed=st.integers(0, 2**32 - 1), dim=st.integers(1, 40))
+def test_kept_unit_rows_have_length_one(store, seed, dim):
+    rows = store(Cosine(), dim)
+    kept = rows.arrive(np.random.default_rng(seed).standard_normal((5, dim)).astype(np.float32))
+    np.testing.assert_allclose(np.linalg.norm(kept.astype(np.float64), axis=1), 1, atol=2e-7)
+
+
+def test_unit_rows_of_float16_without_scales_are_read():
+    """Files of earlier versions: elements of rows that were rounded at length one, and no scales."""
+    elements = (X[:9] / np.linalg.norm(X[:9], axis=1, keepdims=True)).astype(np.float16)
+    elements[3] = 0
+    rows = HalfRows(Cosine(), 24)
+    rows.restore({"X": elements.view(np.uint16)}, 9, False)
+    want = elements.astype(np.float64)
+    want /= np.maximum(np.linalg.norm(want, axis=1, keepdims=True), 1e-30)
+    np.testing.assert_allclose(rows.take(np.arange(9)), want, rtol=2e-7)
+    again = HalfRows(Cosine(), 24)
+    again.restore(rows.state(9), 9, True)
+    np.testing.assert_array_equal(again.take(np.arange(9)), rows.take(np.arange(9)))
+
+
 def test_rows_of_zeros_and_of_tiny_numbers():
     for storage in STORAGES:
         index = LSHIndex("l2", 3, storage=storage)
