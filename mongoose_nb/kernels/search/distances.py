@@ -9,6 +9,7 @@ D. *Stored rows have a scale*, which is one for float32: the product with it bec
    serves rows of float32, float16 and int8. A float16 is widened by integer shifts and a product, as processors without F16C need.
 E. *Near rows of length one* are compared once more, by half their squared difference: ``1 - q . x`` has lost all digits below 1e-7, and
    rows at 1e-9 were at 0, in any order. Rows that are not near keep the product, which costs less for sparse rows.
+F. Rejected: helpers for the counts of sets that take arrays; each call costs 65 ns, as much as a third of a row of 120 entries.
 """
 
 import numpy as np
@@ -21,6 +22,7 @@ from mongoose_nb.kernels.search.columns import slot_of
 
 CHUNK = 64
 NEAR = np.float32(2.0**-6)  # cosine distance below which rows are compared by differences
+COUNTED = 2**24  # so many members float32 counts one by one
 ALIKE = 1e-13  # so small a part of a row's square is rounding of the sums
 
 
@@ -118,43 +120,52 @@ def bit_distance(q, x):
 
 
 @inline
+def _set_distance(common, size, other):
+    """Jaccard distance of two sets by integer counts, as float32 rounds those beyond 2^24; two empty sets are equal."""
+    union = np.int64(size) + np.int64(other) - np.int64(common)
+    return np.float32(np.float64(union - common) / np.float64(union)) if union > 0 else np.float32(0)
+
+
+@inline
 def hashed_csr_distance(keys, held, size, indices, values, first, last, sets, base):
     """As `csr_distance`, for a query in a table: ``held[slot]`` is its value in the column ``keys[slot]``."""
     total = np.float32(0)
+    common = 0
     for e in range(first, last):
         at = slot_of(indices[e], keys)
         if keys[at] != -1:
+            common += 1
             total += held[at] * (np.float32(1) if sets else values[e])
-    if sets:
-        union = np.float32(size + (last - first)) - total
-        return (union - total) / union if union > 0 else np.float32(0)
-    return base - total
+    return _set_distance(common, size, last - first) if sets else base - total
 
 
 @inline
 def csr_distance(wide, size, indices, values, first, last, sets, base):
     """Of a row and the query spread over `wide`: base - q . x, or of sets the Jaccard distance."""
-    a = np.float32(0)
-    b = np.float32(0)
-    c = np.float32(0)
-    d = np.float32(0)
+    common = 0
+    total = np.float32(0)
     one = np.float32(1)
-    e = first
-    while e + 4 <= last:
-        a += wide[np.uint32(indices[e])] * (one if sets else values[e])
-        b += wide[np.uint32(indices[e + 1])] * (one if sets else values[e + 1])
-        c += wide[np.uint32(indices[e + 2])] * (one if sets else values[e + 2])
-        d += wide[np.uint32(indices[e + 3])] * (one if sets else values[e + 3])
-        e += 4
-    while e < last:
-        a += wide[np.uint32(indices[e])] * (one if sets else values[e])
-        e += 1
-    total = (a + b) + (c + d)
-    if sets:
-        union = np.float32(size + (last - first)) - total
-        # two empty sets are equal
-        return (union - total) / union if union > 0 else np.float32(0)
-    return base - total
+    start = first
+    while start < last:  # of most rows once: float32 counts so many members one by one
+        end = min(last, start + COUNTED) if sets else last
+        a = np.float32(0)
+        b = np.float32(0)
+        c = np.float32(0)
+        d = np.float32(0)
+        e = start
+        while e + 4 <= end:
+            a += wide[np.uint32(indices[e])] * (one if sets else values[e])
+            b += wide[np.uint32(indices[e + 1])] * (one if sets else values[e + 1])
+            c += wide[np.uint32(indices[e + 2])] * (one if sets else values[e + 2])
+            d += wide[np.uint32(indices[e + 3])] * (one if sets else values[e + 3])
+            e += 4
+        while e < end:
+            a += wide[np.uint32(indices[e])] * (one if sets else values[e])
+            e += 1
+        total = (a + b) + (c + d)
+        common += np.int64(total) if sets else 0
+        start = end
+    return _set_distance(common, size, last - first) if sets else base - total
 
 
 @inline

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mongoose_nb.search.rows.base import Batch
 
 _NAMES = ("starts", "sizes", "indices", "values")
+# Members that float32 counts one by one; more may be common to sets that are larger alone.
+MOST_COUNTED = 2**24
 
 
 @register("row store", "sparse")
@@ -188,7 +190,7 @@ class SparseRows(RowStore):
         """Largest rounding errors of scores of each query."""
         indptr, _, values = batch
         if self.sets:
-            return np.full(len(indptr) - 1, 2 * UNIT)
+            return np.where(np.diff(indptr) > MOST_COUNTED, np.inf, 4 * UNIT)
         sizes, of_query = np.diff(indptr), np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
         lengths = np.sqrt(np.bincount(of_query, np.square(values, dtype=np.float64), len(sizes)))
         longest = 1.0 if self.metric.unit else float(np.abs(arrays[3]).max(initial=0)) * float(arrays[1].max(initial=0)) ** 0.5

@@ -42,3 +42,15 @@ def test_products_of_sparse_rows(sets):
         some = np.array([1, 2, 5, 17, 29])  # of these columns alone
         scan_csr.multiply_csr(pool, lo, sets, np.ascontiguousarray(wide[some]), ColumnTable(some).parts, product)
         np.testing.assert_allclose(product, ((((X != 0) if sets else X)[:, some]) @ wide[some])[lo:hi], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("room", [1, 0], ids=["spread", "in a table"])
+def test_members_are_counted_beyond_what_float32_counts(room):
+    """The row has its only column n times, the query once: n members are common, and 1 is left of both."""
+    n = 2**24 + 8
+    query = tuple(read_only(a) for a in (np.array([0, 1]), np.zeros(1, np.int32), np.zeros(0, np.float32)))
+    pool = tuple(read_only(a) for a in (np.zeros(1, np.int64), np.array([n], np.int32), np.zeros((1, n), np.int32),
+                                        np.zeros((1, 0), np.float32)))
+    form, indptr, out = (True, np.float32(0)), np.array([0, 1]), np.zeros(1, np.float32)
+    scan_csr.measure_csr(query, pool, form, np.zeros(room, np.float32), indptr, np.zeros(1, np.int32), out)
+    assert out[0] == 1 - n
