@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -12,8 +14,9 @@ import numpy as np
 
 from mongoose_nb.core import files
 from mongoose_nb.core.arrays import parameter_arrays
+from mongoose_nb.core.registry import describe, make, parameters
 from mongoose_nb.core.saving import join, split, state_of
-from mongoose_nb.nn.saving import callback_states
+from mongoose_nb.nn.saving import callback_states, model_settings, reading
 from mongoose_nb.nn.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ class Saver:
                   "callbacks": callback_states(self.callbacks)}
         plain, arrays = split(states)
         files.save(self.path, KIND, {"version": 1, "files": names, "step": self.model.step, "epoch": self.model.epoch,
-                                     "network": repr(self.model.network).rpartition(", step=")[0], **plain},
+                                     "network": brief(self.model.network), "settings": model_settings(self.model.network), **plain},
                    {**parameter_arrays(self.model.parameters()), **arrays})
         self.model.output.saved(paths)
         for name in set(before) - set(names):
@@ -76,6 +79,45 @@ def progress_of(directory: str | os.PathLike) -> dict[str, Any]:
     path = training_file(directory)
     saved = files.load(path, KIND)[0] if os.path.exists(path) else {"progress": None, "step": 0, "epoch": 0}
     return {name: saved[name] for name in ("progress", "step", "epoch")}
+
+
+def brief(network: Network) -> str:
+    """What a message calls a network."""
+    return repr(network).rpartition(", step=")[0]
+
+
+def check_settings(saved: dict[str, Any], network: Network, path: str) -> None:
+    """Refuse to go on with other settings than those of a file; of an earlier version, it holds the description of `brief` only.
+
+    Parameters
+    ----------
+    saved : dict
+    network : Network
+    path : str
+        Of the file.
+
+    Raises
+    ------
+    ValueError
+        It names the first setting that differs.
+    """
+    if saved.get("version") != 1 or ("settings" not in saved and saved["network"] != brief(network)):
+        raise ValueError(f"{path!r} was written by a training of {saved.get('network')}, this network is {brief(network)}: give another "
+                         "directory")
+    if "settings" not in saved:
+        return
+    own = json.loads(json.dumps(model_settings(network)))
+    with reading(path):
+        # arguments that did not exist yet when the file was written have their defaults
+        hidden = describe([make("layer", h) if isinstance(h, dict) else h for h in saved["settings"]["hidden"]])
+        sampler = describe(make("sampler", saved["settings"]["sampler"]), "sampler")
+        defaults = {name: value for name, value in parameters(type(network)).items() if value is not inspect.Parameter.empty}
+        written = {**defaults, **saved["settings"], **json.loads(json.dumps({"hidden": hidden, "sampler": sampler}))}
+        differ = [name for name in own if written[name] != own[name]]
+    if differ:
+        name = differ[0]
+        raise ValueError(f"{path!r} was written by a network with {name}={written[name]!r}, this one has {name}={own[name]!r}: "
+                         "give the same settings to go on, or another directory to start from the beginning")
 
 
 class Found(NamedTuple):
@@ -109,9 +151,7 @@ def find_checkpoint(directory: str, network: Network, progress: Progress) -> Fou
     if not os.path.exists(path):
         return None
     saved, arrays = files.load(path, KIND)
-    mine = repr(network).rpartition(", step=")[0]
-    if saved.get("version") != 1 or saved["network"] != mine:
-        raise ValueError(f"{path!r} was written by a training of {saved.get('network')}, this network is {mine}: give another directory")
+    check_settings(saved, network, path)
     def state(name):
         own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
         return join(saved.get(name, {}), own)

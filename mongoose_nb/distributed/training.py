@@ -19,7 +19,7 @@ from mongoose_nb.distributed.sharded_network import ShardedNetwork
 from mongoose_nb.nn import auto
 from mongoose_nb.nn.labelled import check_labelled
 from mongoose_nb.nn.layers.hashed_output import check_matrix
-from mongoose_nb.nn.saving import load_callbacks
+from mongoose_nb.nn.saving import load_callbacks, model_settings
 from mongoose_nb.nn.training import loop
 from mongoose_nb.nn.training.batches import Chunks, Whole
 from mongoose_nb.nn.training.callbacks import EarlyStopping
@@ -124,6 +124,7 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
     found = None
     if checkpoint is not None:
         checkpoint = os.path.abspath(checkpoint)
+        model_settings(network)  # refuses what a file cannot hold
         os.makedirs(checkpoint, exist_ok=True)
         found = find_checkpoint(checkpoint, network, progress)
     sampler = network.output.sampler

@@ -10,8 +10,9 @@ from scipy import sparse
 
 from mongoose_nb import Network, nn
 from mongoose_nb.compress import Compress
+from mongoose_nb.core import files
 from mongoose_nb.core.registry import make
-from mongoose_nb.distributed import fit, fit_auto
+from mongoose_nb.distributed import checkpoints, fit, fit_auto
 from mongoose_nb.distributed import output as module
 from mongoose_nb.nn import auto
 from mongoose_nb.nn.layers.gradients import RowGradient
@@ -212,6 +213,26 @@ def test_a_client_that_dies_goes_on(threads, tmp_path):
         fit(Network(60, OUTPUTS, hidden=(8,), sampler="full"), X, Y, client=threads, checkpoint=tmp_path)
     with pytest.raises(ValueError, match="rows in a batch"):
         fit(network(), X, Y, client=threads, checkpoint=tmp_path, batch_size=65)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(threads, tmp_path):
+    """Every setting counts, as for `Network.fit(resume=)`; a file of an earlier version, which has a description only, is gone on from."""
+    options = {"client": threads, "shards": 2, "batch_size": 150, "checkpoint": tmp_path}
+    fit(network(), X, Y, epochs=1, **options)
+    for name, value in {"loss": "logistic", "activation": "tanh", "seed": 4, "clip_norm": 0.1, "lr_schedule": "linear", "init_std": 0.5,
+                        "lr": 0.5, "hidden": (8,)}.items():
+        other = network(**{name: value})
+        before = weights(other)
+        with pytest.raises(ValueError, match=f"written by a network with {'optimizer' if name == 'lr' else name}=.*another directory"):
+            fit(other, X, Y, epochs=2, **options)
+        assert other.step == 0 and all((before[key] == array).all() for key, array in weights(other).items())
+    path = checkpoints.training_file(tmp_path)
+    saved, arrays = files.load(path, checkpoints.KIND)
+    del saved["settings"]
+    files.save(path, checkpoints.KIND, saved, arrays)
+    with pytest.raises(ValueError, match="another directory"):
+        fit(network(hidden=(8,)), X, Y, epochs=2, **options)
+    assert len(fit(network(), X, Y, epochs=2, **options)) == 2
 
 
 @pytest.mark.slow
