@@ -126,7 +126,9 @@ class Searchable:
         Returns
         -------
         ids : ndarray of shape (n, k), int64, or strings where rows have keys
-            Nearest first, of equally near rows the lower id; -1 or None where there are fewer rows.
+            Nearest first; -1 or None where there are fewer rows. Of equally near rows each shard proposes k, and the lower ids of these
+            are taken. Those that a shard proposes were added first, or took the place of a row that was removed. So the answer is that
+            of the local index for ids that the index counts up, while no row was removed; else others of equally near rows may be found.
         distances : ndarray of shape (n, k), float32
         """
         k = check_int("k", k, low=1)

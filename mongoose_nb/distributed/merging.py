@@ -6,7 +6,7 @@ import numpy as np
 
 
 def merge_answers(answers: list[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest k of what shards found: ids (n, k) and distances (n, k). Of equally near rows the lower id is first.
+    """The nearest k of what shards found: ids (n, k) and distances (n, k). Of equally near ones the lower id is first.
 
     Parameters
     ----------

@@ -46,6 +46,27 @@ def test_answers_are_those_of_the_local_index(threads):
     assert sum(stats["rows"] for stats in sharded.stats()) == len(sharded) == len(local)
 
 
+def test_equally_near_rows(threads):
+    """Counted ids: the rows that were added first, as in the local index. Own ids: what each shard got first, and of these the lower id;
+    after rows were removed, some of the equally near ones."""
+    local, sharded = LocalIndex("l2", 24), LSHIndex("l2", 24, client=threads, shards=2)
+    for index in (local, sharded):
+        index.add(np.repeat(X[:1], 6, 0))
+        index.add(np.repeat(X[:1], 4, 0))
+    for k in (1, 3, 7):
+        assert (local.query(X[:1], k, exact=True)[0] == sharded.query(X[:1], k, exact=True)[0]).all()
+    own, ids = LSHIndex("l2", 24, client=threads, shards=2), np.array([60, 50, 40, 30, 20, 10])
+    own.add(np.repeat(X[:1], 6, 0), ids=ids)
+    for k in (1, 2, 3, 6):
+        first = np.concatenate([ids[shard_of(ids, 2) == i][:k] for i in range(2)])
+        assert own.query(X[:1], k, exact=True)[0].tolist() == [np.sort(first)[:k].tolist()]
+    assert own.radius(X[:1], 0.1)[1].tolist() == np.sort(ids).tolist()
+    sharded.remove([0, 3])
+    sharded.add(np.repeat(X[:1], 2, 0))
+    found, far = sharded.query(X[:1], 5, exact=True)
+    assert (np.diff(found[0]) > 0).all() and found.min() > 0 and (far == far[0, 0]).all()
+
+
 def test_queries_beside_changes(threads):
     """A thread adds, changes and removes rows; another sees all rows that stay, and never a part of a change."""
     index, stop, seen = LSHIndex("l2", 24, client=threads, shards=3), threading.Event(), []
