@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mongoose_nb.core.arrays import parameter_arrays, restore_parameters
 from mongoose_nb.core.saving import remember, restore
@@ -19,6 +19,7 @@ from mongoose_nb.distributed.sharded_network import ShardedNetwork
 from mongoose_nb.nn import auto
 from mongoose_nb.nn.labelled import check_labelled
 from mongoose_nb.nn.layers.hashed_output import check_matrix
+from mongoose_nb.nn.network import Network
 from mongoose_nb.nn.saving import load_callbacks, model_settings
 from mongoose_nb.nn.training import loop
 from mongoose_nb.nn.training.batches import Chunks, Whole
@@ -26,10 +27,48 @@ from mongoose_nb.nn.training.callbacks import EarlyStopping
 from mongoose_nb.nn.training.progress import Progress
 
 if TYPE_CHECKING:
-    from mongoose_nb.nn.network import Network
     from mongoose_nb.nn.training.callbacks import History
 
+F = TypeVar("F", bound=Callable[..., Any])
+# Who trains a network on a cluster now, by the id of the network.
+_running: dict[int, object] = {}
 
+
+def alone(function: F) -> F:
+    """A function that holds a network while it runs, as its output weights are elsewhere; a second call for the network is refused."""
+    @functools.wraps(function)
+    def inner(network, *args, **kwargs):
+        check_network(network)
+        mine = object()
+        if _running.setdefault(id(network), mine) is not mine:
+            raise RuntimeError(f"{network!r} is being trained on a cluster by another call of distributed.fit: wait until it has ended, or "
+                               "train a copy, copy.deepcopy(network), made before it began")
+        try:
+            with network.lock:
+                return function(network, *args, **kwargs)
+        finally:
+            del _running[id(network)]
+    return inner  # type: ignore[return-value]
+
+
+def check_network(network: Any) -> None:
+    """Refuse what is no network, and a program without Dask.
+
+    Parameters
+    ----------
+    network : Network
+
+    Raises
+    ------
+    ImportError, TypeError
+        The message says what to do, or what was given.
+    """
+    need_dask()
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a Network, such as Network(n_features, n_outputs) or Network.load(path); got {network!r}")
+
+
+@alone
 def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: int | None = None, epochs: int = 10,
         batch_size: int = 256, validation: tuple | None = None, early_stopping: int | EarlyStopping | None = None,
         checkpoint: str | os.PathLike | None = None, checkpoint_steps: int = 200, callbacks: Sequence = (),
@@ -82,15 +121,19 @@ def fit(network: Network, X: Any, Y: Any = None, *, client: Any = None, shards: 
         A sampler that needs all weights in one place.
     TypeError
         An output layer that is compressed. Hidden layers may be.
+    RuntimeError
+        Another call trains this network now.
 
     Notes
     -----
+    The network is held until the call returns, since its output weights are on the workers: predictions, `Network.save` and steps of
+    training in other threads wait until then. A callback must not wait for such a thread.
+
     With one shard the result has the same bits as `Network.fit`. With more, sums over outputs are made in another order, so results
     agree to the rounding of float32, which grows from step to step: tests allow 1e-3 in a weight after 15 steps. They depend on the number
     of shards, not on that of workers, and not on workers that die. Samplers with tables, or with candidates for each sample, draw other
     candidates then: each shard draws its part from its own rows, with tables of these, where there are tables, of the same K and L.
     """
-    need_dask()
     check = functools.partial(_check, network)
     check_matrix(network.output, "whose rows share cells and cannot be in shards: train it on one machine, with Network.fit")
     if network.regularizer is not None:
@@ -197,7 +240,7 @@ def fit_auto(network: Network, X: Any, Y: Any, *, epochs: int | None = None, bat
     dict
         As `Network.fit_auto`.
     """
-    need_dask()
+    check_network(network)
     X, Y, _ = _check(network, X, Y)
     check_labelled(Y)
     return auto.fit_auto(network, X, Y, epochs=epochs, batch_size=batch_size, held_out=held_out, callbacks=callbacks,

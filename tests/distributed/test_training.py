@@ -1,8 +1,10 @@
 """Training with an output layer in shards, beside training in one process."""
 
+import concurrent.futures as pool
 import json
 import os
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -233,6 +235,42 @@ def test_a_checkpoint_of_other_settings_is_refused(threads, tmp_path):
     with pytest.raises(ValueError, match="another directory"):
         fit(network(hidden=(8,)), X, Y, epochs=2, **options)
     assert len(fit(network(), X, Y, epochs=2, **options)) == 2
+
+
+def test_other_threads_wait_for_a_training(threads, tmp_path):
+    """A prediction, a file and arrays of another thread are those of the trained network, and never of half of it; a second training is
+    refused and changes nothing."""
+    expected, net, found = network(), network(), {}
+    fit(expected, X, Y, client=threads, shards=2, epochs=1, batch_size=100)
+
+    def look():
+        found["ids"] = net.predict_topk(X, 3)[0]
+        net.save(tmp_path / "net")
+        found["arrays"] = net.to_arrays()
+
+    def act():
+        other.start()
+        other.join(0.05)
+        assert other.is_alive() and not found
+        with pytest.raises(RuntimeError, match="another call of distributed.fit"):
+            fit(net, X, Y, client=threads)
+        with pool.ThreadPoolExecutor(1) as executor, pytest.raises(RuntimeError, match="another call of distributed.fit"):
+            executor.submit(fit, network=net, X=X, Y=Y, client=threads).result(10)
+
+    other = threading.Thread(target=look, daemon=True)
+    fit(net, X, Y, client=threads, shards=2, epochs=1, batch_size=100, callbacks=[Interrupts([2], act)])
+    other.join(10)
+    assert same(net, expected) and (found["ids"] == expected.predict_topk(X, 3)[0]).all()
+    assert same(Network.load(tmp_path / "net"), expected)
+    assert all((found["arrays"][name] == array).all() for name, array in weights(expected).items())
+    fit(net, X, Y, client=threads, shards=2, epochs=1, batch_size=100)  # it is free again
+    assert net.step == 6
+
+
+def test_what_is_no_network_is_refused(threads):
+    for function in (fit, fit_auto):
+        with pytest.raises(TypeError, match="network must be a Network.*got 'x'"):
+            function("x", X, Y, client=threads)
 
 
 @pytest.mark.slow
