@@ -92,6 +92,7 @@ class Shards:
         self.workers: list[str | None] = [None] * n
         self._direct: dict[str | None, bool] = {}  # whether messages go straight to a worker, by address
         self._futures: list[Any] = [None] * n
+        self.closed = False
         #: how often a shard was made again because its worker was lost
         self.lost = 0
         #: seconds that each shard computed for the last call, without messages
@@ -107,7 +108,15 @@ class Shards:
         -------
         list
             Results, and errors as values.
+
+        Raises
+        ------
+        RuntimeError
+            It is closed.
         """
+        if self.closed:
+            raise RuntimeError("this was closed, and its shards have left the workers: make a new one, or read its directory again where "
+                               "it has one, LSHIndex.load(directory)")
         self.seconds = [0.0] * self.n
         started = [self.begin(i, method, given) if given is not None else None for i, given in enumerate(arguments)]
         return [None if given is None else self.end(i, started[i], method, given) for i, given in enumerate(arguments)]
@@ -144,7 +153,8 @@ class Shards:
         self._revive(i, worker)
 
     def close(self) -> None:
-        """Let go of all objects."""
+        """Let go of all objects; calls are refused from now on."""
+        self.closed = True
         self._futures = [None] * self.n
 
     async def _execute(self, worker, key, method, arguments):

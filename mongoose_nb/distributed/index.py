@@ -307,10 +307,11 @@ class LSHIndex(Searchable):
                 moved += 1
 
     def close(self) -> None:
-        """Give the memory of the workers back. Files stay; a checkpoint directory is brought up to date."""
+        """Give the memory of the workers back. Files stay; a checkpoint directory is brought up to date. The index cannot be used
+        afterwards; closing it again does nothing."""
         with self._lock:
             try:
-                if self._recovery.directory is not None and self._recovery.unsaved:
+                if self._recovery.directory is not None and self._recovery.unsaved and not self._shards.closed:
                     self.checkpoint()
             finally:
                 self._shards.close()

@@ -67,6 +67,21 @@ def test_equally_near_rows(threads):
     assert (np.diff(found[0]) > 0).all() and found.min() > 0 and (far == far[0, 0]).all()
 
 
+def test_a_closed_index_says_so(threads, tmp_path):
+    for options in ({}, {"checkpoint": tmp_path}):
+        index = LSHIndex("l2", 24, client=threads, shards=2, **options)
+        index.add(X[:50])
+        index.close()
+        index.close()
+        for name, *arguments in (("query", Q, 3), ("add", X[:5]), ("remove", [1]), ("update", [1], X[:1]), ("get", [1]), ("radius", Q, 1.0),
+                                 ("candidates", Q), ("save", tmp_path / "a"), ("stats",), ("__contains__", 1), ("rebuild",), ("tune", X)):
+            with pytest.raises(RuntimeError, match="was closed, and its shards have left"):
+                getattr(index, name)(*arguments)
+        assert len(index) == 50
+    again = LSHIndex.load(tmp_path, client=threads)
+    assert len(again) == 50 and len(again.query(Q, 3)[0]) == len(Q)
+
+
 def test_queries_beside_changes(threads):
     """A thread adds, changes and removes rows; another sees all rows that stay, and never a part of a change."""
     index, stop, seen = LSHIndex("l2", 24, client=threads, shards=3), threading.Event(), []
