@@ -39,9 +39,9 @@ def _start(args, clock):
     out = runs.check_free(args.out, args.overwrite)
     work = _Work(settings)
     model = _model(settings, work)
-    runs.begin(out, {"model": model_settings(model), "settings": settings, "data": work.record, "versions": versions(),
-                     "threads": args.threads})
-    _train(model, work, settings, out, args, clock)
+    record = {"model": model_settings(model), "settings": settings, "data": work.record, "versions": versions(), "threads": args.threads}
+    with runs.beginning(out, record) as first_step:
+        _train(model, work, settings, out, args, clock, [first_step])
 
 
 def _resume(args, clock):
@@ -196,13 +196,13 @@ def _log(settings, args, lines):
     return Log()
 
 
-def _train(model, work, settings, out, args, clock):
+def _train(model, work, settings, out, args, clock, more=()):
     from mongoose_nb.commands.train import Interrupted
     from mongoose_nb.nn import Checkpoint, JSONLines, ProgressBar
 
     note(f"{work.name}; {sum(p.value.size for p in model.parameters().values()):,} parameters")
     bar = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
-    callbacks = [Checkpoint(out / runs.MODEL), JSONLines(out / runs.METRICS), _log(settings, args, not bar), *[ProgressBar()] * bar]
+    callbacks = [Checkpoint(out / runs.MODEL), JSONLines(out / runs.METRICS), _log(settings, args, not bar), *[ProgressBar()] * bar, *more]
     try:
         history = model.fit(work.train, epochs=settings["epochs"] - model.epoch, batches=settings["train_batches"],
                             batch_size=settings["batch_size"], validation=work.test, eval_batches=settings["eval_batches"],

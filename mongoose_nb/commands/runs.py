@@ -8,9 +8,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 from mongoose_nb.commands.console import to_json
@@ -19,6 +21,8 @@ from mongoose_nb.core.types import PathLike
 from mongoose_nb.data._files import replacing
 
 SETTINGS, METRICS, MODEL, CLUSTER = "settings.json", "metrics.jsonl", "model.mongoose", "cluster"
+# Where the run before is kept until the first step of the one that replaces it.
+REPLACED = "replaced"
 FORMAT_VERSION = 2
 
 
@@ -33,17 +37,55 @@ def check_free(path: PathLike, overwrite: bool) -> pathlib.Path:
     return check_directory("--out", path)
 
 
-def begin(path: pathlib.Path, record: dict[str, Any]) -> None:
-    """Make the directory, remove an older run from it (nothing else), and write the settings."""
+def own_files(path: PathLike) -> list[pathlib.Path]:
+    """What is in the directory of a run and belongs to it, with older versions of the network and what a killed process left."""
+    path = pathlib.Path(path)
+    more = [file for file in path.glob(f"{MODEL}.*") if file.suffix == ".part" or file.suffix[1:].isdigit()]
+    return [file for file in (*(path / name for name in (MODEL, METRICS, SETTINGS, CLUSTER)), *more) if file.exists()]
+
+
+class FirstStep:
+    """A callback: whether a step of the training was taken, after which the run before is removed for good."""
+
+    def __init__(self, replaced: pathlib.Path) -> None:
+        self.replaced, self.taken = replaced, False
+
+    def on_batch_end(self, network: Any, logs: Any) -> None:
+        """Remove the run before."""
+        if not self.taken:
+            self.taken = True
+            shutil.rmtree(self.replaced, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def beginning(path: pathlib.Path, record: dict[str, Any]) -> Iterator[FirstStep]:
+    """Context manager of a new run: make the directory, put an older run aside (nothing else), and write the settings.
+
+    An error before the first step, of which the `FirstStep` that it gives has to be told, leaves everything as it was.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
-    for name in (MODEL, METRICS, SETTINGS):
-        (path / name).unlink(missing_ok=True)
-    if (path / CLUSTER).exists():
-        shutil.rmtree(path / CLUSTER)
-    for file in path.glob(f"{MODEL}.*"):  # older versions, and what a killed process left
-        if file.suffix == ".part" or file.suffix[1:].isdigit():
-            file.unlink()
-    write_settings(path, record)
+    aside = path / REPLACED
+    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+    aside.mkdir()
+    for file in own_files(path):
+        file.replace(aside / file.name)
+    first = FirstStep(aside)
+    try:
+        write_settings(path, record)
+        yield first
+    except Exception:
+        if not first.taken:
+            for file in own_files(path):
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+            for file in aside.iterdir():
+                file.replace(path / file.name)
+            aside.rmdir()
+            for folder in made:
+                folder.rmdir()
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_settings(path: pathlib.Path, record: dict[str, Any]) -> None:

@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> None:
     if args.scheduler is not None:
         from mongoose_nb.distributed.cluster import need_dask
 
+        if not args.scheduler.strip():
+            raise ValueError("--scheduler is empty; give the address of a Dask scheduler, such as tcp://host:8786")
         need_dask()
     with threads(args.threads), compiling() as clock:
         (_resume if args.resume is not None else _start)(args, clock)
@@ -79,6 +81,8 @@ def _training_settings(given):
                       ("save_steps", 1), ("keep", 1)):
         if out[name] is not None and out[name] < low:
             raise ValueError(f"--{name.replace('_', '-')} must be at least {low}; got {out[name]}")
+    if out["keep"] > 1000:
+        raise ValueError(f"--keep must be at most 1000; got {out['keep']}")
     check_choice("--nonfinite", out["nonfinite"], ("stop", "skip"))
     if out["early_stopping"] is not None and out["validation"] is None:
         raise ValueError("--early-stopping needs --validation SHARE or --validation DATA: the test set must not choose the epoch")
@@ -165,10 +169,10 @@ def _start(args, clock):
               "threads": args.threads}
     if given.get("label_names") is not None:
         record["label_names"] = os.path.abspath(given["label_names"])
-    runs.begin(out, record)
-    if args.scheduler is None:
-        _compile(network, arguments, data, clock)
-    _train(network, data, settings, out, args, clock)
+    with _reached(args.scheduler) as client, runs.beginning(out, record) as first_step:
+        if client is None:
+            _compile(network, arguments, data, clock)
+        _train(network, data, settings, out, args, clock, client, more=[first_step])
 
 
 def _resume(args, clock):
@@ -229,15 +233,26 @@ def _resume(args, clock):
                              "start a new run for other data")
     data.equip(network)
     data.announce()
-    note(f"going on after epoch {saved['epoch']}, step {saved['step']:,}")
-    runs.trim_metrics(path, saved["epoch"])
-    runs.write_settings(path, {**{k: v for k, v in record.items() if k != "format_version"}, "network": model_settings(network),
-                               "training": settings, "data": data.record, "versions": versions(), "threads": args.threads})
     arguments = {"sampler": network.sampler, "optimizer": network.optimizer, "hidden": network.hidden, "loss": network.loss,
                  "activation": network.activation, "clip_norm": network.clip_norm}
-    if args.scheduler is None:
-        _compile(network, arguments, data, clock)
-    _train(network, data, settings, path, args, clock, first)
+    record.pop("format_version")
+    with _reached(args.scheduler) as client:
+        note(f"going on after epoch {saved['epoch']}, step {saved['step']:,}")
+        runs.trim_metrics(path, saved["epoch"])
+        runs.write_settings(path, {**record, "network": model_settings(network), "training": settings, "data": data.record,
+                                   "versions": versions(), "threads": args.threads})
+        if client is None:
+            _compile(network, arguments, data, clock)
+        _train(network, data, settings, path, args, clock, client, first)
+
+
+def _reached(address):
+    """Context manager: a client of the scheduler, which answers; None without one."""
+    if address is None:
+        return contextlib.nullcontext()
+    from mongoose_nb.distributed.cluster import connect
+
+    return connect(address)
 
 
 def _compile(network, arguments, data, clock):
@@ -295,23 +310,21 @@ def _ranked(data, settings):
 
 
 @contextlib.contextmanager
-def _on_cluster(network, settings, out, address):
+def _on_cluster(network, settings, out, client):
     """`distributed.fit` and `distributed.fit_auto` with the files of a run; at the end the network is saved."""
     from mongoose_nb import distributed
-    from mongoose_nb.distributed.cluster import connect
 
     (out / runs.CLUSTER).mkdir(exist_ok=True)
-    with connect(address) as client:
-        yield [functools.partial(fit, network, client=client, checkpoint=out / runs.CLUSTER, checkpoint_steps=settings["save_steps"] or 200)
-               for fit in (distributed.fit, distributed.fit_auto)]
+    yield [functools.partial(fit, network, client=client, checkpoint=out / runs.CLUSTER, checkpoint_steps=settings["save_steps"] or 200)
+           for fit in (distributed.fit, distributed.fit_auto)]
     network.save(out / runs.MODEL)
 
 
-def _train(network, data, settings, out, args, clock, first=0):
+def _train(network, data, settings, out, args, clock, client, first=0, more=()):
     scored = data.validation or data.test
     bar = sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
     stopping = None if settings["early_stopping"] is None else EarlyStopping(patience=settings["early_stopping"])
-    callbacks = [JSONLines(out / runs.METRICS), _Log(settings["epochs"], args.json, not bar, first)] + [ProgressBar()] * bar
+    callbacks = [JSONLines(out / runs.METRICS), _Log(settings["epochs"], args.json, not bar, first), *[ProgressBar()] * bar, *more]
     epochs = settings["epochs"] - first
     options = {"batch_size": settings["batch_size"], "micro_batch_size": settings["micro_batch_size"], "validation": scored,
                "early_stopping": stopping, "callbacks": callbacks}
@@ -321,7 +334,7 @@ def _train(network, data, settings, out, args, clock, first=0):
                        resume=None if network.epoch else out / runs.MODEL)
     choice, here = None, contextlib.nullcontext((network.fit, network.fit_auto))
     try:
-        with here if args.scheduler is None else _on_cluster(network, settings, out, args.scheduler) as (fit, fit_auto):
+        with here if client is None else _on_cluster(network, settings, out, client) as (fit, fit_auto):
             if not _ranked(data, settings):
                 with standardised(network, data.X):
                     history = fit(data.X, data.Y, epochs=epochs, **options)

@@ -79,3 +79,40 @@ def test_genes_remove_no_index_for_data_that_are_not_there(place, capsys):
     assert main(["genes", "index", "no.fa", "--overwrite", "-o", "folder"]) == 2
     assert "no.fa: no such file or folder" in capsys.readouterr().err
     assert (place / "folder" / "part-00001.mongoose").exists()
+
+
+DATA = "60 50 40\n" + "".join(f"{i % 40} {i % 50}:1\n" for i in range(60))
+REFUSED = {"no scheduler": ["--scheduler", "tcp://127.0.0.1:1"], "empty address": ["--scheduler", ""],
+           "no address": ["--scheduler", "foo:xx"], "versions": ["--keep", "1001"], "not finite": ["--init-std", "1e23"]}
+
+
+def everything(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_training_that_is_refused_leaves_the_run_before_and_makes_none(name, tmp_path, capsys):
+    """Whatever refuses it, before the first step."""
+    if "--scheduler" in REFUSED[name]:
+        pytest.importorskip("distributed")
+    data, old, new = tmp_path / "data.txt", tmp_path / "old", tmp_path / "a" / "new"
+    data.write_text(DATA)
+    (old / "cluster").mkdir(parents=True)
+    for file in ("settings.json", "metrics.jsonl", "model.mongoose", "model.mongoose.1", "cluster/part", "own.txt"):
+        (old / file).write_text(file)
+    before = everything(tmp_path)
+    common = ["train", str(data), "--hidden", "8", "--sampler", "full", "--epochs", "1", *REFUSED[name]]
+    for out in ([str(old), "--overwrite"], [str(new)]):
+        assert main([*common, "--out", *out]) != 0
+        assert "error" in capsys.readouterr().err and everything(tmp_path) == before
+
+
+def test_a_training_that_begins_replaces_the_run_before(tmp_path):
+    data, old = tmp_path / "data.txt", tmp_path / "old"
+    data.write_text(DATA)
+    old.mkdir()
+    for file in ("settings.json", "metrics.jsonl", "model.mongoose", "model.mongoose.1", "own.txt"):
+        (old / file).write_text(file)
+    assert main(["train", str(data), "--hidden", "8", "--sampler", "full", "--epochs", "1", "--out", str(old), "--overwrite"]) == 0
+    assert sorted(path.name for path in old.iterdir()) == ["metrics.jsonl", "model.mongoose", "own.txt", "settings.json"]
+    assert (old / "own.txt").read_text() == "own.txt" and (old / "model.mongoose").stat().st_size > 100

@@ -73,6 +73,12 @@ def test_what_ranks_the_outputs_is_trained(address, file, tmp_path, capsys, monk
 def test_what_is_refused(address, file, tmp_path, capsys):
     assert main(["train", file, "--out", str(tmp_path / "run"), "--scheduler", address, "--nonfinite", "skip"]) != 0
     assert "--nonfinite skip does not go with --scheduler" in capsys.readouterr().err
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "model.mongoose").write_text("a network")
+    for wrong in (["--compress", "4"], ["--regularizer", "spread-out"]):
+        for run in ("old", "run"):
+            assert main(["train", file, "--out", str(tmp_path / run), "--overwrite", "--scheduler", address, *wrong]) != 0
+        assert [path.name for path in tmp_path.rglob("*")] == ["old", "model.mongoose"]
 
 
 def test_runs_stay_where_they_began(address, file, tmp_path, capsys):
