@@ -11,7 +11,6 @@ import json
 import math
 import os
 import pathlib
-import shutil
 import time
 from collections.abc import Callable
 
@@ -19,7 +18,7 @@ from mongoose_nb.commands.console import json_line, note, result, to_json
 from mongoose_nb.commands.values import INTEGER, NUMBER
 from mongoose_nb.commands.warm import threads
 from mongoose_nb.core.files import remove_leftovers
-from mongoose_nb.core.outputs import check_directory
+from mongoose_nb.core.outputs import REPLACED, Replacement, check_directory, replacement
 from mongoose_nb.core.validation import check_number
 
 PLAN = "unfinished.json"
@@ -103,28 +102,58 @@ def _index(args):
     plan = {"hasher": describe(hasher), "fpr": args.fpr, "data": [os.path.abspath(path) if path != "-" else path for path in args.data],
             "records": args.records}
     folder = check_directory("-o", args.out)
-    _sources(args.data)  # what is not there is refused before an index is removed
+    _check_data(args)
     if args.overwrite and folder.exists():
-        if any(file.name != PLAN and not file.name.startswith("part-") for file in folder.iterdir()):
+        if any(file.name not in (PLAN, REPLACED) and not file.name.startswith("part-") for file in folder.iterdir()):
             raise FileExistsError(f"{folder} has other files than those of an index; give another folder")
-        shutil.rmtree(folder)
-    started = folder / PLAN
-    if started.exists():
-        before = json.loads(started.read_text(encoding="utf-8"))
-        if before != plan:
+    elif _parts(folder) and (folder / PLAN).exists():
+        if json.loads((folder / PLAN).read_text(encoding="utf-8")) != plan:
             raise ValueError(f"{folder} has an unfinished run with other settings or data; give the same command again, or --overwrite")
-    elif folder.exists() and any(folder.iterdir()):
+        _fill(args, folder, hasher, args.fpr)
+        (folder / PLAN).unlink()
+        return
+    elif folder.exists() and any(file.name not in (PLAN, REPLACED) for file in folder.iterdir()):
         raise FileExistsError(f"{folder} exists; mongoose genes add {folder} adds to an index, --overwrite replaces it")
-    folder.mkdir(parents=True, exist_ok=True)
-    started.write_text(json.dumps(plan), encoding="utf-8")
-    _fill(args, folder, hasher, args.fpr)
-    started.unlink()
+
+    def own():
+        return [file for file in folder.iterdir() if file.name == PLAN or file.name.startswith("part-")]
+
+    with replacement(folder, own, BaseException) as state:  # until the first part is there
+        (folder / PLAN).write_text(json.dumps(plan), encoding="utf-8")
+        _fill(args, folder, hasher, args.fpr, state)
+    (folder / PLAN).unlink()
+
+
+def _check_part(args):
+    if args.part < 1:
+        raise ValueError(f"--part must be at least 1; got {args.part}")
+
+
+def _check_data(args):
+    """Refuse at once arguments and files that cannot be right, as far as the first record of each tells."""
+    from mongoose_nb.sketch.reading import EmptyFileError, document_name, read_records
+
+    _check_part(args)
+    sources, seen = _sources(args.data), set()
+    for source in sources:
+        if source != "-" and os.path.isfile(source):
+            try:
+                next(read_records(source), None)
+            except EmptyFileError:
+                if len(sources) == 1:
+                    raise
+                continue
+        name = "stdin" if source == "-" else document_name(source)
+        if name in seen and not args.records:
+            raise ValueError(f"two documents have the name {name!r}; rename one of the files or records")
+        seen.add(name)
 
 
 def _add(args):
     index = _open(args.index, finished=False)
     if (pathlib.Path(args.index) / PLAN).exists():
         raise ValueError(f"{args.index} has an unfinished run of mongoose genes index; finish it first, by the same command")
+    _check_part(args)
     _fill(args, check_directory("INDEX", args.index), index.hasher, index.fpr)
 
 
@@ -193,7 +222,7 @@ def _unchanged(source, name, text, digest, folder):
                      "mongoose genes index --overwrite")
 
 
-def _fill(args, folder, hasher, fpr):
+def _fill(args, folder, hasher, fpr, state: Replacement | None = None):
     """Write parts until all documents are in the index. Those that are in it already, with the same content, are skipped."""
     from mongoose_nb.sketch import COBSIndex
     from mongoose_nb.sketch.documents import count_kmers
@@ -209,8 +238,6 @@ def _fill(args, folder, hasher, fpr):
     resumed = {name for name, digest in taken.items() if not digest} if (folder / PLAN).exists() else set()
     if taken:
         note(f"{len(taken):,} documents are in the index")
-    if args.part < 1:
-        raise ValueError(f"--part must be at least 1; got {args.part}")
     start, letters, added, waiting, size = time.perf_counter(), 0, 0, [], 0
 
     def write():
@@ -221,6 +248,8 @@ def _fill(args, folder, hasher, fpr):
         index = COBSIndex(hasher, fpr=fpr)
         index.add_many(waiting)
         index.save(folder / f"part-{max(numbers, default=0) + 1:05d}.mongoose")
+        if state is not None:
+            state.begun()
         waiting, size = [], 0
         seconds = time.perf_counter() - start
         note(f"{added:,} documents, {letters / 1e6:,.0f} million letters, {letters / 1e6 / seconds:,.0f} million/s")

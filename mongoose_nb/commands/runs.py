@@ -11,18 +11,15 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 from mongoose_nb.commands.console import to_json
-from mongoose_nb.core.outputs import check_directory
+from mongoose_nb.core.outputs import Replacement, check_directory, replacement
 from mongoose_nb.core.types import PathLike
 from mongoose_nb.data._files import replacing
 
 SETTINGS, METRICS, MODEL, CLUSTER = "settings.json", "metrics.jsonl", "model.mongoose", "cluster"
-# Where the run before is kept until the first step of the one that replaces it.
-REPLACED = "replaced"
 FORMAT_VERSION = 2
 
 
@@ -45,16 +42,14 @@ def own_files(path: PathLike) -> list[pathlib.Path]:
 
 
 class FirstStep:
-    """A callback: whether a step of the training was taken, after which the run before is removed for good."""
+    """A callback: after the first step of the training, the run before is removed for good."""
 
-    def __init__(self, replaced: pathlib.Path) -> None:
-        self.replaced, self.taken = replaced, False
+    def __init__(self, state: Replacement) -> None:
+        self.state = state
 
     def on_batch_end(self, network: Any, logs: Any) -> None:
         """Remove the run before."""
-        if not self.taken:
-            self.taken = True
-            shutil.rmtree(self.replaced, ignore_errors=True)
+        self.state.begun()
 
 
 @contextlib.contextmanager
@@ -63,29 +58,9 @@ def beginning(path: pathlib.Path, record: dict[str, Any]) -> Iterator[FirstStep]
 
     An error before the first step, of which the `FirstStep` that it gives has to be told, leaves everything as it was.
     """
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    aside = path / REPLACED
-    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
-    aside.mkdir()
-    for file in own_files(path):
-        file.replace(aside / file.name)
-    first = FirstStep(aside)
-    try:
+    with replacement(path, lambda: own_files(path)) as state:
         write_settings(path, record)
-        yield first
-    except Exception:
-        if not first.taken:
-            for file in own_files(path):
-                shutil.rmtree(file) if file.is_dir() else file.unlink()
-            for file in aside.iterdir():
-                file.replace(path / file.name)
-            aside.rmdir()
-            for folder in made:
-                folder.rmdir()
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        yield FirstStep(state)
 
 
 def write_settings(path: pathlib.Path, record: dict[str, Any]) -> None:

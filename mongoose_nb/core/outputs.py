@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import shutil
 import tempfile
+from collections.abc import Callable, Iterator
 
 from mongoose_nb.core.types import PathLike
 
@@ -46,6 +49,64 @@ def check_directory(flag: str, path: PathLike) -> pathlib.Path:
         raise ValueError(f"{flag} {path} is a file; give a directory")
     _try(flag, path, there)
     return path
+
+
+# Where files are kept until what replaces them has begun.
+REPLACED = "replaced"
+
+
+class Replacement:
+    """Files that are put aside until the work that replaces them has `begun`."""
+
+    def __init__(self, aside: pathlib.Path) -> None:
+        self._aside, self.has_begun = aside, False
+
+    def begun(self) -> None:
+        """Remove them for good."""
+        if not self.has_begun:
+            self.has_begun = True
+            shutil.rmtree(self._aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def replacement(folder: pathlib.Path, own: Callable[[], list[pathlib.Path]],
+                undo: type[BaseException] = Exception) -> Iterator[Replacement]:
+    """Context manager: make a folder, and put aside what is in it already.
+
+    Parameters
+    ----------
+    folder : Path
+    own : callable
+        The files and folders in it that the work replaces and writes.
+    undo : type
+        An error of this type, before the work has `Replacement.begun`, leaves the folder as it was.
+
+    Yields
+    ------
+    Replacement
+    """
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / REPLACED
+    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+    aside.mkdir()
+    for file in own():
+        file.replace(aside / file.name)
+    state = Replacement(aside)
+    try:
+        yield state
+    except undo:
+        if not state.has_begun:
+            for file in own():
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+            for file in aside.iterdir():
+                file.replace(folder / file.name)
+            aside.rmdir()
+            for parent in made:
+                parent.rmdir()
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _try(flag, path, directory):

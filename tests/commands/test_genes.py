@@ -226,3 +226,20 @@ def test_names_and_records(tmp_path):
     (tmp_path / "a.fa").write_text(">a\nACGT\nNN\n>b\nGG\n")
     text, records, empty = read_document(tmp_path / "a.fa")
     assert text.tobytes() == b"ACGTNN\nGG\n" and (records, empty) == (2, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\1\xff" * 50, b"plain text", f">unknown\n{'N' * 100}\n".encode(), None, "part", "twice"])
+def test_what_is_refused_leaves_the_index_before_and_makes_none(tmp_path, content):
+    good, bad, index = tmp_path / "good.fa", tmp_path / "bad.fa", tmp_path / "index"
+    good.write_text(f">a\n{bases(100)}\n")
+    assert run("index", good, "-o", index) == 0
+    before = {file.name: file.read_bytes() for file in index.iterdir()}
+    data = {"part": [good, "--part", "0"], "twice": [good, tmp_path / "more" / "good.fa"], None: ["/dev/null"]}.get(content, [bad])
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "good.fa").write_text(f">b\n{bases(100, 1)}\n")
+    if isinstance(content, bytes):
+        bad.write_bytes(content)
+    assert run("index", *data, "-o", index, "--overwrite") != 0
+    assert {file.name: file.read_bytes() for file in index.iterdir()} == before
+    assert run("index", *data, "-o", tmp_path / "new") != 0 and not (tmp_path / "new").exists()
+    assert run("index", good, "-o", index, "--overwrite") == 0 and [file.name for file in index.iterdir()] == list(before)

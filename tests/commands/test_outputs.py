@@ -1,6 +1,7 @@
 """What a command cannot write is refused before it works: the data of these commands are not there, and the error is about the output."""
 
 import argparse
+import functools
 import types
 
 import pytest
@@ -91,10 +92,11 @@ def everything(folder):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_training_that_is_refused_leaves_the_run_before_and_makes_none(name, tmp_path, capsys):
+def test_a_training_that_is_refused_leaves_the_run_before_and_makes_none(name, tmp_path, capsys, monkeypatch):
     """Whatever refuses it, before the first step."""
     if "--scheduler" in REFUSED[name]:
-        pytest.importorskip("distributed")
+        dask = pytest.importorskip("distributed")
+        monkeypatch.setattr(dask, "Client", functools.partial(dask.Client, timeout=0.2))
     data, old, new = tmp_path / "data.txt", tmp_path / "old", tmp_path / "a" / "new"
     data.write_text(DATA)
     (old / "cluster").mkdir(parents=True)
