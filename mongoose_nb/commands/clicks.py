@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> None:
     from mongoose_nb.recommend import ClickClassifier
     from mongoose_nb.recommend.readers import read_clicks
 
-    if args.out:
-        check_file("--out", args.out)
+    if args.out is not None:
+        check_file("--out", args.out, (args.data, args.test))
     compress = None
     if args.compress:
         times = ratio(args.compress, "--compress")
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
             p = model.predict_proba(test[0])[:, 1]
             target = (test[1] == model.classes_[1]).astype(int)
             scores = {"auc": auc(target, p), "log_loss": log_loss(target, p)}
-    if args.out:
+    if args.out is not None:
         model.save(args.out)
     report = {"rows": len(y), "seconds": seconds, "table_bytes": model.model_.table_bytes, "loss": model.history_[-1], **scores}
     if args.json:

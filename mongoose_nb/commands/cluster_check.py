@@ -22,6 +22,8 @@ def run(args: argparse.Namespace) -> int:
     """Print what the workers are; exit code 1 where one is not fit for the work."""
     from mongoose_nb.distributed.cluster import connect, memory_limit, workers_of
 
+    if args.timeout is not None and args.timeout <= 0:
+        raise ValueError(f"--timeout must be above 0 seconds; got {args.timeout:g}")
     with connect(args.address, args.timeout) as client:
         workers = workers_of(client, wait=args.timeout)
         mine, found = look(), client.run(look, workers=workers)

@@ -106,6 +106,13 @@ def read(path: str, format: str = "auto", *, zero_based: bool | None = None, par
     return Dataset(path, format, X, Y)
 
 
+def data_files(path: str | None) -> list[str]:
+    """The files that `read` may open for a path: itself, or those of a directory."""
+    if path is None or not os.path.isdir(path):
+        return [] if path is None else [path]
+    return [os.path.join(path, name) for name in os.listdir(path) if any(part in name.lower() for part in ("train", "test", "trn", "tst"))]
+
+
 def table_in(path: str, part: str) -> str | None:
     """The table of texts of a directory, such as train.csv or test.jsonl.gz; None if there is none."""
     from mongoose_nb.data.text import table_format

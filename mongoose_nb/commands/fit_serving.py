@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, result
-from mongoose_nb.commands.datasets import read_for
+from mongoose_nb.commands.datasets import data_files, read_for
 from mongoose_nb.commands.runs import load_network, text_columns
 from mongoose_nb.commands.warm import compiling, threads
 from mongoose_nb.core.outputs import check_file
@@ -17,11 +16,13 @@ from mongoose_nb.core.outputs import check_file
 def run(args: argparse.Namespace) -> None:
     """Train the hash functions on the rows of a file, and compare P@1 over all outputs and by the tables on these rows."""
     model = pathlib.Path(args.model)
-    out = pathlib.Path(args.out) if args.out else model / runs.MODEL if model.is_dir() else model
-    if args.out and os.path.exists(args.data) and out.exists() and os.path.samefile(args.data, out):
-        raise ValueError(f"--out {out} is the data of this command; give another file")
-    if args.out or out.exists():
-        check_file("--out", out)
+    own = model / runs.MODEL if model.is_dir() else model
+    out = own if args.out is None else args.out
+    if args.rows < 1:
+        raise ValueError(f"--rows must be at least 1; got {args.rows}")
+    if args.out is not None or own.exists():
+        others = [file for file in runs.model_files(model) if file != own]  # the network itself may be replaced
+        out = check_file("--out", out, [*others, *data_files(args.data), *data_files(args.validation)])
     with threads(args.threads), compiling():
         network, zero_based = load_network(model)
         columns = text_columns(model, args.text_column, args.label_column, args.label_separator)

@@ -18,7 +18,7 @@ from mongoose_nb.commands.console import json_line, note, result, to_json
 from mongoose_nb.commands.values import INTEGER, NUMBER
 from mongoose_nb.commands.warm import threads
 from mongoose_nb.core.files import remove_leftovers
-from mongoose_nb.core.outputs import REPLACED, Replacement, check_directory, replacement
+from mongoose_nb.core.outputs import REPLACED, Replacement, check_directory, check_no_input, replacement
 from mongoose_nb.core.validation import check_number
 
 PLAN = "unfinished.json"
@@ -114,6 +114,9 @@ def _index(args):
         return
     elif folder.exists() and any(file.name not in (PLAN, REPLACED) for file in folder.iterdir()):
         raise FileExistsError(f"{folder} exists; mongoose genes add {folder} adds to an index, --overwrite replaces it")
+
+    if folder.exists():
+        check_no_input("-o", [file for file in folder.iterdir() if file.is_file()], _sources(args.data))
 
     def own():
         return [file for file in folder.iterdir() if file.name == PLAN or file.name.startswith("part-")]

@@ -95,17 +95,19 @@ def _told(tuned):
 def _build(args):
     if args.worst_tenth is not None and args.recall is None:
         raise ValueError("--worst-tenth goes with --recall")
-    if check_file("--out", args.out).exists() and not args.overwrite:
+    if check_file("--out", args.out, (args.data, args.keys)).exists() and not args.overwrite:
         raise FileExistsError(f"{args.out} exists; give --overwrite to replace it")
     X, metric = read_vectors(args.data)
     names = "K", "L", "probes", "rerank", "capacity", "policy", "storage", "entries"
     more = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     index = _index(args, X, metric, **more)
+    keys = None if args.keys is None else _lines(args.keys)
+    if keys is not None and len(keys) != X.shape[0]:
+        raise ValueError(f"--keys {args.keys}: {len(keys)} keys came with {X.shape[0]} rows of {args.data}; give a line for each row")
     tuned = None
     if args.recall is not None:
         tuned = _tuned(args, index, X, args.recall)
         note(_told(tuned))
-    keys = None if args.keys is None else _lines(args.keys)
     start = time.perf_counter()
     index.add(X, keys=keys)
     seconds = time.perf_counter() - start

@@ -9,8 +9,8 @@ import sys
 from typing import Any
 
 from mongoose_nb.commands.console import note, result, to_json
-from mongoose_nb.commands.datasets import guess_format, read_for, table_like
-from mongoose_nb.commands.runs import load_network, text_columns
+from mongoose_nb.commands.datasets import data_files, guess_format, read_for, table_like
+from mongoose_nb.commands.runs import load_network, model_files, text_columns
 from mongoose_nb.commands.warm import compiling, threads
 from mongoose_nb.core.outputs import check_file
 
@@ -22,12 +22,8 @@ _FILE = re.compile(r"\S*(/|\\|\.(txt|csv|tsv|jsonl?|ndjson|npz|svm|libsvm|gz|bz2
 
 def run(args: argparse.Namespace) -> None:
     """Write one line per row."""
-    if args.out is not None and os.path.exists(args.out):
-        for path in (args.data, args.model):
-            if os.path.exists(path) and os.path.samefile(path, args.out):
-                raise ValueError(f"--out {args.out} is an input of this command; give another file")
     if args.out is not None:
-        check_file("--out", args.out)
+        check_file("--out", args.out, [*model_files(args.model), *data_files(args.data)])
     with threads(args.threads), compiling():
         network, zero_based = load_network(args.model)
         zero_based = zero_based if args.zero_based is None else args.zero_based

@@ -14,11 +14,13 @@ from mongoose_nb.commands.console import json_line, note, result
 from mongoose_nb.commands.options import layer_settings
 from mongoose_nb.commands.reformer_options import DEFAULTS, RESUMABLE, SWITCHES
 from mongoose_nb.commands.warm import compiling, threads
-from mongoose_nb.core.outputs import check_directory
+from mongoose_nb.core.outputs import check_directory, check_no_input
 
 
 def run(args: argparse.Namespace) -> None:
     """Train and score a model, and write a directory like that of `mongoose train`."""
+    if args.sample is not None and args.sample < 0:
+        raise ValueError(f"--sample must be at least 0; got {args.sample}")
     with threads(args.threads), compiling() as clock:
         (_resume if args.resume is not None else _start)(args, clock)
 
@@ -37,6 +39,7 @@ def _start(args, clock):
     _check(settings)
     _import_own(settings)
     out = runs.check_free(args.out, args.overwrite)
+    check_no_input("--out", runs.own_files(out), (settings["text"], settings["test"]))
     work = _Work(settings)
     model = _model(settings, work)
     record = {"model": model_settings(model), "settings": settings, "data": work.record, "versions": versions(), "threads": args.threads}

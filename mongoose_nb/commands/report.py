@@ -17,7 +17,7 @@ from mongoose_nb.data._files import replacing
 
 def run(args: argparse.Namespace) -> None:
     """Read all runs, then write the page."""
-    out = check_file("-o", args.out)
+    out = check_file("-o", args.out, [file for path in args.runs for file in runs.model_files(path)])
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"-o {out} does not end in .html, and what is written is an HTML page: -o {out.with_suffix('.html')}")
     try:

@@ -25,6 +25,8 @@ FORMAT_VERSION = 2
 
 def check_free(path: PathLike, overwrite: bool) -> pathlib.Path:
     """The path of a new run; ValueError if there is something already, OSError if nothing can be written there. Nothing has changed."""
+    if not str(path):
+        raise ValueError("--out is empty; give a path")
     path = pathlib.Path(path)
     if path.exists() and not path.is_dir():
         raise ValueError(f"--out {path} is a file; give a directory for the run")
@@ -39,6 +41,12 @@ def own_files(path: PathLike) -> list[pathlib.Path]:
     path = pathlib.Path(path)
     more = [file for file in path.glob(f"{MODEL}.*") if file.suffix == ".part" or file.suffix[1:].isdigit()]
     return [file for file in (*(path / name for name in (MODEL, METRICS, SETTINGS, CLUSTER)), *more) if file.exists()]
+
+
+def model_files(path: PathLike) -> list[pathlib.Path]:
+    """The files that `load_network` may open for a path: itself, or those of the directory of a run."""
+    path = pathlib.Path(path)
+    return own_files(path) if path.is_dir() else [path]
 
 
 class FirstStep:

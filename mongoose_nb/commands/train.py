@@ -13,12 +13,12 @@ import sys
 
 from mongoose_nb.commands import runs
 from mongoose_nb.commands.console import json_line, note, result
-from mongoose_nb.commands.datasets import FORMATS, Known, read, split, table_in, widen, with_labels
+from mongoose_nb.commands.datasets import FORMATS, Known, data_files, read, split, table_in, widen, with_labels
 from mongoose_nb.commands.options import OPTIONS, network_arguments, read_config
 from mongoose_nb.commands.scores import show_scores
 from mongoose_nb.commands.system import versions
 from mongoose_nb.commands.warm import WIDTH, compiling, threads, warm_up
-from mongoose_nb.core.outputs import check_directory
+from mongoose_nb.core.outputs import check_directory, check_no_input
 from mongoose_nb.core.registry import registered
 from mongoose_nb.core.validation import check_choice
 from mongoose_nb.data import Columns
@@ -153,6 +153,8 @@ def _start(args, clock):
     settings = _training_settings(given)
     arguments = network_arguments(given)
     out = runs.check_free(given["out"], args.overwrite)
+    inputs = [file for name in ("data", "validation", "test") if isinstance(given.get(name), str) for file in data_files(given[name])]
+    check_no_input("--out", runs.own_files(out), [*inputs, given.get("label_names"), args.config])
     seed = arguments.get("seed", inspect.signature(Network).parameters["seed"].default)
     data = _Data(given, seed)
     network = data.equip(Network(data.X.shape[1], data.Y.shape[1], **arguments))

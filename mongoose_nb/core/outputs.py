@@ -7,12 +7,12 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from mongoose_nb.core.types import PathLike
 
 
-def check_file(flag: str, path: PathLike) -> pathlib.Path:
+def check_file(flag: str, path: PathLike, inputs: Iterable[PathLike | None] = ()) -> pathlib.Path:
     """The path of a file that is to be written or replaced.
 
     Parameters
@@ -20,6 +20,8 @@ def check_file(flag: str, path: PathLike) -> pathlib.Path:
     flag : str
         What gave the path, for the error.
     path : path-like
+    inputs : iterable of path-like
+        What the work reads, none of which may be replaced. Those that are None, or no files, count for nothing.
 
     Returns
     -------
@@ -30,20 +32,35 @@ def check_file(flag: str, path: PathLike) -> pathlib.Path:
     OSError, ValueError
         If nothing can be written there. Nothing has changed.
     """
-    path = pathlib.Path(path)
+    path = _given(flag, path)
     if path.is_dir():
         raise IsADirectoryError(f"{flag} {path} is a directory; give the file to write, in it or elsewhere")
     if path.exists() and not path.is_file():
         raise ValueError(f"{flag} {path} is no regular file, and what is there would be replaced; give another file")
     if not path.parent.exists():
         raise FileNotFoundError(f"{flag} {path}: the directory {path.parent} does not exist; make it first, or give another file")
+    check_no_input(flag, [path], inputs)
     _try(flag, path, path.parent)
     return path
 
 
+def check_no_input(flag: str, written: Iterable[PathLike], inputs: Iterable[PathLike | None]) -> None:
+    """Refuse files to be written or removed of which one is an input, by whatever name; arguments as of `check_file`."""
+    read = [path for path in inputs if path is not None and os.path.isfile(path)]
+    for path in written:
+        if os.path.exists(path) and any(os.path.samefile(path, other) for other in read):
+            raise ValueError(f"{flag} {os.fspath(path)} is an input of this command, and would be replaced; give another path")
+
+
+def _given(flag, path):
+    if not os.fspath(path):
+        raise ValueError(f"{flag} is empty; give a path")
+    return pathlib.Path(path)
+
+
 def check_directory(flag: str, path: PathLike) -> pathlib.Path:
     """The path of a directory to write in, which need not exist; otherwise as `check_file`."""
-    path = pathlib.Path(path)
+    path = _given(flag, path)
     there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     if path.exists() and not path.is_dir():
         raise ValueError(f"{flag} {path} is a file; give a directory")

@@ -73,6 +73,9 @@ def test_keys(files, call, tmp_path):
     names.write_text("only one\n", "utf-8")
     code, _, errors = call("build", files / "rows.npy", "--out", tmp_path / "other", "--keys", names)
     assert code == 2 and "1 keys came with 1500 rows" in errors
+    for keys in (names, tmp_path / "missing"):  # told before the tuning
+        code, _, errors = call("build", files / "rows.npy", "--out", tmp_path / "other", "--recall", ".9", "--keys", keys)
+        assert code == 2 and "expect recall" not in errors and str(keys) in errors
 
 
 def test_only_some_rows(files, call, tmp_path):

@@ -118,3 +118,38 @@ def test_a_training_that_begins_replaces_the_run_before(tmp_path):
     assert main(["train", str(data), "--hidden", "8", "--sampler", "full", "--epochs", "1", "--out", str(old), "--overwrite"]) == 0
     assert sorted(path.name for path in old.iterdir()) == ["metrics.jsonl", "model.mongoose", "own.txt", "settings.json"]
     assert (old / "own.txt").read_text() == "own.txt" and (old / "model.mongoose").stat().st_size > 100
+
+
+INPUTS = {"clicks": "clicks c.csv --out c.csv", "clicks --test": "clicks c.csv --test t.csv --out t.csv",
+          "build": "index build r.npy --out r.npy --overwrite", "build --keys": "index build r.npy --keys k --out k --overwrite",
+          "fit-serving": "fit-serving run d.txt --target .01 --validation v.txt --out v.txt", "settings": "fit-serving run d.txt --out "
+          "run/settings.json", "predict": "predict run t.txt --out run/model.mongoose", "run": "predict run t.txt --out run/settings.json",
+          "folder": "predict run data --out data/test.txt", "train": "train run/metrics.jsonl --out run --overwrite",
+          "reformer": "reformer run/metrics.jsonl --out run --overwrite", "link": "clicks c.csv --out link"}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_no_input_is_replaced(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("run", "data"):
+        (tmp_path / folder).mkdir()
+    for file in ("c.csv", "t.csv", "r.npy", "k", "d.txt", "v.txt", "t.txt", "run/settings.json", "run/model.mongoose", "run/metrics.jsonl",
+                 "data/test.txt", "data/train.txt"):
+        (tmp_path / file).write_text(file)
+    (tmp_path / "link").symlink_to("c.csv")
+    before = everything(tmp_path)
+    assert main(INPUTS[name].split()) == 2
+    assert "is an input of this command" in capsys.readouterr().err and everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", [*FILES.values(), *FOLDERS.values()], ids=" ".join)
+def test_an_empty_path_is_refused(command, capsys):
+    assert main([*command, ""]) == 2 and "is empty; give a path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command, error", [
+    ("reformer --out no --sample=-1", "--sample must be at least 0; got -1"), ("fit-serving no no --rows 0", "--rows must be at least 1"),
+    ("fit-serving no no --rows=-1", "--rows must be at least 1"), ("cluster-check foo --timeout=-1", "--timeout must be above 0 seconds")])
+def test_numbers_are_checked_before_the_work(command, error, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(command.split()) == 2 and error in capsys.readouterr().err
