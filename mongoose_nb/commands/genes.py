@@ -18,7 +18,7 @@ from mongoose_nb.commands.console import json_line, note, result, to_json
 from mongoose_nb.commands.values import INTEGER, NUMBER
 from mongoose_nb.commands.warm import threads
 from mongoose_nb.core.files import remove_leftovers
-from mongoose_nb.core.outputs import REPLACED, Replacement, check_directory, check_no_input, replacement
+from mongoose_nb.core.outputs import REPLACED, check_directory, check_no_input, replacement
 from mongoose_nb.core.validation import check_number
 
 PLAN = "unfinished.json"
@@ -225,7 +225,7 @@ def _unchanged(source, name, text, digest, folder):
                      "mongoose genes index --overwrite")
 
 
-def _fill(args, folder, hasher, fpr, state: Replacement | None = None):
+def _fill(args, folder, hasher, fpr, state=None):
     """Write parts until all documents are in the index. Those that are in it already, with the same content, are skipped."""
     from mongoose_nb.sketch import COBSIndex
     from mongoose_nb.sketch.documents import count_kmers

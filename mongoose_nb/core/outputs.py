@@ -52,7 +52,7 @@ def check_no_input(flag: str, written: Iterable[PathLike], inputs: Iterable[Path
             raise ValueError(f"{flag} {os.fspath(path)} is an input of this command, and would be replaced; give another path")
 
 
-def _given(flag, path):
+def _given(flag: str, path: PathLike) -> pathlib.Path:
     if not os.fspath(path):
         raise ValueError(f"{flag} is empty; give a path")
     return pathlib.Path(path)
