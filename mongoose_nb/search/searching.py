@@ -158,8 +158,8 @@ class SearchedIndex:
         Returns
         -------
         ids : ndarray of shape (n, k), int64, or strings where rows have keys
-            Nearest first; of equally near rows the one that was added first. Where the index has fewer rows (that are allowed), -1, or
-            None where rows have keys.
+            Nearest first; of equally near rows the one that was added first, or that took the place of one that was removed. Where the
+            index has fewer rows (that are allowed), -1, or None where rows have keys.
         distances : ndarray of shape (n, k), float32
             Infinite where nothing was found.
         """

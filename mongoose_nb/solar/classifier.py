@@ -160,7 +160,7 @@ class SolarClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _checked(self, executor=None):
-        if executor is not None and not hasattr(executor, "map"):
+        if executor is not None and (not hasattr(executor, "map") or hasattr(executor, "get_executor")):  # the map of a Dask client differs
             raise TypeError(f"executor must have a method map, as those of concurrent.futures and client.get_executor() of Dask; got "
                             f"{executor!r}")
         check_int("chunks", self.chunks, low=1, high=255)

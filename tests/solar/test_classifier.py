@@ -175,10 +175,18 @@ def test_predictions_in_small_blocks_are_the_same(fitted, monkeypatch):
     np.testing.assert_array_equal(fitted.predict_topk(X, 3)[0], wanted)
 
 
+class Client:
+    """As that of Dask: its map gives futures, and an executor whose map gives results."""
+
+    map = get_executor = None
+
+
 def test_bad_calls(fitted):
     for call in (model().fit, model().partial_fit):
         with pytest.raises(TypeError, match="executor must have a method map, .*; got 3"):
             call(X, LABEL, executor=3)
+        with pytest.raises(TypeError, match="client.get_executor"):
+            call(X, LABEL, executor=Client())
     with pytest.raises(Exception, match="fit first"):
         model().predict(X)
     for odd in (np.full(900, np.nan), X[:, 0]):
